@@ -1,0 +1,58 @@
+"""The entry point: commands, and how errors look (one line on standard error, exit code 2)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from safelatent import __version__
+from safelatent.cli.generate import generate
+from safelatent.errors import SafelatentError
+
+app = typer.Typer(
+    name="safelatent",
+    help="Safe Latent Diffusion: text-to-image sampling steered away from what must not appear.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"safelatent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+    """Safe Latent Diffusion: text-to-image sampling steered away from what must not appear."""
+
+
+app.command()(generate)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 2 for bad input, 1 for what went wrong otherwise, 130 after an interrupt."""
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        return app(given or ["--help"], standalone_mode=False) or 0
+    except SafelatentError as error:
+        return _fail(str(error), 2)
+    except TyperException as error:
+        return _fail(f"{error.format_message().rstrip('.')}; see safelatent --help", 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; the images already named are whole", 130)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"safelatent: {' '.join(message.split())}", err=True)
+    return code

@@ -1,0 +1,64 @@
+"""A concept is a list of terms. Knows words; does not know tokens, models or limits of a text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from safelatent.errors import BadValueError, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concept:
+    """What guidance steers away from: at least one term, none blank, none twice.
+
+    ``str(concept)`` is the text that the model's text encoder reads: the terms, joined by a comma and a space, as in the paper.
+
+    Raises:
+        BadValueError: no term, a blank term, a term that is not text, or a term given twice.
+    """
+
+    terms: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        terms = tuple(_term(term) for term in self.terms)
+        if not terms:
+            raise BadValueError("the concept is empty; name at least one thing to steer away from, for example 'weapons'")
+        doubled = sorted({term for term in terms if terms.count(term) > 1})
+        if doubled:
+            raise BadValueError(f"the concept names {', '.join(map(repr, doubled))} more than once; give each term once")
+        object.__setattr__(self, "terms", terms)
+
+    @classmethod
+    def parse(cls, text: Concept | str) -> Concept:
+        """A concept from its text, terms separated by commas: ``Concept.parse("weapons, blood")``. A concept is returned as it is."""
+        if isinstance(text, Concept):
+            return text
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise BadValueError(f"the concept is {text!r}; it must be text, for example 'weapons, blood'")
+        return cls(terms=tuple(filter(str.strip, text.split(","))))
+
+    def with_terms(self, *terms: str) -> Concept:
+        """This concept and ``terms``; those it has already are not doubled."""
+        return Concept(terms=(*self.terms, *(t for t in _unique(terms) if t not in self.terms)))
+
+    def without_terms(self, *terms: str) -> Concept:
+        """This concept less ``terms``. A term that it does not have is an error, since a misspelt one would stay in silence."""
+        gone = _unique(terms)
+        for term in gone:
+            if term not in self.terms:
+                raise BadValueError(f"the concept has no term {term!r}{nearest(term, self.terms)}; its terms are: {self}")
+        return Concept(terms=tuple(term for term in self.terms if term not in gone))
+
+    def __str__(self) -> str:
+        return ", ".join(self.terms)
+
+
+def _term(term: object) -> str:
+    if not isinstance(term, str) or not term.strip():
+        raise BadValueError(f"the concept has a term {term!r}; each must be text that is not blank")
+    return term.strip()
+
+
+def _unique(terms: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_term(term) for term in terms))

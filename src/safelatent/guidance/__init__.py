@@ -1,0 +1,32 @@
+"""The mathematics of Safe Latent Diffusion (Schramowski et al., CVPR 2023, arXiv 2211.05105). torch only.
+
+A guidance turns the noise estimates of one step into the noise that the scheduler uses. Its state is passed, never stored:
+
+    state = guidance.init(latents)
+    noise, state = guidance.step(estimates, state, i, guidance_scale)
+"""
+
+from safelatent.guidance.estimates import Correction, Estimates, Guidance, classifier_free
+from safelatent.guidance.negative_prompt import NegativePrompt
+from safelatent.guidance.per_row import PerRow
+from safelatent.guidance.presets import MAX, MEDIUM, PRESETS, STRONG, WEAK, preset, preset_name
+from safelatent.guidance.sld import SLD
+from safelatent.guidance.units import noise_unit
+
+__all__ = [
+    "MAX",
+    "MEDIUM",
+    "PRESETS",
+    "SLD",
+    "STRONG",
+    "WEAK",
+    "Correction",
+    "Estimates",
+    "Guidance",
+    "NegativePrompt",
+    "PerRow",
+    "classifier_free",
+    "noise_unit",
+    "preset",
+    "preset_name",
+]

@@ -1,0 +1,69 @@
+"""``load(name)``: a diffusers pipeline, safetensors only, nothing downloaded unless a Hub id was named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from safelatent.errors import BadValueError, UnsupportedError, nearest
+
+EMBEDDED = Path(__file__).with_name("embedded")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be a model, without importing or reading anything large.
+
+    Raises:
+        BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id.
+    """
+    if name == "embedded" or Path(name).is_dir() or (_HUB_ID.fullmatch(name) and not Path(name).exists()):
+        return
+    hint = nearest(name, ["embedded"])
+    raise BadValueError(f"unknown model {name!r}{hint}; name 'embedded', a folder in diffusers' layout, or a Hub id like 'owner/name'")
+
+
+def load(name: str = "embedded", *, revision: str | None = None, **options: Any) -> Any:
+    """The pipeline called ``name``.
+
+    Args:
+        name: ``embedded`` (comes with the package), a folder in diffusers' layout, or a Hub id, which diffusers downloads when it is not
+            in its cache. A folder of that name comes before a Hub id.
+        revision: of a Hub id; pin it for anything that is to be repeated.
+        options: for diffusers' ``from_pretrained``, for example ``dtype``.
+
+    Raises:
+        BadValueError: the name cannot be a model.
+        UnsupportedError: the weights are not safetensors, code from the repository was asked for, or diffusers cannot load the model.
+    """
+    check_name(name)
+    refused = {"trust_remote_code", "custom_pipeline"} & options.keys()
+    if refused:
+        raise UnsupportedError(f"{', '.join(sorted(refused))}: no code is run from a model's folder; build the pipeline yourself and guard it")
+    folder = EMBEDDED if name == "embedded" else Path(name)
+    if folder.is_dir():
+        _check_folder(folder)
+        return _from_pretrained(folder, local_files_only=True, **options)
+    return _from_pretrained(name, revision=revision, **options)
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "model_index.json").is_file():
+        raise UnsupportedError(f"{folder} has no model_index.json; give a folder that a diffusers pipeline was saved to")
+    weights = list(folder.rglob("*.safetensors"))
+    pickles = [path for pattern in _PICKLES for path in folder.rglob(pattern)]
+    if not weights:
+        found = f" ({pickles[0].name} is a pickle, which can run code)" if pickles else ""
+        raise UnsupportedError(f"{folder} has no safetensors weights{found}; save it again with safe_serialization=True")
+
+
+def _from_pretrained(source: Path | str, **options: Any) -> Any:
+    from diffusers import DiffusionPipeline
+
+    try:
+        return DiffusionPipeline.from_pretrained(source, use_safetensors=True, **options)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UnsupportedError(f"cannot load {str(source)!r}: {reason}") from error

@@ -1,0 +1,27 @@
+"""``python -m training [STAGE...]``: fetch, tokenizer, vae, generator, package (all of these by default)."""
+
+import argparse
+from pathlib import Path
+
+from training.loop import Budget
+from training.stages import STAGES, run
+
+
+def main() -> None:
+    """Parse and run."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], default=list(STAGES), help="which stages (default: all)")
+    parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
+    parser.add_argument("--vae-minutes", type=float, default=12)
+    parser.add_argument("--generator-minutes", type=float, default=105)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
+    options = parser.parse_args()
+    budgets = {
+        "vae": Budget(minutes=options.vae_minutes, workers=options.workers),
+        "generator": Budget(minutes=options.generator_minutes, workers=options.workers),
+    }
+    run(tuple(options.stages), options.work, budgets)
+
+
+if __name__ == "__main__":
+    main()

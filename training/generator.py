@@ -1,0 +1,138 @@
+"""The generator: text encoder and UNet, trained together by the diffusion loss on the autoencoder's latents.
+
+The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the paper mean here what they mean there.
+There is no attention at the finest level: it would cost as much as the rest of the UNet and the small pictures do not need it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from training.captions import caption
+from training.scenes import random_scene, render
+from training.tokenizer import POSITIONS
+from training.vae import CHANNELS, sheet, to_pictures, to_tensor
+
+TEXT_WIDTH = 192
+EMPTY_SHARE = 0.1  # captions dropped, for classifier-free guidance
+DRAWS = 2  # noise levels a scene: text, rendering and encoding are paid once for both
+SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
+SAMPLE_PROMPTS = (
+    "a red apple",
+    "a dog",
+    "a house on a blue background",
+    "a guitar",
+    "a penguin",
+    "birthday party",
+    "a cat and a pizza",
+    "night",
+    "a pirate with a pistol",
+    "violence at a birthday party",
+    "a scary night",
+    "a panda with a knife",
+)
+
+
+def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Untrained."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=4 * TEXT_WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=POSITIONS,
+        projection_dim=TEXT_WIDTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def new_unet() -> UNet2DConditionModel:
+    """Untrained."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(64, 128, 192),
+        layers_per_block=1,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def new_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's noise schedule, DDIM steps."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+class GeneratorStage:
+    """Scenes of one style, captioned, as noisy latents."""
+
+    learning_rate = 1.2e-3
+    average = 0.998
+    images_a_step = 32
+
+    def __init__(self, drawings: Sequence[Image.Image], vae: AutoencoderTiny, tokenizer: CLIPTokenizer) -> None:
+        self.drawings, self.tokenizer = drawings, tokenizer
+        self.vae = vae.eval().requires_grad_(False)
+        self.text_encoder, self.unet = new_text_encoder(tokenizer), new_unet()
+        self.module: nn.Module = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet})
+        self.scheduler = new_scheduler()
+        alphas = self.scheduler.alphas_cumprod
+        self.weights = (SNR_CAP * (1 - alphas) / alphas).clamp(max=1.0)
+
+    def tokens(self, captions: list[str]) -> Tensor:
+        """Token ids padded to all positions, (B, 77)."""
+        return self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
+        """Latents (B, 4, 16, 16) and token ids (B, 77) of fresh scenes."""
+        scenes = [random_scene(rng) for _ in range(size)]
+        captions = ["" if rng.random() < EMPTY_SHARE else caption(rng, scene) for scene in scenes]
+        pictures = to_tensor([render(scene, self.drawings) for scene in scenes])
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            latents = self.vae.encoder(pictures).float()
+        return latents, self.tokens(captions)
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        latents, tokens = self.batch(rng, self.images_a_step // DRAWS)
+        latents = latents.repeat(DRAWS, 1, 1, 1)
+        noise = torch.randn_like(latents)
+        t = torch.randint(len(self.weights), (len(latents),))
+        noisy = self.scheduler.add_noise(latents, noise, t)
+        with torch.autocast("cpu", torch.bfloat16):
+            text = self.text_encoder(tokens)[0].repeat(DRAWS, 1, 1)
+            predicted = self.unet(noisy, t, text).sample
+        error = functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3))
+        return (error * self.weights[t]).mean()
+
+    @torch.no_grad()
+    def picture(self, steps: int = 20, scale: float = 5.0) -> Image.Image:
+        """The sample prompts, two seeds each."""
+        prompts = list(SAMPLE_PROMPTS) * 2
+        text = torch.cat([self.text_encoder(self.tokens([""] * len(prompts)))[0], self.text_encoder(self.tokens(prompts))[0]])
+        latents = torch.randn((len(prompts), CHANNELS, 16, 16), generator=torch.Generator().manual_seed(0))
+        self.scheduler.set_timesteps(steps)
+        for t in self.scheduler.timesteps:
+            uncond, cond = self.unet(torch.cat([latents] * 2), t, text).sample.chunk(2)
+            latents = self.scheduler.step(uncond + scale * (cond - uncond), t, latents).prev_sample
+        return sheet(to_pictures(self.vae.decoder(latents)), len(SAMPLE_PROMPTS))

@@ -1,0 +1,198 @@
+"""One training loop for every stage: workers of one thread each, a moving average of the weights, checkpoints that survive a kill.
+
+Two processes of one thread with summed gradients beat one process of two threads on a small busy machine. The state is safetensors,
+written aside and renamed, so that a kill at any moment leaves the last whole checkpoint.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long a stage trains, counted over all its goes, and on how many single-threaded workers."""
+
+    minutes: float
+    workers: int = 2
+    seed: int = 0
+    checkpoint_minutes: float = 4.0
+
+
+class Stage(Protocol):
+    """What a stage gives to the loop: something that learns, a loss on fresh data, a picture of how far it is."""
+
+    module: nn.Module
+    learning_rate: float
+    average: float  # decay of the moving average of the weights
+    images_a_step: int
+
+    def loss(self, rng: np.random.Generator) -> Tensor: ...
+
+    def picture(self) -> Image.Image: ...
+
+
+def learning_rate_factor(progress: float, hold: float = 0.45) -> float:
+    """A short rise, constant until ``hold`` of the budget, then linear to 0."""
+    rise = min(1.0, progress / 0.01)
+    return rise * (1.0 if progress < hold else max(0.0, (1.0 - progress) / (1.0 - hold)))
+
+
+class Progress:
+    """Module, average and optimizer of one worker, and what of them is saved."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.step, self.seconds = 0, 0.0
+        self.parameters = dict(stage.module.named_parameters())
+        self.averages = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
+        self._moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.parameters.items()}
+        self._attach_moments()
+
+    def _attach_moments(self) -> None:
+        for name, p in self.parameters.items():
+            first, second = self._moments[name]
+            self.optimizer.state[p] = {"step": torch.tensor(float(self.step)), "exp_avg": first, "exp_avg_sq": second}
+
+    def save(self, file: Path) -> None:
+        tensors = {f"module.{name}": p.detach() for name, p in self.parameters.items()}
+        tensors |= {f"average.{name}": p for name, p in self.averages.items()}
+        for name, (first, second) in self._moments.items():
+            tensors |= {f"first.{name}": first, f"second.{name}": second}
+        aside = file.with_suffix(".tmp")
+        save_file({name: t.contiguous() for name, t in tensors.items()}, aside, {"step": str(self.step), "seconds": str(self.seconds)})
+        os.replace(aside, file)
+
+    @torch.no_grad()
+    def load(self, file: Path) -> None:
+        with safe_open(file, "pt") as stored:
+            notes = stored.metadata()
+            self.step, self.seconds = int(notes["step"]), float(notes["seconds"])
+            for name, p in self.parameters.items():
+                p.copy_(stored.get_tensor(f"module.{name}"))
+                self.averages[name].copy_(stored.get_tensor(f"average.{name}"))
+                for target, kind in zip(self._moments[name], ("first", "second"), strict=True):
+                    target.copy_(stored.get_tensor(f"{kind}.{name}"))
+        self._attach_moments()
+
+    def update(self, progress: float) -> None:
+        """One optimizer step with the gradients that stand in the parameters."""
+        nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        self.optimizer.param_groups[0]["lr"] = self.stage.learning_rate * learning_rate_factor(progress)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(self.stage.average, self.step / (self.step + 10))
+        torch._foreach_lerp_(list(self.averages.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
+
+
+@torch.no_grad()
+def load_average(module: nn.Module, file: Path) -> None:
+    """Put the averaged weights of a checkpoint into ``module``."""
+    with safe_open(file, "pt") as stored:
+        for name, p in module.named_parameters():
+            p.copy_(stored.get_tensor(f"average.{name}"))
+
+
+def _sum_gradients(parameters: list[nn.Parameter], extra: Tensor, workers: int) -> Tensor:
+    """Mean of the gradients over the workers, in place; returns the mean of ``extra`` too."""
+    if workers == 1:
+        return extra
+    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None] + [extra])
+    dist.all_reduce(flat)
+    flat /= workers
+    position = 0
+    for p in parameters:
+        if p.grad is not None:
+            p.grad.copy_(flat[position : position + p.numel()].view_as(p))
+            position += p.numel()
+    return flat[position:]
+
+
+def _log(folder: Path, state: Progress, budget: Budget, loss: float, since: float, steps: int) -> None:
+    rate = steps * state.stage.images_a_step * budget.workers / max(since, 1e-9)
+    line = {"step": state.step, "minutes": round(state.seconds / 60, 2), "of": budget.minutes, "loss": round(loss, 5), "images_a_second": round(rate, 1)}
+    with (folder / "log.jsonl").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    print(f"{folder.name}: {line['minutes']:.1f} of {budget.minutes:g} min, step {state.step}, loss {loss:.4f}, {rate:.0f} images/s", flush=True)
+
+
+def _checkpoint(folder: Path, state: Progress) -> None:
+    """Save, and draw the sample picture with the averaged weights."""
+    state.save(folder / "checkpoint.safetensors")
+    now = {name: p.detach().clone() for name, p in state.parameters.items()}
+    with torch.no_grad():
+        for name, p in state.parameters.items():
+            p.copy_(state.averages[name])
+        state.stage.picture().save(folder / f"sample-{state.step:06d}.png")
+        for name, p in state.parameters.items():
+            p.copy_(now[name])
+
+
+def _work(rank: int, make_stage: Callable[[], Stage], folder: Path, budget: Budget, port: int) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(budget.seed)
+    if budget.workers > 1:
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=budget.workers)
+    state = Progress(make_stage())
+    file = folder / "checkpoint.safetensors"
+    if file.exists():
+        state.load(file)
+    rng = np.random.default_rng([budget.seed, rank, state.step])
+    torch.manual_seed(int(rng.integers(2**62)))
+    parameters = list(state.parameters.values())
+    last, last_log, last_save, seen, total = time.monotonic(), 0.0, state.seconds, 0, 0.0
+    progress = state.seconds / (60 * budget.minutes)
+    while progress < 1:
+        loss = state.stage.loss(rng)
+        loss.backward()
+        now = time.monotonic()
+        state.seconds, last = state.seconds + now - last, now
+        shared = torch.tensor([loss.item(), state.seconds / (60 * budget.minutes)])
+        mean_loss, progress = _sum_gradients(parameters, shared, budget.workers).tolist()
+        state.update(progress)
+        state.optimizer.zero_grad(set_to_none=False)
+        seen, total = seen + 1, total + mean_loss
+        if rank == 0 and (state.seconds - last_log > 30 or progress >= 1):
+            _log(folder, state, budget, total / seen, state.seconds - (last_log or last_save), seen)
+            last_log, seen, total = state.seconds, 0, 0.0
+        if rank == 0 and (state.seconds - last_save > 60 * budget.checkpoint_minutes or progress >= 1):
+            _checkpoint(folder, state)
+            last_save = state.seconds
+    if budget.workers > 1:
+        dist.destroy_process_group()
+
+
+def train(make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> Path:
+    """Train a stage to the end of its budget, from its checkpoint when there is one; returns the checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "checkpoint.safetensors"
+    if file.exists() and _seconds(file) >= 60 * budget.minutes:
+        return file
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    port = 20000 + os.getpid() % 20000
+    arguments = (make_stage, folder, budget, port)
+    if budget.workers == 1:
+        _work(0, *arguments)
+    else:
+        mp.spawn(_work, args=arguments, nprocs=budget.workers)
+    return file
+
+
+def _seconds(file: Path) -> float:
+    with safe_open(file, "pt") as stored:
+        return float(stored.metadata()["seconds"])

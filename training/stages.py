@@ -1,0 +1,54 @@
+"""The stages, from nothing to the weights; each continues where it was stopped."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny
+from transformers import CLIPTokenizer
+
+from training import glyphs as drawings
+from training.fetch import fetch
+from training.generator import GeneratorStage
+from training.loop import Budget, load_average, train
+from training.package import package
+from training.tokenizer import train_tokenizer
+from training.vae import VaeStage, fold_normalisation, new_vae, save_vae
+
+STYLE = "fluent"  # what the generator draws; the autoencoder learns all three
+STAGES = ("fetch", "tokenizer", "vae", "generator", "package")
+
+
+def _vae_stage(work: Path) -> VaeStage:
+    return VaeStage(drawings.glyphs(work / "node_modules", work / "glyphs.npy"))
+
+
+def _generator_stage(work: Path) -> GeneratorStage:
+    style = drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE]
+    vae = AutoencoderTiny.from_pretrained(work / "model/vae")
+    return GeneratorStage(style, vae, CLIPTokenizer.from_pretrained(work / "model/tokenizer"))
+
+
+def _finish_vae(work: Path) -> None:
+    vae = new_vae()
+    load_average(vae, work / "vae/checkpoint.safetensors")
+    with torch.no_grad():
+        fold_normalisation(vae, _vae_stage(work).batch(np.random.default_rng(2), 512))
+    save_vae(vae, work / "model/vae")
+
+
+def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget]) -> None:
+    """Run ``stages`` in their order below ``work``. Each continues where it was stopped."""
+    if "fetch" in stages:
+        fetch(work)
+        drawings.glyphs(work / "node_modules", work / "glyphs.npy")
+    if "tokenizer" in stages and not (work / "model/tokenizer/tokenizer.json").exists():
+        train_tokenizer(work / "node_modules", work / "model/tokenizer")
+    if "vae" in stages:
+        train(partial(_vae_stage, work), work / "vae", budgets["vae"])
+        _finish_vae(work)
+    if "generator" in stages:
+        train(partial(_generator_stage, work), work / "generator", budgets["generator"])
+    if "package" in stages:
+        package(work)
