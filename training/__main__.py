@@ -1,4 +1,4 @@
-"""``python -m training [STAGE...]``: fetch, tokenizer, vae, generator, package (all of these by default)."""
+"""``python -m training [STAGE...]``: fetch, tokenizer, vae, generator, package (all of these by default); ``measure`` comes after."""
 
 import argparse
 from pathlib import Path
@@ -10,10 +10,11 @@ from training.stages import STAGES, run
 def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], default=list(STAGES), help="which stages (default: all)")
+    parser.add_argument("stages", nargs="*", choices=[*STAGES, "measure"], default=list(STAGES), help="which stages (default: all but measure)")
     parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
     parser.add_argument("--vae-minutes", type=float, default=12)
-    parser.add_argument("--generator-minutes", type=float, default=105)
+    parser.add_argument("--generator-minutes", type=float, default=103)
+    parser.add_argument("--judge-minutes", type=float, default=5)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
     options = parser.parse_args()
     budgets = {
@@ -21,6 +22,10 @@ def main() -> None:
         "generator": Budget(minutes=options.generator_minutes, workers=options.workers),
     }
     run(tuple(options.stages), options.work, budgets)
+    if "measure" in options.stages:
+        from training.measure import measure
+
+        measure(options.work, judge_minutes=options.judge_minutes, workers=options.workers)
 
 
 if __name__ == "__main__":

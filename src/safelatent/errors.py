@@ -34,6 +34,8 @@ class NotGuardedError(GuardError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """`` (did you mean '...'?)`` for a misspelt name, or nothing."""
-    match = get_close_matches(str(name), list(known), n=1)
+    """`` (did you mean '...'?)`` for a misspelt, lengthened or shortened name, or nothing."""
+    given, names = str(name).lower(), list(known)
+    longer = [other for other in names if given and (other.startswith(given) or given.startswith(other))]
+    match = longer or get_close_matches(given, names, n=1)
     return f" (did you mean {match[0]!r}?)" if match else ""

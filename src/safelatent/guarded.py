@@ -72,11 +72,10 @@ class Guarded:
         return self
 
     def _run(self, arguments: dict[str, Any], see: Callable[[Moment], None] | None) -> tuple[Any, list[Receipt]]:
-        extra = arguments.pop("kwargs", {})
         check_call(arguments)
         hook = GuidanceHook(self.pipe, self.guidance, encode_concept(self.pipe, self.concept, arguments), see)
         with attached(self.pipe.unet, hook):
-            output = self.pipe(**arguments, **extra)
+            output = self.pipe(**arguments)
         receipts = hook.finish().receipts(str(self.concept), hook.steps)
         return output, receipts
 

@@ -20,6 +20,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+INTERRUPTED = 130  # what typer answers to SIGINT
+
 
 def _version(asked: bool) -> None:
     if asked:
@@ -39,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 2 for bad input, 1 for what went wrong otherwise, 130 after an interrupt."""
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        return app(given or ["--help"], standalone_mode=False) or 0
+        code = app(given or ["--help"], standalone_mode=False) or 0
     except SafelatentError as error:
         return _fail(str(error), 2)
     except TyperException as error:
@@ -49,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; the images already named are whole", 130)
+    return _fail("interrupted; the images already named are whole", code) if code == INTERRUPTED else code
 
 
 def _fail(message: str, code: int) -> int:

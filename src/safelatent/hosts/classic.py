@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from safelatent.concepts import Concept
-from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError
+from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
 
 CLASSIC_PIPELINES = (
     "StableDiffusionPipeline",
@@ -22,6 +22,8 @@ CLASSIC_PIPELINES = (
     "StableDiffusionControlNetImg2ImgPipeline",
     "StableDiffusionControlNetInpaintPipeline",
 )
+
+_OLD_ARGUMENTS = {"callback", "callback_steps"}  # read from the pipelines' **kwargs
 
 
 def check_pipeline(pipe: Any) -> None:
@@ -44,10 +46,19 @@ def check_pipeline(pipe: Any) -> None:
 
 
 def bind_call(pipe: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The call's arguments by name, defaults included, after the pipeline's own signature."""
-    bound = inspect.signature(pipe.__call__).bind(*args, **kwargs)
+    """The call's arguments by name, defaults included, after the pipeline's own signature.
+
+    Raises:
+        TypeError: an argument that the pipeline does not have. The pipeline would drop it in silence, and a misspelt one with it.
+    """
+    signature = inspect.signature(pipe.__call__)
+    bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
-    return bound.arguments
+    arguments = dict(bound.arguments)
+    rest = arguments.pop("kwargs", {})
+    for name in rest.keys() - _OLD_ARGUMENTS:
+        raise TypeError(f"{type(pipe).__name__} has no argument {name!r}{nearest(name, signature.parameters)}")
+    return arguments | rest
 
 
 def check_call(arguments: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ def check_name(name: str) -> None:
     Raises:
         BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id.
     """
-    if name == "embedded" or Path(name).is_dir() or (_HUB_ID.fullmatch(name) and not Path(name).exists()):
+    if name == "embedded" or (name and Path(name).is_dir()) or (_HUB_ID.fullmatch(name) and not Path(name).exists()):
         return
     hint = nearest(name, ["embedded"])
     raise BadValueError(f"unknown model {name!r}{hint}; name 'embedded', a folder in diffusers' layout, or a Hub id like 'owner/name'")

@@ -60,3 +60,8 @@ def tile(image: Image.Image, side: int) -> Image.Image:
     square = Image.new("RGB", (side, side), (235, 235, 238))
     square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return square
+
+
+def frame(page: Image.Image, at: tuple[int, int], side: int) -> None:
+    """A thin line around a square, so that a white one is seen."""
+    ImageDraw.Draw(page).rectangle((at[0], at[1], at[0] + side - 1, at[1] + side - 1), outline=(215, 215, 220))

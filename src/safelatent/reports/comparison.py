@@ -10,7 +10,7 @@ from PIL import Image
 from safelatent.reports.canvas import MARGIN, PAPER, QUIET, tile, wrap, write
 
 SIDE, GAP, TITLE, TEXT = 192, 10, 20, 13
-_HEAD, _PROMPT = 66, 30
+_HEAD, _PROMPT = 86, 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ def comparison_sheet(
     for n, (title, settings) in enumerate(columns):
         x = MARGIN + n * (SIDE + GAP)
         write(page, (x, MARGIN), [title], TITLE)
-        write(page, (x, MARGIN + 26), wrap(settings, SIDE, TEXT, 2), TEXT, QUIET)
+        write(page, (x, MARGIN + 26), wrap(settings, SIDE, TEXT, 3), TEXT, QUIET)
     for m, (prompt, cells) in enumerate(rows):
         y = MARGIN + _HEAD + m * row_height
         write(page, (MARGIN, y), wrap(f"“{prompt}”", width - 2 * MARGIN, 17, 1), 17)

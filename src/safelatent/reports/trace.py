@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from safelatent.reports.canvas import MARGIN, PAPER, QUIET, tile, wrap, write
+from safelatent.reports.canvas import MARGIN, PAPER, QUIET, frame, tile, wrap, write
 
 SIDE, GAP, TEXT = 150, 10, 13
 
@@ -46,5 +46,6 @@ def trace_sheet(title: str, moments: Sequence[TraceMoment], footer: str) -> Imag
         page.paste(tile(moment.image, SIDE), (x, y_image))
         write(page, (x, y_image + SIDE + 4), list(moment.lines), TEXT, QUIET)
         page.paste(heat(moment.gamma, top).resize((SIDE, SIDE), Image.Resampling.NEAREST), (x, y_heat))
+        frame(page, (x, y_heat), SIDE)
     write(page, (MARGIN, y_heat + SIDE + 8), foot, TEXT, QUIET)
     return page
