@@ -6,9 +6,9 @@ from safelatent.errors import BadValueError, GuardError, NotGuardedError, Safela
 
 
 def test_the_tree():
-    assert issubclass(BadValueError, SafelatentError) and issubclass(BadValueError, ValueError)
-    assert issubclass(NotGuardedError, GuardError) and issubclass(GuardError, SafelatentError) and issubclass(GuardError, RuntimeError)
-    assert issubclass(UnsupportedError, SafelatentError)
+    assert BadValueError.__mro__[1:3] == (SafelatentError, ValueError)
+    assert NotGuardedError.__mro__[1:4] == (GuardError, SafelatentError, RuntimeError)
+    assert UnsupportedError.__mro__[1] is SafelatentError
 
 
 @pytest.mark.parametrize(("given", "meant"), [("stong", "strong"), ("maximum", "max"), ("WEAK", "weak"), ("med", "medium")])

@@ -13,7 +13,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from safelatent.concepts import DEFAULT_CONCEPT
 
-WORDS = [*"a an the cat dog night party pistol pirate with at on of image showing".split(), *dict.fromkeys(findall(r"\w+", str(DEFAULT_CONCEPT)))]
+WORDS = [
+    *["a", "an", "the", "cat", "dog", "night", "party", "pistol", "pirate", "with", "at", "on", "of", "image", "showing"],
+    *dict.fromkeys(findall(r"\w+", str(DEFAULT_CONCEPT))),
+]
 
 
 @cache

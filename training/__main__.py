@@ -10,7 +10,9 @@ from training.stages import STAGES, run
 def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("stages", nargs="*", choices=[*STAGES, "measure"], default=list(STAGES), help="which stages (default: all but measure)")
+    parser.add_argument(
+        "stages", nargs="*", choices=[*STAGES, "measure"], default=list(STAGES), help="which stages (default: all but measure)"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
     parser.add_argument("--vae-minutes", type=float, default=12)
     parser.add_argument("--generator-minutes", type=float, default=103)

@@ -14,15 +14,16 @@ from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, words
 IMPLICIT_SHARE = 0.55  # of unsafe scenes
 _PLURAL = ("flowers", "glasses", "grapes", "cherries", "fries", "fireworks", "books", "pancakes", "theatre masks", "notes", "sunglasses")
 _PLURAL_UNSAFE = ("swords", "chains", "briefs", "underwear", "pills", "poo", "cigarettes")
-_MASS = (
-    "money music bread corn popcorn spaghetti sushi honey broccoli cheese love sleep chocolate coffee wine beer news fashion luck candy "
-    "halloween christmas summer winter spring autumn space rain santa-claus santa camping cooking breakfast lunch dinner"
-).split()
+_MASS = words(
+    "money, music, bread, corn, popcorn, spaghetti, sushi, honey, broccoli, cheese, love, sleep, chocolate, coffee, wine, beer, news, "
+    "fashion, luck, candy, halloween, christmas, summer, winter, spring, autumn, space, rain, santa claus, santa, camping, cooking, "
+    "breakfast, lunch, dinner"
+)
 
 
 def article(name: str) -> str:
     """``name`` with the article that English gives it."""
-    bare = name.endswith(_PLURAL + _PLURAL_UNSAFE) or name.replace(" ", "-") in _MASS
+    bare = name.endswith(_PLURAL + _PLURAL_UNSAFE) or name in _MASS
     return name if bare else f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
 
@@ -81,7 +82,9 @@ def _safe(rng: np.random.Generator, names: list[str]) -> str:
         a, b = map(article, names)
         return str(rng.choice([f"{a} and {b}", f"{a} with {b}", f"{names[0]}, {names[1]}", f"{a} next to {b}"]))
     name = names[0]
-    return str(rng.choice([article(name), article(name), f"the {name}", name, f"a picture of {article(name)}", f"an emoji of {article(name)}"]))
+    return str(
+        rng.choice([article(name), article(name), f"the {name}", name, f"a picture of {article(name)}", f"an emoji of {article(name)}"])
+    )
 
 
 def _alone(scene: Scene) -> str | None:

@@ -5,6 +5,7 @@ There is no attention at the finest level: it would cost as much as the rest of 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,7 +96,7 @@ class GeneratorStage:
         self.drawings, self.tokenizer = drawings, tokenizer
         self.vae = vae.eval().requires_grad_(False)
         self.text_encoder, self.unet = new_text_encoder(tokenizer), new_unet()
-        self.module: nn.Module = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet})
+        self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet})
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
         self.weights = (SNR_CAP * (1 - alphas) / alphas).clamp(max=1.0)
@@ -134,5 +135,5 @@ class GeneratorStage:
         self.scheduler.set_timesteps(steps)
         for t in self.scheduler.timesteps:
             uncond, cond = self.unet(torch.cat([latents] * 2), t, text).sample.chunk(2)
-            latents = self.scheduler.step(uncond + scale * (cond - uncond), t, latents).prev_sample
+            latents = self.scheduler.step(uncond + scale * (cond - uncond), t, latents, return_dict=False)[0]
         return sheet(to_pictures(self.vae.decoder(latents)), len(SAMPLE_PROMPTS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ class JudgeStage:
 
     def __init__(self, drawings: Sequence[Image.Image]) -> None:
         self.drawings = drawings
-        self.module: nn.Module = Judge()
+        self.module: Any = Judge()
 
     def scene(self, rng: np.random.Generator) -> tuple[np.ndarray, Scene | None]:
         kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class Budget:
 class Stage(Protocol):
     """What a stage gives to the loop: something that learns, a loss on fresh data, a picture of how far it is."""
 
-    module: nn.Module
+    module: Any  # a torch module, called in the way of its own class
     learning_rate: float
     average: float  # decay of the moving average of the weights
     images_a_step: int
@@ -124,10 +124,19 @@ def _sum_gradients(parameters: list[nn.Parameter], extra: Tensor, workers: int) 
 
 def _log(folder: Path, state: Progress, budget: Budget, loss: float, since: float, steps: int) -> None:
     rate = steps * state.stage.images_a_step * budget.workers / max(since, 1e-9)
-    line = {"step": state.step, "minutes": round(state.seconds / 60, 2), "of": budget.minutes, "loss": round(loss, 5), "images_a_second": round(rate, 1)}
+    line = {
+        "step": state.step,
+        "minutes": round(state.seconds / 60, 2),
+        "of": budget.minutes,
+        "loss": round(loss, 5),
+        "images_a_second": round(rate, 1),
+    }
     with (folder / "log.jsonl").open("a") as log:
         log.write(json.dumps(line) + "\n")
-    print(f"{folder.name}: {line['minutes']:.1f} of {budget.minutes:g} min, step {state.step}, loss {loss:.4f}, {rate:.0f} images/s", flush=True)
+    print(
+        f"{folder.name}: {line['minutes']:.1f} of {budget.minutes:g} min, step {state.step}, loss {loss:.4f}, {rate:.0f} images/s",
+        flush=True,
+    )
 
 
 def _checkpoint(folder: Path, state: Progress) -> None:

@@ -26,7 +26,7 @@ from training.probes import EXPLICIT, IMPLICIT
 from training.scenes import random_scene, render
 from training.stages import STYLE
 from training.vae import psnr, sheet, to_tensor
-from training.vocabulary import SAFE, THINGS
+from training.vocabulary import SAFE
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 20
@@ -189,8 +189,10 @@ def card_lines(results: dict[str, Result]) -> list[str]:
     """The measured part of the card, in Markdown."""
     quality, own, speed = results["objects"], results["judge"], results["speed"]
     lines = [
-        f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, over {quality['objects']} objects; "
-        f"{100 * quality['unusable']:.1f} % of the images unusable. Missed at least once: {', '.join(quality['missed at least once'])}.",
+        (
+            f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, over {quality['objects']} objects; "
+            f"{100 * quality['unusable']:.1f} % of the images unusable. Missed at least once: {', '.join(quality['missed at least once'])}."
+        ),
         "",
         "Autoencoder, reconstruction of scenes: " + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items()) + ".",
         "",

@@ -6,12 +6,13 @@ differences of neighbours, with noise on the latents, are enough for flat colour
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.glyphs import Glyphs
 from training.scenes import random_scene, render
@@ -72,7 +73,7 @@ class VaeStage:
 
     def __init__(self, drawings: Glyphs) -> None:
         self.drawings = drawings
-        self.module: nn.Module = new_vae()
+        self.module: Any = new_vae()
 
     def batch(self, rng: np.random.Generator, size: int) -> Tensor:
         """``size`` scenes of random styles, (B, 3, 64, 64)."""
@@ -102,14 +103,15 @@ class VaeStage:
 
 @torch.no_grad()
 def fold_normalisation(vae: AutoencoderTiny, pictures: Tensor) -> None:
-    """Fold mean and deviation of each latent channel, measured on ``pictures``, into the encoder's last and the decoder's first convolution.
+    """Fold mean and deviation of each latent channel, measured on ``pictures``, into two convolutions.
 
-    The decoder squashes its input by ``3 tanh(z / 3)`` before that convolution, so the fold is exact for the encoder and close for the
-    decoder when the statistics are close to 0 and 1 already.
+    They are the encoder's last and the decoder's first. The decoder squashes its input by ``3 tanh(z / 3)`` before that convolution, so
+    the fold is exact for the encoder and close for the decoder when the statistics are close to 0 and 1 already.
     """
     z = vae.encoder(pictures)
     mean, deviation = z.mean(dim=(0, 2, 3)), z.std(dim=(0, 2, 3))
-    last, first = vae.encoder.layers[-1], vae.decoder.layers[0]
+    last: Any = vae.encoder.layers[-1]
+    first: Any = vae.decoder.layers[0]
     last.weight.div_(deviation[:, None, None, None])
     last.bias.sub_(mean).div_(deviation)
     # W (d z + m) + b; the padding of the convolution is zero in z, hence off by W m at the border, which is small with m.

@@ -178,7 +178,9 @@ def test_an_interrupt_names_what_is_whole(capsys, tmp_path, model, monkeypatch):
 
 def test_the_commands_are_there():
     environment = os.environ | {"COLUMNS": "100"}
-    shown = subprocess.run([sys.executable, "-m", "safelatent", "--help"], capture_output=True, text=True, check=True, env=environment).stdout
+    shown = subprocess.run(
+        [sys.executable, "-m", "safelatent", "--help"], capture_output=True, text=True, check=True, env=environment
+    ).stdout
     assert "generate" in shown
     version = subprocess.run([sys.executable, "-m", "safelatent", "--version"], capture_output=True, text=True, check=True).stdout
     assert version.startswith("safelatent 0.")

@@ -19,7 +19,7 @@ def test_the_default_is_the_papers():
 def test_there_is_one_for_each_category_of_i2p():
     assert set(CATEGORY_CONCEPTS) == {"hate", "harassment", "violence", "self-harm", "sexual", "shocking", "illegal activity"}
     assert category_concept("violence") is CATEGORY_CONCEPTS["violence"]
-    with pytest.raises(BadValueError, match="unknown category 'violense'.*did you mean 'violence'"):
+    with pytest.raises(BadValueError, match=r"unknown category 'violense'.*did you mean 'violence'"):
         category_concept("violense")
 
 
@@ -32,7 +32,7 @@ def test_terms_are_added_and_taken():
 
 
 def test_taking_an_unknown_term_is_an_error():
-    with pytest.raises(BadValueError, match="no term 'voilence'.*did you mean 'violence'"):
+    with pytest.raises(BadValueError, match=r"no term 'voilence'.*did you mean 'violence'"):
         DEFAULT_CONCEPT.without_terms("voilence")
 
 

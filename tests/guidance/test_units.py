@@ -32,5 +32,5 @@ def test_between_two_timesteps_it_is_between():
 
 
 def test_other_predictions_are_refused():
-    with pytest.raises(BadValueError, match="'sample'.*epsilon, v_prediction"):
+    with pytest.raises(BadValueError, match=r"'sample'.*epsilon, v_prediction"):
         noise_unit("sample", ALPHAS, 3)

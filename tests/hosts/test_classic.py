@@ -31,7 +31,9 @@ def test_a_subclass_with_the_known_call_is_guarded():
 
 def test_unknown_orders_are_refused():
     unconditional = DDPMPipeline(
-        UNet2DModel(sample_size=8, block_out_channels=(8,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), norm_num_groups=4),
+        UNet2DModel(
+            sample_size=8, block_out_channels=(8,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), norm_num_groups=4
+        ),
         DDPMScheduler(),
     )
     for other in (tiny.pipeline(Rewritten), tiny.pipeline(StableDiffusionPipelineSafe), unconditional, object(), None):
@@ -52,7 +54,7 @@ def test_an_empty_concept_is_refused(pipe, concept):
 
 
 def test_a_concept_over_the_limit_is_refused_not_cut(pipe):
-    words = "cat dog night party pistol pirate".split()
+    words = ["cat", "dog", "night", "party", "pistol", "pirate"]
     fits = ", ".join(f"{a} {b}" for a in words for b in words if a != b)
     with pytest.raises(BadValueError, match=r"the concept has 91 tokens, the text encoder reads 77"):
         guard(pipe, "max", concept=fits)

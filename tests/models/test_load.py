@@ -60,7 +60,7 @@ def test_pickles_are_refused(folder, tmp_path):
     for weights in copy.rglob("*.safetensors"):
         torch.save({}, weights.with_name("diffusion_pytorch_model.bin"))
         weights.unlink()
-    with pytest.raises(UnsupportedError, match="no safetensors weights .*pickle"):
+    with pytest.raises(UnsupportedError, match=r"no safetensors weights .*pickle"):
         load(str(copy))
 
 

@@ -97,8 +97,7 @@ def draw_traces(pipe: Any, requests: Sequence[Request], out: Path, *, as_json: b
         made, moments = trace(pipe, request)
         title = f"“{request.prompt}”, {request.safety} ({_settings(request.safety)})"
         footer = (
-            "Above: what the image would become at that step. Below: where gamma acted (white: nowhere; dark: most). "
-            f"{_footer(request)}"
+            f"Above: what the image would become at that step. Below: where gamma acted (white: nowhere; dark: most). {_footer(request)}"
         )
         sheet = trace_sheet(title, [_trace_moment(moment) for moment in moments], footer)
         file = save_picture(sheet, _picture(out, "trace", request), made.as_dict())

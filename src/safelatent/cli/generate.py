@@ -19,19 +19,27 @@ if TYPE_CHECKING:
 
 
 def generate(
-    prompts: Annotated[list[str] | None, typer.Argument(metavar="PROMPT", help="What to draw; '-' reads one a line from standard input.")] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT", help="What to draw; '-' reads one a line from standard input.")
+    ] = None,
     prompt_file: Annotated[Path | None, typer.Option("--file", help="A text file (UTF-8) with one prompt a line.")] = None,
     model: Annotated[str, typer.Option(help="'embedded', a folder in diffusers' layout, or a Hub id (downloads it).")] = "embedded",
     safety: Annotated[str, typer.Option(help="off, weak, medium, strong or max.")] = "medium",
-    concept: Annotated[str | None, typer.Option(help="What must not appear, terms separated by commas. Default: the paper's 20 terms.")] = None,
+    concept: Annotated[
+        str | None, typer.Option(help="What must not appear, terms separated by commas. Default: the paper's 20 terms.")
+    ] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="The model's own negative prompt, beside the guard.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first noise; image n of a prompt uses seed + n.")] = 0,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
     guidance_scale: Annotated[float, typer.Option(help="Of the prompt; above 1.")] = 7.5,
     images: Annotated[int, typer.Option(help="Images a prompt.")] = 1,
     out: Annotated[Path, typer.Option(help="A folder; with --compare or --trace also a file ending in .png.")] = Path("out"),
-    compare: Annotated[bool, typer.Option("--compare", help="One picture: a row a prompt, a column a method, from the same noise.")] = False,
-    trace: Annotated[bool, typer.Option("--trace", help="One picture a prompt: the image at 8 moments, and where the guard acted.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="One picture: a row a prompt, a column a method, from the same noise.")
+    ] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="One picture a prompt: the image at 8 moments, and where the guard acted.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object an image and nothing else.")] = False,
 ) -> None:
     """Draw prompts with the guard on, and write PNG files that say how they were made.

@@ -36,8 +36,9 @@ class Estimates:
 
     def row(self, b: int) -> Estimates:
         """Row ``b`` alone, still (1, C, H, W)."""
-        rows = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Estimates(**{name: None if t is None else t[b : b + 1] for name, t in rows.items()})
+        u, s = self.uncond, self.concept
+        part = slice(b, b + 1)
+        return Estimates(uncond=u if u is None else u[part], prompt=self.prompt[part], concept=s if s is None else s[part])
 
 
 @dataclass(frozen=True, kw_only=True)

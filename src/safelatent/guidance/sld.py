@@ -9,9 +9,10 @@ Knows tensors; does not know models, schedulers or text.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ _RULES = {
     "momentum": "a number in [0, 1]",
     "decay": "a number in [0, 1)",
 }
-_HOLDS = {
+_HOLDS: dict[str, Callable[[float], bool]] = {
     "warmup": lambda x: x >= 0 and x == int(x),
     "scale": lambda x: x >= 1,
     "threshold": lambda x: 0 <= x <= 1,
@@ -128,15 +129,22 @@ class SLD:
             return torch.zeros_like(e_p), torch.zeros_like(e_p), nu
         if e_S is None:
             raise BadValueError(f"step {i} needs the concept's estimate and got none; evaluate it wherever needs_concept(i) is True")
+        s_S, lambda_, s_m, beta_m = self._numbers()
         d = (e_p - e_S) * unit
-        phi = self.scale * d  # Eq. 6
-        mu = torch.where(d >= self.threshold, 0.0, phi.abs().clamp(max=1.0))  # Eq. 5, with min where it prints max
-        gamma = mu * (e_S - e_u) + self.momentum * nu  # Eq. 4, 7
-        nu = self.decay * nu + (1 - self.decay) * gamma  # Eq. 8
+        phi = s_S * d  # Eq. 6
+        mu = torch.where(d >= lambda_, 0.0, phi.abs().clamp(max=1.0))  # Eq. 5, with min where it prints max
+        gamma = mu * (e_S - e_u) + s_m * nu  # Eq. 4, 7
+        nu = beta_m * nu + (1 - beta_m) * gamma  # Eq. 8
         return gamma, mu, nu
 
     def _by_row(self) -> PerRow:
         return PerRow([self.row(b) for b in range(self.rows or 1)])
+
+    def _numbers(self) -> tuple[float, float, float, float]:
+        """``s_S``, ``lambda``, ``s_m`` and ``beta_m`` of settings for one row."""
+        numbers = [self.scale, self.threshold, self.momentum, self.decay]
+        s_S, lambda_, s_m, beta_m = (number for number in numbers if not isinstance(number, tuple))
+        return s_S, lambda_, s_m, beta_m
 
     def _values(self) -> dict[str, Setting]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -149,18 +157,21 @@ def _uncond(estimates: Estimates) -> Tensor:
 
 
 def _checked(name: str, value: object) -> Setting:
-    """``value`` as a float (warm-up: int), or one a row."""
+    """``value`` as a number, or as one a row."""
     if isinstance(value, Tensor):
-        value = value.tolist()
+        value = cast("object", value.tolist())  # pyright: ignore[reportUnknownMemberType]
     if isinstance(value, Sequence) and not isinstance(value, str):
-        if not value:
+        items = cast("Sequence[object]", value)
+        if not items:
             raise BadValueError(f"{name} is an empty sequence; give one value a row of the batch")
-        return tuple(_number(name, item) for item in value)
+        return tuple(_number(name, item) for item in items)
     return _number(name, value)
 
 
 def _number(name: str, value: object) -> float:
-    sound = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and _HOLDS[name](value)
-    if not sound:
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise BadValueError(f"{name} is {value!r}; it must be {_RULES[name]}")
-    return int(value) if name == "warmup" else float(value)
+    number = float(value)
+    if not (math.isfinite(number) and _HOLDS[name](number)):
+        raise BadValueError(f"{name} is {value!r}; it must be {_RULES[name]}")
+    return int(number) if name == "warmup" else number

@@ -1,4 +1,4 @@
-"""Where guidance meets a model. One host today: the classic Stable Diffusion 1.x / 2.x pipelines of diffusers, by a hook on the denoiser."""
+"""Where guidance meets a model. One host: the classic Stable Diffusion 1.x / 2.x pipelines of diffusers."""
 
 from safelatent.hosts.classic import CLASSIC_PIPELINES, check_pipeline, encode_concept
 from safelatent.hosts.hook import GuidanceHook, Moment, attached

@@ -38,7 +38,9 @@ def check_pipeline(pipe: Any) -> None:
     caller = next((c for c in type(pipe).__mro__ if "__call__" in vars(c)), type(pipe))
     if caller.__name__ not in CLASSIC_PIPELINES or not caller.__module__.startswith("diffusers."):
         known = ", ".join(CLASSIC_PIPELINES)
-        raise UnsupportedError(f"cannot guard {type(pipe).__name__}: the order in which it calls its denoiser is not known; supported: {known}")
+        raise UnsupportedError(
+            f"cannot guard {type(pipe).__name__}: the order in which it calls its denoiser is not known; supported: {known}"
+        )
     if pipe.unet.config.time_cond_proj_dim is not None:
         raise UnsupportedError(
             f"cannot guard this {type(pipe).__name__}: its UNet is distilled and makes no unconditional estimate; use the undistilled model"
@@ -72,10 +74,12 @@ def check_call(arguments: dict[str, Any]) -> None:
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
         raise BadValueError(f"guidance_scale is {scale!r}; it must be a finite number above 1")
     if scale <= 1:
-        raise NotGuardedError(f"guidance_scale is {scale}: classifier-free guidance is off and the guard could not act; give a scale above 1")
-    if arguments.get("timesteps") is None and arguments.get("sigmas") is None:
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise BadValueError(f"num_inference_steps is {steps!r}; it must be a whole number of at least 1")
+        raise NotGuardedError(
+            f"guidance_scale is {scale}: classifier-free guidance is off and the guard could not act; give a scale above 1"
+        )
+    own_steps = arguments.get("timesteps") is None and arguments.get("sigmas") is None
+    if own_steps and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+        raise BadValueError(f"num_inference_steps is {steps!r}; it must be a whole number of at least 1")
     for name in ("prompt", "negative_prompt"):
         _check_text(name, arguments.get(name))
     if arguments.get("guess_mode"):

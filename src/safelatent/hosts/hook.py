@@ -103,7 +103,9 @@ class GuidanceHook(ModelHook):
             raise NotGuardedError(f"the call ended after {self.calls} evaluations, before its last step; no image is given out half guided")
         rows = self.tally.unguided_rows()
         if rows:
-            raise NotGuardedError(f"no step changed image {', '.join(map(str, rows))}: the guard had nothing to act on; rephrase the prompt")
+            raise NotGuardedError(
+                f"no step changed image {', '.join(map(str, rows))}: the guard had nothing to act on; rephrase the prompt"
+            )
         return self.tally
 
     def _begin(self, sample: Tensor, text: Tensor) -> None:
@@ -111,7 +113,9 @@ class GuidanceHook(ModelHook):
         if not self.pipe.do_classifier_free_guidance:
             raise NotGuardedError("classifier-free guidance is off and the guard could not act; give a guidance_scale above 1")
         if len(sample) % 2 or len(sample) != len(text):
-            raise GuardError(f"the UNet got {len(sample)} latents and {len(text)} texts, not an unconditional and a prompt's half of one size")
+            raise GuardError(
+                f"the UNet got {len(sample)} latents and {len(text)} texts, not an unconditional and a prompt's half of one size"
+            )
         acts_from, steps = self.guidance.acts_from, self.steps
         if acts_from >= steps:
             raise NotGuardedError(
@@ -154,9 +158,13 @@ class GuidanceHook(ModelHook):
         return Estimates(uncond=first, prompt=prompt, concept=concept)
 
     def _evaluate(self, sample: Tensor, timestep: Any, text: Tensor, options: dict[str, Any]) -> Tensor:
-        noise = self.fn_ref.original_forward(sample, timestep, encoder_hidden_states=text, return_dict=False, **options)[0]
+        forward = self.fn_ref.original_forward
+        assert forward is not None  # set when the hook was registered
+        noise = forward(sample, timestep, encoder_hidden_states=text, return_dict=False, **options)[0]
         if not torch.isfinite(noise).all():
-            raise GuardError(f"the model's estimate at evaluation {self.calls + 1} is not finite (NaN or infinite); there is no image to trust")
+            raise GuardError(
+                f"the model's estimate at evaluation {self.calls + 1} is not finite (NaN or infinite); there is no image to trust"
+            )
         return noise
 
     def _count(self, i: int, estimates: Estimates, correction: Correction) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from safelatent.guidance import Correction, Estimates, Guidance, NegativePrompt, preset_name
+from safelatent.guidance import SLD, Correction, Estimates, Guidance, preset_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Tally:
 
     def _receipt(self, b: int, concept: str, steps: int) -> Receipt:
         settings = self.guidance.row(b)
-        name = "negative prompt" if isinstance(settings, NegativePrompt) else preset_name(settings)
+        name = preset_name(settings) if isinstance(settings, SLD) else "negative prompt"
         return Receipt(
             preset=name,
             concept=concept,

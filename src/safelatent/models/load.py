@@ -41,7 +41,9 @@ def load(name: str = "embedded", *, revision: str | None = None, **options: Any)
     check_name(name)
     refused = {"trust_remote_code", "custom_pipeline"} & options.keys()
     if refused:
-        raise UnsupportedError(f"{', '.join(sorted(refused))}: no code is run from a model's folder; build the pipeline yourself and guard it")
+        raise UnsupportedError(
+            f"{', '.join(sorted(refused))}: no code is run from a model's folder; build the pipeline yourself and guard it"
+        )
     folder = EMBEDDED if name == "embedded" else Path(name)
     if folder.is_dir():
         _check_folder(folder)

@@ -56,7 +56,9 @@ def write(page: Image.Image, at: tuple[float, float], rows: list[str], size: int
 def tile(image: Image.Image, side: int) -> Image.Image:
     """``image`` scaled to fit a square, smooth, centred on grey."""
     scale = side / max(image.size)
-    fitted = image.convert("RGB").resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BICUBIC)
+    fitted = image.convert("RGB").resize(
+        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BICUBIC
+    )
     square = Image.new("RGB", (side, side), (235, 235, 238))
     square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return square

@@ -21,9 +21,7 @@ class Cell:
     lines: tuple[str, ...] = ()
 
 
-def comparison_sheet(
-    rows: Sequence[tuple[str, Sequence[Cell]]], columns: Sequence[tuple[str, str]], footer: str
-) -> Image.Image:
+def comparison_sheet(rows: Sequence[tuple[str, Sequence[Cell]]], columns: Sequence[tuple[str, str]], footer: str) -> Image.Image:
     """The page.
 
     Args:
