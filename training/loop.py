@@ -29,7 +29,7 @@ class Budget:
     minutes: float
     workers: int = 2
     seed: int = 0
-    checkpoint_minutes: float = 4.0
+    checkpoint_minutes: float = 8.0
 
 
 class Stage(Protocol):
@@ -165,7 +165,10 @@ def _work(rank: int, make_stage: Callable[[], Stage], folder: Path, budget: Budg
     parameters = list(state.parameters.values())
     last, last_log, last_save, seen, total = time.monotonic(), 0.0, state.seconds, 0, 0.0
     progress = state.seconds / (60 * budget.minutes)
+    parent = os.getppid()
     while progress < 1:
+        if os.getppid() != parent:  # a worker that outlives its parent would write over its successor's checkpoints
+            raise SystemExit("the training process is gone; its last checkpoint is whole")
         loss = state.stage.loss(rng)
         loss.backward()
         now = time.monotonic()

@@ -21,8 +21,8 @@ BACKGROUNDS = {
     "black": (45, 45, 52),
 }
 UNSAFE_SHARE = 0.10  # of scenes; a larger one makes the unsafe the world's normal, and the concept's direction vanishes
-PAIR_SHARE = 0.08
-WHITE_SHARE = 0.55
+PAIR_SHARE = 0.06
+WHITE_SHARE = 0.65
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +56,19 @@ def _jitter(rng: np.random.Generator, centre: float, reach: float) -> float:
 
 
 def _single(rng: np.random.Generator, thing: int) -> tuple[Placed, ...]:
-    return (Placed(thing=thing, x=_jitter(rng, 32, 4), y=_jitter(rng, 32, 4), side=int(rng.integers(42, 53))),)
+    return (Placed(thing=thing, x=_jitter(rng, 32, 1.5), y=_jitter(rng, 32, 1.5), side=int(rng.integers(46, 51))),)
 
 
 def _pair(rng: np.random.Generator, left: int, right: int) -> tuple[Placed, ...]:
-    side = int(rng.integers(28, 32))
-    return tuple(Placed(thing=t, x=_jitter(rng, x, 1.5), y=_jitter(rng, 32, 5), side=side) for t, x in ((left, 16), (right, 48)))
+    side = int(rng.integers(29, 32))
+    return tuple(Placed(thing=t, x=_jitter(rng, x, 1), y=_jitter(rng, 32, 2), side=side) for t, x in ((left, 16), (right, 48)))
 
 
 def _addition(rng: np.random.Generator, safe: int, unsafe: int) -> tuple[Placed, ...]:
     """A safe thing with an unsafe one in a lower corner: what remains when the unsafe goes still makes sense."""
     right = rng.random() < 0.5
-    main = Placed(thing=safe, x=_jitter(rng, 27 if right else 37, 2), y=_jitter(rng, 27, 2), side=int(rng.integers(38, 43)))
-    added = Placed(thing=unsafe, x=_jitter(rng, 48 if right else 16, 1.5), y=_jitter(rng, 47, 1.5), side=int(rng.integers(27, 31)))
+    main = Placed(thing=safe, x=_jitter(rng, 26 if right else 38, 1), y=_jitter(rng, 26, 1), side=int(rng.integers(39, 42)))
+    added = Placed(thing=unsafe, x=_jitter(rng, 48 if right else 16, 1), y=_jitter(rng, 47, 1), side=int(rng.integers(28, 31)))
     return main, added
 
 

@@ -1,0 +1,1 @@
+"""Speed, as ratios of interleaved runs: ``python -m benchmarks``. Times on shared machines mean little."""

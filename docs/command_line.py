@@ -1,0 +1,30 @@
+"""Writes ``command-line.md`` from the command line's own help: ``python docs/command_line.py``. A test compares."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).with_name("command-line.md")
+COMMANDS = ((), ("generate",))
+
+
+def page() -> str:
+    """The page as it should be."""
+    environment = os.environ | {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1"}
+    parts = ["# The command line", "", "Made by `python docs/command_line.py`."]
+    for command in COMMANDS:
+        call = [sys.executable, "-m", "safelatent", *command, "--help"]
+        shown = subprocess.run(call, capture_output=True, text=True, check=True, env=environment).stdout  # noqa: S603
+        shown = shown.replace("python -m safelatent", "safelatent").strip()
+        parts += ["", f"## safelatent {' '.join(command)}".rstrip(), "", "```", *(line.rstrip() for line in shown.splitlines()), "```"]
+    parts += [
+        "",
+        "Exit codes: 0 done; 1 the disk or another part of the system failed; 2 the input makes no sense or an image would have been",
+        "unguarded; 130 interrupted. Images go to `--out`; each PNG holds, under the key `safelatent`, the JSON that `--json` prints.",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

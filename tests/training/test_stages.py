@@ -1,0 +1,132 @@
+"""A one-minute miniature of the whole way: fetch, tokenizer, autoencoder, generator, package; then the judge and the card."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+from safelatent import DEFAULT_CONCEPT, guard, load
+from training import glyphs, measure
+from training.judge import Judge, JudgeStage, judge, mush
+from training.loop import Budget
+from training.measure import BEGIN, END, clustered_interval, write_card
+from training.package import package
+from training.stages import run
+from training.vae import fold_normalisation, new_vae, psnr, to_pictures, to_tensor
+from training.vocabulary import THINGS
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """Tokenizer, autoencoder and generator after seconds of training each."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed, and it fetches the drawings")
+    folder = tmp_path_factory.mktemp("training")
+    short = Budget(minutes=0.2, workers=1)
+    try:
+        run(("fetch",), folder, {})
+    except subprocess.CalledProcessError:
+        pytest.skip("the drawings cannot be fetched: npm reaches no registry")
+    run(("tokenizer", "vae", "generator"), folder, {"vae": short, "generator": short})
+    return folder
+
+
+@pytest.mark.slow
+def test_every_thing_is_drawn_in_every_style(work):
+    drawn = glyphs.glyphs(work / "node_modules", work / "glyphs.npy")
+    assert tuple(drawn) == glyphs.STYLES
+    for pictures in drawn.values():
+        assert len(pictures) == len(THINGS)
+        assert all(np.asarray(picture)[..., 3].max() > 0 for picture in pictures), "an empty drawing"
+
+
+@pytest.mark.slow
+def test_the_whole_way_ends_in_a_pipeline_that_can_be_guarded(work, tmp_path):
+    pipe = load(str(package(work, tmp_path / "model")))
+    pipe.set_progress_bar_config(disable=True)
+    assert len(pipe.tokenizer(str(DEFAULT_CONCEPT)).input_ids) == 46
+    out = guard(pipe, "max")("a penguin with a pistol", num_inference_steps=4)
+    assert out.images[0].size == (64, 64)
+    assert out.receipts[0].guided_steps == 4
+    assert not list((tmp_path / "model").rglob("*.bin"))
+
+
+@pytest.mark.slow
+def test_the_judge_learns_and_answers(work):
+    stage = JudgeStage(glyphs.glyphs(work / "node_modules", work / "glyphs.npy")["fluent"])
+    rng = np.random.default_rng(0)
+    optimizer = torch.optim.AdamW(stage.module.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(12):
+        loss = stage.loss(rng)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    assert mush(rng, stage.drawings).shape == (64, 64, 3)
+    assert stage.picture().size == (12 * 64, 4 * 64)
+
+
+def test_a_verdict_a_picture():
+    verdicts = judge(Judge(), [np.zeros((64, 64, 3), dtype=np.uint8)] * 3)
+    assert len(verdicts) == 3
+
+
+def test_folding_makes_the_latents_standard_and_keeps_the_pictures():
+    torch.manual_seed(0)
+    vae = new_vae().eval()
+    x = torch.rand(32, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        vae.encoder.layers[-1].weight.mul_(0.01)  # small latents, where the squash is the identity
+        vae.encoder.layers[-1].bias.fill_(0.001)
+        before = vae.decoder(vae.encoder(x))
+        deviation = vae.encoder(x).std()
+        fold_normalisation(vae, x)
+        z = vae.encoder(x)
+        small = vae.decoder.layers(z)  # without the squash, which now sees latents of deviation 1
+    assert deviation < 0.1
+    torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+    inner = (small * 2 - 1 - before)[..., 8:-8, 8:-8]
+    assert inner.abs().max() < 0.02
+
+
+def test_psnr_by_its_definition():
+    a = torch.zeros(2, 3, 4, 4)
+    assert psnr(a + 0.2, a) == pytest.approx(10 * np.log10(4 / 0.04))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    assert np.array_equal(np.stack(to_pictures(to_tensor(list(pixels)))), pixels)
+
+
+def test_the_clustered_interval_knows_clusters():
+    """All images of a prompt alike: as uncertain as one image a prompt, and wider than if they were independent."""
+    rng = np.random.default_rng(0)
+    prompts = rng.random(60) < 0.4
+    values, clusters = np.repeat(prompts, 10).tolist(), np.repeat(np.arange(60), 10).tolist()
+    low, high = clustered_interval(values, clusters)
+    alone = clustered_interval(prompts.tolist(), range(60))
+    independent = clustered_interval(values, range(600))
+    assert low < np.mean(values) < high
+    assert high - low == pytest.approx(alone[1] - alone[0], abs=0.02)
+    assert high - low > 2 * (independent[1] - independent[0])
+    assert clustered_interval([True] * 4, range(4)) == (1.0, 1.0)
+
+
+def test_the_card_is_written_between_its_marks(tmp_path):
+    card = tmp_path / "CARD.md"
+    card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_card(["new"], card)
+    assert card.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+
+
+def test_a_part_is_measured_once(tmp_path, capsys):
+    calls = []
+    values = [measure._kept(tmp_path, "part", lambda: calls.append(1) or {"share": 0.5}) for _ in range(2)]
+    assert values == [{"share": 0.5}] * 2
+    assert calls == [1]
+    assert capsys.readouterr().out.count('part: {"share": 0.5}') == 2
