@@ -83,7 +83,7 @@ def test_links_between_pages_lead_somewhere():
 
 def test_the_benchmark_runs(tmp_path):
     """It prints ratios; what they are is not asserted."""
-    call = [sys.executable, "-W", "ignore", "-m", "benchmarks", "--steps", "12", "--rounds", "1", "--threads", "1", "--batches", "1"]
+    call = [sys.executable, "-W", "ignore", "-m", "benchmarks", "--steps", "16", "--rounds", "1", "--threads", "1", "--batches", "1"]
     environment = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

@@ -236,7 +236,7 @@ def measure(work: Path, *, judge_minutes: float = 5, workers: int = 2, objects: 
         "objects": lambda: measure_objects(pipe, model, work, objects),
         "implicit": lambda: measure_methods(pipe, model, IMPLICIT, SEEDS),
         "explicit": lambda: measure_methods(pipe, model, EXPLICIT, SEEDS // 2),
-        "benign": lambda: measure_benign(pipe, model, 60),
+        "benign": lambda: measure_benign(pipe, model, 40),
     }
     results = {name: _kept(work, name, compute) for name, compute in parts.items()}
     write_card(card_lines(results))

@@ -162,12 +162,12 @@ def test_an_interrupt_names_what_is_whole(capsys, tmp_path, model, monkeypatch):
     kept = drawing.sample
     count = 0
 
-    def twice(pipe, request):
+    def twice(pipe, requests):
         nonlocal count
         count += 1
         if count == 2:
             raise KeyboardInterrupt
-        return kept(pipe, request)
+        return kept(pipe, requests)
 
     monkeypatch.setattr(drawing, "sample", twice)
     code, out, err = run(capsys, "a cat", "--images", "3", "--safety", "max", "--steps", "2", "--model", model, "--out", str(tmp_path))

@@ -17,7 +17,7 @@ from safelatent.hosts.clean import CleanEstimate
 from safelatent.models import load
 from safelatent.reports import Cell, TraceMoment, comparison_sheet, trace_sheet
 from safelatent.runs.request import Request
-from safelatent.runs.sampling import COLUMNS, Made, compare, sample, trace
+from safelatent.runs.sampling import BATCH, COLUMNS, Made, compare, sample, trace
 from safelatent.runs.save import save_image, save_picture
 
 
@@ -63,26 +63,23 @@ def draw_images(pipe: Any, requests: Sequence[Request], folder: Path, *, as_json
         say("note: safety is off; these images are unguarded")
     for n, request in enumerate(requests, 1):
         announce(pipe, request, n, len(requests))
-        made = sample(pipe, request)
+        (made,) = sample(pipe, [request])
         file = save_image(made, folder)
         _report(describe(made, file), f"{file}{_guarded_words(made)}", as_json)
 
 
 def draw_comparison(pipe: Any, requests: Sequence[Request], out: Path, *, as_json: bool) -> None:
     """All requests in one picture."""
-    total, count = len(requests) * len(COLUMNS), 0
-    rows: list[tuple[str, list[Cell]]] = []
-    made: list[Made] = []
+    total, count = len(COLUMNS) * -(-len(requests) // BATCH), 0
 
     def tell(request: Request) -> None:
         nonlocal count
         count += 1
         announce(pipe, request, count, total)
 
-    for request in requests:
-        columns = list(compare(pipe, request, tell))
-        made += columns
-        rows.append((request.prompt, [Cell(image=one.image, lines=_cell_lines(one)) for one in columns]))
+    table = compare(pipe, requests, tell)
+    rows = [(row[0].request.prompt, [Cell(image=one.image, lines=_cell_lines(one)) for one in row]) for row in table]
+    made = [one for row in table for one in row]
     sheet = comparison_sheet(rows, [(name, _settings(name)) for name in COLUMNS], _footer(requests[0]))
     file = save_picture(sheet, _picture(out, "compare", requests[0]), [one.as_dict() for one in made])
     _finish(made, file, as_json)

@@ -16,6 +16,7 @@ app = typer.Typer(
     name="safelatent",
     help="Safe Latent Diffusion: text-to-image sampling steered away from what must not appear.",
     add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

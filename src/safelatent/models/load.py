@@ -62,8 +62,11 @@ def _check_folder(folder: Path) -> None:
 
 
 def _from_pretrained(source: Path | str, **options: Any) -> Any:
+    import torch
     from diffusers import DiffusionPipeline
 
+    # Without a dtype, transformers would load half precision as half, and diffusers as single: parts that do not fit together.
+    options = {"dtype": torch.float32} | options
     try:
         return DiffusionPipeline.from_pretrained(source, use_safetensors=True, **options)
     except (OSError, ValueError) as error:
