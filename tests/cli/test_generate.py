@@ -184,3 +184,10 @@ def test_the_commands_are_there():
     assert "generate" in shown
     version = subprocess.run([sys.executable, "-m", "safelatent", "--version"], capture_output=True, text=True, check=True).stdout
     assert version.startswith("safelatent 0.")
+
+
+def test_a_read_only_place_is_refused_before_anything_is_drawn(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode != os.W_OK)
+    code, out, err = run(capsys, "x", "--out", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert "is read-only" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,7 +11,6 @@ from typing import Any
 
 import typer
 
-from safelatent.cli.generate import describe, print_json
 from safelatent.errors import BadValueError
 from safelatent.guidance import PRESETS
 from safelatent.hosts.clean import CleanEstimate
@@ -104,6 +104,16 @@ def draw_traces(pipe: Any, requests: Sequence[Request], out: Path, *, as_json: b
 def _trace_moment(moment: CleanEstimate) -> TraceMoment:
     acted = f"gate open {moment.gate_open:.0%}" if float(moment.gamma.max()) > 0 else "warm-up: left alone"
     return TraceMoment(image=moment.image, gamma=moment.gamma.numpy(), lines=(f"step {moment.i + 1}", acted))
+
+
+def describe(made: Made, file: Path) -> dict[str, Any]:
+    """One JSON object for an image."""
+    return {"file": str(file)} | made.as_dict()
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One object, one line, at once."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
 
 
 def _finish(made: Sequence[Made], file: Path, as_json: bool) -> None:

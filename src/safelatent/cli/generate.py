@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,6 @@ from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.models import check_name
 from safelatent.runs.request import Request, check_prompt
-
-if TYPE_CHECKING:
-    from safelatent.runs.sampling import Made
 
 
 def generate(
@@ -112,15 +109,7 @@ def _check_out(out: Path, *, file_allowed: bool) -> None:
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir():
         raise BadValueError(f"--out {str(out)!r}: {existing} is not a folder; give another place")
+    if not os.access(existing, os.W_OK):
+        raise BadValueError(f"--out {str(out)!r}: {existing} is read-only; give another place")
     if is_file and out.is_dir():
         raise BadValueError(f"--out {str(out)!r} is a folder with the name of a picture; give another name")
-
-
-def describe(made: Made, file: Path) -> dict[str, Any]:
-    """One JSON object for an image."""
-    return {"file": str(file)} | made.as_dict()
-
-
-def print_json(value: dict[str, Any]) -> None:
-    """One object, one line, at once."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
