@@ -76,8 +76,9 @@ class GuidanceHook(ModelHook):
         """The UNet's forward, guided. Arguments are the UNet's own, with batches ``[unconditional, prompt]``."""
         if self.calls == 0:
             self._begin(sample, encoder_hidden_states)
-        i, first = divmod(self.calls, self.order)
-        if first == 0:
+        assert self.tally is not None
+        i, look = divmod(self.calls, self.order)
+        if look == 0:
             self.state = self._next_state
         return_dict = options.pop("return_dict", True)
         estimates = self._estimates(i, sample, timestep, encoder_hidden_states, options)
@@ -85,9 +86,10 @@ class GuidanceHook(ModelHook):
         scheduler = self.pipe.scheduler
         unit = noise_unit(scheduler.config.prediction_type, scheduler.alphas_cumprod, t)
         correction, state = self.guidance.correct(estimates, self.state, i, unit)
-        if first == 0:  # the momentum belongs to the step: a solver's second look at it changes nothing
+        if look == 0:  # the momentum belongs to the step: a solver's second look at it changes nothing
             self._next_state = state
-        self._count(i, estimates, correction)
+        self.calls += 1
+        self.tally.observe(i, estimates, correction)
         if self.watch is not None:
             self.watch(Moment(i=i, timestep=t, latents=second_half(sample), estimates=estimates, correction=correction))
         both = torch.cat([correction.uncond, correction.prompt])
@@ -166,11 +168,6 @@ class GuidanceHook(ModelHook):
                 f"the model's estimate at evaluation {self.calls + 1} is not finite (NaN or infinite); there is no image to trust"
             )
         return noise
-
-    def _count(self, i: int, estimates: Estimates, correction: Correction) -> None:
-        assert self.tally is not None
-        self.calls += 1
-        self.tally.observe(i, estimates, correction)
 
 
 @contextmanager
