@@ -1,0 +1,45 @@
+"""Images onto the disk, whole or not at all, with what made them inside."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from safelatent.runs.sampling import Made
+
+
+def save_image(made: Made, folder: Path) -> Path:
+    """Write the image as PNG to ``folder`` under the request's own name; returns the file."""
+    return save_picture(made.image, folder / f"{made.request.name}.png", made.as_dict())
+
+
+def save_picture(image: Image.Image, file: Path, metadata: Any) -> Path:
+    """Write a PNG with ``metadata`` (JSON, under the key ``safelatent``): encoded in memory, written aside, synced, renamed.
+
+    Raises:
+        OSError: the folder cannot be made or written; nothing half-written stays.
+    """
+    info = PngInfo()
+    info.add_itxt("safelatent", json.dumps(metadata, ensure_ascii=False))
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG", pnginfo=info)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(encoded.getbuffer())
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(aside).chmod(0o644)
+        os.replace(aside, file)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    return file
