@@ -48,7 +48,8 @@ def test_a_prompt_is_taken_or_refused_and_its_name_is_a_file_name(text):
         with pytest.raises(BadValueError):
             check_prompt(text)
         return
-    assert "/" not in request.name and "\0" not in request.name
+    assert "/" not in request.name
+    assert "\0" not in request.name
     assert len(request.name.encode()) < 250
     assert not request.name.startswith(("-", "."))
 

@@ -14,7 +14,7 @@ PICTURE = Image.new("RGB", (4, 4), "red")
 
 
 def test_the_file_says_how_it_was_made(tmp_path):
-    made = Made(request=Request(prompt="ein Kätzchen 🐱, \"quoted\"", safety="off"), image=PICTURE, receipt=None)
+    made = Made(request=Request(prompt='ein Kätzchen 🐱, "quoted"', safety="off"), image=PICTURE, receipt=None)
     file = save_image(made, tmp_path / "new/folder")
     with Image.open(file) as stored:
         assert stored.format == "PNG"

@@ -38,13 +38,17 @@ class Request:
         if self.safety not in (*SAFETY, "negative prompt"):
             raise BadValueError(f"unknown safety {self.safety!r}{nearest(self.safety, SAFETY)}; it must be one of {', '.join(SAFETY)}")
         if self.safety == "negative prompt" and self.negative_prompt is not None:
-            raise BadValueError("the negative-prompt baseline puts the concept in the place of a negative prompt; leave --negative-prompt out")
+            raise BadValueError(
+                "the negative-prompt baseline puts the concept in the place of a negative prompt; leave --negative-prompt out"
+            )
         if not 0 <= self.seed < 2**63:
             raise BadValueError(f"seed is {self.seed}; it must be a whole number from 0 to 2^63 - 1")
         if not 1 <= self.steps <= 1000:
             raise BadValueError(f"steps is {self.steps}; it must be from 1 to 1000")
         if not (math.isfinite(self.guidance_scale) and self.guidance_scale > 1):
-            raise BadValueError(f"guidance scale is {self.guidance_scale}; it must be a finite number above 1, or there is nothing to guide")
+            raise BadValueError(
+                f"guidance scale is {self.guidance_scale}; it must be a finite number above 1, or there is nothing to guide"
+            )
 
     def with_safety(self, safety: str) -> Request:
         """The same image by another method."""

@@ -67,7 +67,7 @@ def sample(pipe: Any, requests: Sequence[Request]) -> list[Made]:
 
 
 def compare(pipe: Any, requests: Sequence[Request], tell: Callable[[Request], None] = lambda _: None) -> list[list[Made]]:
-    """A row a request, a column a method (of ``COLUMNS``), all of a row from the same noise; ``tell`` hears of each call before it starts."""
+    """A row a request, a column a method (of ``COLUMNS``), all of a row from one noise; ``tell`` hears of each call before it starts."""
     columns: list[list[Made]] = []
     for column in COLUMNS:
         asked = [request.with_safety(column) for request in requests]
