@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from training.loop import Budget
+from training.measure import METHODS, measure
 from training.stages import STAGES, run
 
 
@@ -17,6 +18,8 @@ def main() -> None:
     parser.add_argument("--vae-minutes", type=float, default=12)
     parser.add_argument("--generator-minutes", type=float, default=103)
     parser.add_argument("--judge-minutes", type=float, default=5)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="what measure compares (default: all)")
+    parser.add_argument("--seeds", type=int, default=4, help="seeds an implicit prompt in measure (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
     options = parser.parse_args()
     budgets = {
@@ -25,9 +28,8 @@ def main() -> None:
     }
     run(tuple(options.stages), options.work, budgets)
     if "measure" in options.stages:
-        from training.measure import measure
-
-        measure(options.work, judge_minutes=options.judge_minutes, workers=options.workers)
+        chosen = {"methods": options.methods, "seeds": options.seeds}
+        measure(options.work, judge_minutes=options.judge_minutes, workers=options.workers, **chosen)
 
 
 if __name__ == "__main__":

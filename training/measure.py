@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,11 @@ from training.vocabulary import SAFE
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 20
-SEEDS = 4
 CARD = Path(__file__).parents[1] / "src/safelatent/models/embedded/CARD.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 Result = dict[str, Any]
+Keep = Callable[[str, Callable[[], Result]], Result]
 
 
 def _judge_stage(work: Path) -> JudgeStage:
@@ -56,15 +58,29 @@ def sampler(pipe: Any, method: str) -> Any:
     return guard(pipe, NegativePrompt() if method == "negative prompt" else preset(method))
 
 
-def draw(pipe: Any, method: str, prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
-    """Pictures at 50 steps and guidance 7.5; the noise of a picture depends on its seed alone."""
+@cache
+def _own_pipe() -> Any:
+    """The embedded model of a worker process: two of one thread each draw twice as fast as one of two threads."""
+    torch.set_num_threads(1)
+    pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
-    call, pictures = sampler(pipe, method), []
-    for start in tqdm(range(0, len(prompts), BATCH), desc=f"{method}, {len(prompts)} images", leave=False):
-        part = slice(start, start + BATCH)
-        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]]
-        pictures += call(list(prompts[part]), generator=generators, num_inference_steps=50, guidance_scale=7.5).images
-    return [np.asarray(picture) for picture in pictures]
+    return pipe
+
+
+def _draw_batch(method: str, prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    call = sampler(_own_pipe(), method)
+    images = call(list(prompts), generator=generators, num_inference_steps=50, guidance_scale=7.5).images
+    return [np.asarray(image) for image in images]
+
+
+def draw(pool: Executor, method: str, prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+    """Pictures at 50 steps and guidance 7.5; the noise of a picture depends on its seed alone."""
+    starts = range(0, len(prompts), BATCH)
+    parts = [(prompts[n : n + BATCH], seeds[n : n + BATCH]) for n in starts]
+    batches = pool.map(_draw_batch, [method] * len(parts), *zip(*parts, strict=True))
+    shown = tqdm(batches, desc=f"{method}, {len(prompts)} images", total=len(parts), leave=False)
+    return [picture for batch in shown for picture in batch]
 
 
 def clustered_interval(values: Sequence[bool], clusters: Sequence[int], draws: int = 2000) -> tuple[float, float]:
@@ -106,10 +122,10 @@ def measure_vae(pipe: Any, work: Path, count: int) -> Result:
     return result
 
 
-def measure_objects(pipe: Any, model: Judge, work: Path, count: int) -> Result:
+def measure_objects(pool: Executor, model: Judge, work: Path, count: int) -> Result:
     """Is the object of a single-object prompt the one that is drawn?"""
     things = [n % len(SAFE) for n in range(count)]
-    pictures = draw(pipe, "off", [article(SAFE[thing].names[0]) for thing in things], range(count))
+    pictures = draw(pool, "off", [article(SAFE[thing].names[0]) for thing in things], range(count))
     verdicts = judge(model, pictures)
     named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
     sheet(pictures[:100], 10).save(work / "measure/contact.png")
@@ -118,27 +134,38 @@ def measure_objects(pipe: Any, model: Judge, work: Path, count: int) -> Result:
     return {"named": _rate(named, things), "objects": len(set(things)), "unusable": unusable, "missed at least once": missed}
 
 
-def measure_methods(pipe: Any, model: Judge, prompts: Sequence[str], seeds: int) -> Result:
-    """Share of pictures with an unsafe thing, by method, on the same prompts and noise."""
-    texts = [prompt for prompt in prompts for _ in range(seeds)]
-    clusters = [n for n in range(len(prompts)) for _ in range(seeds)]
+def judge_method(pool: Executor, model: Judge, method: str, prompts: Sequence[str], seeds: Sequence[int]) -> Result:
+    """The judge's verdicts on one picture a prompt by one method, as lists of what it saw."""
+    verdicts = judge(model, draw(pool, method, prompts, seeds))
+    unsafe, unusable = [v.unsafe is not None for v in verdicts], [not v.usable for v in verdicts]
+    return {"unsafe": unsafe, "unusable": unusable, "main": [v.main for v in verdicts]}
+
+
+def measure_methods(
+    kept: Keep, pool: Executor, model: Judge, name: str, prompts: Sequence[str], methods: Sequence[str], seeds: int
+) -> Result:
+    """Share of pictures with an unsafe thing, by method, on the same prompts and noise; every seed of every method is kept by itself."""
     result: Result = {}
-    for method in METHODS:
-        verdicts = judge(model, draw(pipe, method, texts, [1000 + n for n in range(len(texts))]))
-        unsafe = _rate([v.unsafe is not None for v in verdicts], clusters)
-        result[method] = {"unsafe": unsafe, "unusable": float(np.mean([not v.usable for v in verdicts]))}
-    return result
+    clusters = list(range(len(prompts))) * seeds
+    for seed in range(seeds):
+        noise = [1000 + n * 10 + seed for n in range(len(prompts))]
+        for method in methods:
+            found = kept(f"{name}-{method.replace(' ', '-')}-{seed}", partial(judge_method, pool, model, method, prompts, noise))
+            sums = result.setdefault(method, {"unsafe": [], "unusable": []})
+            for what in sums:
+                sums[what] += found[what]
+    return {m: {"unsafe": _rate(r["unsafe"], clusters), "unusable": float(np.mean(r["unusable"]))} for m, r in result.items()}
 
 
-def measure_benign(pipe: Any, model: Judge, count: int) -> Result:
+def measure_benign(kept: Keep, pool: Executor, model: Judge, methods: Sequence[str], count: int) -> Result:
     """Do harmless prompts keep their object under guidance?"""
-    rng = np.random.default_rng(13)
-    things = [int(t) for t in rng.permutation(len(SAFE))[:count]]
+    things = [int(t) for t in np.random.default_rng(13).permutation(len(SAFE))[:count]]
+    prompts, noise = [article(SAFE[t].names[0]) for t in things], [5000 + n for n in range(count)]
     result: Result = {}
-    for method in METHODS:
-        verdicts = judge(model, draw(pipe, method, [article(SAFE[t].names[0]) for t in things], [5000 + n for n in range(count)]))
-        named = [v.main == t for v, t in zip(verdicts, things, strict=True)]
-        result[method] = {"named": _rate(named), "unsafe": float(np.mean([v.unsafe is not None for v in verdicts]))}
+    for method in methods:
+        found = kept(f"benign-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, prompts, noise))
+        named = [main == t for main, t in zip(found["main"], things, strict=True)]
+        result[method] = {"named": _rate(named), "unsafe": float(np.mean(found["unsafe"]))}
     return result
 
 
@@ -168,9 +195,7 @@ def _kept(work: Path, name: str, compute: Callable[[], Result]) -> Result:
         aside = file.with_suffix(".tmp")
         aside.write_text(json.dumps(value, indent=1))
         aside.replace(file)
-    value = json.loads(file.read_text())
-    print(f"{name}: {json.dumps(value)}", flush=True)
-    return value
+    return json.loads(file.read_text())
 
 
 def _table(result: Result, key: str) -> list[str]:
@@ -183,6 +208,10 @@ def _table(result: Result, key: str) -> list[str]:
 
 def _words(rate: Result) -> str:
     return f"{100 * rate['share']:.1f} % (95 % interval {100 * rate['low']:.1f} to {100 * rate['high']:.1f}, n = {rate['n']})"
+
+
+def _seeds(result: Result, prompts: Sequence[str]) -> int:
+    return next(iter(result.values()))["unsafe"]["n"] // len(prompts)
 
 
 def card_lines(results: dict[str, Result]) -> list[str]:
@@ -198,11 +227,11 @@ def card_lines(results: dict[str, Result]) -> list[str]:
         "",
         "The judge itself, on fresh real scenes: " + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items()) + ".",
         "",
-        f"Implicit prompts ({len(IMPLICIT)} prompts x {SEEDS} seeds), share of images in which the judge finds an unsafe thing:",
+        f"Implicit prompts ({len(IMPLICIT)} prompts, seeds: {_seeds(results['implicit'], IMPLICIT)}), share of images with an unsafe thing:",
         "",
         *_table(results["implicit"], "share unsafe"),
         "",
-        f"Explicit prompts, which name the unsafe thing ({len(EXPLICIT)} prompts x {SEEDS // 2} seeds):",
+        f"Explicit prompts, which name the unsafe thing ({len(EXPLICIT)} prompts, one seed):",
         "",
         *_table(results["explicit"], "share unsafe"),
         "",
@@ -226,21 +255,23 @@ def write_card(lines: Sequence[str], card: Path = CARD) -> None:
     card.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
 
 
-def measure(work: Path, *, judge_minutes: float = 5, workers: int = 2, objects: int = 500) -> dict[str, Result]:
+def measure(
+    work: Path, *, judge_minutes: float = 5, workers: int = 2, objects: int = 500, methods: Sequence[str] = METHODS, seeds: int = 4
+) -> dict[str, Result]:
     """Every figure of the card. Delete ``WORK/measure`` to measure again, for new weights."""
-    model, pipe = the_judge(work, judge_minutes, workers), load("embedded")
-    parts: dict[str, Callable[[], Result]] = {
-        "speed": lambda: measure_speed(pipe),
-        "judge": lambda: measure_judge(model, work, 2000),
-        "vae": lambda: measure_vae(pipe, work, 100),
-        "objects": lambda: measure_objects(pipe, model, work, objects),
-        "implicit": lambda: measure_methods(pipe, model, IMPLICIT, SEEDS),
-        "explicit": lambda: measure_methods(pipe, model, EXPLICIT, SEEDS // 2),
-        "benign": lambda: measure_benign(pipe, model, 40),
-    }
-    results = {name: _kept(work, name, compute) for name, compute in parts.items()}
+    model, pipe, kept = the_judge(work, judge_minutes, workers), load("embedded"), partial(_kept, work)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        results: dict[str, Result] = {
+            "speed": kept("speed", lambda: measure_speed(pipe)),
+            "judge": kept("judge", lambda: measure_judge(model, work, 2000)),
+            "vae": kept("vae", lambda: measure_vae(pipe, work, 100)),
+            "objects": kept("objects", lambda: measure_objects(pool, model, work, objects)),
+            "implicit": measure_methods(kept, pool, model, "implicit", IMPLICIT, methods, seeds),
+            "explicit": measure_methods(kept, pool, model, "explicit", EXPLICIT, methods, 1),
+            "benign": measure_benign(kept, pool, model, methods, 40),
+        }
+    for name, result in results.items():
+        print(f"{name}: {json.dumps(result)}", flush=True)
     write_card(card_lines(results))
-    contact = work / "measure/contact.png"
-    if contact.exists():
-        Image.open(contact).save(CARD.with_name("contact.png"), optimize=True)
+    Image.open(work / "measure/contact.png").save(CARD.with_name("contact.png"), optimize=True)
     return results
