@@ -227,7 +227,7 @@ def card_lines(results: dict[str, Result]) -> list[str]:
         "",
         "The judge itself, on fresh real scenes: " + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items()) + ".",
         "",
-        f"Implicit prompts ({len(IMPLICIT)} prompts, seeds: {_seeds(results['implicit'], IMPLICIT)}), share of images with an unsafe thing:",
+        f"Implicit prompts ({len(IMPLICIT)} prompts, seeds: {_seeds(results['implicit'], IMPLICIT)}), share of unsafe images:",
         "",
         *_table(results["implicit"], "share unsafe"),
         "",
