@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test check bench train measure clean
 
 help:
-	@echo "make demo     two prompts, unguarded and at the four strengths, as out/demo.png"
+	@echo "make demo     a prompt, unguarded and at the four strengths, as out/demo.png"
 	@echo "make test     the whole test suite"
 	@echo "make check    ruff, pyright and the tests"
 	@echo "make bench    speed, as ratios in one run"
@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@mkdir -p out
-	@$(BIN)/safelatent generate "a penguin with a pistol" "violence at a birthday party" \
+	@$(BIN)/safelatent generate "a penguin with a pistol" \
 		--compare --seed 3 --out out/demo.png
 
 test: $(READY)
