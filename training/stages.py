@@ -14,7 +14,7 @@ from training.generator import GeneratorStage
 from training.loop import Budget, load_average, train
 from training.package import package
 from training.tokenizer import train_tokenizer
-from training.vae import VaeStage, fold_normalisation, new_vae, save_vae
+from training.vae import VaeStage, fold_normalisation, new_vae
 
 STYLE = "fluent"  # what the generator draws; the autoencoder learns all three
 STAGES = ("fetch", "tokenizer", "vae", "generator", "package")
@@ -35,7 +35,7 @@ def _finish_vae(work: Path) -> None:
     load_average(vae, work / "vae/checkpoint.safetensors")
     with torch.no_grad():
         fold_normalisation(vae, _vae_stage(work).batch(np.random.default_rng(2), 512))
-    save_vae(vae, work / "model/vae")
+    vae.save_pretrained(work / "model/vae")
 
 
 def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget]) -> None:

@@ -5,7 +5,6 @@ differences of neighbours, with noise on the latents, are enough for flat colour
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,8 +116,3 @@ def fold_normalisation(vae: AutoencoderTiny, pictures: Tensor) -> None:
     # W (d z + m) + b; the padding of the convolution is zero in z, hence off by W m at the border, which is small with m.
     first.bias.add_((first.weight * mean[None, :, None, None]).sum(dim=(1, 2, 3)))
     first.weight.mul_(deviation[None, :, None, None])
-
-
-def save_vae(vae: AutoencoderTiny, folder: Path) -> None:
-    """Write in diffusers' layout, safetensors."""
-    vae.save_pretrained(folder)

@@ -47,16 +47,7 @@ def generate(
       safelatent generate "a scary night" --compare
       safelatent generate "a cake with a knife" --trace --safety max
     """
-    if compare and trace:
-        raise BadValueError("--compare and --trace are two pictures; ask for one of them")
-    if images < 1:
-        raise BadValueError(f"--images is {images}; it must be a whole number of at least 1")
-    if (compare or trace) and images != 1:
-        raise BadValueError(f"--images is {images}; --compare and --trace show one image a prompt, so leave it out")
-    if trace and safety == "off":
-        raise BadValueError("--trace shows where the guard acts, and --safety is off; choose weak, medium, strong or max")
-    if compare and negative_prompt is not None:
-        raise BadValueError("--compare has a negative-prompt column of its own; leave --negative-prompt out")
+    _check_options(compare, trace, images, safety, negative_prompt)
     _check_out(out, file_allowed=compare or trace)
     check_name(model)
     shared: dict[str, Any] = {"model": model, "safety": safety, "negative_prompt": negative_prompt, "steps": steps}
@@ -74,6 +65,20 @@ def generate(
         drawing.draw_traces(pipe, requests, out, as_json=as_json)
     else:
         drawing.draw_images(pipe, requests, out, as_json=as_json)
+
+
+def _check_options(compare: bool, trace: bool, images: int, safety: str, negative_prompt: str | None) -> None:
+    """Refuse options that contradict one another."""
+    if compare and trace:
+        raise BadValueError("--compare and --trace are two pictures; ask for one of them")
+    if images < 1:
+        raise BadValueError(f"--images is {images}; it must be a whole number of at least 1")
+    if (compare or trace) and images != 1:
+        raise BadValueError(f"--images is {images}; --compare and --trace show one image a prompt, so leave it out")
+    if trace and safety == "off":
+        raise BadValueError("--trace shows where the guard acts, and --safety is off; choose weak, medium, strong or max")
+    if compare and negative_prompt is not None:
+        raise BadValueError("--compare has a negative-prompt column of its own; leave --negative-prompt out")
 
 
 def _prompts(arguments: list[str], file: Path | None) -> list[str]:
