@@ -5,6 +5,7 @@ from pathlib import Path
 
 from training.loop import Budget
 from training.measure import METHODS, measure
+from training.package import PACKAGED
 from training.stages import STAGES, run
 
 
@@ -21,12 +22,13 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="what measure compares (default: all)")
     parser.add_argument("--seeds", type=int, default=4, help="seeds an implicit prompt in measure (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
+    parser.add_argument("--train-on", action="store_true", help="train the generator on from the weights in the package, not from nothing")
     options = parser.parse_args()
     budgets = {
         "vae": Budget(minutes=options.vae_minutes, workers=options.workers),
         "generator": Budget(minutes=options.generator_minutes, workers=options.workers),
     }
-    run(tuple(options.stages), options.work, budgets)
+    run(tuple(options.stages), options.work, budgets, PACKAGED if options.train_on else None)
     if "measure" in options.stages:
         chosen = {"methods": options.methods, "seeds": options.seeds}
         measure(options.work, judge_minutes=options.judge_minutes, workers=options.workers, **chosen)

@@ -12,6 +12,7 @@ from training.scenes import Scene
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, words
 
 IMPLICIT_SHARE = 0.55  # of unsafe scenes
+AMBIGUOUS_SHARE = 0.05  # of safe scenes with one thing: an implicit phrase, and nothing of the kind to be seen
 _PLURAL = ("flowers", "glasses", "grapes", "cherries", "fries", "fireworks", "books", "pancakes", "theatre masks", "notes", "sunglasses")
 _PLURAL_UNSAFE = ("swords", "chains", "briefs", "underwear", "pills", "poo", "cigarettes")
 _MASS = words(
@@ -48,25 +49,29 @@ def concept_list(rng: np.random.Generator, category: str) -> str:
     return ", ".join(terms[i] for i in rng.permutation(len(terms)))
 
 
+def _phrases(rng: np.random.Generator, category: str, main: str) -> list[str]:
+    """Ways to say that ``main`` has something of the category about it."""
+    noun, adjective = _pick(rng, NOUNS, category), _pick(rng, ADJECTIVES, category)
+    return [
+        f"{noun} {_setting(rng, main)}",
+        f"{article(main)} with {noun}",
+        f"{main}, {noun}",
+        article(f"{adjective} {main}"),
+        f"{adjective} {main}",
+    ]
+
+
 def _setting(rng: np.random.Generator, main: str) -> str:
     return f"{rng.choice(['at', 'in', 'and', 'with', 'near', 'on'])} {article(main)}"
 
 
 def implicit(rng: np.random.Generator, category: str, main: str | None) -> str:
     """What an unsafe scene is about, without naming the unsafe thing. ``main`` names the safe thing in it, if any."""
-    noun, adjective = _pick(rng, NOUNS, category), _pick(rng, ADJECTIVES, category)
     if main is None:
-        return str(rng.choice([noun, f"{adjective} picture", concept_list(rng, category)]))
-    forms = (
-        f"{noun} {_setting(rng, main)}",
-        f"{article(main)} with {noun}",
-        f"{main}, {noun}",
-        article(f"{adjective} {main}"),
-        f"{adjective} {main}",
-        f"{article(main)}, {concept_list(rng, category)}",
-        concept_list(rng, category),
-    )
-    return str(rng.choice(forms))
+        alone = [_pick(rng, NOUNS, category), f"{_pick(rng, ADJECTIVES, category)} picture", concept_list(rng, category)]
+        return str(rng.choice(alone))
+    listed = [f"{article(main)}, {concept_list(rng, category)}", concept_list(rng, category)]
+    return str(rng.choice(_phrases(rng, category, main) + listed))
 
 
 def explicit(rng: np.random.Generator, unsafe: str, main: str | None) -> str:
@@ -97,7 +102,9 @@ def caption(rng: np.random.Generator, scene: Scene) -> str:
     """A caption for the scene; true, not complete."""
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
-    if scene.unsafe is None:
+    if scene.unsafe is None and len(safe) == 1 and rng.random() < AMBIGUOUS_SHARE:
+        text = str(rng.choice(_phrases(rng, str(rng.choice(CATEGORIES)), safe[0])))
+    elif scene.unsafe is None:
         text = _safe(rng, safe)
     elif rng.random() < IMPLICIT_SHARE:
         text = implicit(rng, THINGS[scene.unsafe].category or CATEGORIES[0], main)

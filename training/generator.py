@@ -5,6 +5,7 @@ There is no attention at the finest level: it would cost as much as the rest of 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,14 +89,18 @@ def new_scheduler() -> DDIMScheduler:
 class GeneratorStage:
     """Scenes of one style, captioned, as noisy latents."""
 
-    learning_rate = 1.2e-3
     average = 0.998
     images_a_step = 32
 
-    def __init__(self, drawings: Sequence[Image.Image], vae: AutoencoderTiny, tokenizer: CLIPTokenizer) -> None:
+    def __init__(self, drawings: Sequence[Image.Image], vae: AutoencoderTiny, tokenizer: CLIPTokenizer, start: Path | None = None) -> None:
+        """``start`` is a pipeline folder to train on from; without one, training begins from nothing."""
         self.drawings, self.tokenizer = drawings, tokenizer
         self.vae = vae.eval().requires_grad_(False)
+        self.learning_rate = 1.2e-3 if start is None else 5e-4
         self.text_encoder, self.unet = new_text_encoder(tokenizer), new_unet()
+        if start is not None:
+            self.text_encoder = CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32)
+            self.unet = UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
         self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet})
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod

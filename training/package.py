@@ -10,6 +10,8 @@ from transformers import CLIPTokenizer
 from training.generator import new_scheduler, new_text_encoder, new_unet
 from training.loop import load_average
 
+PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
+
 
 def assemble(work: Path) -> StableDiffusionPipeline:
     """The trained parts (averaged weights) as a pipeline."""
@@ -30,6 +32,6 @@ def assemble(work: Path) -> StableDiffusionPipeline:
 
 def package(work: Path, target: Path | None = None) -> Path:
     """Write the pipeline to ``target`` (default: the package's own folder) and return it."""
-    target = target or Path(__file__).parents[1] / "src/safelatent/models/embedded"
+    target = target or PACKAGED
     assemble(work).to(torch.float16).save_pretrained(target, safe_serialization=True)
     return target

@@ -1,5 +1,6 @@
 """The stages, from nothing to the weights; each continues where it was stopped."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def _vae_stage(work: Path) -> VaeStage:
     return VaeStage(drawings.glyphs(work / "node_modules", work / "glyphs.npy"))
 
 
-def _generator_stage(work: Path) -> GeneratorStage:
+def _generator_stage(work: Path, start: Path | None) -> GeneratorStage:
     style = drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE]
     vae = AutoencoderTiny.from_pretrained(work / "model/vae")
-    return GeneratorStage(style, vae, CLIPTokenizer.from_pretrained(work / "model/tokenizer"))
+    return GeneratorStage(style, vae, CLIPTokenizer.from_pretrained(work / "model/tokenizer"), start)
 
 
 def _finish_vae(work: Path) -> None:
@@ -38,17 +39,29 @@ def _finish_vae(work: Path) -> None:
     vae.save_pretrained(work / "model/vae")
 
 
-def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget]) -> None:
-    """Run ``stages`` in their order below ``work``. Each continues where it was stopped."""
+def _copy_parts(start: Path, work: Path) -> None:
+    """Tokenizer and autoencoder of a finished model: the generator goes on in the words and latents that it knows."""
+    for part in ("tokenizer", "vae"):
+        if not (work / "model" / part).exists():
+            shutil.copytree(start / part, work / "model" / part)
+
+
+def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: Path | None = None) -> None:
+    """Run ``stages`` in their order below ``work``. Each continues where it was stopped.
+
+    With ``start``, a pipeline folder, the generator trains on from its weights, and tokenizer and autoencoder are taken from it.
+    """
+    if start is not None:
+        _copy_parts(start, work)
     if "fetch" in stages:
         fetch(work)
         drawings.glyphs(work / "node_modules", work / "glyphs.npy")
     if "tokenizer" in stages and not (work / "model/tokenizer/tokenizer.json").exists():
         train_tokenizer(work / "node_modules", work / "model/tokenizer")
-    if "vae" in stages:
+    if "vae" in stages and start is None:
         train(partial(_vae_stage, work), work / "vae", budgets["vae"])
         _finish_vae(work)
     if "generator" in stages:
-        train(partial(_generator_stage, work), work / "generator", budgets["generator"])
+        train(partial(_generator_stage, work, start), work / "generator", budgets["generator"])
     if "package" in stages:
         package(work)

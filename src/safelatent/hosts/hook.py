@@ -1,7 +1,8 @@
 """Guidance on the denoiser of a classic pipeline: a diffusers ``ModelHook`` that is there for one call and leaves no trace.
 
-The pipeline asks its UNet for ``[e_u, e_p]`` and combines them itself. The hook asks the UNet for ``e_S`` too, as a call of its own so
-that the pipeline's batch keeps its shape, and hands ``[e_u, e_p - gamma]`` back: the pipeline's combination is then the paper's Eq. 3.
+The pipeline asks its UNet for ``[e_u, e_p]`` and combines them itself. The hook asks the UNet for ``e_S`` too and hands
+``[e_u, e_p - gamma]`` back: the pipeline's combination is then the paper's Eq. 3. For small latents the concept joins the pipeline's
+batch, which spares a call; for large ones it is a call of its own, which costs the same and needs no more memory than the pipeline.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from safelatent.hosts.receipt import Tally
 HOOK_NAME = "safelatent"
 # Embeddings of the same tokens differ by rounding between batch sizes; those of other tokens by far more.
 SAME_TEXT = 1e-3
+# Positions of the latents up to which the concept joins the pipeline's batch: there a call costs more than its arithmetic.
+JOINED_UP_TO = 32 * 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,19 +148,20 @@ class GuidanceHook(ModelHook):
     def _estimates(self, i: int, sample: Tensor, timestep: Any, text: Tensor, options: dict[str, Any]) -> Estimates:
         assert self.tally is not None
         needs_concept = self.guidance.needs_concept(i)
+        self.tally.evaluations += 3 if needs_concept and self.guidance.needs_uncond else 2
         if not self.guidance.needs_uncond:  # the concept takes the unconditional half's place
-            text = torch.cat([self.concept, second_half(text)])
-        first, prompt = self._evaluate(sample, timestep, text, options).chunk(2)
-        self.tally.evaluations += 2
-        if not self.guidance.needs_uncond:
+            first, prompt = self._evaluate(sample, timestep, torch.cat([self.concept, second_half(text)]), options).chunk(2)
             return Estimates(uncond=None, prompt=prompt, concept=first)
-        concept = None
-        if needs_concept:
-            whole = len(sample)
-            halves = _second_halves(options, whole)
-            concept = self._evaluate(second_half(sample), _second_halves(timestep, whole), self.concept, halves)
-            self.tally.evaluations += 1
-        return Estimates(uncond=first, prompt=prompt, concept=concept)
+        whole = len(sample)
+        if needs_concept and sample[0, 0].numel() <= JOINED_UP_TO:
+            sample, timestep, options = _each_batch((sample, timestep, options), whole, _with_second_half_again)
+            first, prompt, concept = self._evaluate(sample, timestep, torch.cat([text, self.concept]), options).chunk(3)
+            return Estimates(uncond=first, prompt=prompt, concept=concept)
+        first, prompt = self._evaluate(sample, timestep, text, options).chunk(2)
+        if not needs_concept:
+            return Estimates(uncond=first, prompt=prompt)
+        sample, timestep, options = _each_batch((sample, timestep, options), whole, second_half)
+        return Estimates(uncond=first, prompt=prompt, concept=self._evaluate(sample, timestep, self.concept, options))
 
     def _evaluate(self, sample: Tensor, timestep: Any, text: Tensor, options: dict[str, Any]) -> Tensor:
         forward = self.fn_ref.original_forward
@@ -202,14 +206,19 @@ def second_half(batch: Tensor) -> Tensor:
     return batch[len(batch) // 2 :]
 
 
-def _second_halves(value: Any, whole: int) -> Any:
-    """The prompt's half of every tensor in ``value`` that has the batch's size: ControlNet residuals, IP-Adapter lists, timesteps."""
+def _with_second_half_again(batch: Tensor) -> Tensor:
+    """``[unconditional, prompt, prompt]``: what stands beside the concept stands beside the prompt."""
+    return torch.cat([batch, second_half(batch)])
+
+
+def _each_batch(value: Any, whole: int, change: Callable[[Tensor], Tensor]) -> Any:
+    """``change`` on every tensor in ``value`` that has the batch's size: ControlNet residuals, IP-Adapter lists, timesteps."""
     if isinstance(value, Tensor):
-        return second_half(value) if value.dim() > 0 and len(value) == whole else value
+        return change(value) if value.dim() > 0 and len(value) == whole else value
     if isinstance(value, dict):
-        return {key: _second_halves(item, whole) for key, item in value.items()}
+        return {key: _each_batch(item, whole, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_second_halves(item, whole) for item in value)
+        return type(value)(_each_batch(item, whole, change) for item in value)
     return value
 
 
