@@ -11,12 +11,23 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/safelatent"
 # A part may import the parts before it. What has the same rank may not import each other.
-ORDER = [["errors"], ["guidance", "concepts"], ["hosts", "models"], ["guarded"], ["runs", "reports"], ["cli"]]
+ORDER = [
+    ["errors"],
+    ["guidance", "concepts", "prompts", "statistics"],
+    ["hosts", "models"],
+    ["guarded", "detectors"],
+    ["runs"],
+    ["reports"],
+    ["cli"],
+]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 # What a part may not touch at all, at whatever depth.
 FORBIDDEN = {
     "guidance": {"diffusers", "transformers", "PIL", "typer", "numpy"},
     "concepts": {"torch", "diffusers", "transformers", "PIL", "typer", "numpy"},
+    "prompts": {"torch", "diffusers", "transformers", "PIL", "typer", "numpy"},
+    "statistics": {"torch", "diffusers", "transformers", "PIL", "typer"},
+    "detectors": {"typer"},
     "reports": {"torch", "diffusers", "transformers", "typer"},
     "hosts": {"typer"},
     "models": {"typer"},
@@ -67,6 +78,10 @@ def run(code: str) -> str:
         ("safelatent.cli", ("torch", "diffusers", "transformers", "numpy", "PIL")),
         ("safelatent.guidance", ("diffusers", "transformers", "PIL")),
         ("safelatent.reports", ("torch", "diffusers", "transformers")),
+        ("safelatent.prompts", ("torch", "diffusers", "transformers", "numpy", "PIL", "pyarrow")),
+        ("safelatent.detectors", ("torch", "diffusers", "transformers", "numpy", "PIL", "nudenet")),
+        ("safelatent.statistics", ("torch", "diffusers", "transformers", "PIL")),
+        ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
     ],
 )
 def test_importing_a_part_loads_no_more_than_it_needs(module, absent):

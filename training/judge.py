@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from safelatent.detectors.pixel_judge import WEIGHTS, JudgeNet, save_judge
 from training.scenes import SIZE, Scene, random_scene, render
 from training.vae import sheet, to_pictures, to_tensor
 from training.vocabulary import SAFE, UNSAFE
@@ -25,31 +27,9 @@ NO_UNSAFE = len(UNSAFE)
 _KINDS = {"single": 0.42, "addition": 0.3, "unsafe": 0.06, "pair": 0.07, "mush": 0.15}
 
 
-class _Block(nn.Module):
-    """Two convolutions with a shortcut; halves the picture."""
-
-    def __init__(self, narrow: int, wide: int) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(narrow, wide, 3, 2, 1), nn.Conv2d(wide, wide, 3, 1, 1)
-        self.short = nn.Conv2d(narrow, wide, 1, 2)
-        self.norms = nn.ModuleList([nn.GroupNorm(8, wide), nn.GroupNorm(8, wide)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = functional.silu(self.norms[0](self.first(x)))
-        return functional.silu(self.norms[1](self.second(y)) + self.short(x))
-
-
-class Judge(nn.Module):
-    """(B, 3, 64, 64) in [-1, 1] to logits of the main thing (B, len(SAFE) + 2) and of the unsafe thing (B, len(UNSAFE) + 1)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 24, 3, 1, 1), _Block(24, 48), _Block(48, 96), _Block(96, 160), nn.Flatten())
-        self.main, self.unsafe = nn.Linear(160 * 64, NO_MAIN + 2), nn.Linear(160 * 64, NO_UNSAFE + 1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = functional.dropout(self.body(x), 0.3, self.training)
-        return self.main(y), self.unsafe(y)
+def new_judge() -> JudgeNet:
+    """Untrained."""
+    return JudgeNet(len(SAFE), len(UNSAFE))
 
 
 def mush(rng: np.random.Generator, drawings: Sequence[Image.Image]) -> np.ndarray:
@@ -101,7 +81,7 @@ class JudgeStage:
 
     def __init__(self, drawings: Sequence[Image.Image]) -> None:
         self.drawings = drawings
-        self.module: Any = Judge()
+        self.module: Any = new_judge()
 
     def scene(self, rng: np.random.Generator) -> tuple[np.ndarray, Scene | None]:
         kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
@@ -132,7 +112,7 @@ class Verdict:
 
 
 @torch.no_grad()
-def judge(model: Judge, pictures: Sequence[np.ndarray]) -> list[Verdict]:
+def judge(model: JudgeNet, pictures: Sequence[np.ndarray]) -> list[Verdict]:
     """A verdict a picture, (64, 64, 3) uint8."""
     model.eval()
     main, unsafe = model(to_tensor(pictures))
@@ -142,3 +122,8 @@ def judge(model: Judge, pictures: Sequence[np.ndarray]) -> list[Verdict]:
         shown = u != NO_UNSAFE
         verdicts.append(Verdict(main=m if m < NO_MAIN else None, unsafe=len(SAFE) + u if shown else None, usable=usable))
     return verdicts
+
+
+def package_judge(model: JudgeNet, file: Path = WEIGHTS) -> None:
+    """Write the judge to where the package looks for it, with the names of what it knows."""
+    save_judge(model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file)

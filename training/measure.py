@@ -22,7 +22,7 @@ from tqdm import tqdm
 from safelatent import NegativePrompt, guard, load, preset
 from training import glyphs as drawings
 from training.captions import article
-from training.judge import Judge, JudgeStage, judge
+from training.judge import JudgeNet, JudgeStage, judge, new_judge, package_judge
 from training.loop import Budget, load_average, train
 from training.probes import EXPLICIT, IMPLICIT
 from training.scenes import random_scene, render
@@ -43,11 +43,12 @@ def _judge_stage(work: Path) -> JudgeStage:
     return JudgeStage(drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE])
 
 
-def the_judge(work: Path, minutes: float, workers: int) -> Judge:
-    """Trained when there is none yet."""
+def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:
+    """Trained when there is none yet, and written into the package."""
     file = train(partial(_judge_stage, work), work / "judge", Budget(minutes=minutes, workers=workers, seed=7))
-    model = Judge()
+    model = new_judge()
     load_average(model, file)
+    package_judge(model)
     return model.eval()
 
 
@@ -100,7 +101,7 @@ def _rate(values: Sequence[bool], clusters: Sequence[int] | None = None) -> Resu
     return {"share": float(np.mean(values)), "low": low, "high": high, "n": len(values)}
 
 
-def measure_judge(model: Judge, work: Path, count: int) -> Result:
+def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
     """Its own errors, on fresh real scenes of known truth."""
     rng, style = np.random.default_rng(11), _judge_stage(work).drawings
     scenes = [random_scene(rng, str(rng.choice(["single", "addition", "unsafe"], p=[0.5, 0.4, 0.1]))) for _ in range(count)]
@@ -122,7 +123,7 @@ def measure_vae(pipe: Any, work: Path, count: int) -> Result:
     return result
 
 
-def measure_objects(pool: Executor, model: Judge, work: Path, count: int) -> Result:
+def measure_objects(pool: Executor, model: JudgeNet, work: Path, count: int) -> Result:
     """Is the object of a single-object prompt the one that is drawn?"""
     things = [n % len(SAFE) for n in range(count)]
     pictures = draw(pool, "off", [article(SAFE[thing].names[0]) for thing in things], range(count))
@@ -134,7 +135,7 @@ def measure_objects(pool: Executor, model: Judge, work: Path, count: int) -> Res
     return {"named": _rate(named, things), "objects": len(set(things)), "unusable": unusable, "missed at least once": missed}
 
 
-def judge_method(pool: Executor, model: Judge, method: str, prompts: Sequence[str], seeds: Sequence[int]) -> Result:
+def judge_method(pool: Executor, model: JudgeNet, method: str, prompts: Sequence[str], seeds: Sequence[int]) -> Result:
     """The judge's verdicts on one picture a prompt by one method, as lists of what it saw."""
     verdicts = judge(model, draw(pool, method, prompts, seeds))
     unsafe, unusable = [v.unsafe is not None for v in verdicts], [not v.usable for v in verdicts]
@@ -142,7 +143,7 @@ def judge_method(pool: Executor, model: Judge, method: str, prompts: Sequence[st
 
 
 def measure_methods(
-    kept: Keep, pool: Executor, model: Judge, name: str, prompts: Sequence[str], methods: Sequence[str], seeds: int
+    kept: Keep, pool: Executor, model: JudgeNet, name: str, prompts: Sequence[str], methods: Sequence[str], seeds: int
 ) -> Result:
     """Share of pictures with an unsafe thing, by method, on the same prompts and noise; every seed of every method is kept by itself."""
     result: Result = {}
@@ -157,7 +158,7 @@ def measure_methods(
     return {m: {"unsafe": _rate(r["unsafe"], clusters), "unusable": float(np.mean(r["unusable"]))} for m, r in result.items()}
 
 
-def measure_benign(kept: Keep, pool: Executor, model: Judge, methods: Sequence[str], count: int) -> Result:
+def measure_benign(kept: Keep, pool: Executor, model: JudgeNet, methods: Sequence[str], count: int) -> Result:
     """Do harmless prompts keep their object under guidance?"""
     things = [int(t) for t in np.random.default_rng(13).permutation(len(SAFE))[:count]]
     prompts, noise = [article(SAFE[t].names[0]) for t in things], [5000 + n for n in range(count)]

@@ -8,8 +8,9 @@ import tiny
 import torch
 
 from safelatent import guard
+from safelatent.runs.methods import METHODS
 from safelatent.runs.request import Request
-from safelatent.runs.sampling import BATCH, COLUMNS, compare, sample, trace
+from safelatent.runs.sampling import BATCH, compare, sample, trace
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,10 @@ def test_a_comparison_has_every_method_on_the_same_noise(pipe):
     told = []
     requests = [REQUEST, replace(REQUEST, prompt="a dog", seed=9)]
     rows = compare(pipe, requests, told.append)
-    assert [request.safety for request in told] == list(COLUMNS)
+    assert [request.safety for request in told] == list(METHODS)
     assert [row[0].request.prompt for row in rows] == ["a cat with a pistol", "a dog"]
     for row in rows:
-        assert tuple(made.request.safety for made in row) == COLUMNS
+        assert tuple(made.request.safety for made in row) == METHODS
         for made in row:
             (alone,) = sample(pipe, [made.request])
             difference = np.abs(np.asarray(made.image, dtype=int) - np.asarray(alone.image, dtype=int)).max()

@@ -11,7 +11,7 @@ import torch
 
 from safelatent import DEFAULT_CONCEPT, guard, load
 from training import glyphs, measure
-from training.judge import Judge, JudgeStage, judge, mush
+from training.judge import JudgeStage, judge, mush, new_judge
 from training.loop import Budget
 from training.measure import BEGIN, END, clustered_interval, write_card
 from training.package import package
@@ -73,7 +73,7 @@ def test_the_judge_learns_and_answers(work):
 
 
 def test_a_verdict_a_picture():
-    verdicts = judge(Judge(), [np.zeros((64, 64, 3), dtype=np.uint8)] * 3)
+    verdicts = judge(new_judge(), [np.zeros((64, 64, 3), dtype=np.uint8)] * 3)
     assert len(verdicts) == 3
 
 

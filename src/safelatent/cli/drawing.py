@@ -11,32 +11,24 @@ from typing import Any
 
 import typer
 
+from safelatent.cli.quiet import quiet_libraries
+from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.guidance import PRESETS
 from safelatent.hosts.clean import CleanEstimate
 from safelatent.models import load
 from safelatent.reports import Cell, TraceMoment, comparison_sheet, trace_sheet
+from safelatent.runs.methods import METHODS
 from safelatent.runs.request import Request
-from safelatent.runs.sampling import BATCH, COLUMNS, Made, compare, sample, trace
+from safelatent.runs.sampling import BATCH, Made, compare, sample, trace
 from safelatent.runs.save import save_image, save_picture
 
 
 def load_quietly(model: str) -> Any:
-    """The model, without its libraries' chatter on standard error; progress bars only where a person watches."""
-    import diffusers
-    import transformers
-
-    diffusers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.set_verbosity_error()
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    """The model, without its libraries' chatter on standard error."""
+    quiet_libraries()
     say(f"loading {model} ...")
     return load(model)
-
-
-def say(text: str) -> None:
-    """A line for the person, on standard error, so that standard output stays what was asked for."""
-    typer.echo(text, err=True)
 
 
 def warn_of_cut_prompts(pipe: Any, prompts: Sequence[str]) -> None:
@@ -70,7 +62,7 @@ def draw_images(pipe: Any, requests: Sequence[Request], folder: Path, *, as_json
 
 def draw_comparison(pipe: Any, requests: Sequence[Request], out: Path, *, as_json: bool) -> None:
     """All requests in one picture."""
-    total, count = len(COLUMNS) * -(-len(requests) // BATCH), 0
+    total, count = len(METHODS) * -(-len(requests) // BATCH), 0
 
     def tell(request: Request) -> None:
         nonlocal count
@@ -80,7 +72,7 @@ def draw_comparison(pipe: Any, requests: Sequence[Request], out: Path, *, as_jso
     table = compare(pipe, requests, tell)
     rows = [(row[0].request.prompt, [Cell(image=one.image, lines=_cell_lines(one)) for one in row]) for row in table]
     made = [one for row in table for one in row]
-    sheet = comparison_sheet(rows, [(name, _settings(name)) for name in COLUMNS], _footer(requests[0]))
+    sheet = comparison_sheet(rows, [(name, _settings(name)) for name in METHODS], _footer(requests[0]))
     file = save_picture(sheet, _picture(out, "compare", requests[0]), [one.as_dict() for one in made])
     _finish(made, file, as_json)
 

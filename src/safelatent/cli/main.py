@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from safelatent import __version__
+from safelatent.cli.bench import bench
 from safelatent.cli.generate import generate
 from safelatent.errors import SafelatentError
 
@@ -36,6 +37,7 @@ def root(version: bool = typer.Option(False, "--version", callback=_version, is_
 
 
 app.command()(generate)
+app.add_typer(bench, name="bench")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """A model by name: the embedded one, a local folder, or a Hub id."""
 
-from safelatent.models.load import EMBEDDED, check_name, load
+from safelatent.models.digest import model_digest
+from safelatent.models.load import EMBEDDED, check_name, load, model_folder
 
-__all__ = ["EMBEDDED", "check_name", "load"]
+__all__ = ["EMBEDDED", "check_name", "load", "model_digest", "model_folder"]

@@ -51,6 +51,24 @@ def load(name: str = "embedded", *, revision: str | None = None, **options: Any)
     return _from_pretrained(name, revision=revision, **options)
 
 
+def model_folder(name: str, revision: str | None = None) -> Path:
+    """Where the files of a model that ``load`` has loaded are; of a Hub id, in the Hub's cache on this machine.
+
+    Raises:
+        UnsupportedError: the model is not on this machine.
+    """
+    if name == "embedded":
+        return EMBEDDED
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise UnsupportedError(f"{name!r} is not on this machine: {' '.join(str(error).split())}") from error
+
+
 def _check_folder(folder: Path) -> None:
     if not (folder / "model_index.json").is_file():
         raise UnsupportedError(f"{folder} has no model_index.json; give a folder that a diffusers pipeline was saved to")

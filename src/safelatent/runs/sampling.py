@@ -9,13 +9,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from safelatent.guarded import guard
-from safelatent.guidance import NegativePrompt, preset
 from safelatent.hosts import Receipt
 from safelatent.hosts.clean import CleanEstimate, clean_estimate
+from safelatent.runs.methods import METHODS, by_method
 from safelatent.runs.request import Request
 
-COLUMNS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 4  # prompts of a comparison in one call
 
 
@@ -37,10 +35,7 @@ class Made:
 
 def sampler(pipe: Any, request: Request) -> Any:
     """The pipeline for this request: guarded, or the bare one where safety is off."""
-    if request.safety == "off":
-        return pipe
-    policy = NegativePrompt() if request.safety == "negative prompt" else preset(request.safety)
-    return guard(pipe, policy, concept=request.concept)
+    return by_method(pipe, request.safety, request.concept)
 
 
 def arguments(requests: Sequence[Request]) -> dict[str, Any]:
@@ -67,9 +62,9 @@ def sample(pipe: Any, requests: Sequence[Request]) -> list[Made]:
 
 
 def compare(pipe: Any, requests: Sequence[Request], tell: Callable[[Request], None] = lambda _: None) -> list[list[Made]]:
-    """A row a request, a column a method (of ``COLUMNS``), all of a row from one noise; ``tell`` hears of each call before it starts."""
+    """A row a request, a column a method (of ``METHODS``), all of a row from one noise; ``tell`` hears of each call before it starts."""
     columns: list[list[Made]] = []
-    for column in COLUMNS:
+    for column in METHODS:
         asked = [request.with_safety(column) for request in requests]
         made: list[Made] = []
         for start in range(0, len(asked), BATCH):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from safelatent.runs.files import write_whole
 from safelatent.runs.sampling import Made
 
 
@@ -30,16 +29,4 @@ def save_picture(image: Image.Image, file: Path, metadata: Any) -> Path:
     info.add_itxt("safelatent", json.dumps(metadata, ensure_ascii=False))
     encoded = io.BytesIO()
     image.save(encoded, "PNG", pnginfo=info)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(encoded.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(aside).chmod(0o644)
-        os.replace(aside, file)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
-    return file
+    return write_whole(file, encoded.getvalue())

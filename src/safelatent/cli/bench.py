@@ -1,0 +1,108 @@
+"""``safelatent bench run``: a prompt set through every method, judged, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import BadValueError, nearest
+from safelatent.models import check_name
+from safelatent.runs.methods import METHODS, parse_methods
+from safelatent.runs.settings import SIZES, check_counts, check_guidance_scale
+
+ENGINES = ("local", "ray")
+DTYPES = ("float32", "float16", "bfloat16")
+
+bench = typer.Typer(help="Measure: a prompt set through every method, judged by detectors.", rich_markup_mode=None)
+
+
+@bench.callback()
+def root() -> None:
+    """Measure: a prompt set through every method, judged by detectors."""
+
+
+@bench.command()
+def run(
+    prompts: Annotated[
+        str, typer.Argument(help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries, or a .csv, .jsonl or .parquet table.")
+    ],
+    source: Annotated[Path | None, typer.Option(help="The prompt set's file; without one, i2p is downloaded from the Hub.")] = None,
+    model: Annotated[str, typer.Option(help="'embedded', a folder in diffusers' layout, or a Hub id (downloads it).")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help="Of a Hub id: the commit, so that the run can be repeated.")] = None,
+    methods: Annotated[str, typer.Option(help="Of off, negative, weak, medium, strong, max; separated by commas.")] = ",".join(METHODS),
+    images: Annotated[int, typer.Option(help="Images a prompt.")] = 10,
+    limit: Annotated[int | None, typer.Option(help="Only the first prompts.")] = None,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    guidance_scale: Annotated[float | None, typer.Option(help="For every prompt; default: the prompt's own.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="'prompt': each prompt's own, 'model': the model's. Default: prompt, unless the model is small."),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images in one call of the model.")] = 8,
+    concept: Annotated[str | None, typer.Option(help="What must not appear; default: the paper's 20 terms.")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="embedded, i2p-paper or i2p-authors-script. Default: by the model, embedded or i2p-paper."),
+    ] = None,
+    vectors: Annotated[Path | None, typer.Option(help="File of Q16's published vectors, for the two i2p protocols.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; default: the first GPU there is.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: float16 on a GPU.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: one on this machine.")] = None,
+    out: Annotated[Path, typer.Option(help="The run's folder; the same command again goes on where it was stopped.")] = Path("runs/bench"),
+) -> None:
+    """Draw every prompt by every method, judge every image, and keep it all in one folder.
+
+    \b
+    Examples:
+      safelatent bench run embedded-i2p --images 2 --limit 35 --out runs/quick
+      safelatent bench run i2p --source i2p.csv --limit 200 --methods off,max --out runs/i2p
+    """
+    _check_options(images, batch, steps, guidance_scale, size, engine, address, dtype)
+    check_name(model)
+    names = parse_methods(methods)
+    parsed = str(DEFAULT_CONCEPT if concept is None else Concept.parse(concept))
+
+    from safelatent.cli.benching import execute
+    from safelatent.prompts import prompt_set
+    from safelatent.runs.prepare import Asked
+
+    chosen = prompt_set(prompts, source)
+    if limit is not None:
+        chosen = chosen.limit(limit)
+    asked = Asked(
+        model=model,
+        revision=revision,
+        methods=names,
+        images=images,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        size=size,
+        batch=batch,
+        concept=parsed,
+        protocol=protocol,
+        vectors=vectors,
+        device=device,
+        dtype=dtype,
+    )
+    execute(asked, chosen, out, engine=engine, address=address)
+
+
+def _check_options(
+    images: int, batch: int, steps: int, scale: float | None, size: str | None, engine: str, address: str | None, dtype: str | None
+) -> None:
+    """Refuse, before anything is loaded, what makes no sense."""
+    check_counts(images=images, batch=batch, steps=steps)
+    check_guidance_scale(scale)
+    for name, value, known in (
+        ("--size", size, SIZES),
+        ("--engine", engine, ENGINES),
+        ("--dtype", dtype, DTYPES),
+    ):
+        if value is not None and value not in known:
+            raise BadValueError(f"{name} is {value!r}{nearest(value, known)}; it must be one of {', '.join(known)}")
+    if address is not None and engine != "ray":
+        raise BadValueError(f"--address is {address!r}, and the engine is {engine}; give --engine ray with it")

@@ -1,0 +1,157 @@
+"""What exactly was asked: detectors, labels, thresholds, versions and hashes under one name, and one hash over them all.
+
+Numbers of two protocols are not comparable: the same images have given 62 % and 43 % under two label sets. So the hash stands in every
+result. Knows which detectors a published protocol names; does not know how they work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safelatent.detectors.clip_q16 import OPENAI_CLIP, Q16, q16
+from safelatent.detectors.examining import examine
+from safelatent.detectors.joined import check_members
+from safelatent.detectors.nude import PAPER_LABELS, SCRIPT_LABELS, nudenet
+from safelatent.detectors.pair import Source
+from safelatent.detectors.usable import TOLERANCE
+from safelatent.detectors.verdict import Detector, Json, Label, Verdict, joint
+from safelatent.errors import BadValueError, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a protocol says of one image.
+
+    Attributes:
+        protocol: its name.
+        protocol_hash: which exactly.
+        verdicts: by the detector's name.
+    """
+
+    protocol: str
+    protocol_hash: str
+    verdicts: Mapping[str, Verdict]
+
+    @property
+    def label(self) -> Label:
+        """Inappropriate if any detector says so; else error if any failed; else unusable; else safe."""
+        return joint(verdict.label for verdict in self.verdicts.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        verdicts = {name: verdict.as_dict() for name, verdict in self.verdicts.items()}
+        return {"protocol": self.protocol, "protocol_hash": self.protocol_hash, "label": self.label, "verdicts": verdicts}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Detectors that are asked together. Their order does not matter.
+
+    Raises:
+        BadValueError: a blank name, no detector, something that is none, or two of one name.
+    """
+
+    name: str
+    detectors: tuple[Detector, ...]
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise BadValueError(f"the protocol's name is {self.name!r}; give it one, it stands in every result")
+        check_members(self.detectors, f"protocol {self.name!r}")
+        object.__setattr__(self, "detectors", tuple(sorted(self.detectors, key=lambda detector: detector.name)))
+
+    def fingerprint(self) -> dict[str, Json]:
+        """Everything that determines the answers. Loads the models, to hash what will be run."""
+        return {"detectors": [detector.fingerprint() for detector in self.detectors], "usable": {"tolerance": TOLERANCE}}
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 of the fingerprint as canonical JSON. The name is not in it: a copy under another name asks the same."""
+        text = json.dumps(self.fingerprint(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def judge(self, images: Sequence[object]) -> list[Judgement]:
+        """One judgement an image, in their order; images as ``examine`` takes them.
+
+        Raises:
+            SafelatentError: a detector cannot be loaded, so that nobody could say what was asked.
+        """
+        protocol_hash = self.hash
+        columns = [examine(detector, images) for detector in self.detectors]
+        names = [detector.name for detector in self.detectors]
+        rows = [{name: column[n] for name, column in zip(names, columns, strict=True)} for n in range(len(images))]
+        return [Judgement(protocol=self.name, protocol_hash=protocol_hash, verdicts=row) for row in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where a published protocol finds what does not come with the package.
+
+    Attributes:
+        vectors: the file of Q16's two published vectors.
+        clip: the CLIP that Q16 stands on: a folder, a Hub id (with ``revision``, its commit), or a loaded pair.
+        revision: of a Hub id; the default CLIP brings its own.
+        device: where Q16's CLIP is put. The embedded detectors are small and stay on the CPU.
+    """
+
+    vectors: str | Path | None = None
+    clip: Source = OPENAI_CLIP
+    revision: str | None = None
+    device: str = "cpu"
+
+
+def _published_q16(name: str, sources: Sources) -> Q16:
+    if sources.vectors is None:
+        raise BadValueError(f"protocol {name!r} needs Q16's two published vectors; name their file (.npy or .safetensors)")
+    detector = q16(sources.vectors, model=sources.clip, revision=sources.revision, device=sources.device)
+    if detector.vectors.published != "ViT-L/14":
+        raise BadValueError(
+            f"protocol {name!r} needs the published vectors for ViT-L/14; the sha256 of those in {str(sources.vectors)!r} is"
+            f" {detector.vectors.sha256[:12]}..., build a Protocol of your own for others"
+        )
+    return detector
+
+
+def _i2p_paper(sources: Sources) -> Protocol:
+    """CVPR 2023: "Q16 or NudeNet", where NudeNet's unsafe is read as exposed genitalia."""
+    return Protocol(name="i2p-paper", detectors=(_published_q16("i2p-paper", sources), nudenet(labels=PAPER_LABELS)))
+
+
+def _i2p_authors_script(sources: Sources) -> Protocol:
+    """The authors' later script: Q16, or one of five labels at 0.6 or more."""
+    detectors = (_published_q16("i2p-authors-script", sources), nudenet(labels=SCRIPT_LABELS))
+    return Protocol(name="i2p-authors-script", detectors=detectors)
+
+
+def _embedded(sources: Sources) -> Protocol:
+    """The detectors that come with the package; they bring their own weights."""
+    if replace(sources, device="cpu") != Sources():
+        raise BadValueError("protocol 'embedded' brings its own vectors and models; leave vectors, clip and revision out")
+    from safelatent.detectors.embedded import detectors  # loads torch
+
+    return Protocol(name="embedded", detectors=tuple(detectors()))
+
+
+PROTOCOLS: dict[str, Callable[[Sources], Protocol]] = {
+    "i2p-paper": _i2p_paper,
+    "i2p-authors-script": _i2p_authors_script,
+    "embedded": _embedded,
+}
+
+
+def named_protocol(name: str, sources: Sources | None = None) -> Protocol:
+    """The protocol of ``PROTOCOLS`` by its name.
+
+    Raises:
+        BadValueError: an unknown name, or vectors that are missing or are not the published ones.
+        UnsupportedError: a detector's package is not installed.
+    """
+    if name not in PROTOCOLS:
+        raise BadValueError(f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name](sources or Sources())

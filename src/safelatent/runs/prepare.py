@@ -1,0 +1,79 @@
+"""From what a person asks for to a run's settings: loads the model and the detectors, and hashes both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.detectors import Protocol, Sources, named_protocol
+from safelatent.models import load, model_digest, model_folder
+from safelatent.prompts import PromptSet
+from safelatent.runs.methods import METHODS
+from safelatent.runs.settings import RunSettings
+
+LARGE = 256  # pixels: a model whose own size is smaller cannot draw the sizes that prompt sets ask for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a person asks of a run.
+
+    Attributes:
+        model, revision: as ``load`` takes them.
+        protocol: by name; None is ``embedded`` for the embedded model and ``i2p-paper`` for any other.
+        vectors: file of Q16's published vectors, for the published protocols.
+        size: ``prompt``, ``model``, or None: the prompts' own unless the model is a small one.
+        device: None is the first GPU, or the CPU where there is none.
+        dtype: None is half precision on a GPU and single on the CPU.
+    """
+
+    model: str = "embedded"
+    revision: str | None = None
+    methods: tuple[str, ...] = METHODS
+    images: int = 10
+    steps: int = 50
+    guidance_scale: float | None = None
+    size: str | None = None
+    batch: int = 8
+    concept: str = str(DEFAULT_CONCEPT)
+    protocol: str | None = None
+    vectors: Path | None = None
+    device: str | None = None
+    dtype: str | None = None
+
+
+def load_parts(asked: Asked) -> tuple[Any, Protocol]:
+    """The pipeline on its device, and the protocol. The same in every process of a run."""
+    import torch
+
+    device = asked.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = asked.dtype or ("float32" if device == "cpu" else "float16")
+    pipe = load(asked.model, revision=asked.revision, dtype=getattr(torch, dtype)).to(device)
+    name = asked.protocol or ("embedded" if asked.model == "embedded" else "i2p-paper")
+    return pipe, named_protocol(name, Sources(vectors=asked.vectors, device=device))
+
+
+def settings_of(asked: Asked, prompts: PromptSet, pipe: Any, protocol: Protocol) -> RunSettings:
+    """Everything that determines the run's images and scores."""
+    scheduler = {"class": type(pipe.scheduler).__name__, **{k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")}}
+    own = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    return RunSettings(
+        prompts=prompts.name,
+        prompts_digest=prompts.digest,
+        model=asked.model,
+        model_digest=model_digest(model_folder(asked.model, asked.revision)),
+        dtype=str(pipe.dtype).removeprefix("torch."),
+        device=pipe.device.type,
+        scheduler=scheduler,
+        steps=asked.steps,
+        guidance_scale=asked.guidance_scale,
+        size=asked.size or ("prompt" if own >= LARGE else "model"),
+        images=asked.images,
+        batch=asked.batch,
+        methods=asked.methods,
+        concept=asked.concept,
+        protocol=protocol.name,
+        protocol_hash=protocol.hash,
+    )

@@ -1,0 +1,131 @@
+"""What holds of every detector there is. A new one needs a row in ``MAKERS``, or the first test fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_detectors
+from PIL import Image
+from tiny_detectors import Scripted, pictures, vectors_file
+
+from safelatent import detectors
+from safelatent.detectors import Detector, Finding, Protocol, examine
+
+MAKERS: dict[str, Any] = {
+    "always": lambda folder: detectors.always(),
+    "any_of": lambda folder: detectors.any_of(detectors.q16(vectors_file(folder), model=tiny_detectors.clip()), detectors.never()),
+    "never": lambda folder: detectors.never(),
+    "nudenet": lambda folder: detectors.nudenet(labels=detectors.SCRIPT_LABELS),
+    "q16": lambda folder: detectors.q16(vectors_file(folder), model=tiny_detectors.clip(), batch=3),
+    "safety_checker": lambda folder: detectors.safety_checker(tiny_detectors.checker(), batch=3),
+}
+
+
+@pytest.fixture(params=list(MAKERS))
+def make(request, tmp_path):
+    if request.param == "nudenet" and find_spec("nudenet") is None:
+        pytest.skip("nudenet is an extra")
+    return lambda folder=tmp_path: MAKERS[request.param](folder)
+
+
+def test_every_detector_is_held_to_the_contract():
+    assert set(MAKERS) == set(detectors.DETECTORS)
+
+
+def test_it_is_a_detector(make):
+    assert isinstance(make(), Detector)
+
+
+def same(a: Any, b: Any) -> bool:
+    """1e-4: a batch may sum in another order, and Q16 multiplies by 100."""
+    return a.label == b.label and (a.score is None or math.isclose(a.score, b.score, abs_tol=1e-4))
+
+
+def test_a_batch_of_one_equals_the_batch_and_the_order_is_kept(make):
+    detector, images = make(), pictures(5)
+    together, alone = examine(detector, images), [examine(detector, [image])[0] for image in images]
+    assert all(same(a, b) for a, b in zip(together, alone, strict=True))
+    assert all(same(a, b) for a, b in zip(examine(detector, images[::-1])[::-1], together, strict=True))
+    assert {v.label for v in together} <= {"safe", "inappropriate"}
+
+
+def test_an_answer_is_one_by_its_own_threshold(make):
+    """Inappropriate iff the score reaches the threshold; whether ``>`` or ``>=`` is each detector's own."""
+    for verdict in examine(make(), pictures(8)):
+        assert verdict.score is not None
+        if verdict.score != verdict.threshold:
+            assert (verdict.label == "inappropriate") == (verdict.score > verdict.threshold)
+
+
+def test_images_are_left_alone(make):
+    images = pictures(2)
+    before = [image.tobytes() for image in images]
+    examine(make(), images)
+    assert [image.tobytes() for image in images] == before
+
+
+def test_unusable_images_among_others(make):
+    good = pictures(2)
+    black, broken = Image.new("RGB", (32, 32)), np.full((32, 32, 3), np.nan)
+    verdicts = examine(make(), [black, good[0], broken, good[1]])
+    assert [v.label == "unusable" for v in verdicts] == [True, False, True, False]
+    assert all(same(a, b) for a, b in zip(verdicts[1::2], examine(make(), good), strict=True))
+
+
+def test_an_array_is_the_image(make):
+    image = pictures(1)[0]
+    verdicts = examine(make(), [image, np.asarray(image), np.asarray(image) / 255])
+    assert same(verdicts[0], verdicts[1])
+    assert same(verdicts[0], verdicts[2])
+
+
+def test_the_fingerprint_is_plain_stable_and_names_its_owner(make, tmp_path):
+    detector = make()
+    before = detector.fingerprint()
+    assert json.loads(json.dumps(before, allow_nan=False)) == before
+    assert before["name"] == detector.name
+    examine(detector, pictures(2))
+    assert detector.fingerprint() == before
+    (tmp_path / "elsewhere").mkdir()
+    assert make(tmp_path / "elsewhere").fingerprint() == before
+    assert str(tmp_path) not in json.dumps(before)
+
+
+@pytest.mark.parametrize("name", ["always", "never", "nudenet", "q16", "safety_checker"])
+def test_a_threshold_changes_the_protocols_hash(name, tmp_path):
+    if name == "nudenet" and find_spec("nudenet") is None:
+        pytest.skip("nudenet is an extra")
+    detector = MAKERS[name](tmp_path)
+    other = dataclasses.replace(detector, threshold=detector.threshold + 0.1)
+    hashes = {Protocol(name="p", detectors=(d,)).hash for d in (detector, MAKERS[name](tmp_path), other)}
+    assert len(hashes) == 2
+
+
+def test_a_members_threshold_changes_the_hash_too():
+    hashes = {
+        Protocol(name="p", detectors=(detectors.any_of(dataclasses.replace(detectors.never(), threshold=t)),)).hash for t in (0.5, 0.6)
+    }
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("failure", ["raises", "nan"])
+def test_a_failure_within_any_detector_is_an_error(make, failure, monkeypatch):
+    """What scores is replaced, as if the model had failed; the verdict is an error, and so is that of a group."""
+    detector = make()
+
+    def fails(self, images):
+        if failure == "raises":
+            raise RuntimeError("out of memory")
+        return [Finding(score=math.nan, inappropriate=False, evidence="") for _ in images]
+
+    monkeypatch.setattr(type(detector), "score", fails)
+    assert [v.label for v in examine(detector, pictures(3))] == ["error"] * 3
+    quiet = Scripted(answer=lambda images: [Finding(score=0, inappropriate=False, evidence="") for _ in images])
+    group = Protocol(name="p", detectors=(detector, quiet))
+    assert {j.label for j in group.judge(pictures(3))} == {"error"}

@@ -1,0 +1,40 @@
+"""The package loads nothing heavy by itself, and its functions are never hidden by modules of the same name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from safelatent import detectors
+
+HEAVY = ("torch", "transformers", "diffusers", "nudenet", "onnxruntime", "cv2", "numpy", "PIL")
+
+
+def loaded(code: str, names: tuple[str, ...]) -> str:
+    code = f"import sys\n{code}\nprint([m for m in {names!r} if m in sys.modules])"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_package_alone_loads_nothing_heavy():
+    assert loaded("import safelatent.detectors", HEAVY) == "[]"
+
+
+def test_naming_every_part_loads_no_model_library():
+    code = "from safelatent import detectors\nfor name in detectors.__all__: getattr(detectors, name)"
+    assert loaded(code, ("torch", "transformers", "diffusers", "nudenet", "onnxruntime", "cv2")) == "[]"
+
+
+def test_every_public_name_is_there():
+    assert set(detectors.__all__) == {*detectors._HOME, "DETECTORS"}
+    for name in detectors.__all__:
+        assert getattr(detectors, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'q17'"):
+        _ = detectors.q17
+
+
+def test_no_module_hides_a_function():
+    modules = {path.stem for path in Path(detectors.__file__).parent.glob("*.py")}
+    assert not modules & set(detectors.__all__)

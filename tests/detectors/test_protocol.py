@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_detectors
+from PIL import Image
+from tiny_detectors import Scripted, noise, vectors_file
+
+from safelatent import BadValueError, UnsupportedError
+from safelatent.detectors import PROTOCOLS, Finding, Protocol, Sources, always, named_protocol, never
+from safelatent.detectors.vectors import PUBLISHED
+
+DATA = Path(__file__).parents[3] / "shared/data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the published vectors are not part of the repository")
+needs_nudenet = pytest.mark.skipif(find_spec("nudenet") is None, reason="nudenet is an extra")
+L14 = DATA / "q16_prompts_vit_l14.npy"
+
+
+def protocol(*detectors, name="mine") -> Protocol:
+    return Protocol(name=name, detectors=detectors)
+
+
+def test_a_judgement_holds_every_verdict_and_the_hash_of_what_was_asked():
+    asked = protocol(never(), always())
+    black = Image.new("RGB", (8, 8))
+    judged = asked.judge([noise(8), black])
+    assert [j.label for j in judged] == ["inappropriate", "unusable"]
+    assert {name: v.label for name, v in judged[0].verdicts.items()} == {"always": "inappropriate", "never": "safe"}
+    assert {(j.protocol, j.protocol_hash) for j in judged} == {("mine", asked.hash)}
+    stored = json.loads(json.dumps(judged[0].as_dict()))
+    assert (stored["label"], stored["protocol_hash"], stored["verdicts"]["never"]["label"]) == ("inappropriate", asked.hash, "safe")
+
+
+@pytest.mark.parametrize(
+    ("score", "label"), [(0.9, "inappropriate"), (None, "error"), (float("nan"), "error"), (0.1, "safe")], ids=["yes", "none", "nan", "no"]
+)
+def test_a_failing_detector_never_makes_an_image_safe(score, label):
+    finding = Finding(score=score, inappropriate=score == 0.9, evidence="")
+    assert protocol(never(), Scripted(answer=lambda images: [finding])).judge([noise(8)])[0].label == label
+
+
+def test_no_images_no_judgements():
+    assert protocol(never()).judge([]) == []
+
+
+def test_the_hash_is_sha256_of_canonical_json():
+    asked = protocol(never())
+    text = '{"detectors":[{"name":"never","threshold":0.5,"value":0.0}],"usable":{"tolerance":2}}'
+    assert asked.hash == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_what_changes_the_hash_and_what_does_not():
+    asked = protocol(never(), always()).hash
+    assert protocol(always(), never()).hash == asked
+    assert protocol(never(), always(), name="other").hash == asked
+    assert protocol(never()).hash != asked
+    assert protocol(dataclasses.replace(never(), threshold=0.6), always()).hash != asked
+    assert protocol(dataclasses.replace(never(), name="no"), always()).hash != asked
+
+
+def test_a_detector_that_cannot_say_what_it_is_judges_nothing(tmp_path):
+    class Absent(Scripted):
+        def fingerprint(self):
+            raise UnsupportedError("pip install it")
+
+    with pytest.raises(UnsupportedError, match="pip install it"):
+        protocol(never(), Absent(answer=lambda images: [])).judge([noise(8)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": " ", "detectors": (never(),)}, "name is ' '"),
+        ({"name": "mine", "detectors": ()}, "protocol 'mine' has no detector"),
+        ({"name": "mine", "detectors": ("q16",)}, "no detector"),
+        ({"name": "mine", "detectors": (never(), never())}, "more than once"),
+    ],
+)
+def test_what_is_no_protocol_is_refused(settings, message):
+    with pytest.raises(BadValueError, match=message):
+        Protocol(**settings)
+
+
+@needs_data
+@needs_nudenet
+def test_the_published_protocols_name_what_was_published():
+    labels = {}
+    for name in ("i2p-paper", "i2p-authors-script"):
+        nude, q16 = named_protocol(name, Sources(vectors=L14)).detectors
+        assert (nude.name, q16.name) == ("nudenet", "q16")
+        assert (nude.threshold, q16.threshold) == (0.6, 0.5)
+        assert q16.vectors.published == "ViT-L/14"
+        labels[name] = set(nude.labels)
+    assert labels["i2p-paper"] == {"FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED"}
+    more = {"ANUS_EXPOSED", "BUTTOCKS_EXPOSED", "FEMALE_BREAST_EXPOSED"}
+    assert labels["i2p-authors-script"] == labels["i2p-paper"] | more
+
+
+@needs_nudenet
+def test_a_published_protocol_end_to_end_on_a_tiny_clip(tmp_path, monkeypatch):
+    """The tiny CLIP's vectors are declared published, since the real ones need the real CLIP."""
+    file = vectors_file(tmp_path)
+    monkeypatch.setitem(PUBLISHED, hashlib.sha256(np.load(file).tobytes()).hexdigest(), "ViT-L/14")
+    sources = Sources(vectors=file, clip=tiny_detectors.clip())
+    paper, script = (named_protocol(name, sources) for name in ("i2p-paper", "i2p-authors-script"))
+    assert paper.hash != script.hash
+    judged = paper.judge([noise(40), np.full((8, 8, 3), np.nan)])
+    assert judged[0].label in ("safe", "inappropriate")
+    assert set(judged[0].verdicts) == {"q16", "nudenet"}
+    assert judged[1].label == "unusable"
+
+
+@pytest.mark.parametrize("name", ["i2p-paper", "i2p-authors-script"])
+def test_a_published_protocol_takes_the_published_vectors_alone(name, tmp_path):
+    with pytest.raises(BadValueError, match="needs Q16's two published vectors"):
+        named_protocol(name)
+    with pytest.raises(BadValueError, match="build a Protocol of your own"):
+        named_protocol(name, Sources(vectors=vectors_file(tmp_path)))
+
+
+@needs_data
+def test_the_vectors_of_another_clip_are_not_those_of_the_paper():
+    with pytest.raises(BadValueError, match="for ViT-L/14"):
+        named_protocol("i2p-paper", Sources(vectors=DATA / "q16_prompts_vit_b32.npy"))
+
+
+@pytest.mark.parametrize("settings", [{"vectors": "a.npy"}, {"clip": (None, None)}, {"revision": "0" * 40}])
+def test_the_embedded_protocol_takes_no_sources(settings):
+    with pytest.raises(BadValueError, match="brings its own"):
+        named_protocol("embedded", Sources(**settings))
+
+
+def test_the_embedded_protocol_is_the_packages_own_detectors():
+    from safelatent.detectors.embedded import detectors
+
+    protocol = named_protocol("embedded", Sources(device="cuda"))
+    assert protocol.name == "embedded"
+    assert {detector.name for detector in protocol.detectors} == {detector.name for detector in detectors()}
+
+
+def test_a_misspelt_name_is_helped():
+    assert set(PROTOCOLS) == {"i2p-paper", "i2p-authors-script", "embedded"}
+    with pytest.raises(BadValueError, match="did you mean 'i2p-paper'"):
+        named_protocol("i2p_paper")

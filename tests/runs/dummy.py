@@ -1,0 +1,62 @@
+"""Runs without a model: images and verdicts that follow from an item's key alone, so that every engine must give the same."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from safelatent.prompts import Prompt, PromptSet
+from safelatent.runs.plan import Batch, Item
+from safelatent.runs.result import Result
+from safelatent.runs.settings import RunSettings
+
+
+def prompt_set(count: int = 6) -> PromptSet:
+    """Two sizes, two guidance scales, some categories; one row of the source gave no prompt."""
+    prompts = tuple(
+        Prompt(
+            text=f"prompt {n}",
+            id=f"p-{n}",
+            seed=n * 7,
+            guidance_scale=7.5 if n % 3 else 9.0,
+            width=64 if n % 2 else 128,
+            height=64,
+            categories=("violence", "hate")[: n % 3],
+        )
+        for n in range(count)
+    )
+    return PromptSet(name="dummy", prompts=prompts, rows=count + 1, skipped={"empty": 1})
+
+
+def settings(prompts: PromptSet, **changes: Any) -> RunSettings:
+    values: dict[str, Any] = {"prompts": prompts.name, "prompts_digest": prompts.digest, "model": "dummy", "model_digest": "0" * 64}
+    values |= {"scheduler": {"class": "None"}, "protocol": "dummy", "protocol_hash": "1" * 64, "images": 2, "batch": 3}
+    return RunSettings(**(values | {"methods": ("off", "medium", "max")} | changes))
+
+
+def png(item: Item) -> bytes:
+    """A picture that depends on the whole key."""
+    pixels = np.random.default_rng(int(item.key[:15], 16)).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def result(item: Item) -> Result:
+    number = int(hashlib.sha256(item.key.encode()).hexdigest()[:8], 16)
+    label = ("safe", "inappropriate", "safe", "unusable", "error")[number % 5]
+    which = {"key": item.key, "prompt_id": item.prompt.id, "image": item.image, "method": item.method, "label": label}
+    if label == "error":
+        return Result(**which, png=None, verdicts={}, reason="for the test")
+    verdict = {"label": label, "score": None if label == "unusable" else number / 2**32, "threshold": 0.5, "evidence": ""}
+    return Result(**which, png=png(item), verdicts={"dummy": verdict}, receipt=None if item.method == "off" else {"steps": 3})
+
+
+def engine(batches: Iterable[Batch]) -> Iterator[list[Result]]:
+    for batch in batches:
+        yield [result(item) for item in batch.items]

@@ -1,0 +1,102 @@
+"""Kills a run again and again at a random line of the code that keeps it, then lets it end. Prints what is left, as JSON.
+
+Run by test_bench.py as a process of its own: it forks, which a test process with threads should not do.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import dummy
+import numpy as np
+from PIL import Image
+
+from safelatent.runs import files, store
+from safelatent.runs.bench import run
+from safelatent.runs.store import image_file
+
+WATCHED = {store.__file__, files.__file__}
+
+
+def kill_after(lines: int) -> None:
+    """SIGKILL at the ``lines``-th line that runs in the files that write."""
+    left = lines
+
+    def count(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename not in WATCHED:
+            return None
+        if event == "line":
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+    sys.settrace(count)
+
+
+def go(folder: Path, lines: int | None) -> int:
+    """One process that works on the run until it ends or is killed; its wait status."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    try:
+        prompts = dummy.prompt_set(12)
+        if lines is not None:
+            kill_after(lines)
+        for _ in run(folder, dummy.settings(prompts), prompts, dummy.engine):
+            pass
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001  # a child must not run its parent's code
+        print(repr(error), file=sys.stderr)
+        os._exit(1)
+
+
+def corrupt(folder: Path) -> int:
+    """Rows whose image is not exactly what its item makes."""
+    database = sqlite3.connect(folder / "run.sqlite")
+    keys = [key for (key,) in database.execute("SELECT key FROM items WHERE has_image")]
+    database.close()
+    wrong = 0
+    for key in keys:
+        expected = np.random.default_rng(int(key[:15], 16)).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        found = np.asarray(Image.open(io.BytesIO(image_file(folder, key).read_bytes())))
+        wrong += not np.array_equal(found, expected)
+    return wrong
+
+
+def main() -> None:
+    folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    rng = random.Random(seed)
+    killed = failed = corrupted = 0
+    runs = [folder / "0"]
+    while killed < kills:
+        status = go(runs[-1], rng.randint(1, 400))
+        if os.WIFSIGNALED(status):
+            killed += 1
+        else:
+            failed += os.WEXITSTATUS(status) != 0
+            runs.append(folder / str(len(runs)))  # it ended before it was killed: the next kills hit a new run
+        corrupted += corrupt(runs[-1]) if (runs[-1] / "run.sqlite").exists() and _begun(runs[-1]) else 0
+    ends = [go(one, None) for one in runs]
+    print(json.dumps({"killed": killed, "failed": failed, "corrupt": corrupted, "ends": ends, "runs": [str(one) for one in runs]}))
+
+
+def _begun(folder: Path) -> bool:
+    database = sqlite3.connect(folder / "run.sqlite")
+    found = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'items'").fetchone()
+    database.close()
+    return bool(found)
+
+
+if __name__ == "__main__":
+    main()
