@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 
 from safelatent import __version__
 from safelatent.cli.bench import bench
+from safelatent.cli.check import check
 from safelatent.cli.generate import generate
 from safelatent.errors import SafelatentError
 
@@ -37,6 +38,7 @@ def root(version: bool = typer.Option(False, "--version", callback=_version, is_
 
 
 app.command()(generate)
+app.command()(check)
 app.add_typer(bench, name="bench")
 
 
