@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
-    return _fail("interrupted; the images already named are whole", code) if code == INTERRUPTED else code
+    return _fail("interrupted; what was written before is whole", code) if code == INTERRUPTED else code
 
 
 def _fail(message: str, code: int) -> int:
