@@ -31,7 +31,7 @@ from training.vae import psnr, sheet, to_tensor
 from training.vocabulary import SAFE
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
-BATCH = 20
+BATCH = 15
 CARD = Path(__file__).parents[1] / "src/safelatent/models/embedded/CARD.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 

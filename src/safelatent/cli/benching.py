@@ -62,9 +62,9 @@ def _watch(going: Iterator[Counter[str]], total: int) -> None:
 
 def _engine(name: str, address: str | None, asked: Asked, settings: RunSettings, pipe: Any, protocol: Any) -> Engine:
     if name == "ray":
-        from safelatent.runs.ray_engine import run_ray
+        from safelatent.runs.ray_engine import model_worker, run_ray
 
-        return partial(run_ray, asked, settings, address)
+        return partial(run_ray, partial(model_worker, asked, settings), address, settings.device != "cpu")
     from safelatent.runs.local import run_local
     from safelatent.runs.maker import Maker
 
