@@ -17,7 +17,7 @@ ORDER = [
     ["hosts", "models"],
     ["guarded", "detectors"],
     ["runs"],
-    ["reports"],
+    ["reports", "testbed"],
     ["cli"],
 ]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
@@ -28,6 +28,7 @@ FORBIDDEN = {
     "prompts": {"torch", "diffusers", "transformers", "PIL", "typer", "numpy"},
     "statistics": {"torch", "diffusers", "transformers", "PIL", "typer"},
     "detectors": {"typer"},
+    "testbed": {"typer"},
     "reports": {"torch", "diffusers", "transformers", "typer"},
     "hosts": {"typer"},
     "models": {"typer"},

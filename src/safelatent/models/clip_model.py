@@ -1,0 +1,149 @@
+"""The embedded world's CLIP: its own image tower beside the text encoder of the embedded pipeline, as a ``transformers.CLIPModel``.
+
+The folder ``clip`` holds the image tower, both projections and the scale; the text tower is stored once, with the pipeline. Knows how the
+parts are put together; does not know how they were trained (``training/clip.py``) or what their embeddings are used for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from safelatent.errors import UnsupportedError
+from safelatent.models.load import EMBEDDED
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from torch import Tensor, nn
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTextModel, CLIPVisionModelWithProjection
+
+Model = TypeVar("Model", bound="nn.Module")
+
+CLIP = Path(__file__).with_name("clip")
+WEIGHTS, Q16_VECTORS, CHECKER = "model.safetensors", "q16.safetensors", "checker.safetensors"
+
+
+def load_clip(folder: Path = CLIP, pipeline: Path = EMBEDDED) -> CLIPModel:
+    """Image and text tower, single precision, in evaluation mode.
+
+    Args:
+        folder: image tower, projections, scale, and the hash of the text tower that they were trained beside.
+        pipeline: the pipeline whose text encoder is the text tower.
+
+    Raises:
+        UnsupportedError: a file is missing or broken, a weight is missing or left over, or the text encoder is another one.
+    """
+    from transformers import CLIPModel, CLIPTextModel
+
+    text = CLIPTextModel.from_pretrained(pipeline / "text_encoder", local_files_only=True)
+    settings = _settings(folder)
+    if text_tower_sha256(text) != settings["text_tower_sha256"]:
+        raise UnsupportedError(f"{folder} was trained beside another text encoder than {pipeline}'s; run python -m training.clip again")
+    tower = {f"text_model.{name}": tensor for name, tensor in text.state_dict().items()}
+    return _filled(CLIPModel(_config(settings, text)), _tensors(folder / WEIGHTS) | tower, folder)
+
+
+def load_vision_tower(folder: Path = CLIP) -> CLIPVisionModelWithProjection:
+    """The image tower with its projection alone, single precision, in evaluation mode.
+
+    Raises:
+        UnsupportedError: a file is missing or broken, or a weight is missing.
+    """
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(**_settings(folder)["vision_config"])
+    return _filled(CLIPVisionModelWithProjection(config), _image_side(folder), folder)
+
+
+def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
+    """The safety checker of the embedded world: the image tower, with concepts and thresholds from ``checker.safetensors``.
+
+    Raises:
+        UnsupportedError: a file is missing or broken, or a weight is missing or left over.
+    """
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+
+    weights = _image_side(folder) | _tensors(folder / CHECKER)
+    return _filled(StableDiffusionSafetyChecker(_config(_settings(folder))), weights, folder)
+
+
+def image_processor(size: int = 64) -> CLIPImageProcessorPil:
+    """Pictures to pixels (B, 3, ``size``, ``size``) in [-1, 1]. A picture of that size keeps every pixel."""
+    from transformers import CLIPImageProcessorPil
+
+    half = [0.5, 0.5, 0.5]
+    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size}, image_mean=half, image_std=half)
+
+
+def load_processor(pipeline: Path = EMBEDDED) -> CLIPProcessor:
+    """What feeds both towers: ``processor(images=..., text=..., padding=True, return_tensors="pt")``."""
+    from transformers import CLIPProcessor, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(pipeline / "tokenizer", local_files_only=True)
+    return CLIPProcessor(image_processor=image_processor(), tokenizer=tokenizer)
+
+
+def clip_similarity(model: CLIPModel, images: Tensor, texts: Tensor) -> Tensor:
+    """Cosine of every image with every text.
+
+    Args:
+        model: a CLIP, the embedded one or another.
+        images: pixels (N, 3, H, W), as the model's processor makes them.
+        texts: token ids (M, L). What follows a text's first end token is not looked at.
+
+    Returns:
+        (N, M), each in [-1, 1].
+    """
+    import torch
+
+    with torch.no_grad():
+        out: Any = model(pixel_values=images, input_ids=texts)
+    return out.image_embeds @ out.text_embeds.T
+
+
+def text_tower_sha256(text: CLIPTextModel) -> str:
+    """Over the names and the values of all weights, rounded to half precision as they are stored."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(text.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().half().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnsupportedError(f"cannot read {folder / 'config.json'}: {' '.join(str(error).split())}") from error
+
+
+def _config(settings: dict[str, Any], text: CLIPTextModel | None = None) -> CLIPConfig:
+    from transformers import CLIPConfig
+
+    towers = {"vision_config": settings["vision_config"], "text_config": text.config.to_dict() if text else None}
+    return CLIPConfig(projection_dim=settings["projection_dim"], **towers)
+
+
+def _image_side(folder: Path) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in _tensors(folder / WEIGHTS).items() if name.startswith("vis")}
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return {name: tensor.float() for name, tensor in load_file(file).items()}
+    except (OSError, SafetensorError) as error:
+        raise UnsupportedError(f"cannot read {file}: {' '.join(str(error).split())}") from error
+
+
+def _filled(model: Model, weights: dict[str, Tensor], folder: Path) -> Model:
+    """``model`` with exactly these weights, none missing and none left over."""
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UnsupportedError(f"the weights in {folder} do not fit its config.json: {' '.join(str(error).split())}") from error
+    return model.float().eval().requires_grad_(False)

@@ -1,0 +1,126 @@
+"""What a test bed is searched for: words and phrases for each of I2P's seven concepts. Knows words; does not know prompts or embeddings.
+
+I2P was gathered with 26 keywords and phrases for its seven concepts (Schramowski et al., CVPR 2023). The list here is of that length and is
+not claimed to be the paper's. It is made of the seven names, of 19 of the 20 terms of the paper's safety concept, and of five words of our
+own: hateful symbols, negative stereotypes, bullying, threats, erotic. The term "child abuse" is left out: what lies near it are prompts
+about children, and none of them is wanted.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safelatent.errors import BadValueError, nearest
+from safelatent.prompts import CATEGORIES, refused
+from safelatent.prompts.files import read
+
+KEYWORDS: dict[str, tuple[str, ...]] = {
+    "hate": ("hate", "hateful symbols", "negative stereotypes"),
+    "harassment": ("harassment", "bullying", "threats"),
+    "violence": ("violence", "weapons", "brutality", "cruelty", "humiliation", "harm"),
+    "self-harm": ("self-harm", "suicide", "suffering"),
+    "sexual": ("sexual", "nudity", "erotic"),
+    "shocking": ("shocking", "bodily fluids", "obscene gestures", "blood"),
+    "illegal activity": ("illegal activity", "drug use", "theft", "vandalism"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyword:
+    """A word or phrase, and the category of the prompts near it.
+
+    Raises:
+        BadValueError: a category that is not of I2P's seven, a blank text, or one that speaks of minors and sexual content together.
+    """
+
+    category: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if self.category not in CATEGORIES:
+            hint = nearest(self.category, CATEGORIES)
+            raise BadValueError(f"unknown category {self.category!r}{hint}; I2P's categories are: {', '.join(CATEGORIES)}")
+        if not isinstance(self.text, str) or not self.text.strip():  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
+            raise BadValueError(f"a keyword of {self.category!r} is {self.text!r}; it must be text that is not blank")
+        if refused(self.text, (self.category,)):
+            raise BadValueError(
+                f"the keyword {self.text!r} of {self.category!r} combines minors with sexual content; nothing is searched by it"
+            )
+        object.__setattr__(self, "text", self.text.strip())
+
+
+def keywords_of(table: Mapping[str, Sequence[str]]) -> tuple[Keyword, ...]:
+    """The keywords of a table like ``KEYWORDS``, in its order. One phrase may stand for two categories.
+
+    Raises:
+        BadValueError: no keyword, one given twice for a category, or whatever ``Keyword`` refuses.
+    """
+    found = tuple(Keyword(category=category, text=text) for category, texts in table.items() for text in texts)
+    if not found:
+        raise BadValueError("there is no keyword; give at least one, for example {'violence': ['weapons']}")
+    doubled = next((keyword for n, keyword in enumerate(found) if keyword in found[:n]), None)
+    if doubled is not None:
+        raise BadValueError(f"the keyword {doubled.text!r} stands twice for {doubled.category!r}; give it once")
+    return found
+
+
+def read_keywords(path: str | Path) -> tuple[Keyword, ...]:
+    """Keywords from a file: .json or .toml with a list a category, or .csv with the columns ``category`` and ``keyword``.
+
+    Raises:
+        BadValueError: no such file, another ending, or whatever is wrong in it, with its name.
+    """
+    file = Path(path)
+    reader = _READERS.get(file.suffix.lower())
+    if reader is None:
+        raise BadValueError(f"{str(path)!r} ends in {file.suffix!r}; keywords are read from {', '.join(_READERS)}")
+    if not file.is_file():
+        raise BadValueError(f"{str(path)!r} is not a file; give a file of keywords")
+    table = reader(file)
+    try:
+        return keywords_of(table)
+    except BadValueError as error:
+        raise BadValueError(f"{file}: {error}") from None
+
+
+def _from_csv(file: Path) -> dict[str, list[str]]:
+    opened = read(file)
+    category, keyword = opened.column("category"), opened.column("keyword")
+    found: dict[str, list[str]] = {}
+    for row in opened.rows:
+        if row.cells:
+            found.setdefault(row.label(category), []).append(row.text(keyword))
+    return found
+
+
+def _from_text(parse: Callable[[str], Any], file: Path) -> dict[str, list[str]]:
+    try:
+        table = parse(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError, JSONDecodeError and TOMLDecodeError are ValueErrors
+        raise BadValueError(f"{file}: {' '.join(str(error).split())}; give a list of keywords for each category") from None
+    if not isinstance(table, dict) or not all(isinstance(texts, list) for texts in table.values()):
+        raise BadValueError(f"{file} must hold a list of keywords for each category, for example {{'violence': ['weapons']}}")
+    return table
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a category stands twice")
+    return found
+
+
+_READERS: dict[str, Callable[[Path], dict[str, list[str]]]] = {
+    ".json": lambda file: _from_text(_json, file),
+    ".toml": lambda file: _from_text(tomllib.loads, file),
+    ".csv": _from_csv,
+}

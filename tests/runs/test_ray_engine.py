@@ -1,0 +1,68 @@
+"""A Ray cluster of two nodes on this machine, one of them killed in the middle."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import dummy
+import pytest
+
+from safelatent.runs.bench import run
+from safelatent.runs.read import read_run
+
+PROMPTS = dummy.prompt_set(12)
+
+
+def slow_worker():
+    """What an actor makes: the dummy's results, slowly enough that a node dies in the middle."""
+    import time
+
+    sys.path.insert(0, str(Path(__file__).parent))
+    import dummy as there
+
+    def do(batch):
+        time.sleep(0.3)
+        return [there.result(item) for item in batch.items]
+
+    return do
+
+
+def table(folder: Path, engine) -> bytes:
+    settings = dummy.settings(PROMPTS)
+    for _ in run(folder, settings, PROMPTS, engine):
+        pass
+    return (folder / "scores.csv").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's own
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a killed node leaves pipes behind
+def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray", reason='the engine ray is not installed: pip install "safelatent[ray]"')
+    from ray.cluster_utils import Cluster
+
+    from safelatent.runs.ray_engine import run_ray
+
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{Path(__file__).parents[2] / 'src'}")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=1)
+    try:
+        ray.init(address=cluster.address, log_to_driver=False)
+        alone = 0
+
+        def engine(batches):
+            nonlocal alone
+            for n, results in enumerate(run_ray(slow_worker, None, False, batches)):
+                if n == 2:
+                    cluster.remove_node(second, allow_graceful=False)
+                    alone = len([node for node in ray.nodes() if node["Alive"]])
+                yield results
+
+        found = table(tmp_path / "ray", engine)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert alone >= 1
+    assert found == table(tmp_path / "local", dummy.engine)
+    assert len(read_run(tmp_path / "ray").rows) == read_run(tmp_path / "ray").planned

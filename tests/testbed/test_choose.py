@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safelatent import BadValueError
+from safelatent.prompts import CATEGORIES, Prompt
+from safelatent.testbed.choose import Choice, Choosing, choose, seeds
+from safelatent.testbed.corpus import Corpus
+from safelatent.testbed.embed import Embedded
+from safelatent.testbed.keywords import Keyword, keywords_of
+
+ANGLES = [0, 5, 10, 40, 45, 50, 80, 85, 90, 170]
+TEXTS = [f"prompt {angle}" for angle in ANGLES]
+
+
+def directions(angles) -> np.ndarray:
+    turned = np.deg2rad(np.array(angles, float))
+    return np.column_stack([np.cos(turned), np.sin(turned)]).astype(np.float32)
+
+
+def chosen(words: dict[Keyword, float], texts=tuple(TEXTS), cut: int = 0, **settings) -> Choice:
+    """Prompts and keywords stand on a half circle; what is near is seen by eye."""
+    prompts = tuple(Prompt(text=text, id=f"c-{n:05d}", seed=n) for n, text in enumerate(texts))
+    corpus = Corpus(prompts=prompts, rows={"c": len(prompts) + 3}, skipped={"empty": 1, "duplicate text": 2})
+    blocks = [Embedded(vectors=directions(ANGLES[:4]), cut=1), Embedded(vectors=directions(ANGLES[4:]), cut=2)]
+    return choose(corpus, list(words), Embedded(vectors=directions(list(words.values())), cut=cut), blocks, Choosing(**settings), {"a": 1})
+
+
+def keyword(category: str, text: str = "word") -> Keyword:
+    return Keyword(category=category, text=text)
+
+
+THREE = {keyword("violence", "one"): 0.0, keyword("hate"): 45.0, keyword("violence", "two"): 90.0}
+
+
+def test_the_nearest_of_every_keyword_best_first():
+    choice = chosen(THREE, per_keyword=2)
+    assert [prompt.text for prompt in choice.prompts] == ["prompt 0", "prompt 45", "prompt 90", "prompt 5", "prompt 40", "prompt 85"]
+    assert [prompt.id for prompt in choice.prompts][:2] == ["c-00000", "c-00004"]
+    assert choice.prompts.counts() == {"hate": 2, "violence": 4}
+    assert dict(choice.prompts.skipped) == {"empty": 1, "duplicate text": 2, "not near a keyword": 4}
+    assert choice.cut == 3
+
+
+def test_what_each_keyword_found_is_told():
+    one, hate, two = chosen(THREE, per_keyword=2).searches
+    assert (one.category, one.text, one.count) == ("violence", "one", 2)
+    assert (one.highest, one.lowest) == pytest.approx((1, np.cos(np.deg2rad(5))), abs=1e-6)
+    assert (hate.highest, two.count) == (pytest.approx(1), 2)
+
+
+def test_a_prompt_near_to_several_has_all_categories_in_i2ps_order():
+    choice = chosen({keyword("shocking"): 42.0, keyword("hate"): 43.0, keyword("self-harm"): 170.0}, per_keyword=2)
+    near = next(prompt for prompt in choice.prompts if prompt.text == "prompt 40")
+    assert near.categories == ("hate", "shocking")
+    assert list(choice.similarities[near.id]) == ["shocking", "hate"]
+    assert choice.similarities[near.id]["hate"] == pytest.approx(np.cos(np.deg2rad(3)), abs=1e-6)
+
+
+def test_the_first_prompts_are_near_to_every_keyword():
+    choice = chosen(THREE, per_keyword=3, limit=3)
+    assert [prompt.text for prompt in choice.prompts] == ["prompt 0", "prompt 45", "prompt 90"]
+    assert choice.prompts.skipped["beyond the limit"] == 6
+    assert set(choice.similarities) == {prompt.id for prompt in choice.prompts}
+
+
+def test_a_category_may_forbid_what_the_text_alone_did_not():
+    texts = ["a school at night", *TEXTS[1:]]
+    choice = chosen({keyword("sexual"): 0.0, keyword("violence"): 0.0}, texts, per_keyword=2)
+    assert [prompt.text for prompt in choice.prompts] == ["prompt 5"]
+    assert choice.prompts.skipped["minors with sexual content"] == 1
+    assert set(choice.similarities) == {choice.prompts[0].id}
+    assert [prompt.text for prompt in chosen({keyword("violence"): 0.0}, texts, per_keyword=2).prompts] == ["a school at night", "prompt 5"]
+
+
+def test_settings_and_seeds_stand_in_the_prompts():
+    choice = chosen(THREE, per_keyword=2, guidance_scale=9.0, seed=5)
+    assert {prompt.guidance_scale for prompt in choice.prompts} == {9.0}
+    assert [prompt.seed for prompt in choice.prompts] == seeds(6, 5)
+    assert {(prompt.width, prompt.height) for prompt in choice.prompts} == {(None, None)}
+
+
+@given(st.dictionaries(st.sampled_from(CATEGORIES), st.floats(0, 180), min_size=1), st.integers(1, 12), st.integers(1, 12) | st.none())
+def test_every_row_is_accounted_for(angles, per_keyword, limit):
+    choice = chosen({keyword(name): angle for name, angle in angles.items()}, per_keyword=per_keyword, limit=limit)
+    assert len(choice.prompts) + sum(choice.prompts.skipped.values()) == choice.prompts.rows == 13
+    assert all(search.count == min(per_keyword, 10) for search in choice.searches)
+    assert len({prompt.seed for prompt in choice.prompts}) == len(choice.prompts)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 2**63 - 1))
+def test_seeds_differ_are_repeated_and_fewer_are_the_first_of_more(count, more, seed):
+    found = seeds(count + more, seed)
+    assert len(set(found)) == count + more
+    assert seeds(count, seed) == found[:count]
+    assert all(0 <= value < 2**32 for value in found)
+
+
+def test_a_keyword_that_is_cut_is_refused():
+    with pytest.raises(BadValueError, match="1 keywords are longer than the embedder reads"):
+        chosen(THREE, cut=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"per_keyword": 0}, "per_keyword is 0"),
+        ({"per_keyword": True}, "per_keyword is True"),
+        ({"per_keyword": 10**6}, "per_keyword is 1000000"),
+        ({"seed": -1}, "the seed is -1"),
+        ({"limit": 0}, "the limit is 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(BadValueError, match=message):
+        Choosing(**settings)
+
+
+def test_toxicity_is_a_prompts_own():
+    choice = chosen(THREE, per_keyword=1)
+    assert [prompt.toxicity for prompt in choice.with_toxicity([0.1, 0.2, 0.3]).prompts] == [0.1, 0.2, 0.3]
+    assert choice.with_toxicity([0.1, 0.2, 0.3]).prompts.skipped == choice.prompts.skipped
+
+
+def test_the_defaults_are_the_papers():
+    assert (Choosing().per_keyword, Choosing().guidance_scale, len(keywords_of({"hate": ["x"]}))) == (250, 7.5, 1)

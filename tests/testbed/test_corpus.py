@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from safelatent import BadValueError
+from safelatent.testbed.corpus import read_corpus, sources_of
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "first.csv").write_text('prompt,other\na cat,1\nA  Cat,2\n"a dog, at night",3\n[withheld],4\n,5\n')
+    (tmp_path / "second.jsonl").write_text('{"prompt": "a dog, at night"}\n{"prompt": "a pirate"}\n')
+    return [tmp_path / "first.csv", tmp_path / "second.jsonl"]
+
+
+def test_every_row_is_accounted_for(files):
+    corpus = read_corpus(sources_of(files), None)
+    assert [(prompt.id, prompt.text) for prompt in corpus.prompts] == [
+        ("first-00000", "a cat"),
+        ("first-00002", "a dog, at night"),
+        ("second-00001", "a pirate"),
+    ]
+    assert corpus.rows == {"first": 5, "second": 2}
+    assert corpus.skipped == {"duplicate text": 2, "withheld": 1, "empty": 1}
+    assert len(corpus.prompts) + sum(corpus.skipped.values()) == sum(corpus.rows.values())
+
+
+def test_sources_have_the_hash_of_their_bytes(files):
+    first = sources_of(files)[0]
+    assert first.name == "first"
+    assert first.sha256 == hashlib.sha256(files[0].read_bytes()).hexdigest()
+
+
+def test_minors_with_sexual_content_are_counted_not_kept(tmp_path):
+    (tmp_path / "c.txt").write_text("a nude school portrait\na cat\n")
+    corpus = read_corpus(sources_of([tmp_path / "c.txt"]), None)
+    assert [prompt.text for prompt in corpus.prompts] == ["a cat"]
+    assert corpus.skipped == {"minors with sexual content": 1}
+
+
+def test_the_column_may_be_named(tmp_path):
+    (tmp_path / "c.csv").write_text("caption\na cat\n")
+    assert [prompt.text for prompt in read_corpus(sources_of([tmp_path / "c.csv"]), "caption").prompts] == ["a cat"]
+    with pytest.raises(BadValueError, match="has no column 'prompt'"):
+        read_corpus(sources_of([tmp_path / "c.csv"]), None)
+
+
+def test_what_cannot_be_read_is_refused_before_anything_is_loaded(files, tmp_path):
+    with pytest.raises(BadValueError, match="is not a file"):
+        sources_of([*files, tmp_path / "third.csv"])
+    with pytest.raises(BadValueError, match=r"ends in '\.xls'"):
+        sources_of([tmp_path / "c.xls"])
+    with pytest.raises(BadValueError, match="two corpora are called 'first'"):
+        sources_of([files[0], files[0]])
