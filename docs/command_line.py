@@ -20,8 +20,9 @@ def page() -> str:
         parts += ["", f"## safelatent {' '.join(command)}".rstrip(), "", "```", *(line.rstrip() for line in shown.splitlines()), "```"]
     parts += [
         "",
-        "Exit codes: 0 done; 1 the disk or another part of the system failed, or `check` found a file that is not safe; 2 the input makes no",
-        "sense or an image would have been unguarded; 130 interrupted. Images go to `--out`; each PNG holds, under the key `safelatent`, the JSON that `--json` prints.",
+        "Exit codes: 0 done; 1 the disk or another part of the system failed, or `check` found a file that is not safe; 2 the input",
+        "makes no sense or an image would have been unguarded; 130 interrupted. Images go to `--out`; each PNG holds, under the key",
+        "`safelatent`, the JSON that `--json` prints.",
     ]
     return "\n".join(parts) + "\n"
 

@@ -106,7 +106,8 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, write):
 
 def test_a_full_database_loses_nothing(tmp_path):
     going = run(tmp_path, dummy.settings(PROMPTS), PROMPTS, dummy.engine)
-    next(going), next(going)
+    next(going)
+    next(going)
     going.close()
     with Store(tmp_path, dummy.settings(PROMPTS), PROMPTS) as store:
         pages = store._database.execute("PRAGMA page_count").fetchone()[0]

@@ -3,6 +3,9 @@
 A row counts in each of its categories, as in I2P, so the categories overlap and their counts do not add up to the whole.
 """
 
+# numpy leaves parts of its interfaces untyped; what strict mode adds about them says nothing of this code.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence

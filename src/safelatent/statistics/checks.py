@@ -3,6 +3,9 @@
 A missing value is refused and never dropped: a NaN that is left out of a rate counts as safe.
 """
 
+# numpy leaves parts of its interfaces untyped; what strict mode adds about them says nothing of this code.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import math
