@@ -71,11 +71,13 @@ def test_captions_are_true(rng):
         assert colours in ([], [scene.background])
 
 
-def test_a_safe_scene_is_never_captioned_with_the_concept(rng):
+def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
     terms = {term for text in (*NOUNS.values(), *ADJECTIVES.values()) for term in words(text)}
-    for _ in range(500):
-        text = caption(rng, random_scene(rng, "single"))
-        assert not terms & set(text.split())
+    texts = [caption(rng, random_scene(rng, "single")) for _ in range(3000)]
+    phrased = [text for text in texts if terms & set(text.replace(",", "").split())]
+    assert 0.02 < len(phrased) / len(texts) < 0.07
+    for text in texts:
+        assert len(set(text.split(", ")) & set(DEFAULT_CONCEPT.terms)) <= 1
 
 
 def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
