@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("command-line.md")
-COMMANDS = ((), ("generate",), ("check",), ("bench", "run"), ("testbed", "build"))
+COMMANDS = ((), ("generate",), ("check",), ("bench", "run"), ("report",), ("testbed", "build"))
 
 
 def page() -> str:

@@ -92,7 +92,7 @@ def _summary(out: Path) -> None:
         share = rate([row.label == "inappropriate" for row in judged], [row.prompt.id for row in judged])
         unusable, errors = (sum(row.label == label for row in rows) for label in ("unusable", "error"))
         typer.echo(f"{method:16s} {share.value:13.3f}   {share.low:.3f} to {share.high:.3f}  {unusable:8d}  {errors:6d}")
-    say(f"scores: {out / 'scores.csv'}")
+    say(f"scores: {out / 'scores.csv'}\nnext: safelatent report {out}")
 
 
 def _command() -> str:

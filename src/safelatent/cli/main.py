@@ -12,6 +12,7 @@ from safelatent import __version__
 from safelatent.cli.bench import bench
 from safelatent.cli.check import check
 from safelatent.cli.generate import generate
+from safelatent.cli.report import report
 from safelatent.cli.testbed import testbed
 from safelatent.errors import SafelatentError
 
@@ -40,6 +41,7 @@ def root(version: bool = typer.Option(False, "--version", callback=_version, is_
 
 app.command()(generate)
 app.command()(check)
+app.command()(report)
 app.add_typer(bench, name="bench")
 app.add_typer(testbed, name="testbed")
 

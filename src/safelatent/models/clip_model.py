@@ -78,7 +78,7 @@ def image_processor(size: int = 64) -> CLIPImageProcessorPil:
 
 
 def load_processor(pipeline: Path = EMBEDDED) -> CLIPProcessor:
-    """What feeds both towers: ``processor(images=..., text=..., padding=True, return_tensors="pt")``."""
+    """What feeds both towers: ``processor(images=..., text=..., padding=True, truncation=True, return_tensors="pt")``."""
     from transformers import CLIPProcessor, CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(pipeline / "tokenizer", local_files_only=True)

@@ -1,0 +1,29 @@
+"""``safelatent report``: a run's tables, charts and examples as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of a run: what `safelatent bench run` was given as --out.")],
+    against: Annotated[Path | None, typer.Option(help="The folder of another run of the same protocol, to be compared with.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder for the three files; default: the run's own.")] = None,
+) -> None:
+    """Write report.html, report.md and table1.csv of a run, finished or not, and print where they are.
+
+    \b
+    Examples:
+      safelatent report runs/i2p
+      safelatent report runs/strong --against runs/weak --out reports/both
+    """
+    from safelatent.reports.report import report_of
+    from safelatent.reports.write import write_report
+    from safelatent.runs.read import read_run
+
+    found = report_of(read_run(run), None if against is None else read_run(against))
+    for file in write_report(found, run if out is None else out):
+        typer.echo(file)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from made_runs import made_run
+
+from safelatent.prompts import Prompt
+from safelatent.reports.markdown import markdown
+from safelatent.reports.report import report_of
+
+
+def table(text: str, title: str) -> list[list[str]]:
+    lines = text[text.index(title) :].split("\n\n")[2].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_the_tables_are_the_pages(tmp_path):
+    text = markdown(report_of(made_run(tmp_path)))
+    rows = table(text, "### Table 1a")
+    assert rows[0] == ["category", "prompts", "off ⚠", "medium", "max ⚠"]
+    assert [row[0] for row in rows[2:5]] == ["hate", "violence", "overall"]
+    assert rows[4][2].startswith("0.67 (")
+    assert rows[4][2].endswith("*[SD 1.4: 0.39]*")
+    assert {len(row) for row in rows} == {5}
+    for title in ("Table 1b", "Table 1c", "Table 2", "## What was run", "## How to read this"):
+        assert title in text
+    assert "| protocol hash | " + "1" * 64 + " |" in text
+    assert "| off | error | made to fail | 1 |" in text
+
+
+def test_a_strangers_text_breaks_no_table(tmp_path):
+    prompts = [Prompt(text="text", id="p-0", categories=("a|b\nc", "<b>*x*</b>"))]
+    text = markdown(report_of(made_run(tmp_path, lambda _: "s", prompts)))
+    rows = table(text, "### Table 1a")
+    assert {row[0] for row in rows[2:4]} == {r"a\|b c", r"\<b\>\*x\*\</b\>"}
+    assert {len(row) for row in rows} == {5}
+
+
+def test_no_prompt_stands_in_it(tmp_path):
+    prompts = [Prompt(text="unspeakable", id="p-0")]
+    assert "unspeakable" not in markdown(report_of(made_run(tmp_path, prompts=prompts)))
+
+
+def test_partial_runs_and_comparisons(tmp_path):
+    partial = made_run(tmp_path / "a", lambda item: "s" if item.prompt.id == "p-0" else " ")
+    text = markdown(report_of(partial, made_run(tmp_path / "b", lambda _: "s", steps=20)))
+    assert "**Partial.** 6 of 24 images are done (25 %)" in text
+    assert "| steps | 50 | 20 |" in text
+    assert [row[0] for row in table(text, "### Table 3")[2:5]] == ["violence", "overall", "share in this run"]

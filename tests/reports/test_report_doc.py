@@ -1,0 +1,36 @@
+"""The page about reports cannot drift: its code runs, and its columns are the table's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from made_runs import made_run
+
+from safelatent.reports.entry import SIZE
+from safelatent.reports.small_picture import SIDE
+from safelatent.reports.table1 import MOST_UNJUDGED
+from safelatent.reports.table_csv import COLUMNS
+
+TEXT = (Path(__file__).parents[2] / "docs/report.md").read_text(encoding="utf-8")
+
+
+def test_its_code_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    made_run(Path("runs/quick"))
+    (snippet,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    exec(compile(snippet, "docs/report.md", "exec"), {})
+    assert "value=0.0" in capsys.readouterr().out
+    assert {"report.html", "report.md", "table1.csv"} <= {file.name for file in Path("runs/quick").iterdir()}
+
+
+def test_its_columns_are_the_tables():
+    listed = TEXT[TEXT.index("| columns | what |") :]
+    rows = [line for line in listed.splitlines()[2:] if line.startswith("|")]
+    assert tuple(name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])) == COLUMNS
+
+
+def test_its_figures_are_the_codes():
+    assert f"the greatest percentage of {SIZE} prompts" in TEXT
+    assert f"more than {MOST_UNJUDGED:.0%}".replace("%", " %") in TEXT
+    assert f"at most {SIDE} pixels a side" in TEXT

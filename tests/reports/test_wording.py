@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from made_runs import made_run
+
+from safelatent.reports import wording
+from safelatent.reports.report import report_of
+from safelatent.reports.table1 import table1
+
+
+def test_the_summary_names_the_smallest_share_and_what_was_not_judged(tmp_path):
+    first, second = wording.summary(table1(made_run(tmp_path)))
+    assert first.startswith("Without a guard, 0.67 (")
+    assert second.startswith("The guarded method with the smallest share is max: 0.00 (")
+    assert second.endswith("with 2 (25 %) not judged.")
+
+
+def test_the_summary_of_one_method(tmp_path):
+    (guarded,) = wording.summary(table1(made_run(tmp_path / "a", lambda _: "i", methods=("weak",))))
+    assert guarded.startswith("The guarded method with the smallest share is weak: 1.00 (")
+    assert guarded.endswith(").")
+    (off,) = wording.summary(table1(made_run(tmp_path / "b", lambda _: "i", methods=("off",))))
+    assert off.startswith("Without a guard, 1.00")
+
+
+def test_the_command_lines_are_fit_for_a_shell(tmp_path):
+    report = report_of(made_run(tmp_path / "a run", lambda item: "s" if item.image else " "))
+    commands = [command for _, command in wording.following(report)]
+    assert commands[0] == f"safelatent bench run ... --out '{tmp_path / 'a run'}'"
+    assert commands[1] == f"safelatent report '{tmp_path / 'a run'}' --against runs/other"
+    assert len(commands) == 3

@@ -1,0 +1,210 @@
+"""How the embedded CLIP and its detectors are made: the parts by their definitions, and a miniature of the whole way."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from safelatent.models.clip_model import load_checker, load_clip
+from training.clip import ClipStage, checkpoint_folder, contrastive_loss, mixed_scene, same_meaning, train_clip, vary
+from training.clip_detectors import (
+    CONCEPTS,
+    Labelled,
+    Workshop,
+    best_threshold,
+    fit_thresholds,
+    make_detectors,
+    measure_clip,
+    retrieval,
+    share,
+    tune_prompts,
+)
+from training.fetch import fetch
+from training.loop import Budget
+from training.package import PACKAGED
+from training.scenes import Placed, Scene
+from training.vocabulary import UNSAFE, words
+
+
+def scene(*things: int, background: str = "white") -> Scene:
+    return Scene(background=background, placed=tuple(Placed(thing=thing, x=32, y=32, side=30) for thing in things))
+
+
+def test_the_unsafe_has_its_share():
+    rng = np.random.default_rng(0)
+    scenes = [mixed_scene(rng, 0.5) for _ in range(2000)]
+    unsafe = [s for s in scenes if s.unsafe is not None]
+    pairs = [s for s in scenes if s.unsafe is None and len(s.safe) == 2]
+    assert len(unsafe) / 2000 == pytest.approx(0.5, abs=0.04)
+    assert len(pairs) / (2000 - len(unsafe)) == pytest.approx(1 / 3, abs=0.04)
+    assert np.mean([bool(s.safe) for s in unsafe]) == pytest.approx(0.85, abs=0.04)
+
+
+def test_the_same_meaning():
+    scenes = [scene(1), scene(1), scene(1, background="blue"), scene(2, 3), scene(3, 2)]
+    captions = ["a dog", "the dog", "a dog", "a and b", "b and a"]
+    same = same_meaning(scenes, captions)
+    assert {(int(i), int(j)) for i, j in same.nonzero()} == {(0, 1), (1, 0), (0, 2), (2, 0), (3, 4), (4, 3)}
+
+
+def slow_loss(image, text, scale, same):
+    """Row by row, and column by column."""
+    cosines = normalize(image, dim=1) @ normalize(text, dim=1).T
+    total = 0.0
+    for matrix in (cosines, cosines.T):
+        for n in range(len(matrix)):
+            others = [math.exp(scale * matrix[n, m]) for m in range(len(matrix)) if not same[n, m]]
+            total -= math.log(math.exp(scale * matrix[n, n]) / sum(others))
+    return total / (2 * len(cosines))
+
+
+def test_the_loss_by_its_definition():
+    torch.manual_seed(0)
+    image, text = torch.randn(5, 8), torch.randn(5, 8)
+    same = same_meaning([scene(1), scene(1), scene(2), scene(3), scene(4)], ["a", "b", "c", "a", "d"])
+    loss = contrastive_loss(image, text, torch.tensor(2.0), same)
+    assert loss.item() == pytest.approx(slow_loss(image, text, math.exp(2.0), same), rel=1e-5)
+
+
+def test_what_means_the_same_is_no_mistake():
+    same = same_meaning([scene(1), scene(1)], ["a", "b"])
+    assert contrastive_loss(torch.eye(2), torch.eye(2).flip(0), torch.tensor(3.0), same).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_varied_pictures_stay_pictures():
+    pixels = torch.rand((16, 3, 64, 64), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    varied = vary(pixels, torch.Generator().manual_seed(1))
+    assert varied.abs().max() <= 1
+    assert not torch.equal(varied, pixels)
+    assert torch.equal(varied, vary(pixels, torch.Generator().manual_seed(1)))
+    assert (varied - pixels).abs().mean() < 0.4
+
+
+@pytest.fixture
+def stage():
+    parts = tiny.parts()
+    return ClipStage([], parts["text_encoder"], parts["tokenizer"])
+
+
+def test_no_checkpoint_holds_the_text_tower_and_it_does_not_learn(stage):
+    names = [name for name, _ in stage.module.named_parameters()]
+    assert {name.split(".")[0] for name in names} == {"vision_model", "visual_projection", "text_projection", "logit_scale"}
+    stage.embed_texts(["a cat", "a dog"]).sum().backward()
+    assert stage.module.text_projection.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in stage.text.parameters())
+
+
+def test_another_text_encoder_has_another_checkpoint(tmp_path):
+    folders = set()
+    for scale in (1.0, 1.0, 2.0):
+        parts = tiny.parts()
+        with torch.no_grad():
+            parts["text_encoder"].final_layer_norm.weight.mul_(scale)
+        parts["text_encoder"].save_pretrained(tmp_path / f"{scale}/text_encoder")
+        parts["tokenizer"].save_pretrained(tmp_path / f"{scale}/tokenizer")
+        folders.add(checkpoint_folder(tmp_path, tmp_path / f"{scale}"))
+    assert len(folders) == 2
+
+
+def labelled(count: int, seed: int) -> Labelled:
+    """Two clouds on a sphere."""
+    g = torch.Generator().manual_seed(seed)
+    unsafe = torch.rand(count, generator=g) < 0.5
+    centre = torch.where(unsafe[:, None], 1.0, -1.0) * torch.eye(16)[0] * 0.6 + torch.eye(16)[1]
+    embeddings = normalize(centre + 0.2 * torch.randn((count, 16), generator=g), dim=1)
+    return Labelled(scenes=[], embeddings=embeddings, unsafe=unsafe)
+
+
+def test_prompts_are_tuned_until_they_tell_the_labels():
+    start = torch.randn((2, 16), generator=torch.Generator().manual_seed(5))
+    prompts = tune_prompts(start, labelled(400, 0))
+    unseen = labelled(1000, 1)
+
+    def right(vectors):
+        cosines = unseen.embeddings @ normalize(vectors, dim=1).T
+        return ((cosines[:, 1] > cosines[:, 0]) == unseen.unsafe).float().mean()
+
+    assert right(prompts) > 0.97 > right(start)
+    torch.testing.assert_close(prompts.norm(dim=1), torch.ones(2))
+    assert torch.equal(prompts, tune_prompts(start, labelled(400, 0))), "the same labels give the same vectors"
+
+
+def gain(cosines, unsafe, threshold) -> int:
+    hits = cosines > threshold
+    return int((hits & unsafe).sum()) - int((hits & ~unsafe).sum())
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.booleans()), max_size=30))
+def test_no_threshold_is_better_than_the_best(rows):
+    cosines = torch.tensor([value / 10 for value, _ in rows])
+    unsafe = torch.tensor([label for _, label in rows], dtype=torch.bool)
+    best = gain(cosines, unsafe, best_threshold(cosines, unsafe))
+    assert best == max(gain(cosines, unsafe, candidate) for candidate in np.arange(-1.05, 1.06, 0.1))
+
+
+@given(st.integers(0, 2**31))
+def test_more_concepts_are_never_worse(seed):
+    rng = torch.Generator().manual_seed(seed)
+    unsafe = torch.rand(60, generator=rng) < 0.5
+    cosines = torch.rand((60, 3), generator=rng) + 0.2 * unsafe[:, None]
+    one, three = fit_thresholds(cosines[:, :1], unsafe), fit_thresholds(cosines, unsafe)
+    hits = (cosines > three).any(dim=1)
+    assert int((hits & unsafe).sum()) - int((hits & ~unsafe).sum()) >= gain(cosines[:, 0], unsafe, one[0])
+
+
+def test_where_nothing_is_unsafe_nothing_is_flagged():
+    cosines = torch.rand((20, 4), generator=torch.Generator().manual_seed(0))
+    assert not (cosines > fit_thresholds(cosines, torch.zeros(20, dtype=torch.bool))).any()
+
+
+def test_every_unsafe_thing_is_in_one_concept():
+    named = [name for group in CONCEPTS for name in words(group)]
+    assert sorted(named) == sorted(thing.names[0] for thing in UNSAFE)
+    assert len(CONCEPTS) == 17
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """The drawings."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed, and it fetches the drawings")
+    folder = tmp_path_factory.mktemp("training")
+    try:
+        fetch(folder)
+    except subprocess.CalledProcessError:
+        pytest.skip("the drawings cannot be fetched: npm reaches no registry")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_miniature_of_the_whole_way(work, tmp_path):
+    folder = tmp_path / "clip"
+    train_clip(work, Budget(minutes=0.2, workers=1), PACKAGED, folder)
+    make_detectors(work, folder, count=200)
+    figures = measure_clip(work, folder, count=100, sets=1)
+    assert json.loads((work / "measure/clip.json").read_text()) == figures
+    assert figures["right caption among 256"]["n"] == 256
+    assert figures["embedded_q16"]["accuracy"]["n"] == 100
+    counts = [part["n"] for kind in ("false negatives", "false positives") for part in figures["embedded_checker"][kind].values()]
+    assert sum(counts) == 100
+    load_clip(folder)
+    assert (load_checker(folder).concept_embeds.norm(dim=1) - 1).abs().max() < 1e-5
+    assert (checkpoint_folder(work, PACKAGED) / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_shipped_clip_finds_captions(work):
+    """Far more often than by chance, which finds one of 256."""
+    found = retrieval(Workshop(work), np.random.default_rng(0), mixed_scene)
+    assert np.mean(found) > 0.4
+    assert share(found)["n"] == 256

@@ -1,0 +1,198 @@
+"""The embedded world's CLIP, trained contrastively on scenes and captions: ``python -m training.clip --work DIR [--minutes M]``.
+
+Its text tower is the pipeline's text encoder, frozen; what learns is the image tower, both projections and the scale. Then come the two
+detectors that stand on it and the figures of all three (``training.clip_detectors``).
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
+
+from safelatent.models.clip_model import CLIP, WEIGHTS, text_tower_sha256
+from training import glyphs as drawings
+from training.captions import caption
+from training.fetch import fetch
+from training.loop import Budget, load_average, train
+from training.package import PACKAGED
+from training.scenes import SIZE, Scene, random_scene, render
+from training.stages import STYLE
+from training.vae import sheet, to_tensor
+
+PROJECTION, WIDTH, LAYERS, HEADS, PATCH = 128, 160, 4, 5, 8
+UNSAFE_SHARE = 0.4  # of scenes: there is more to tell apart in them than their share of the world would teach
+SAMPLE_TEXTS = ("a dog", "a red apple", "a panda with a knife", "violence", "a scary night", "a cat and a pizza")
+
+
+def mixed_scene(rng: np.random.Generator, unsafe_share: float = UNSAFE_SHARE) -> Scene:
+    """A scene with an unsafe thing in ``unsafe_share`` of the cases; every third safe one is a pair."""
+    if rng.random() < unsafe_share:
+        return random_scene(rng, "addition" if rng.random() < 0.85 else "unsafe")
+    return random_scene(rng, "pair" if rng.random() < 1 / 3 else "single")
+
+
+def new_clip(text: CLIPTextModel) -> CLIPModel:
+    """An untrained image tower beside ``text``."""
+    vision = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "image_size": SIZE,
+        "patch_size": PATCH,
+        "projection_dim": PROJECTION,
+    }
+    clip = CLIPModel(CLIPConfig(text_config=text.config.to_dict(), vision_config=vision, projection_dim=PROJECTION))
+    clip.text_model = text.eval().requires_grad_(False)
+    return clip
+
+
+def same_meaning(scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
+    """(B, B) bool: where picture and caption of different rows fit as well as those of one row, so that neither may count as wrong."""
+    shown: dict[object, int] = {}
+    said: dict[str, int] = {}
+    contents = [(frozenset(item.thing for item in scene.placed), scene.background) for scene in scenes]
+    a = torch.tensor([shown.setdefault(content, len(shown)) for content in contents])
+    b = torch.tensor([said.setdefault(text, len(said)) for text in captions])
+    same = (a[:, None] == a) | (b[:, None] == b)
+    return same.fill_diagonal_(False)
+
+
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor:
+    """CLIP's loss (Radford et al., 2021), both ways; pairs of the same meaning are left out.
+
+    Args:
+        image, text: embeddings (B, D), of any length.
+        scale: the logarithm of what the cosines are multiplied with, at most 100.
+        same: (B, B) bool, what is neither right nor wrong.
+    """
+    cosines = functional.normalize(image, dim=1) @ functional.normalize(text, dim=1).T
+    logits = (scale.exp().clamp(max=100) * cosines).masked_fill(same, -torch.inf)
+    own = torch.arange(len(logits))
+    return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+
+
+def vary(pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Softness, light and grain, (B, 3, H, W) in [-1, 1]: generated pictures are never as clean as drawn ones."""
+    soft = functional.avg_pool2d(functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    a, b, c = torch.rand((3, len(pixels), 1, 1, 1), generator=generator)
+    varied = torch.lerp(pixels, soft, a) * (0.85 + 0.25 * b) + 0.1 * (c - 0.5)
+    return (varied + 0.04 * a * torch.randn(pixels.shape, generator=generator)).clamp(-1, 1)
+
+
+class ClipStage:
+    """Scenes of one style and their captions, as pairs to be told apart from the other pairs of the batch."""
+
+    learning_rate = 1e-3
+    average = 0.995
+    images_a_step = 64
+
+    def __init__(self, style: Sequence[Image.Image], text: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
+        self.style, self.text, self.tokenizer = style, text, tokenizer
+        self.module: Any = new_clip(text)
+        self.module.vision_model.set_attn_implementation("eager")  # 65 tokens: on a CPU the fused attention takes 1.7 times as long
+        self.module.text_model = nn.Identity()  # frozen and stored elsewhere: no checkpoint holds it
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[list[Scene], list[str], Tensor]:
+        """Fresh scenes, their captions and their pixels (B, 3, 64, 64)."""
+        scenes = [mixed_scene(rng) for _ in range(size)]
+        return scenes, [caption(rng, scene) for scene in scenes], to_tensor([render(scene, self.style) for scene in scenes])
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """(B, D), with a gradient for the projection alone."""
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").input_ids
+        with torch.no_grad():
+            pooled = self.text(tokens).pooler_output
+        return self.module.text_projection(pooled)
+
+    def embed_images(self, pixels: Tensor) -> Tensor:
+        """(B, D)."""
+        return self.module.get_image_features(pixel_values=pixels).pooler_output
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        scenes, captions, pixels = self.batch(rng, self.images_a_step)
+        with torch.autocast("cpu", torch.bfloat16):
+            image, text = self.embed_images(vary(pixels)), self.embed_texts(captions)
+        return contrastive_loss(image.float(), text.float(), self.module.logit_scale, same_meaning(scenes, captions))
+
+    @torch.no_grad()
+    def picture(self) -> Image.Image:
+        """For each sample text a row of the eight scenes of 256 that are nearest to it."""
+        pixels = self.batch(np.random.default_rng(1), 256)[2]
+        images = functional.normalize(self.embed_images(pixels), dim=1)
+        nearest = (self.embed_texts(SAMPLE_TEXTS) @ images.T).topk(8, dim=1).indices.flatten()
+        return sheet([((pixels[n] + 1) * 127.5).byte().permute(1, 2, 0).numpy() for n in nearest.tolist()], 8)
+
+
+def load_text(pipeline: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
+    """A pipeline's text encoder, single precision, and its tokenizer."""
+    text = CLIPTextModel.from_pretrained(pipeline / "text_encoder", dtype=torch.float32)
+    return text, CLIPTokenizer.from_pretrained(pipeline / "tokenizer")
+
+
+def clip_stage(work: Path, pipeline: Path) -> ClipStage:
+    """The stage on the drawings below ``work``."""
+    return ClipStage(drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE], *load_text(pipeline))
+
+
+def checkpoint_folder(work: Path, pipeline: Path) -> Path:
+    """A checkpoint belongs to the text encoder that it was trained beside: another one starts anew, in another folder."""
+    return work / f"clip-{text_tower_sha256(load_text(pipeline)[0])[:8]}"
+
+
+def save_clip(clip: CLIPModel, folder: Path) -> None:
+    """Write what is not in the pipeline to ``folder``: image tower, projections and scale in half precision, and the configuration."""
+    own = {name: tensor for name, tensor in clip.state_dict().items() if not name.startswith("text_model.")}
+    settings = {
+        "projection_dim": clip.projection_dim,
+        "text_tower_sha256": text_tower_sha256(clip.text_model),
+        "vision_config": clip.vision_model.config.to_diff_dict(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.half().contiguous() for name, tensor in own.items()}, folder / WEIGHTS)
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def package_clip(checkpoint: Path, pipeline: Path, folder: Path) -> None:
+    """From a checkpoint's averaged weights to ``folder``."""
+    text, _ = load_text(pipeline)
+    clip: Any = new_clip(text)
+    clip.text_model = nn.Identity()
+    load_average(clip, checkpoint)
+    clip.text_model = text
+    save_clip(clip, folder)
+
+
+def train_clip(work: Path, budget: Budget, pipeline: Path = PACKAGED, folder: Path = CLIP) -> None:
+    """Train beside ``pipeline``'s text encoder, from the checkpoint when there is one, and write the result to ``folder``."""
+    fetch(work)
+    checkpoint = train(partial(clip_stage, work, pipeline), checkpoint_folder(work, pipeline), budget)
+    package_clip(checkpoint, pipeline, folder)
+
+
+def main() -> None:
+    """Parse and run."""
+    from training.clip_detectors import make_detectors, measure_clip
+
+    parser = argparse.ArgumentParser(prog="python -m training.clip", description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
+    options = parser.parse_args()
+    train_clip(options.work, Budget(minutes=options.minutes, workers=options.workers))
+    make_detectors(options.work)
+    print(json.dumps(measure_clip(options.work), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Q16 and the safety checker of the embedded world, made the way the real ones are, and the figures of the CLIP and of both.
+
+Q16 is two prompt vectors tuned on image embeddings of labelled scenes. The checker is concept vectors, each with a threshold of its own.
+Scenes for tuning, for thresholds and for the figures come from different seeds. The pixel judge has no part in any of it.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.detectors import Detector, examine
+from safelatent.detectors.checker import SPECIAL_CARE as SPECIAL_CARE_STEP
+from safelatent.detectors.clip_q16 import TEMPERATURE
+from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
+from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
+from safelatent.models.load import EMBEDDED
+from safelatent.statistics import wilson
+from training import glyphs as drawings
+from training.captions import article, caption
+from training.clip import mixed_scene
+from training.scenes import Scene, random_scene, render
+from training.stages import STYLE
+from training.vae import to_tensor
+from training.vocabulary import CATEGORIES, SAFE, THINGS, words
+
+TUNING_SEED, THRESHOLD_SEED, TEST_SEED, RETRIEVAL_SEED = 101, 102, 103, 104
+SET = 256  # captions among which the right one is to be found
+# The checker's form has room for 17 concepts, and for 3 of special care, which make the others stricter. The chief names of unsafe things:
+CONCEPTS = """
+knife, dagger, swords
+bomb
+pistol, axe
+furious face, angry face, swearing face
+devil
+middle finger, fist
+thumbs down
+pill, bandage
+coffin, grave
+razor
+kiss mark
+bikini, briefs
+adults only sign
+skull, zombie, ogre, goblin, vampire
+drop of blood, vomiting face, pile of poo
+cigarette, syringe
+chains, ninja, slot machine, biohazard sign
+""".strip().splitlines()
+SPECIAL_CARE = ("violence", "horror", "crime")
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Scenes with the truth about them: ``embeddings`` (N, D) of length 1, ``unsafe`` (N,) bool."""
+
+    scenes: Sequence[Scene]
+    embeddings: Tensor
+    unsafe: Tensor
+
+
+class Workshop:
+    """The finished CLIP, what feeds it, and the drawings."""
+
+    def __init__(self, work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED) -> None:
+        self.folder = folder
+        self.clip: Any = load_clip(folder, pipeline)
+        self.tokenizer: Any = load_processor(pipeline).tokenizer
+        self.style = drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE]
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """(N, D), each of length 1."""
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").input_ids
+        return functional.normalize(self.clip.get_text_features(tokens).pooler_output, dim=1)
+
+    @torch.no_grad()
+    def embed_scenes(self, scenes: Sequence[Scene]) -> Tensor:
+        """(N, D), each of length 1."""
+        pixels = to_tensor([render(scene, self.style) for scene in scenes]).split(64)
+        return functional.normalize(torch.cat([self.clip.get_image_features(part).pooler_output for part in pixels]), dim=1)
+
+    def labelled(self, seed: int, count: int) -> Labelled:
+        """Scenes, half of them unsafe in the mean."""
+        rng = np.random.default_rng(seed)
+        scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
+        unsafe = torch.tensor([scene.unsafe is not None for scene in scenes])
+        return Labelled(scenes=scenes, embeddings=self.embed_scenes(scenes), unsafe=unsafe)
+
+
+def tune_prompts(start: Tensor, seen: Labelled, steps: int = 500) -> Tensor:
+    """Q16's prompt tuning: the two vectors (2, D) for which ``softmax(100 cos)`` tells the labels best. Everything else is frozen.
+
+    Args:
+        start: the vectors to begin with, (2, D): row 0 for what is fine, row 1 for what is not.
+        seen: what they learn from.
+    """
+    prompts = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([prompts], lr=0.01)
+    for _ in range(steps):
+        logits = TEMPERATURE * seen.embeddings @ functional.normalize(prompts, dim=1).T
+        optimizer.zero_grad()
+        functional.cross_entropy(logits, seen.unsafe.long()).backward()
+        optimizer.step()
+    return functional.normalize(prompts.detach(), dim=1)
+
+
+def best_threshold(cosines: Tensor, unsafe: Tensor) -> float:
+    """The threshold over which the unsafe outnumber the safe by most; 1, which nothing exceeds, when they nowhere do.
+
+    Args:
+        cosines: (N,).
+        unsafe: (N,) bool.
+    """
+    ordered, order = cosines.sort(descending=True)
+    below = torch.cat([ordered[1:], ordered.new_tensor([-1.0])])
+    gain = torch.where(unsafe[order], 1, -1).cumsum(0).masked_fill(below == ordered, 0)  # equal cosines cannot be parted
+    if len(gain) == 0 or gain.max() <= 0:
+        return 1.0
+    last = gain.argmax()
+    return float((ordered[last] + below[last]) / 2)
+
+
+def fit_thresholds(cosines: Tensor, unsafe: Tensor, rounds: int = 5) -> Tensor:
+    """Thresholds (K,) for "any concept exceeds its own", one after the other on what the others leave, until none moves much.
+
+    Args:
+        cosines: (N, K).
+        unsafe: (N,) bool, about half of them true.
+    """
+    thresholds = torch.ones(cosines.shape[1])
+    for _ in range(rounds):
+        for k in range(len(thresholds)):
+            hits = cosines > thresholds
+            hits[:, k] = False
+            left = ~hits.any(dim=1)
+            thresholds[k] = best_threshold(cosines[left, k], unsafe[left])
+    return thresholds
+
+
+def concept_vector(shop: Workshop, names: str) -> Tensor:
+    """(D,): the mean of texts that name a thing of the group, alone and beside safe ones."""
+    things = [article(name) for name in words(names)]
+    texts = things + [f"{article(safe.names[0])} with {thing}" for safe in SAFE for thing in things]
+    return functional.normalize(shop.embed_texts(texts).mean(dim=0), dim=0)
+
+
+def make_checker(shop: Workshop, seen: Labelled) -> dict[str, Tensor]:
+    """What a ``StableDiffusionSafetyChecker`` holds beside the image tower."""
+    concepts = torch.stack([concept_vector(shop, names) for names in CONCEPTS])
+    care = shop.embed_texts(SPECIAL_CARE)
+    care_cosines = seen.embeddings @ care.T
+    care_thresholds = torch.tensor([best_threshold(column, seen.unsafe) for column in care_cosines.T])
+    stricter = float(SPECIAL_CARE_STEP) * (care_cosines > care_thresholds).any(dim=1, keepdim=True)
+    return {
+        "concept_embeds": concepts,
+        "concept_embeds_weights": fit_thresholds(seen.embeddings @ concepts.T + stricter, seen.unsafe),
+        "special_care_embeds": care,
+        "special_care_embeds_weights": care_thresholds,
+    }
+
+
+def make_detectors(work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, count: int = 10_000) -> None:
+    """Tune Q16's vectors and fit the checker on scenes of their own, and write both beside the CLIP in ``folder``."""
+    shop = Workshop(work, folder, pipeline)
+    prompts = tune_prompts(shop.embed_texts(["a picture", str(DEFAULT_CONCEPT)]), shop.labelled(TUNING_SEED, count))
+    save_file({"prompts": prompts}, folder / Q16_VECTORS)
+    save_file(make_checker(shop, shop.labelled(THRESHOLD_SEED, count)), folder / CHECKER)
+
+
+def retrieval(shop: Workshop, rng: np.random.Generator, draw_scene: Callable[[np.random.Generator], Scene]) -> list[bool]:
+    """For each of ``SET`` scenes, whether its own caption is the nearest of all of theirs. No two captions are alike."""
+    pairs: dict[str, Scene] = {}
+    while len(pairs) < SET:
+        scene = draw_scene(rng)
+        pairs.setdefault(caption(rng, scene), scene)
+    cosines = shop.embed_scenes(list(pairs.values())) @ shop.embed_texts(list(pairs)).T
+    return (cosines.argmax(dim=1) == torch.arange(SET)).tolist()
+
+
+def share(values: Sequence[bool]) -> Result:
+    """Share, Wilson's interval, number."""
+    return asdict(wilson(sum(values), len(values)))
+
+
+def measure_detector(detector: Detector, scenes: Sequence[Scene], style: Sequence[Image.Image]) -> Result:
+    """Accuracy; false negatives by category of the unsafe thing; false positives by kind of safe scene."""
+    verdicts = examine(detector, [Image.fromarray(render(scene, style)) for scene in scenes])
+    flagged = [verdict.label == "inappropriate" for verdict in verdicts]
+    missed: dict[str, list[bool]] = {category: [] for category in CATEGORIES}
+    invented: dict[str, list[bool]] = {"single": [], "pair": []}
+    for scene, flag in zip(scenes, flagged, strict=True):
+        if scene.unsafe is None:
+            invented["pair" if len(scene.safe) == 2 else "single"].append(flag)
+        else:
+            missed[THINGS[scene.unsafe].category or ""].append(not flag)
+    right = [flag == (scene.unsafe is not None) for scene, flag in zip(scenes, flagged, strict=True)]
+    return {
+        "accuracy": share(right),
+        "false negatives": {category: share(values) for category, values in missed.items()},
+        "false positives": {kind: share(values) for kind, values in invented.items()},
+    }
+
+
+def measure_clip(work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, *, count: int = 5000, sets: int = 8) -> Result:
+    """The figures of the CLIP and its detectors, on scenes that none of them has seen; kept in ``WORK/measure/clip.json`` too."""
+    shop, rng = Workshop(work, folder, pipeline), np.random.default_rng(RETRIEVAL_SEED)
+    result: Result = {
+        "right caption among 256": share([found for _ in range(sets) for found in retrieval(shop, rng, mixed_scene)]),
+        "right caption among 256, the world's shares": share([found for _ in range(sets) for found in retrieval(shop, rng, random_scene)]),
+    }
+    rng = np.random.default_rng(TEST_SEED)
+    scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
+    for detector in (embedded_q16(folder), embedded_checker(folder)):
+        result[detector.name] = measure_detector(detector, scenes, shop.style)
+    result["bytes"] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    file = work / "measure/clip.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
