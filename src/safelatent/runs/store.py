@@ -130,6 +130,7 @@ class Store:
         counted = {"rows": prompts.rows, "skipped": dict(prompts.skipped)}
         values = {"format": FORMAT, "settings": settings.as_dict(), "prompt_set": counted}
         with self._database:
+            self._database.execute("BEGIN")  # Python opens a transaction for rows, not for tables: a kill would leave half a database
             for statement in _SCHEMA.split(";"):
                 self._database.execute(statement)
             self._database.executemany("INSERT INTO run VALUES (?, ?)", [(k, _json(v)) for k, v in values.items()])
