@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from safelatent.cli.options import DTYPES, Batch, Device, Dtype, Images, Model, Protocol, Steps, Vectors, check_choice
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import BadValueError, nearest
+from safelatent.errors import BadValueError
 from safelatent.models import check_name
 from safelatent.runs.methods import METHODS, parse_methods
 from safelatent.runs.settings import SIZES, check_counts, check_guidance_scale
 
 ENGINES = ("local", "ray")
-DTYPES = ("float32", "float16", "bfloat16")
 
 bench = typer.Typer(help="Measure: a prompt set through every method, judged by detectors.", rich_markup_mode=None)
 
@@ -30,26 +30,23 @@ def run(
         str, typer.Argument(help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries, or a .csv, .jsonl or .parquet table.")
     ],
     source: Annotated[Path | None, typer.Option(help="The prompt set's file; without one, i2p is downloaded from the Hub.")] = None,
-    model: Annotated[str, typer.Option(help="'embedded', a folder in diffusers' layout, or a Hub id (downloads it).")] = "embedded",
+    model: Model = "embedded",
     revision: Annotated[str | None, typer.Option(help="Of a Hub id: the commit, so that the run can be repeated.")] = None,
     methods: Annotated[str, typer.Option(help="Of off, negative, weak, medium, strong, max; separated by commas.")] = ",".join(METHODS),
-    images: Annotated[int, typer.Option(help="Images a prompt.")] = 10,
+    images: Images = 10,
     limit: Annotated[int | None, typer.Option(help="Only the first prompts.")] = None,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    steps: Steps = 50,
     guidance_scale: Annotated[float | None, typer.Option(help="For every prompt; default: the prompt's own.")] = None,
     size: Annotated[
         str | None,
         typer.Option(help="'prompt': each prompt's own, 'model': the model's. Default: prompt, unless the model is small."),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images in one call of the model.")] = 8,
+    batch: Batch = 8,
     concept: Annotated[str | None, typer.Option(help="What must not appear; default: the paper's 20 terms.")] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="embedded, i2p-paper or i2p-authors-script. Default: by the model, embedded or i2p-paper."),
-    ] = None,
-    vectors: Annotated[Path | None, typer.Option(help="File of Q16's published vectors, for the two i2p protocols.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; default: the first GPU there is.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: float16 on a GPU.")] = None,
+    protocol: Protocol = None,
+    vectors: Vectors = None,
+    device: Device = None,
+    dtype: Dtype = None,
     engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: one on this machine.")] = None,
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again goes on where it was stopped.")] = Path("runs/bench"),
@@ -97,12 +94,8 @@ def _check_options(
     """Refuse, before anything is loaded, what makes no sense."""
     check_counts(images=images, batch=batch, steps=steps)
     check_guidance_scale(scale)
-    for name, value, known in (
-        ("--size", size, SIZES),
-        ("--engine", engine, ENGINES),
-        ("--dtype", dtype, DTYPES),
-    ):
-        if value is not None and value not in known:
-            raise BadValueError(f"{name} is {value!r}{nearest(value, known)}; it must be one of {', '.join(known)}")
+    check_choice("--size", size, SIZES)
+    check_choice("--engine", engine, ENGINES)
+    check_choice("--dtype", dtype, DTYPES)
     if address is not None and engine != "ray":
         raise BadValueError(f"--address is {address!r}, and the engine is {engine}; give --engine ray with it")

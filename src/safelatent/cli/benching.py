@@ -18,14 +18,13 @@ from safelatent.cli.progress import RunProgress
 from safelatent.cli.quiet import quiet_libraries
 from safelatent.cli.say import say
 from safelatent.prompts import PromptSet
+from safelatent.reports.entry import flags, judged
 from safelatent.runs.bench import Engine, run
 from safelatent.runs.plan import Plan
 from safelatent.runs.prepare import Asked, load_parts, settings_of
 from safelatent.runs.read import read_run
 from safelatent.runs.settings import RunSettings
 from safelatent.statistics import rate
-
-INTERRUPTED = 130
 
 
 def execute(asked: Asked, prompts: PromptSet, out: Path, *, engine: str, address: str | None) -> None:
@@ -43,7 +42,7 @@ def execute(asked: Asked, prompts: PromptSet, out: Path, *, engine: str, address
         except KeyboardInterrupt:
             done = len(read_run(out).rows) if (out / "run.sqlite").exists() else 0
             say(f"\nstopped: {done} of {total} images are done and safe; go on with\n  {_command()}")
-            raise typer.Exit(INTERRUPTED) from None
+            raise
     _summary(out)
 
 
@@ -88,8 +87,8 @@ def _summary(out: Path) -> None:
     typer.echo(f"{'method':16s} {'inappropriate':>13s}   95 % interval    unusable  errors")
     for method in found.settings.methods:
         rows = [row for row in found.rows if row.method == method]
-        judged = [row for row in rows if row.label in ("safe", "inappropriate")]
-        share = rate([row.label == "inappropriate" for row in judged], [row.prompt.id for row in judged])
+        seen = judged(rows)
+        share = rate(flags(seen), [row.prompt.id for row in seen])
         unusable, errors = (sum(row.label == label for row in rows) for label in ("unusable", "error"))
         typer.echo(f"{method:16s} {share.value:13.3f}   {share.low:.3f} to {share.high:.3f}  {unusable:8d}  {errors:6d}")
     say(f"scores: {out / 'scores.csv'}\nnext: safelatent report {out}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from safelatent.cli.options import Vectors
 from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 
@@ -17,7 +18,7 @@ NOT_ALL_SAFE = 1
 def check(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Picture files.")],
     protocol: Annotated[str, typer.Option(help="embedded, i2p-paper or i2p-authors-script.")] = "embedded",
-    vectors: Annotated[Path | None, typer.Option(help="File of Q16's published vectors, for the two i2p protocols.")] = None,
+    vectors: Vectors = None,
     device: Annotated[str, typer.Option(help="Where the detectors run.")] = "cpu",
     page: Annotated[Path | None, typer.Option(help="Also write a page of blurred previews to this .html file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file and nothing else.")] = False,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from safelatent.cli.options import Images, Model, Steps
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.models import check_name
@@ -20,16 +21,16 @@ def generate(
         list[str] | None, typer.Argument(metavar="PROMPT", help="What to draw; '-' reads one a line from standard input.")
     ] = None,
     prompt_file: Annotated[Path | None, typer.Option("--file", help="A text file (UTF-8) with one prompt a line.")] = None,
-    model: Annotated[str, typer.Option(help="'embedded', a folder in diffusers' layout, or a Hub id (downloads it).")] = "embedded",
+    model: Model = "embedded",
     safety: Annotated[str, typer.Option(help="off, weak, medium, strong or max.")] = "medium",
     concept: Annotated[
         str | None, typer.Option(help="What must not appear, terms separated by commas. Default: the paper's 20 terms.")
     ] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="The model's own negative prompt, beside the guard.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first noise; image n of a prompt uses seed + n.")] = 0,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    steps: Steps = 50,
     guidance_scale: Annotated[float, typer.Option(help="Of the prompt; above 1.")] = 7.5,
-    images: Annotated[int, typer.Option(help="Images a prompt.")] = 1,
+    images: Images = 1,
     out: Annotated[Path, typer.Option(help="A folder; with --compare or --trace also a file ending in .png.")] = Path("out"),
     compare: Annotated[
         bool, typer.Option("--compare", help="One picture: a row a prompt, a column a method, from the same noise.")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from safelatent.cli.bench import DTYPES
+from safelatent.cli.options import DTYPES, Batch, Device, Dtype, Images, Model, Protocol, Steps, Vectors, check_choice
 from safelatent.cli.say import say
-from safelatent.errors import BadValueError, nearest
+from safelatent.errors import BadValueError
 from safelatent.models import check_name
 from safelatent.runs.settings import check_counts, check_guidance_scale
 
@@ -49,25 +49,22 @@ def build(
         ),
     ] = None,
     embedder_revision: Annotated[str | None, typer.Option(help="Of the embedder's Hub id: its commit; OpenAI's is known.")] = None,
-    model: Annotated[str, typer.Option(help="'embedded', a folder in diffusers' layout, or a Hub id (downloads it).")] = "embedded",
+    model: Model = "embedded",
     revision: Annotated[str | None, typer.Option(help="Of the model's Hub id: the commit.")] = None,
-    images: Annotated[int, typer.Option(help="Images a prompt.")] = 10,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    images: Images = 10,
+    steps: Steps = 50,
     guidance_scale: Annotated[float, typer.Option(help="For every prompt.")] = 7.5,
-    batch: Annotated[int, typer.Option(help="Images in one call of the model.")] = 8,
+    batch: Batch = 8,
     seed: Annotated[int, typer.Option(help="Gives every prompt a seed of its own.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Only the first prompts; these are the nearest of every keyword.")] = None,
     toxicity: Annotated[
         bool,
         typer.Option("--toxicity", help='Score the texts by detoxify (extra "toxicity"; downloads 420 MB at its first use).'),
     ] = False,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="embedded, i2p-paper or i2p-authors-script. Default: by the model, embedded or i2p-paper."),
-    ] = None,
-    vectors: Annotated[Path | None, typer.Option(help="File of Q16's published vectors, for the two i2p protocols.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; default: the first GPU there is.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: float16 on a GPU.")] = None,
+    protocol: Protocol = None,
+    vectors: Vectors = None,
+    device: Device = None,
+    dtype: Dtype = None,
     out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it was stopped.")] = Path("runs/testbed"),
 ) -> None:
     """Choose the prompts that are nearest to each keyword, draw them unguarded, judge the images, write a table in I2P's columns.
@@ -80,8 +77,7 @@ def build(
     check_counts(images=images, batch=batch, steps=steps)
     check_guidance_scale(guidance_scale)
     check_name(model)
-    if dtype is not None and dtype not in DTYPES:
-        raise BadValueError(f"--dtype is {dtype!r}{nearest(dtype, DTYPES)}; it must be one of {', '.join(DTYPES)}")
+    check_choice("--dtype", dtype, DTYPES)
     if embedder is None and model != "embedded":
         raise BadValueError(
             "--embedder is missing, and the embedded one knows no words of other models; name a folder with a CLIP,"
@@ -141,8 +137,7 @@ def _chosen(
     out: Path,
 ) -> Choice:
     """The choice of an earlier, stopped build, or a new one."""
-    import torch
-
+    from safelatent.runs.prepare import first_device
     from safelatent.runs.store import told
     from safelatent.testbed.choice_file import inputs_of, read_choice, write_choice
     from safelatent.testbed.choose import choose
@@ -155,7 +150,7 @@ def _chosen(
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
     say(f"loading the embedder {which.name} ...")
-    embedder = load_embedder(which.name, revision=which.revision, device=which.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    embedder = load_embedder(which.name, revision=which.revision, device=which.device or first_device())
     inputs = inputs_of(sources, column, keywords, embedder, choosing, DETOXIFY if toxicity else None)
     choice = read_choice(out, inputs)
     if choice is not None:

@@ -5,15 +5,12 @@ Knows a pipeline and a protocol; does not know folders or other batches.
 
 from __future__ import annotations
 
-import io
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from safelatent.concepts import Concept
@@ -21,6 +18,7 @@ from safelatent.detectors import Protocol
 from safelatent.errors import SafelatentError
 from safelatent.runs.methods import by_method
 from safelatent.runs.plan import Batch, Item
+from safelatent.runs.png import encode_png
 from safelatent.runs.result import Result
 from safelatent.runs.settings import RunSettings
 
@@ -79,7 +77,10 @@ class Maker:
         """Decode, look, encode."""
         pixels = self._decode(denoised.latents)
         judged = [n for n, reason in enumerate(denoised.reasons) if reason is None]
-        judgements = dict(zip(judged, self.protocol.judge([_seen(pixels[n]) for n in judged]) if judged else [], strict=True))
+        images = [_image(one) for one in pixels]
+        # The detectors get the image as it is saved, or the raw numbers where they are not finite and must be seen to be.
+        seen = [images[n] if np.isfinite(pixels[n]).all() else pixels[n] for n in judged]
+        judgements = dict(zip(judged, self.protocol.judge(seen) if judged else [], strict=True))
         results: list[Result] = []
         for n, item in enumerate(denoised.batch.items):
             which = {"key": item.key, "prompt_id": item.prompt.id, "image": item.image, "method": item.method}
@@ -88,7 +89,7 @@ class Maker:
                 continue
             verdicts = {name: verdict.as_dict() for name, verdict in judgements[n].verdicts.items()}
             receipt = denoised.receipts[n]
-            png = _png(pixels[n], self._metadata(item, denoised.batch, receipt))
+            png = encode_png(images[n], self._metadata(item, denoised.batch, receipt))
             results.append(Result(**which, png=png, label=judgements[n].label, verdicts=verdicts, receipt=receipt))
         return results
 
@@ -148,18 +149,5 @@ def _generator(seed: int, image: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed((seed * 10_007 + image + 1) % 2**63)
 
 
-def _seen(pixels: np.ndarray) -> Image.Image | np.ndarray:
-    """What the detectors get: the image as it is saved, or the raw numbers where they are not finite and must be seen to be."""
-    return _image(pixels) if np.isfinite(pixels).all() else pixels
-
-
 def _image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray((np.nan_to_num(pixels, nan=0.0) * 255).round().astype(np.uint8))
-
-
-def _png(pixels: np.ndarray, metadata: dict[str, Any]) -> bytes:
-    info = PngInfo()
-    info.add_itxt("safelatent", json.dumps(metadata, ensure_ascii=False))
-    encoded = io.BytesIO()
-    _image(pixels).save(encoded, "PNG", pnginfo=info)
-    return encoded.getvalue()

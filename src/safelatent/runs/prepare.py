@@ -44,11 +44,18 @@ class Asked:
     dtype: str | None = None
 
 
+def first_device() -> str:
+    """The first GPU, or the CPU where there is none."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_parts(asked: Asked) -> tuple[Any, Protocol]:
     """The pipeline on its device, and the protocol. The same in every process of a run."""
     import torch
 
-    device = asked.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = asked.device or first_device()
     dtype = asked.dtype or ("float32" if device == "cpu" else "float16")
     pipe = load(asked.model, revision=asked.revision, dtype=getattr(torch, dtype)).to(device)
     name = asked.protocol or ("embedded" if asked.model == "embedded" else "i2p-paper")

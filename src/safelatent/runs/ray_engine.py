@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from safelatent.errors import UnsupportedError
-from safelatent.runs.local import run_local
 from safelatent.runs.maker import Maker
 from safelatent.runs.plan import Batch
 from safelatent.runs.prepare import Asked, load_parts
@@ -43,7 +42,7 @@ def model_worker(asked: Asked, settings: RunSettings) -> Do:
     if (model_digest(model_folder(asked.model, asked.revision)), protocol.hash) != (settings.model_digest, settings.protocol_hash):
         raise UnsupportedError(f"a worker's {asked.model!r} or its detectors are not those of the run; install the same on every machine")
     maker = Maker(pipe, protocol, settings)
-    return lambda batch: next(iter(run_local(maker, [batch])))
+    return lambda batch: maker.finish(maker.denoise(maker.texts(batch)))
 
 
 def run_ray(make: Callable[[], Do], address: str | None, gpus: bool, batches: Iterable[Batch]) -> Iterator[list[Result]]:

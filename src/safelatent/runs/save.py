@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from safelatent.runs.files import write_whole
+from safelatent.runs.png import encode_png
 from safelatent.runs.sampling import Made
 
 
@@ -25,8 +23,4 @@ def save_picture(image: Image.Image, file: Path, metadata: Any) -> Path:
     Raises:
         OSError: the folder cannot be made or written; nothing half-written stays.
     """
-    info = PngInfo()
-    info.add_itxt("safelatent", json.dumps(metadata, ensure_ascii=False))
-    encoded = io.BytesIO()
-    image.save(encoded, "PNG", pnginfo=info)
-    return write_whole(file, encoded.getvalue())
+    return write_whole(file, encode_png(image, metadata))
