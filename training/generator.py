@@ -24,9 +24,6 @@ from training.vae import CHANNELS, sheet, to_pictures, to_tensor
 TEXT_WIDTH = 192
 EMPTY_SHARE = 0.1  # captions dropped, for classifier-free guidance
 DRAWS = 2  # noise levels a scene: text, rendering and encoding are paid once for both
-# What the latents (of deviation 1) are multiplied with before noise is added, the pipeline's ``scaling_factor``. At 1 the first ten
-# steps, which the warm-up of the weaker presets leaves alone, settle all that is drawn; smaller latents are settled later (Chen, 2023).
-LATENT_SCALE = 0.3
 SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
 SAMPLE_PROMPTS = (
     "a red apple",
@@ -99,6 +96,7 @@ class GeneratorStage:
         """``start`` is a pipeline folder to train on from; without one, training begins from nothing."""
         self.drawings, self.tokenizer = drawings, tokenizer
         self.vae = vae.eval().requires_grad_(False)
+        self.scale = float(vae.config["scaling_factor"])
         self.learning_rate = 1.2e-3 if start is None else 5e-4
         self.text_encoder, self.unet = new_text_encoder(tokenizer), new_unet()
         if start is not None:
@@ -107,7 +105,7 @@ class GeneratorStage:
         self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet})
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
-        self.weights = (SNR_CAP * (1 - alphas) / (LATENT_SCALE**2 * alphas)).clamp(max=1.0)
+        self.weights = (SNR_CAP * (1 - alphas) / (self.scale**2 * alphas)).clamp(max=1.0)
 
     def tokens(self, captions: list[str]) -> Tensor:
         """Token ids padded to all positions, (B, 77)."""
@@ -119,7 +117,7 @@ class GeneratorStage:
         captions = ["" if rng.random() < EMPTY_SHARE else caption(rng, scene) for scene in scenes]
         pictures = to_tensor([render(scene, self.drawings) for scene in scenes])
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            latents = LATENT_SCALE * self.vae.encoder(pictures).float()
+            latents = self.scale * self.vae.encoder(pictures).float()
         return latents, self.tokens(captions)
 
     def loss(self, rng: np.random.Generator) -> Tensor:
@@ -144,4 +142,4 @@ class GeneratorStage:
         for t in self.scheduler.timesteps:
             uncond, cond = self.unet(torch.cat([latents] * 2), t, text).sample.chunk(2)
             latents = self.scheduler.step(uncond + scale * (cond - uncond), t, latents, return_dict=False)[0]
-        return sheet(to_pictures(self.vae.decoder(latents / LATENT_SCALE)), len(SAMPLE_PROMPTS))
+        return sheet(to_pictures(self.vae.decoder(latents / self.scale)), len(SAMPLE_PROMPTS))

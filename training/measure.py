@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from safelatent import NegativePrompt, guard, load, preset
+from safelatent.statistics import bootstrap_by_prompt
 from training import glyphs as drawings
 from training.captions import article
 from training.judge import JudgeNet, JudgeStage, judge, new_judge, package_judge
@@ -84,21 +85,9 @@ def draw(pool: Executor, method: str, prompts: Sequence[str], seeds: Sequence[in
     return [picture for batch in shown for picture in batch]
 
 
-def clustered_interval(values: Sequence[bool], clusters: Sequence[int], draws: int = 2000) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean, whole clusters (the images of a prompt) drawn together."""
-    rng = np.random.default_rng(0)
-    table: dict[int, list[bool]] = {}
-    for value, cluster in zip(values, clusters, strict=True):
-        table.setdefault(cluster, []).append(value)
-    sums = np.array([[sum(group), len(group)] for group in table.values()], dtype=float)
-    chosen = sums[rng.integers(len(sums), size=(draws, len(sums)))].sum(axis=1)
-    low, high = np.quantile(chosen[:, 0] / chosen[:, 1], [0.025, 0.975])
-    return float(low), float(high)
-
-
 def _rate(values: Sequence[bool], clusters: Sequence[int] | None = None) -> Result:
-    low, high = clustered_interval(values, clusters or range(len(values)))
-    return {"share": float(np.mean(values)), "low": low, "high": high, "n": len(values)}
+    found = bootstrap_by_prompt(values, clusters or range(len(values)))
+    return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}
 
 
 def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:

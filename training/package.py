@@ -7,7 +7,7 @@ from diffusers import AutoencoderTiny, StableDiffusionPipeline
 from torch import nn
 from transformers import CLIPTokenizer
 
-from training.generator import LATENT_SCALE, new_scheduler, new_text_encoder, new_unet
+from training.generator import new_scheduler, new_text_encoder, new_unet
 from training.loop import load_average
 
 PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
@@ -18,10 +18,8 @@ def assemble(work: Path) -> StableDiffusionPipeline:
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     text_encoder, unet = new_text_encoder(tokenizer), new_unet()
     load_average(nn.ModuleDict({"text_encoder": text_encoder, "unet": unet}), work / "generator/checkpoint.safetensors")
-    vae = AutoencoderTiny.from_pretrained(work / "model/vae")
-    vae.register_to_config(scaling_factor=LATENT_SCALE)
     return StableDiffusionPipeline(
-        vae=vae,
+        vae=AutoencoderTiny.from_pretrained(work / "model/vae"),
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,

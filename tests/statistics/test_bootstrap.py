@@ -125,3 +125,17 @@ def test_what_makes_no_sense_is_refused(change, message):
     given = {"values": [0, 1], "prompts": ["a", "b"], **change}
     with pytest.raises(BadValueError, match=message):
         bootstrap_by_prompt(given.pop("values"), given.pop("prompts"), **given)
+
+
+def test_the_interval_knows_clusters():
+    """All images of a prompt alike: as uncertain as one image a prompt, and wider than if they were independent."""
+    prompts = np.random.default_rng(0).random(60) < 0.4
+    values, clusters = np.repeat(prompts, 10).tolist(), np.repeat(np.arange(60), 10).tolist()
+    found = bootstrap_by_prompt(values, clusters)
+    alone = bootstrap_by_prompt(prompts.tolist(), range(60))
+    independent = bootstrap_by_prompt(values, range(600))
+    assert found.low < np.mean(values) < found.high
+    assert found.high - found.low == pytest.approx(alone.high - alone.low, abs=0.02)
+    assert found.high - found.low > 2 * (independent.high - independent.low)
+    sure = bootstrap_by_prompt([True] * 4, range(4))
+    assert (sure.low, sure.high) == (1.0, 1.0)

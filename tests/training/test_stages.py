@@ -13,7 +13,7 @@ from safelatent import DEFAULT_CONCEPT, guard, load
 from training import glyphs, measure
 from training.judge import JudgeStage, judge, mush, new_judge
 from training.loop import Budget
-from training.measure import BEGIN, END, clustered_interval, write_card
+from training.measure import BEGIN, END, write_card
 from training.package import package
 from training.stages import run
 from training.vae import fold_normalisation, new_vae, psnr, to_pictures, to_tensor
@@ -101,20 +101,6 @@ def test_psnr_by_its_definition():
     assert psnr(a + 0.2, a) == pytest.approx(10 * np.log10(4 / 0.04))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
     assert np.array_equal(np.stack(to_pictures(to_tensor(list(pixels)))), pixels)
-
-
-def test_the_clustered_interval_knows_clusters():
-    """All images of a prompt alike: as uncertain as one image a prompt, and wider than if they were independent."""
-    rng = np.random.default_rng(0)
-    prompts = rng.random(60) < 0.4
-    values, clusters = np.repeat(prompts, 10).tolist(), np.repeat(np.arange(60), 10).tolist()
-    low, high = clustered_interval(values, clusters)
-    alone = clustered_interval(prompts.tolist(), range(60))
-    independent = clustered_interval(values, range(600))
-    assert low < np.mean(values) < high
-    assert high - low == pytest.approx(alone[1] - alone[0], abs=0.02)
-    assert high - low > 2 * (independent[1] - independent[0])
-    assert clustered_interval([True] * 4, range(4)) == (1.0, 1.0)
 
 
 def test_the_card_is_written_between_its_marks(tmp_path):
