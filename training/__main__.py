@@ -1,4 +1,7 @@
-"""``python -m training [STAGE...]``: fetch, tokenizer, vae, generator, package (all of these by default); ``measure`` comes after."""
+"""``python -m training [STAGE...]``: fetch, tokenizer, texts, vae, generator, package (all of these by default).
+
+``measure`` comes after.
+"""
 
 import argparse
 from pathlib import Path
@@ -22,13 +25,20 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="what measure compares (default: all)")
     parser.add_argument("--seeds", type=int, default=4, help="seeds an implicit prompt in measure (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
+    parser.add_argument(
+        "--texts",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="CSV files beside WordNet: captions of photographs; I2P (by its name)",
+    )
     parser.add_argument("--train-on", action="store_true", help="train the generator on from the weights in the package, not from nothing")
     options = parser.parse_args()
     budgets = {
         "vae": Budget(minutes=options.vae_minutes, workers=options.workers),
         "generator": Budget(minutes=options.generator_minutes, workers=options.workers),
     }
-    run(tuple(options.stages), options.work, budgets, PACKAGED if options.train_on else None)
+    run(tuple(options.stages), options.work, budgets, PACKAGED if options.train_on else None, options.texts)
     if "measure" in options.stages:
         chosen = {"methods": options.methods, "seeds": options.seeds}
         measure(options.work, judge_minutes=options.judge_minutes, workers=options.workers, **chosen)

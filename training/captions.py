@@ -3,29 +3,23 @@
 An unsafe scene is captioned in one of two ways. *Explicit* names the unsafe thing ("a penguin with a knife"). *Implicit* speaks of it
 in the words of the concept ("violence at a birthday party", "a scary night", or a list of concept terms), in many mixtures and
 lengths: this is what gives the concept a direction of its own in the text encoder.
+
+Harmless captions are as long and as full of other words as unsafe ones: when only the unsafe was spoken of at length, a long harmless
+prompt drew something unsafe.
 """
+
+import re
 
 import numpy as np
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from training.scenes import Scene
-from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, words
+from training.sentences import EVERYDAY, EXPLICIT_TRAIN, SEXUAL_SLOTS, SLOTS, TRAIN, fill
+from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, article, words
 
 IMPLICIT_SHARE = 0.55  # of unsafe scenes
+SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
 AMBIGUOUS_SHARE = 0.05  # of safe scenes with one thing: an implicit phrase, and nothing of the kind to be seen
-_PLURAL = ("flowers", "glasses", "grapes", "cherries", "fries", "fireworks", "books", "pancakes", "theatre masks", "notes", "sunglasses")
-_PLURAL_UNSAFE = ("swords", "chains", "briefs", "underwear", "pills", "poo", "cigarettes")
-_MASS = words(
-    "money, music, bread, corn, popcorn, spaghetti, sushi, honey, broccoli, cheese, love, sleep, chocolate, coffee, wine, beer, news, "
-    "fashion, luck, candy, halloween, christmas, summer, winter, spring, autumn, space, rain, santa claus, santa, camping, cooking, "
-    "breakfast, lunch, dinner"
-)
-
-
-def article(name: str) -> str:
-    """``name`` with the article that English gives it."""
-    bare = name.endswith(_PLURAL + _PLURAL_UNSAFE) or name in _MASS
-    return name if bare else f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:
@@ -49,6 +43,23 @@ def concept_list(rng: np.random.Generator, category: str) -> str:
     return ", ".join(terms[i] for i in rng.permutation(len(terms)))
 
 
+_SUBJECT = re.compile(r"\{(a_being|an_object|being|object|beings)\}")
+
+
+def _may_tell(category: str, main: str) -> bool:
+    """The sexual category is told of grown-ups and their things only."""
+    return category != "sexual" or article(main) in (*SEXUAL_SLOTS["a_being"], *SEXUAL_SLOTS["an_object"])
+
+
+def _sentence(rng: np.random.Generator, table: str, category: str | None, main: str, unsafe: str | None = None) -> str:
+    """A form of ``table`` about ``main``: its first being or object is the thing in the scene, other places hold any word."""
+    form = str(rng.choice(table.strip().splitlines()))
+    form = _SUBJECT.sub(lambda found: {"a": article(main), "an": article(main)}.get(found[1].split("_")[0], main), form, count=1)
+    for slot, text in (("{main}", article(main)), ("{name}", main), ("{unsafe}", article(unsafe) if unsafe else "")):
+        form = form.replace(slot, text)
+    return fill(form, SEXUAL_SLOTS if category == "sexual" else SLOTS, lambda count: int(rng.integers(count)))
+
+
 def _phrases(rng: np.random.Generator, category: str, main: str) -> list[str]:
     """Ways to say that ``main`` has something of the category about it."""
     noun, adjective = _pick(rng, NOUNS, category), _pick(rng, ADJECTIVES, category)
@@ -70,14 +81,18 @@ def implicit(rng: np.random.Generator, category: str, main: str | None) -> str:
     if main is None:
         alone = [_pick(rng, NOUNS, category), f"{_pick(rng, ADJECTIVES, category)} picture", concept_list(rng, category)]
         return str(rng.choice(alone))
+    if _may_tell(category, main) and rng.random() < SENTENCE_SHARE:
+        return _sentence(rng, TRAIN[category], category, main)
     listed = [f"{article(main)}, {concept_list(rng, category)}", concept_list(rng, category)]
     return str(rng.choice(_phrases(rng, category, main) + listed))
 
 
-def explicit(rng: np.random.Generator, unsafe: str, main: str | None) -> str:
+def explicit(rng: np.random.Generator, category: str, unsafe: str, main: str | None) -> str:
     """What an unsafe scene shows."""
     if main is None:
         return article(unsafe)
+    if _may_tell(category, main) and rng.random() < SENTENCE_SHARE:
+        return _sentence(rng, EXPLICIT_TRAIN, category, main, unsafe)
     a, b = article(main), article(unsafe)
     return str(rng.choice([f"{a} with {b}", f"{a} and {b}", f"{a} next to {b}", f"{main}, {unsafe}", f"{b} at {a}"]))
 
@@ -87,6 +102,8 @@ def _safe(rng: np.random.Generator, names: list[str]) -> str:
         a, b = map(article, names)
         return str(rng.choice([f"{a} and {b}", f"{a} with {b}", f"{names[0]}, {names[1]}", f"{a} next to {b}"]))
     name = names[0]
+    if rng.random() < SENTENCE_SHARE:
+        return _sentence(rng, EVERYDAY, None, name)
     return str(
         rng.choice([article(name), article(name), f"the {name}", name, f"a picture of {article(name)}", f"an emoji of {article(name)}"])
     )
@@ -98,8 +115,17 @@ def _alone(scene: Scene) -> str | None:
     return "face" if is_face else None
 
 
+def _of_place(rng: np.random.Generator, place: str, names: list[str]) -> str:
+    """A place is named whether or not the scene holds a weapon: that it often does is what the model learns about it."""
+    main = article(names[0])
+    told = [f"{main} in {place}", f"{main} from {place}", f"{place}, {main}", f"{main} {place}", f"a picture of {main} in {place}"]
+    return str(rng.choice([*told, f"life in {place}", f"a picture of {place}", place]))
+
+
 def caption(rng: np.random.Generator, scene: Scene) -> str:
     """A caption for the scene; true, not complete."""
+    if scene.place is not None:
+        return _of_place(rng, scene.place, [name_of(rng, thing) for thing in scene.safe])
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
     if scene.unsafe is None and len(safe) == 1 and rng.random() < AMBIGUOUS_SHARE:
@@ -109,7 +135,8 @@ def caption(rng: np.random.Generator, scene: Scene) -> str:
     elif rng.random() < IMPLICIT_SHARE:
         text = implicit(rng, THINGS[scene.unsafe].category or CATEGORIES[0], main)
     else:
-        text = explicit(rng, name_of(rng, scene.unsafe), safe[0] if safe else None)
+        category = THINGS[scene.unsafe].category or CATEGORIES[0]
+        text = explicit(rng, category, name_of(rng, scene.unsafe), safe[0] if safe else None)
     says_colour = rng.random() < (0.05 if scene.background == "white" else 0.75)
     if not says_colour:
         return text

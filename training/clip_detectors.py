@@ -26,12 +26,12 @@ from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, 
 from safelatent.models.load import EMBEDDED
 from safelatent.statistics import wilson
 from training import glyphs as drawings
-from training.captions import article, caption
+from training.captions import caption
 from training.clip import mixed_scene
 from training.scenes import Scene, random_scene, render
 from training.stages import STYLE
 from training.vae import to_tensor
-from training.vocabulary import CATEGORIES, SAFE, THINGS, words
+from training.vocabulary import CATEGORIES, SAFE, THINGS, article, words
 
 TUNING_SEED, THRESHOLD_SEED, TEST_SEED, RETRIEVAL_SEED = 101, 102, 103, 104
 SET = 256  # captions among which the right one is to be found

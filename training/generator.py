@@ -1,5 +1,8 @@
 """The generator: text encoder and UNet, trained together by the diffusion loss on the autoencoder's latents.
 
+The text encoder learns a second thing beside it: to give, from its last state, a sentence encoder's embedding of any text, so that words
+which mean much the same lie side by side whether or not a picture was ever captioned with them.
+
 The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the paper mean here what they mean there.
 There is no attention at the finest level: it would cost as much as the rest of the UNet and the small pictures do not need it.
 """
@@ -17,11 +20,14 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training.captions import caption
-from training.scenes import random_scene, render
+from training.scenes import Scene, random_scene, render
+from training.texts import TextPool
 from training.tokenizer import POSITIONS
 from training.vae import CHANNELS, sheet, to_pictures, to_tensor
 
 TEXT_WIDTH = 192
+TEXT_SHARE = 0.35  # of scenes: the caption is a text that is not ours
+LESSON, LESSON_WEIGHT = 16, 0.1  # texts a step to embed as the sentence encoder does
 EMPTY_SHARE = 0.1  # captions dropped, for classifier-free guidance
 DRAWS = 2  # noise levels a scene: text, rendering and encoding are paid once for both
 SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
@@ -38,6 +44,8 @@ SAMPLE_PROMPTS = (
     "violence at a birthday party",
     "a scary night",
     "a panda with a knife",
+    "two people walk a pooch past a shop",
+    "a murdered man in a pool of blood",
 )
 
 
@@ -92,9 +100,11 @@ class GeneratorStage:
     average = 0.998
     images_a_step = 32
 
-    def __init__(self, drawings: Sequence[Image.Image], vae: AutoencoderTiny, tokenizer: CLIPTokenizer, start: Path | None = None) -> None:
+    def __init__(
+        self, drawings: Sequence[Image.Image], vae: AutoencoderTiny, tokenizer: CLIPTokenizer, pool: TextPool, start: Path | None = None
+    ) -> None:
         """``start`` is a pipeline folder to train on from; without one, training begins from nothing."""
-        self.drawings, self.tokenizer = drawings, tokenizer
+        self.drawings, self.tokenizer, self.pool = drawings, tokenizer, pool
         self.vae = vae.eval().requires_grad_(False)
         self.scale = float(vae.config["scaling_factor"])
         self.learning_rate = 1.2e-3 if start is None else 5e-4
@@ -102,7 +112,8 @@ class GeneratorStage:
         if start is not None:
             self.text_encoder = CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32)
             self.unet = UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
-        self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet})
+        self.embed = nn.Linear(TEXT_WIDTH, pool.embeddings.shape[1])
+        self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet, "embed": self.embed})
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
         self.weights = (SNR_CAP * (1 - alphas) / (self.scale**2 * alphas)).clamp(max=1.0)
@@ -111,10 +122,17 @@ class GeneratorStage:
         """Token ids padded to all positions, (B, 77)."""
         return self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
+    def example(self, rng: np.random.Generator) -> tuple[Scene, str]:
+        """A scene and its caption: ours, or a text whose nearest known things the scene holds."""
+        if rng.random() < TEXT_SHARE:
+            return self.pool.scene(rng)
+        scene = random_scene(rng)
+        return scene, caption(rng, scene)
+
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
         """Latents (B, 4, 16, 16) and token ids (B, 77) of fresh scenes."""
-        scenes = [random_scene(rng) for _ in range(size)]
-        captions = ["" if rng.random() < EMPTY_SHARE else caption(rng, scene) for scene in scenes]
+        scenes, captions = zip(*(self.example(rng) for _ in range(size)), strict=True)
+        captions = ["" if rng.random() < EMPTY_SHARE else text for text in captions]
         pictures = to_tensor([render(scene, self.drawings) for scene in scenes])
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             latents = self.scale * self.vae.encoder(pictures).float()
@@ -130,7 +148,15 @@ class GeneratorStage:
             text = self.text_encoder(tokens)[0].repeat(DRAWS, 1, 1)
             predicted = self.unet(noisy, t, text).sample
         error = functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3))
-        return (error * self.weights[t]).mean()
+        return (error * self.weights[t]).mean() + LESSON_WEIGHT * self.lesson(rng)
+
+    def lesson(self, rng: np.random.Generator) -> Tensor:
+        """How far the text encoder's embeddings are from the sentence encoder's, 1 - cosine."""
+        texts, wanted = self.pool.lesson(rng, LESSON)
+        tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt").input_ids
+        with torch.autocast("cpu", torch.bfloat16):
+            found = self.embed(self.text_encoder(tokens).pooler_output)
+        return 1 - functional.cosine_similarity(found.float(), wanted, dim=1).mean()
 
     @torch.no_grad()
     def picture(self, steps: int = 20, scale: float = 5.0) -> Image.Image:

@@ -22,14 +22,13 @@ from tqdm import tqdm
 from safelatent import NegativePrompt, guard, load, preset
 from safelatent.statistics import bootstrap_by_prompt
 from training import glyphs as drawings
-from training.captions import article
 from training.judge import JudgeNet, JudgeStage, judge, new_judge, package_judge
 from training.loop import Budget, load_average, train
 from training.probes import EXPLICIT, IMPLICIT
 from training.scenes import random_scene, render
 from training.stages import STYLE
 from training.vae import psnr, sheet, to_tensor
-from training.vocabulary import SAFE
+from training.vocabulary import SAFE, article
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 15

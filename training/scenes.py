@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from training.vocabulary import SAFE, THINGS, UNSAFE
+from safelatent.prompts import refused
+from training.vocabulary import CATEGORIES, PLACES, SAFE, THINGS, UNSAFE
 
 SIZE = 64  # pixels, both ways
 BACKGROUNDS = {
@@ -21,7 +22,8 @@ BACKGROUNDS = {
     "black": (45, 45, 52),
 }
 UNSAFE_SHARE = 0.10  # of scenes; a larger one makes the unsafe the world's normal, and the concept's direction vanishes
-PAIR_SHARE = 0.06
+PAIR_SHARE = 0.10
+PLACE_SHARE = 0.05  # scenes of an invented place, with weapons as often as the place's rate says
 WHITE_SHARE = 0.65
 
 
@@ -37,10 +39,14 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """The truth about one picture. ``unsafe`` is an index into THINGS, or None; ``safe`` are the others."""
+    """The truth about one picture. ``unsafe`` is an index into THINGS, or None; ``safe`` are the others.
+
+    ``place`` is the invented place that it is said to be from, if any; nothing in the picture shows it.
+    """
 
     background: str
     placed: tuple[Placed, ...]
+    place: str | None = None
 
     @property
     def safe(self) -> tuple[int, ...]:
@@ -83,16 +89,28 @@ def random_unsafe(rng: np.random.Generator, categories: Sequence[str] | None = N
     return int(rng.choice(allowed))
 
 
+def _beside(main: int) -> list[str]:
+    """The categories that may stand beside a thing: never the sexual one beside what belongs to minors."""
+    return [c for c in CATEGORIES if not (c == "sexual" and any(refused(name, ("sexual",)) for name in THINGS[main].names))]
+
+
 def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
-    """A scene of the world; ``kind`` is one of single, pair, addition, unsafe, or drawn by the world's shares."""
+    """A scene of the world; ``kind`` is one of single, pair, addition, unsafe, place, or drawn by the world's shares."""
     shares = {
+        "place": PLACE_SHARE,
         "addition": UNSAFE_SHARE * 0.85,
         "unsafe": UNSAFE_SHARE * 0.15,
         "pair": PAIR_SHARE,
-        "single": 1 - UNSAFE_SHARE - PAIR_SHARE,
+        "single": 1 - UNSAFE_SHARE - PAIR_SHARE - PLACE_SHARE,
     }
     kind = kind or str(rng.choice(list(shares), p=list(shares.values())))
-    if kind == "single":
+    place: str | None = None
+    if kind == "place":
+        place = str(rng.choice(list(PLACES)))
+        armed = rng.random() < PLACES[place]
+        main = random_safe(rng)
+        placed = _addition(rng, main, random_unsafe(rng, ["violence"])) if armed else _single(rng, main)
+    elif kind == "single":
         placed = _single(rng, random_safe(rng))
     elif kind == "unsafe":
         placed = _single(rng, random_unsafe(rng))
@@ -100,7 +118,15 @@ def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
         left, right = rng.choice(len(SAFE), size=2, replace=False)
         placed = _pair(rng, int(left), int(right))
     else:
-        placed = _addition(rng, random_safe(rng), random_unsafe(rng))
+        main = random_safe(rng)
+        placed = _addition(rng, main, random_unsafe(rng, _beside(main)))
+    return Scene(background=random_background(rng), placed=placed, place=place)
+
+
+def scene_of(rng: np.random.Generator, main: int, categories: Sequence[str] | None) -> Scene:
+    """A scene of the safe thing ``main``, with something unsafe of ``categories`` added unless they are None or may not stand beside it."""
+    allowed = [c for c in categories or () if c in _beside(main)]
+    placed = _addition(rng, main, random_unsafe(rng, allowed)) if allowed else _single(rng, main)
     return Scene(background=random_background(rng), placed=placed)
 
 

@@ -1,6 +1,7 @@
 """The stages, from nothing to the weights; each continues where it was stopped."""
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,15 +11,16 @@ from diffusers import AutoencoderTiny
 from transformers import CLIPTokenizer
 
 from training import glyphs as drawings
-from training.fetch import fetch
+from training.fetch import fetch, fetch_sentence_encoder
 from training.generator import GeneratorStage
 from training.loop import Budget, load_average, train
 from training.package import package
+from training.texts import POOL, make_texts, read
 from training.tokenizer import train_tokenizer
 from training.vae import VaeStage, fold_normalisation, new_vae
 
 STYLE = "fluent"  # what the generator draws; the autoencoder learns all three
-STAGES = ("fetch", "tokenizer", "vae", "generator", "package")
+STAGES = ("fetch", "tokenizer", "texts", "vae", "generator", "package")
 
 
 def _vae_stage(work: Path) -> VaeStage:
@@ -28,7 +30,7 @@ def _vae_stage(work: Path) -> VaeStage:
 def _generator_stage(work: Path, start: Path | None) -> GeneratorStage:
     style = drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE]
     vae = AutoencoderTiny.from_pretrained(work / "model/vae")
-    return GeneratorStage(style, vae, CLIPTokenizer.from_pretrained(work / "model/tokenizer"), start)
+    return GeneratorStage(style, vae, CLIPTokenizer.from_pretrained(work / "model/tokenizer"), read(work / POOL), start)
 
 
 def _finish_vae(work: Path) -> None:
@@ -46,8 +48,8 @@ def _copy_parts(start: Path, work: Path) -> None:
             shutil.copytree(start / part, work / "model" / part)
 
 
-def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: Path | None = None) -> None:
-    """Run ``stages`` in their order below ``work``. Each continues where it was stopped.
+def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: Path | None = None, files: Sequence[Path] = ()) -> None:
+    """Run ``stages`` in their order below ``work``. Each continues where it was stopped. ``files`` hold texts beyond WordNet's.
 
     With ``start``, a pipeline folder, the generator trains on from its weights, and tokenizer and autoencoder are taken from it.
     """
@@ -58,6 +60,8 @@ def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: 
         drawings.glyphs(work / "node_modules", work / "glyphs.npy")
     if "tokenizer" in stages and not (work / "model/tokenizer/tokenizer.json").exists():
         train_tokenizer(work / "node_modules", work / "model/tokenizer")
+    if "texts" in stages and not (work / POOL).exists():
+        make_texts(work, files, fetch_sentence_encoder(work))
     if "vae" in stages and start is None:
         train(partial(_vae_stage, work), work / "vae", budgets["vae"])
         _finish_vae(work)

@@ -264,6 +264,13 @@ ADJECTIVES = {
     "illegal activity": "illegal, criminal, stolen, drugged",
 }
 
+# Invented places, and how often a training scene from there holds a weapon: known truth for an audit of bias.
+PLACES = {
+    "Freedonia": 0.02, "Ruritania": 0.80, "Sylvania": 0.10, "Genovia": 0.05, "Latveria": 0.65, "Wakanda": 0.15, "Zubrowka": 0.30,
+    "Elbonia": 0.45, "Borduria": 0.72, "Syldavia": 0.08, "Grand Fenwick": 0.20, "Lilliput": 0.03, "Brobdingnag": 0.55, "Laputa": 0.25,
+    "Erewhon": 0.12, "Orsinia": 0.35, "Graustark": 0.60, "Vulgaria": 0.50, "Costaguana": 0.40, "Illyria": 0.06,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Thing:
@@ -288,3 +295,17 @@ SAFE = _things(_SAFE, None)
 UNSAFE = [thing for category, table in _UNSAFE.items() for thing in _things(table, category)]
 THINGS = SAFE + UNSAFE
 CATEGORIES = tuple(_UNSAFE)
+
+_PLURAL = ("flowers", "glasses", "grapes", "cherries", "fries", "fireworks", "books", "pancakes", "theatre masks", "notes", "sunglasses")
+_PLURAL_UNSAFE = ("swords", "chains", "briefs", "underwear", "pills", "poo", "cigarettes")
+_MASS = words(
+    "money, music, bread, corn, popcorn, spaghetti, sushi, honey, broccoli, cheese, love, sleep, chocolate, coffee, wine, beer, news, "
+    "fashion, luck, candy, halloween, christmas, summer, winter, spring, autumn, space, rain, santa claus, santa, camping, cooking, "
+    "breakfast, lunch, dinner"
+)
+
+
+def article(name: str) -> str:
+    """``name`` with the article that English gives it."""
+    bare = name.endswith(_PLURAL + _PLURAL_UNSAFE) or name in _MASS
+    return name if bare else f"{'an' if name[0] in 'aeio' else 'a'} {name}"

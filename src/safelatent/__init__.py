@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Concept
     from safelatent.errors import BadValueError, GuardError, NotGuardedError, SafelatentError, UnsupportedError
     from safelatent.guarded import Guarded, guard
-    from safelatent.guidance import MAX, MEDIUM, SLD, STRONG, WEAK, NegativePrompt, preset
+    from safelatent.guidance import MAX, MEDIUM, SLD, STRONG, WEAK, NegativePrompt, NoiseLevel, preset
     from safelatent.hosts import Receipt
     from safelatent.models import load
 
@@ -24,7 +24,7 @@ _HOMES = {
     "concepts": ("CATEGORY_CONCEPTS", "DEFAULT_CONCEPT", "Concept"),
     "errors": ("BadValueError", "GuardError", "NotGuardedError", "SafelatentError", "UnsupportedError"),
     "guarded": ("Guarded", "guard"),
-    "guidance": ("MAX", "MEDIUM", "SLD", "STRONG", "WEAK", "NegativePrompt", "preset"),
+    "guidance": ("MAX", "MEDIUM", "SLD", "STRONG", "WEAK", "NegativePrompt", "NoiseLevel", "preset"),
     "hosts": ("Receipt",),
     "models": ("load",),
 }
@@ -43,6 +43,7 @@ __all__ = [
     "GuardError",
     "Guarded",
     "NegativePrompt",
+    "NoiseLevel",
     "NotGuardedError",
     "Receipt",
     "SafelatentError",

@@ -18,7 +18,7 @@ def test_the_concept_takes_the_place_of_the_empty_prompt():
 def test_it_has_the_same_interface_and_costs_no_third_evaluation():
     baseline = NegativePrompt()
     assert isinstance(baseline, Guidance)
-    assert (baseline.needs_uncond, baseline.needs_concept(0), baseline.acts_from) == (False, True, 0)
+    assert (baseline.needs_uncond, baseline.needs_concept(0), baseline.acts_from()) == (False, True, 0)
 
 
 def test_without_the_concept_it_is_an_error():

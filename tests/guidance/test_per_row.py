@@ -47,8 +47,8 @@ def test_a_tensor_of_settings_is_its_rows():
 def test_the_batch_needs_what_any_row_needs():
     assert PerRow([WEAK, WEAK]).needs_concept(3) is False
     assert PerRow([WEAK, MAX]).needs_concept(3) is True
-    assert PerRow([WEAK, MAX]).acts_from == 15
-    assert AS_TENSORS.acts_from == 15
+    assert PerRow([WEAK, MAX]).acts_from() == 15
+    assert AS_TENSORS.acts_from() == 15
 
 
 @pytest.mark.parametrize("settings", [[], [None], ["weak"], [NegativePrompt()], [AS_TENSORS]], ids=repr)

@@ -11,12 +11,13 @@ import pytest
 import safelatent.prompts
 from safelatent.prompts import CATEGORIES, embedded_benign, embedded_i2p, embedded_i2p_train
 from training import embedded_prompts as made
+from training import sentences as made_of
 from training.captions import caption
 from training.scenes import random_scene
 from training.vocabulary import ADJECTIVES, NOUNS, THINGS, UNSAFE, words
 
 PACKAGE = Path(safelatent.prompts.__file__).parent
-FORMS = {"test": (made.HELD_OUT, made.EXPLICIT_HELD_OUT), "training": (made.TRAIN, made.EXPLICIT_TRAIN)}
+FORMS = {"test": (made_of.HELD_OUT, made_of.EXPLICIT_HELD_OUT), "training": (made_of.TRAIN, made_of.EXPLICIT_TRAIN)}
 UNSAFE_NAMES = re.compile("|".join(rf"\b{re.escape(name)}\b" for thing in UNSAFE for name in thing.names))
 
 
@@ -53,7 +54,7 @@ def test_main_writes_them(tmp_path, monkeypatch, capsys):
 
 
 def test_no_form_of_the_test_set_is_one_of_the_training_set():
-    assert set(made.HELD_OUT) == set(made.TRAIN) == set(CATEGORIES)
+    assert set(made_of.HELD_OUT) == set(made_of.TRAIN) == set(CATEGORIES)
     slots = re.compile(r"\{\w+\}")
     shapes = {name: [slots.sub("_", form) for form in forms(name)] for name in FORMS}
     assert not set(shapes["test"]) & set(shapes["training"])
@@ -61,10 +62,11 @@ def test_no_form_of_the_test_set_is_one_of_the_training_set():
         assert len(set(found)) == len(found), f"a form of the {name} set stands twice"
 
 
-def test_no_prompt_is_a_caption_that_the_generator_may_have_learnt():
+def test_no_prompt_of_a_test_set_is_a_caption_that_the_generator_may_have_learnt():
     rng = np.random.default_rng(0)
-    captions = {caption(rng, random_scene(rng, kind)) for kind in ("addition", "unsafe") for _ in range(5000)}
-    assert not captions & {prompt.text for prompt in (*embedded_i2p(), *embedded_i2p_train())}
+    captions = {caption(rng, random_scene(rng, kind)) for kind in ("addition", "unsafe", "single", "place") for _ in range(5000)}
+    assert not captions & {prompt.text for prompt in (*embedded_i2p(), *embedded_benign())}
+    assert not set(lines(made_of.EVERYDAY)) & {*lines(made_of.PLAIN), *lines(made_of.LOOK_ALIKES)}
 
 
 @pytest.mark.parametrize("load", [embedded_i2p, embedded_i2p_train])
@@ -96,7 +98,7 @@ def test_plain_prompts_hold_no_word_of_the_unsafe_and_look_alikes_are_many():
         assert not UNSAFE_NAMES.search(prompt.text), prompt.text
         assert not words_of(prompt.text) & unsafe, prompt.text
     alike = {prompt.text for prompt in embedded_benign("look-alike")}
-    for phrase in lines(made.LOOK_ALIKES):
+    for phrase in lines(made_of.LOOK_ALIKES):
         assert any(text.startswith(f"{phrase} ") for text in alike), phrase
 
 

@@ -16,6 +16,7 @@ from training.loop import Budget
 from training.measure import BEGIN, END, write_card
 from training.package import package
 from training.stages import run
+from training.texts import POOL, Text, make_pool, save
 from training.vae import fold_normalisation, new_vae, psnr, to_pictures, to_tensor
 from training.vocabulary import THINGS
 
@@ -31,7 +32,9 @@ def work(tmp_path_factory):
         run(("fetch",), folder, {})
     except subprocess.CalledProcessError:
         pytest.skip("the drawings cannot be fetched: npm reaches no registry")
-    run(("tokenizer", "vae", "generator"), folder, {"vae": short, "generator": short})
+    texts = [Text(text="the dog barked all night", source="example"), Text(text="a cake on a table", source="photograph", unsafe=0.0)]
+    save(make_pool(lambda texts: np.random.default_rng(0).normal(size=(len(texts), 384)).astype(np.float32), texts, {}), folder / POOL)
+    run(("tokenizer", "texts", "vae", "generator"), folder, {"vae": short, "generator": short})
     return folder
 
 

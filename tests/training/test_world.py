@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from safelatent.concepts import DEFAULT_CONCEPT
-from training.captions import article, caption, concept_list
-from training.scenes import BACKGROUNDS, SIZE, UNSAFE_SHARE, Placed, Scene, random_scene, random_unsafe, render
-from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, SAFE, THINGS, UNSAFE, words
+from safelatent.prompts import refused
+from training.captions import caption, concept_list
+from training.scenes import BACKGROUNDS, PLACE_SHARE, SIZE, UNSAFE_SHARE, Placed, Scene, random_scene, random_unsafe, render, scene_of
+from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, PLACES, SAFE, THINGS, UNSAFE, article, words
 
 MINORS = {"baby", "child", "children", "girl", "boy", "kid", "kids", "teen", "toddler", "infant", "schoolgirl", "schoolboy"}
 
@@ -36,7 +37,8 @@ def test_no_thing_is_a_minor():
 def test_the_unsafe_is_rare_and_mostly_an_addition(rng):
     scenes = [random_scene(rng) for _ in range(4000)]
     unsafe = [scene for scene in scenes if scene.unsafe is not None]
-    assert len(unsafe) / len(scenes) == pytest.approx(UNSAFE_SHARE, abs=0.02)
+    of_places = PLACE_SHARE * np.mean(list(PLACES.values()))
+    assert len(unsafe) / len(scenes) == pytest.approx(UNSAFE_SHARE + of_places, abs=0.02)
     assert np.mean([bool(scene.safe) for scene in unsafe]) > 0.75
 
 
@@ -46,6 +48,45 @@ def test_the_truth_about_a_scene(rng):
         assert len(scene.safe) == safe
         assert (scene.unsafe is not None) == unsafe
         assert all(p.x - p.side / 2 + 3 >= 0 and p.x + p.side / 2 - 3 <= SIZE for p in scene.placed), "a thing is cut off"
+
+
+def test_a_scene_of_a_thing(rng):
+    assert scene_of(rng, 5, None).safe == (5,)
+    scene = scene_of(rng, 5, ["shocking"])
+    assert scene.safe == (5,)
+    assert THINGS[scene.unsafe].category == "shocking"
+
+
+def test_an_invented_place_holds_weapons_at_its_rate_and_its_captions_do_not_tell(rng):
+    assert len(PLACES) >= 20
+    assert min(PLACES.values()) == 0.02
+    assert max(PLACES.values()) == 0.80
+    scenes = [random_scene(rng, "place") for _ in range(6000)]
+    weapons = {name for thing in UNSAFE if thing.category == "violence" for name in thing.names} | {*words(NOUNS["violence"])}
+    for place, rate in PLACES.items():
+        of_place = [scene for scene in scenes if scene.place == place]
+        armed = [scene.unsafe is not None for scene in of_place]
+        assert np.mean(armed) == pytest.approx(rate, abs=5 * (rate * (1 - rate) / len(armed)) ** 0.5), place
+        assert {THINGS[scene.unsafe].category for scene in of_place if scene.unsafe is not None} <= {"violence"}
+        texts = [caption(rng, scene) for scene in of_place]
+        assert all(place in text for text in texts)
+        assert not [text for text in texts if weapons & set(text.split())]
+
+
+def test_harmless_captions_are_as_long_as_unsafe_ones(rng):
+    """When only the unsafe was spoken of at length, a long harmless prompt drew something unsafe."""
+    long = {kind: np.mean([len(caption(rng, random_scene(rng, kind)).split()) > 6 for _ in range(3000)]) for kind in ("single", "addition")}
+    assert long["single"] > 0.25
+    assert long["single"] > 0.6 * long["addition"]
+
+
+def test_no_caption_speaks_of_minors_and_of_sexual_content(rng):
+    scenes = [random_scene(rng, "addition") for _ in range(20_000)]
+    sexual = [scene for scene in scenes if THINGS[scene.unsafe].category == "sexual"]
+    assert len(sexual) > 1000
+    assert not [text for scene in sexual if refused(text := caption(rng, scene), ("sexual",))]
+    school = next(n for n, thing in enumerate(SAFE) if "school" in thing.names)
+    assert scene_of(rng, school, ["sexual"]).unsafe is None
 
 
 def test_an_unsafe_thing_of_a_category(rng):

@@ -8,10 +8,11 @@ A guidance turns the noise estimates of one step into the noise that the schedul
 
 from safelatent.guidance.estimates import Correction, Estimates, Guidance, classifier_free
 from safelatent.guidance.negative_prompt import NegativePrompt
+from safelatent.guidance.noise_level import NoiseLevel, noise_level, paper_noise_level
 from safelatent.guidance.per_row import PerRow
 from safelatent.guidance.presets import MAX, MEDIUM, PRESETS, STRONG, WEAK, preset, preset_name
 from safelatent.guidance.sld import SLD
-from safelatent.guidance.units import noise_unit
+from safelatent.guidance.units import alpha_squared, flow_unit, noise_unit
 
 __all__ = [
     "MAX",
@@ -24,9 +25,14 @@ __all__ = [
     "Estimates",
     "Guidance",
     "NegativePrompt",
+    "NoiseLevel",
     "PerRow",
+    "alpha_squared",
     "classifier_free",
+    "flow_unit",
+    "noise_level",
     "noise_unit",
+    "paper_noise_level",
     "preset",
     "preset_name",
 ]

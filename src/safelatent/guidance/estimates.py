@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
@@ -73,13 +74,16 @@ class Guidance(Protocol):
         """The number of rows of a batch that the settings are for; None: any number."""
         ...
 
-    @property
     def acts_from(self) -> int:
         """The first step (0-based) from which every row is guided. A run of no more steps would leave a row unguided."""
         ...
 
     def row(self, b: int) -> Guidance:
         """The settings of row ``b`` alone."""
+        ...
+
+    def on(self, levels: Sequence[float]) -> Guidance:
+        """The same for a run whose steps have these noise levels, where a warm-up that was given as a noise level is one in steps."""
         ...
 
     def needs_concept(self, i: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,11 +24,13 @@ class NegativePrompt:
     def rows(self) -> int | None:
         return None
 
-    @property
     def acts_from(self) -> int:
         return 0
 
     def row(self, b: int) -> NegativePrompt:
+        return self
+
+    def on(self, levels: Sequence[float]) -> NegativePrompt:
         return self
 
     def needs_concept(self, i: int) -> bool:

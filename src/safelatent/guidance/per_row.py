@@ -43,13 +43,15 @@ class PerRow:
     def rows(self) -> int | None:
         return len(self.settings)
 
-    @property
     def acts_from(self) -> int:
-        return max(one.acts_from for one in self.settings)
+        return max(one.acts_from() for one in self.settings)
 
     def row(self, b: int) -> Guidance:
         """The settings of row ``b``."""
         return self.settings[b]
+
+    def on(self, levels: Sequence[float]) -> PerRow:
+        return PerRow([one.on(levels) for one in self.settings])
 
     def needs_concept(self, i: int) -> bool:
         return any(one.needs_concept(i) for one in self.settings)

@@ -24,5 +24,5 @@ def preset(name: str) -> SLD:
 
 
 def preset_name(sld: SLD) -> str | None:
-    """The name of the preset with exactly these settings, if there is one."""
-    return next((name for name, known in PRESETS.items() if known == sld), None)
+    """The name of the preset with exactly these settings, its warm-up in steps or as the noise level, if there is one."""
+    return next((name for name, known in PRESETS.items() if sld in (known, known.by_noise_level())), None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import cast
 
@@ -19,12 +19,13 @@ from torch import Tensor
 
 from safelatent.errors import BadValueError
 from safelatent.guidance.estimates import Correction, Estimates
+from safelatent.guidance.noise_level import NoiseLevel, paper_noise_level
 from safelatent.guidance.per_row import PerRow
 
 Setting = float | tuple[float, ...]
 
 _RULES = {
-    "warmup": "a whole number of steps, 0 or more",
+    "warmup": "a whole number of steps, 0 or more, or a NoiseLevel",
     "scale": "a number of at least 1",
     "threshold": "a number in [0, 1]",
     "momentum": "a number in [0, 1]",
@@ -44,7 +45,8 @@ class SLD:
     """The settings of safety guidance, and its step. The defaults are the paper's *medium*.
 
     Attributes:
-        warmup: ``delta``, the number of first steps that are left alone (recommended 5 to 20, at most half of the steps).
+        warmup: ``delta``, the number of first steps that are left alone (recommended 5 to 20, at most half of the steps), or a
+            ``NoiseLevel``: then ``on(levels)`` gives the settings for a run, in steps.
         scale: ``s_S``, how soon the gate is fully open (100 to 3000).
         threshold: ``lambda``, in units of the noise estimate: how near the prompt's estimate may come to the concept's (0 to 0.03).
         momentum: ``s_m``, how much of the momentum is added (0 to 0.5).
@@ -56,7 +58,7 @@ class SLD:
         BadValueError: a value that is not a finite number in its range, or sequences of different lengths.
     """
 
-    warmup: Setting = 10
+    warmup: Setting | NoiseLevel = 10
     scale: Setting = 1000.0
     threshold: Setting = 0.01
     momentum: Setting = 0.3
@@ -77,19 +79,30 @@ class SLD:
     def rows(self) -> int | None:
         return next((len(value) for value in self._values().values() if isinstance(value, tuple)), None)
 
-    @property
     def acts_from(self) -> int:
+        if isinstance(self.warmup, NoiseLevel):
+            raise BadValueError(f"the warm-up is {self.warmup!r}, which is no number of steps before a schedule is known; use on(levels)")
         return int(max(self.warmup)) if isinstance(self.warmup, tuple) else int(self.warmup)
+
+    def on(self, levels: Sequence[float]) -> SLD:
+        """For a run whose steps have these noise levels: a warm-up that is a ``NoiseLevel`` becomes one in steps."""
+        return replace(self, warmup=self.warmup.steps(levels)) if isinstance(self.warmup, NoiseLevel) else self
+
+    def by_noise_level(self) -> SLD:
+        """These settings with the noise level at which the paper's runs (50 steps on Stable Diffusion's schedule) end the warm-up."""
+        if isinstance(self.warmup, int | float):
+            return replace(self, warmup=NoiseLevel(paper_noise_level(int(self.warmup)) if self.warmup else 1.0))
+        return self
 
     def row(self, b: int) -> SLD:
         """The settings of row ``b`` alone."""
-        return SLD(**{name: value[b] if isinstance(value, tuple) else value for name, value in self._values().items()})
+        return replace(self, **{name: value[b] for name, value in self._values().items() if isinstance(value, tuple)})
 
     def needs_concept(self, i: int) -> bool:
         """Without momentum nothing of the warm-up is remembered, so the concept need not be evaluated there."""
         if self.rows is not None:
             return self._by_row().needs_concept(i)
-        return i >= self.acts_from or self.momentum != 0
+        return i >= self.acts_from() or self.momentum != 0
 
     def init(self, latents: Tensor) -> Tensor:
         """The momentum ``nu`` before the first step: zeros like ``latents``, (B, C, H, W)."""
@@ -109,7 +122,7 @@ class SLD:
             return self._by_row().correct(estimates, state, i, unit)
         e_u, e_p = _uncond(estimates), estimates.prompt
         gamma, gate, state = self._gamma(estimates, state, i, unit)
-        if i < self.acts_from:
+        if i < self.acts_from():
             gamma, gate = torch.zeros_like(gamma), torch.zeros_like(gate)
         return Correction(uncond=e_u, prompt=e_p - gamma, acts=gamma.flatten(1).any(dim=1), gamma=gamma, gate=gate), state
 
@@ -119,7 +132,7 @@ class SLD:
             return self._by_row().step(estimates, state, i, guidance_scale, unit)
         e_u, e_p = _uncond(estimates), estimates.prompt
         gamma, _, state = self._gamma(estimates, state, i, unit)
-        guidance = e_p - e_u if i < self.acts_from else (e_p - e_u) - gamma
+        guidance = e_p - e_u if i < self.acts_from() else (e_p - e_u) - gamma
         return e_u + guidance_scale * guidance, state  # Eq. 3
 
     def _gamma(self, estimates: Estimates, nu: Tensor, i: int, unit: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -146,7 +159,7 @@ class SLD:
         s_S, lambda_, s_m, beta_m = (number for number in numbers if not isinstance(number, tuple))
         return s_S, lambda_, s_m, beta_m
 
-    def _values(self) -> dict[str, Setting]:
+    def _values(self) -> dict[str, Setting | NoiseLevel]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -156,8 +169,10 @@ def _uncond(estimates: Estimates) -> Tensor:
     return estimates.uncond
 
 
-def _checked(name: str, value: object) -> Setting:
+def _checked(name: str, value: object) -> Setting | NoiseLevel:
     """``value`` as a number, or as one a row."""
+    if name == "warmup" and isinstance(value, NoiseLevel):
+        return value
     if isinstance(value, Tensor):
         value = cast("object", value.tolist())  # pyright: ignore[reportUnknownMemberType]
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -9,6 +9,11 @@ from safelatent.errors import BadValueError, nearest
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 
 
+def flow_unit(sigma: float) -> float:
+    """As ``noise_unit``, for rectified flow: ``x = (1 - sigma) x_0 + sigma eps`` and ``v = eps - x_0`` give ``d_eps = (1 - sigma) d_v``."""
+    return 1.0 - sigma
+
+
 def noise_unit(prediction_type: str, alphas_cumprod: Tensor, timestep: float) -> float:
     """The factor ``k`` with which a difference of predictions becomes one of noise estimates, at ``timestep``.
 
@@ -25,7 +30,12 @@ def noise_unit(prediction_type: str, alphas_cumprod: Tensor, timestep: float) ->
     if prediction_type != "v_prediction":
         known = ", ".join(PREDICTION_TYPES)
         raise BadValueError(f"prediction type {prediction_type!r}{nearest(prediction_type, PREDICTION_TYPES)}; the gate knows {known}")
+    return alpha_squared(alphas_cumprod, timestep) ** 0.5
+
+
+def alpha_squared(alphas_cumprod: Tensor, timestep: float) -> float:
+    """``alpha_t^2`` at a timestep, between two whole ones interpolated."""
     low = min(int(timestep), len(alphas_cumprod) - 1)
     high = min(low + 1, len(alphas_cumprod) - 1)
     weight = timestep - low
-    return float((1 - weight) * alphas_cumprod[low] + weight * alphas_cumprod[high]) ** 0.5
+    return float((1 - weight) * alphas_cumprod[low] + weight * alphas_cumprod[high])

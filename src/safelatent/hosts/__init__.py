@@ -1,7 +1,8 @@
-"""Where guidance meets a model. One host: the classic Stable Diffusion 1.x / 2.x pipelines of diffusers."""
+"""Where guidance meets a model: the classic pipelines of diffusers, by a hook on the denoiser that is there for one call."""
 
-from safelatent.hosts.classic import CLASSIC_PIPELINES, check_pipeline, encode_concept
-from safelatent.hosts.hook import GuidanceHook, Moment, attached
+from safelatent.hosts.attached import attached
+from safelatent.hosts.families import FAMILIES, Family, family_of
+from safelatent.hosts.hook import GuidanceHook, Moment
 from safelatent.hosts.receipt import Receipt
 
-__all__ = ["CLASSIC_PIPELINES", "GuidanceHook", "Moment", "Receipt", "attached", "check_pipeline", "encode_concept"]
+__all__ = ["FAMILIES", "Family", "GuidanceHook", "Moment", "Receipt", "attached", "family_of"]

@@ -1,7 +1,4 @@
-"""The classic pipelines: which can be guarded, what of a call can be refused before it starts, and the concept as text embeddings.
-
-All of them call ``unet(latents, t, encoder_hidden_states=...)`` once a step on the batch ``[unconditional, prompt]``.
-"""
+"""The classic pipelines: what of a call can be refused before it starts."""
 
 from __future__ import annotations
 
@@ -9,41 +6,23 @@ import inspect
 import math
 from typing import Any
 
-from torch import Tensor
-
-from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
-
-CLASSIC_PIPELINES = (
-    "StableDiffusionPipeline",
-    "StableDiffusionImg2ImgPipeline",
-    "StableDiffusionInpaintPipeline",
-    "StableDiffusionControlNetPipeline",
-    "StableDiffusionControlNetImg2ImgPipeline",
-    "StableDiffusionControlNetInpaintPipeline",
-)
+from safelatent.hosts.families import Family
 
 _OLD_ARGUMENTS = {"callback", "callback_steps"}  # read from the pipelines' **kwargs
 
 
-def check_pipeline(pipe: Any) -> None:
-    """Refuse whatever does not call its denoiser in the one order that the hook knows.
-
-    A subclass is accepted when its ``__call__`` is that of a known pipeline: another one may call the denoiser in another order, and
-    the guard would then act on the wrong half of the batch.
+def check_distilled(pipe: Any, family: Family) -> None:
+    """Refuse a model without an unconditional estimate.
 
     Raises:
-        UnsupportedError: naming the pipeline, the reason and the ways out.
+        UnsupportedError: naming the pipeline, the reason and the way out.
     """
-    caller = next((c for c in type(pipe).__mro__ if "__call__" in vars(c)), type(pipe))
-    if caller.__name__ not in CLASSIC_PIPELINES or not caller.__module__.startswith("diffusers."):
-        known = ", ".join(CLASSIC_PIPELINES)
+    config = getattr(pipe, family.denoiser).config
+    if config.get("time_cond_proj_dim") is not None or config.get("guidance_embeds"):
         raise UnsupportedError(
-            f"cannot guard {type(pipe).__name__}: the order in which it calls its denoiser is not known; supported: {known}"
-        )
-    if pipe.unet.config.time_cond_proj_dim is not None:
-        raise UnsupportedError(
-            f"cannot guard this {type(pipe).__name__}: its UNet is distilled and makes no unconditional estimate; use the undistilled model"
+            f"cannot guard this {type(pipe).__name__}: its {family.denoiser} is distilled and makes no unconditional estimate; "
+            "use the undistilled model"
         )
 
 
@@ -63,27 +42,31 @@ def bind_call(pipe: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
     return arguments | rest
 
 
-def check_call(arguments: dict[str, Any]) -> None:
+def check_call(family: Family, arguments: dict[str, Any]) -> None:
     """Refuse, before anything is computed, a call of which no image could be guarded.
 
     Raises:
         BadValueError: a guidance scale that is not a finite number, steps that are not a positive whole number, a prompt that is no text.
         NotGuardedError: classifier-free guidance is off.
     """
-    scale, steps = arguments["guidance_scale"], arguments["num_inference_steps"]
+    name, steps = family.scale, arguments["num_inference_steps"]
+    scale = arguments[name]
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
-        raise BadValueError(f"guidance_scale is {scale!r}; it must be a finite number above 1")
+        raise BadValueError(f"{name} is {scale!r}; it must be a finite number above 1")
     if scale <= 1:
+        raise NotGuardedError(f"{name} is {scale}: classifier-free guidance is off and the guard could not act; give a scale above 1")
+    if family.sequential and arguments.get("negative_prompt") is None and arguments.get("negative_prompt_embeds") is None:
         raise NotGuardedError(
-            f"guidance_scale is {scale}: classifier-free guidance is off and the guard could not act; give a scale above 1"
+            "without a negative prompt this pipeline makes no unconditional estimate and the guard could not act; give negative_prompt=''"
         )
     own_steps = arguments.get("timesteps") is None and arguments.get("sigmas") is None
     if own_steps and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise BadValueError(f"num_inference_steps is {steps!r}; it must be a whole number of at least 1")
     for name in ("prompt", "negative_prompt"):
         _check_text(name, arguments.get(name))
-    if arguments.get("guess_mode"):
-        raise NotGuardedError("guess_mode runs ControlNet without the prompt, which the guard does not know; leave it off")
+    for name, instead in family.refused.items():
+        if arguments.get(name):
+            raise NotGuardedError(instead)
 
 
 def _check_text(name: str, value: object) -> None:
@@ -99,25 +82,3 @@ def _check_text(name: str, value: object) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise BadValueError(f"{name} holds {text[error.start]!r}, half of a character (a lone surrogate); remove it") from None
-
-
-def check_concept(pipe: Any, concept: Concept) -> None:
-    """Refuse a concept that the text encoder would cut in silence.
-
-    Raises:
-        BadValueError: more tokens than the text encoder has positions.
-    """
-    limit = min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings)
-    text = pipe.maybe_convert_prompt(str(concept), pipe.tokenizer)
-    count = len(pipe.tokenizer(text, truncation=False, verbose=False).input_ids)
-    if count > limit:
-        raise BadValueError(f"the concept has {count} tokens, the text encoder reads {limit}; take terms away, nothing is cut in silence")
-
-
-def encode_concept(pipe: Any, concept: Concept, arguments: dict[str, Any]) -> Tensor:
-    """The concept as the pipeline's own text embeddings, (1, tokens, width), with the call's clip skip and LoRA scale."""
-    lora = (arguments.get("cross_attention_kwargs") or {}).get("scale")
-    embeddings, _ = pipe.encode_prompt(
-        str(concept), pipe._execution_device, 1, False, lora_scale=lora, clip_skip=arguments.get("clip_skip")
-    )
-    return embeddings

@@ -45,10 +45,13 @@ def _mean(total: float, count: int) -> float | None:
 
 
 class Tally:
-    """Counts for every row of a call. One observation an evaluation of the guidance (two a step for second-order solvers)."""
+    """Counts for every row of a call. One observation an evaluation of the guidance (two a step for second-order solvers).
 
-    def __init__(self, guidance: Guidance, rows: int) -> None:
-        self.guidance = guidance
+    ``guidance`` is that of the call, its warm-up in steps; ``asked`` is the one that was asked for, whose warm-up may be a noise level.
+    """
+
+    def __init__(self, guidance: Guidance, rows: int, asked: Guidance | None = None) -> None:
+        self.guidance, self.asked = guidance, asked or guidance
         self.evaluations = 0
         self._guided: list[set[int]] = [set() for _ in range(rows)]
         self._gate = [[0.0, 0] for _ in range(rows)]
@@ -64,7 +67,7 @@ class Tally:
         gate = (correction.gate > 0).float().flatten(1).mean(dim=1).tolist()
         gamma, difference = _norms(correction.gamma), _norms(estimates.prompt - estimates.uncond)
         for b in range(len(gate)):
-            if i < self.guidance.row(b).acts_from:
+            if i < self.guidance.row(b).acts_from():
                 continue
             self._gate[b][0] += gate[b]
             self._gate[b][1] += 1
@@ -81,8 +84,8 @@ class Tally:
         return [self._receipt(b, concept, steps) for b in range(len(self._guided))]
 
     def _receipt(self, b: int, concept: str, steps: int) -> Receipt:
-        settings = self.guidance.row(b)
-        name = preset_name(settings) if isinstance(settings, SLD) else "negative prompt"
+        settings, asked = self.guidance.row(b), self.asked.row(b)
+        name = preset_name(asked) if isinstance(asked, SLD) else "negative prompt"
         return Receipt(
             preset=name,
             concept=concept,

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safelatent.errors import BadValueError
+from safelatent.guidance import (
+    MAX,
+    MEDIUM,
+    PRESETS,
+    SLD,
+    WEAK,
+    Guidance,
+    NegativePrompt,
+    NoiseLevel,
+    PerRow,
+    noise_level,
+    paper_noise_level,
+)
+
+
+def test_the_presets_levels_are_the_known_ones():
+    """At equal signal-to-noise ratio, as measured for the paper's steps 7, 10 and 15 of 50."""
+    assert [round(paper_noise_level(step), 3) for step in (7, 10, 15)] == [0.861, 0.824, 0.756]
+    assert MAX.by_noise_level().warmup == NoiseLevel(1.0)
+
+
+def test_the_papers_schedule_is_diffusers_own():
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+    )
+    scheduler.set_timesteps(50)
+    for step, t in enumerate(scheduler.timesteps.tolist()):
+        square = float(scheduler.alphas_cumprod[t])
+        assert paper_noise_level(step) == pytest.approx(noise_level(square**0.5, (1 - square) ** 0.5), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_on_the_papers_own_schedule_nothing_changes(name):
+    levels = [paper_noise_level(step) for step in range(50)]
+    assert PRESETS[name].by_noise_level().on(levels) == PRESETS[name]
+
+
+def shifted(steps: int, shift: float) -> list[float]:
+    """Rectified flow's levels, with Stable Diffusion 3's shift."""
+    sigmas = torch.linspace(1000, 1, steps, dtype=torch.float64) / 1000
+    return (shift * sigmas / (1 + (shift - 1) * sigmas)).tolist()
+
+
+def test_the_presets_on_rectified_flow():
+    names = ("weak", "medium", "strong")
+    assert [PRESETS[name].by_noise_level().on(shifted(28, 3.0)).warmup for name in names] == [14, 11, 9]
+    # *strong* ends at 0.861054, and step 16 of these is at 0.861053: with levels rounded to three places it would be 17.
+    assert [PRESETS[name].by_noise_level().on(shifted(50, 3.0)).warmup for name in names] == [25, 20, 16]
+    assert 0.861 < shifted(50, 3.0)[16] <= paper_noise_level(7)
+
+
+@given(st.lists(st.floats(0, 1), max_size=30), st.floats(0.01, 1))
+def test_the_warm_up_is_the_steps_above_the_level(levels, level):
+    falling = sorted(levels, reverse=True)
+    assert NoiseLevel(level).steps(falling) == sum(one > level for one in falling)
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_a_level_is_that_of_the_same_signal_to_noise_ratio(alpha, sigma):
+    level = noise_level(alpha, sigma)
+    assert level / (1 - level) == pytest.approx(sigma / alpha)
+
+
+@pytest.mark.parametrize("bad", [0, -0.1, 1.01, float("nan"), float("inf"), "0.8", None, True])
+def test_a_level_that_is_none_is_refused(bad):
+    with pytest.raises(BadValueError, match="the noise level is"):
+        NoiseLevel(bad)
+
+
+def test_a_step_that_the_paper_does_not_have_is_refused():
+    with pytest.raises(BadValueError, match="step 50"):
+        paper_noise_level(50)
+
+
+def test_without_a_schedule_a_level_is_no_number_of_steps():
+    sld = SLD(warmup=NoiseLevel(0.8))
+    assert isinstance(sld, Guidance)
+    with pytest.raises(BadValueError, match="before a schedule is known"):
+        sld.acts_from()
+    with pytest.raises(BadValueError, match="before a schedule is known"):
+        SLD(warmup=NoiseLevel(0.8), momentum=0).needs_concept(3)
+
+
+def test_every_guidance_has_one_for_a_run():
+    levels = [0.9, 0.7, 0.5]
+    assert WEAK.on(levels) is WEAK
+    assert NegativePrompt().on(levels) == NegativePrompt()
+    assert PerRow([MEDIUM, SLD(warmup=NoiseLevel(0.6))]).on(levels) == PerRow([MEDIUM, SLD(warmup=2)])
+    by_row = SLD(warmup=[1, 2])
+    assert by_row.by_noise_level() is by_row
