@@ -14,9 +14,10 @@ SOURCE = Path(__file__).parents[1] / "src/safelatent"
 ORDER = [
     ["errors"],
     ["guidance", "concepts", "prompts", "statistics"],
+    ["guard_file"],
     ["hosts", "models"],
     ["guarded", "detectors"],
-    ["runs"],
+    ["loading", "runs"],
     ["reports", "testbed"],
     ["cli"],
 ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from safelatent.guarded import Guarded, guard
     from safelatent.guidance import MAX, MEDIUM, SLD, STRONG, WEAK, NegativePrompt, NoiseLevel, preset
     from safelatent.hosts import Receipt
-    from safelatent.models import load
+    from safelatent.loading import load
 
 __version__ = "0.1.0"
 
@@ -26,7 +26,7 @@ _HOMES = {
     "guarded": ("Guarded", "guard"),
     "guidance": ("MAX", "MEDIUM", "SLD", "STRONG", "WEAK", "NegativePrompt", "NoiseLevel", "preset"),
     "hosts": ("Receipt",),
-    "models": ("load",),
+    "loading": ("load",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -9,15 +9,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import BadValueError
-from safelatent.guidance import Guidance, PerRow, preset
+from safelatent.guard_file import write_guard
+from safelatent.guidance import Guidance
 from safelatent.hosts import Family, GuidanceHook, Moment, Receipt, attached, family_of
 from safelatent.hosts.classic import bind_call, check_call, check_distilled
 from safelatent.hosts.concept_text import check_concept, encode_concept
+from safelatent.hosts.policy import guidance_of
 from safelatent.hosts.schedule import is_flow
+
+MODEL = "pipeline"  # the folder of the model within that of a guarded pipeline
 
 
 def guard(pipe: Any, policy: str | Guidance | Sequence[str | Guidance] = "medium", *, concept: Concept | str = DEFAULT_CONCEPT) -> Guarded:
@@ -38,7 +43,7 @@ def guard(pipe: Any, policy: str | Guidance | Sequence[str | Guidance] = "medium
     check_distilled(pipe, family)
     concept = Concept.parse(concept)
     check_concept(pipe, concept, _default_length(pipe))
-    return Guarded(pipe=pipe, family=family, guidance=_guidance(policy, flow=is_flow(pipe.scheduler)), concept=concept)
+    return Guarded(pipe=pipe, family=family, guidance=guidance_of(policy, flow=is_flow(pipe.scheduler)), concept=concept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,25 @@ class Guarded:
         output["receipts"] = receipts
         return output
 
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Save guard and pipeline below ``folder``; ``safelatent.load(folder)`` gives it back guarded, and no loader unguarded.
+
+        Raises:
+            BadValueError: the guidance is of a class that cannot be saved.
+        """
+        write_guard(Path(folder), self.guidance, self.concept)
+        self.pipe.save_pretrained(Path(folder) / MODEL, safe_serialization=True)
+        return Path(folder)
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str = "Upload a guarded pipeline") -> str:
+        """As ``save_pretrained``, to the Hub, where ``repo_id`` is made when it is not there; returns the address of the commit."""
+        from huggingface_hub import create_repo, upload_folder
+
+        create_repo(repo_id, private=private, exist_ok=True)
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return str(upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message))
+
     def to(self, *args: Any, **kwargs: Any) -> Guarded:
         """Move the pipeline (device, dtype); returns the guarded one."""
         self.pipe.to(*args, **kwargs)
@@ -86,16 +110,6 @@ class Guarded:
             output = self.pipe(**arguments)
         receipts = hook.finish().receipts(str(self.concept), hook.steps)
         return output, receipts
-
-
-def _guidance(policy: object, *, flow: bool) -> Guidance:
-    if isinstance(policy, str):
-        return preset(policy).by_noise_level() if flow else preset(policy)
-    if isinstance(policy, Guidance):
-        return policy
-    if isinstance(policy, Sequence):
-        return PerRow([_guidance(one, flow=flow) for one in policy])
-    raise BadValueError(f"the policy is {policy!r}; it must be a preset's name, an SLD, NegativePrompt(), or one of them for each image")
 
 
 def _default_length(pipe: Any) -> int | None:

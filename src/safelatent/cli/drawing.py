@@ -16,7 +16,7 @@ from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.guidance import PRESETS
 from safelatent.hosts.clean import CleanEstimate
-from safelatent.models import load
+from safelatent.models import load_pipeline
 from safelatent.reports import Cell, TraceMoment, comparison_sheet, trace_sheet
 from safelatent.runs.methods import METHODS
 from safelatent.runs.request import Request
@@ -28,7 +28,7 @@ def load_quietly(model: str) -> Any:
     """The model, without its libraries' chatter on standard error."""
     quiet_libraries()
     say(f"loading {model} ...")
-    return load(model)
+    return load_pipeline(model)
 
 
 def warn_of_cut_prompts(pipe: Any, prompts: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""``load(name)``: a diffusers pipeline, safetensors only, nothing downloaded unless a Hub id was named."""
+"""``load_pipeline(name)``: a diffusers pipeline, safetensors only, nothing downloaded unless a Hub id was named."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ def check_name(name: str) -> None:
     Raises:
         BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id.
     """
-    if name == "embedded" or (name and Path(name).is_dir()) or (_HUB_ID.fullmatch(name) and not Path(name).exists()):
+    if name == "embedded" or (name and Path(name).is_dir()) or is_hub_id(name):
         return
     hint = nearest(name, ["embedded"])
     raise BadValueError(f"unknown model {name!r}{hint}; name 'embedded', a folder in diffusers' layout, or a Hub id like 'owner/name'")
 
 
-def load(name: str = "embedded", *, revision: str | None = None, **options: Any) -> Any:
+def is_hub_id(name: str) -> bool:
+    """Whether ``name`` has the form of a Hub id, and no file or folder here has that name."""
+    return bool(_HUB_ID.fullmatch(name)) and not Path(name).exists()
+
+
+def load_pipeline(name: str = "embedded", *, revision: str | None = None, **options: Any) -> Any:
     """The pipeline called ``name``.
 
     Args:
@@ -70,6 +75,10 @@ def model_folder(name: str, revision: str | None = None) -> Path:
 
 
 def _check_folder(folder: Path) -> None:
+    from safelatent.guard_file import GUARD_FILE  # late: it needs torch
+
+    if (folder / GUARD_FILE).exists():
+        raise UnsupportedError(f"{folder} holds a guarded pipeline; safelatent.load gives it back guarded, and nothing gives it unguarded")
     if not (folder / "model_index.json").is_file():
         raise UnsupportedError(f"{folder} has no model_index.json; give a folder that a diffusers pipeline was saved to")
     weights = list(folder.rglob("*.safetensors"))
