@@ -105,25 +105,25 @@ def xl_parts() -> dict[str, Any]:
     }
 
 
-def sd3_parts() -> dict[str, Any]:
-    """Of Stable Diffusion 3, without its T5, as it may be used."""
+def sd3_parts(channels: int = 4) -> dict[str, Any]:
+    """Of Stable Diffusion 3, without its T5, as it may be used. Its inpainting insists on 16 channels."""
     transformer = SD3Transformer2DModel(
         sample_size=8,
         patch_size=1,
-        in_channels=4,
+        in_channels=channels,
         num_layers=2,
         attention_head_dim=8,
         num_attention_heads=4,
         joint_attention_dim=32,
         caption_projection_dim=32,
         pooled_projection_dim=64,
-        out_channels=4,
+        out_channels=channels,
         pos_embed_max_size=16,
     )
     return {
         "transformer": _lively(transformer),
         "scheduler": _flow(shift=3.0),
-        "vae": _vae(shift_factor=0.06, scaling_factor=1.5),
+        "vae": _vae(channels, shift_factor=0.06, scaling_factor=1.5),
         "text_encoder": _clip(CLIPTextModelWithProjection, hidden_size=16),
         "tokenizer": tiny.tokenizer(),
         "text_encoder_2": _clip(CLIPTextModelWithProjection, hidden_size=16),
