@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import tiny
 from diffusers import DDPMPipeline, DDPMScheduler, StableDiffusionPipeline, UNet2DModel
-from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
+from peer import StableDiffusionPipelineSafe
 
 from safelatent import DEFAULT_CONCEPT, BadValueError, NotGuardedError, UnsupportedError, guard
 

@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 from diffusers import PNDMScheduler
-from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
+from peer import StableDiffusionPipelineSafe
 
 from safelatent import DEFAULT_CONCEPT, guard
 from safelatent.guidance import PRESETS

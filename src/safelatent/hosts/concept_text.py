@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ def encode_concept(pipe: Any, family: Family, concept: Concept, arguments: dict[
     """The denoiser's text arguments for the concept, tensors of one row; ``arguments`` are the call's own."""
     call = arguments | _instead_of_the_prompt(str(concept), arguments) | {"generator": _copies(arguments.get("generator"))}
     try:
-        with attached(getattr(pipe, family.denoiser), _Stop(family)), _quietly(pipe), torch.random.fork_rng():
+        with attached(getattr(pipe, family.denoiser), _Stop(family)), _quietly(pipe), _global_state_kept(arguments):
             pipe(**call)
     except _FirstEvaluation as reached:
         return _text_of(reached.arguments)
@@ -82,6 +82,11 @@ def _instead_of_the_prompt(concept: str, arguments: dict[str, Any]) -> dict[str,
     changed: dict[str, Any] = {name: None for name in arguments if name.endswith(("prompt_embeds", "prompt_attention_mask"))}
     changed |= {name: None for name in ("prompt_2", "prompt_3") if name in arguments}
     return changed | {"prompt": concept if rows is None else [concept] * rows}
+
+
+def _global_state_kept(arguments: dict[str, Any]) -> AbstractContextManager[None]:
+    """Without a generator the call draws from the global state, which must be there for the real one."""
+    return torch.random.fork_rng() if arguments.get("generator") is None else nullcontext()
 
 
 def _copies(generator: Any) -> Any:
