@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
+OLDEST_DIFFUSERS := 0.37.0
+OLDEST := $(VENV)/oldest
 
-.PHONY: help demo test check bench train measure clean
+.PHONY: help demo test check oldest bench train measure-embedded clean
 
 help:
 	@echo "make demo     a prompt, unguarded and at the four strengths, as out/demo.png"
@@ -12,7 +14,8 @@ help:
 	@echo "make check    ruff, pyright and the tests"
 	@echo "make bench    speed, as ratios in one run"
 	@echo "make train    the embedded model, from nothing to the weights (hours; resumes)"
-	@echo "make measure  the figures of the embedded model's card"
+	@echo "make oldest   the hosts' tests on the oldest diffusers that is supported"
+	@echo "make measure-embedded   the figures of the embedded model's card (hours; resumes; QUICK=1 for a little of everything)"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: safelatent needs 3.11 or newer; try make PYTHON=python3.12")'
@@ -35,14 +38,24 @@ check: $(READY)
 	$(BIN)/pyright
 	$(BIN)/python -m pytest
 
+# The oldest release beside the newest, without its dependencies but for one that it needs and the newest does not.
+$(OLDEST)/.ready: $(READY)
+	@echo "Fetching diffusers $(OLDEST_DIFFUSERS) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --target $(OLDEST) --no-deps diffusers==$(OLDEST_DIFFUSERS)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --target $(OLDEST) httpx
+	@touch $@
+
+oldest: $(OLDEST)/.ready
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/hosts tests/test_guarded.py tests/test_loading.py -p no:cacheprovider
+
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
 
 train: $(READY)
 	@$(BIN)/python -m training
 
-measure: $(READY)
-	@$(BIN)/python -m training measure
+measure-embedded: $(READY)
+	@$(BIN)/python -m training measure $(if $(QUICK),--quick) $(if $(TEXTS),--texts $(TEXTS))
 
 clean:
 	rm -rf $(VENV) out build dist

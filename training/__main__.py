@@ -6,8 +6,9 @@
 import argparse
 from pathlib import Path
 
+from training.drawing import METHODS
 from training.loop import Budget
-from training.measure import METHODS, measure
+from training.measure import QUICK, Extent, measure
 from training.package import PACKAGED
 from training.stages import STAGES, run
 
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--judge-minutes", type=float, default=5)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="what measure compares (default: all)")
     parser.add_argument("--seeds", type=int, default=4, help="seeds an implicit prompt in measure (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="measure a little of everything")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
     parser.add_argument(
         "--texts",
@@ -40,8 +42,9 @@ def main() -> None:
     }
     run(tuple(options.stages), options.work, budgets, PACKAGED if options.train_on else None, options.texts)
     if "measure" in options.stages:
-        chosen = {"methods": options.methods, "seeds": options.seeds}
-        measure(options.work, judge_minutes=options.judge_minutes, workers=options.workers, **chosen)
+        extent = QUICK if options.quick else Extent(methods=options.methods, seeds=options.seeds)
+        real = next((file for file in options.texts if "i2p" in file.name), None)
+        measure(options.work, extent, judge_minutes=options.judge_minutes, workers=options.workers, i2p=real)
 
 
 if __name__ == "__main__":

@@ -84,10 +84,14 @@ class Workshop:
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").input_ids
         return functional.normalize(self.clip.get_text_features(tokens).pooler_output, dim=1)
 
-    @torch.no_grad()
     def embed_scenes(self, scenes: Sequence[Scene]) -> Tensor:
         """(N, D), each of length 1."""
-        pixels = to_tensor([render(scene, self.style) for scene in scenes]).split(64)
+        return self.embed_pictures([render(scene, self.style) for scene in scenes])
+
+    @torch.no_grad()
+    def embed_pictures(self, pictures: Sequence[np.ndarray]) -> Tensor:
+        """(N, D), each of length 1, of pictures (64, 64, 3) uint8."""
+        pixels = to_tensor(pictures).split(64)
         return functional.normalize(torch.cat([self.clip.get_image_features(part).pooler_output for part in pixels]), dim=1)
 
     def labelled(self, seed: int, count: int) -> Labelled:

@@ -9,7 +9,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,29 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
-from safelatent import NegativePrompt, guard, load, preset
-from safelatent.statistics import bootstrap_by_prompt
+from safelatent import load
+from safelatent.prompts import embedded_benign, embedded_i2p
 from training import glyphs as drawings
+from training.card import CARD, card_lines, write_card
+from training.clip_detectors import Workshop
+from training.drawing import METHODS, draw, rate, sampler
 from training.judge import JudgeNet, JudgeStage, judge, new_judge, package_judge
 from training.loop import Budget, load_average, train
+from training.measure_world import (
+    held_out_i2p,
+    measure_backgrounds,
+    measure_i2p,
+    measure_pairs,
+    measure_places,
+    measure_words,
+)
 from training.probes import EXPLICIT, IMPLICIT
 from training.scenes import random_scene, render
 from training.stages import STYLE
+from training.texts import POOL, read
 from training.vae import psnr, sheet, to_tensor
 from training.vocabulary import SAFE, article
-
-METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
-BATCH = 15
-CARD = Path(__file__).parents[1] / "src/safelatent/models/embedded/CARD.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 Result = dict[str, Any]
 Keep = Callable[[str, Callable[[], Result]], Result]
@@ -52,43 +59,6 @@ def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:
     return model.eval()
 
 
-def sampler(pipe: Any, method: str) -> Any:
-    """The pipeline, guarded by ``method``."""
-    if method == "off":
-        return pipe
-    return guard(pipe, NegativePrompt() if method == "negative prompt" else preset(method))
-
-
-@cache
-def _own_pipe() -> Any:
-    """The embedded model of a worker process: two of one thread each draw twice as fast as one of two threads."""
-    torch.set_num_threads(1)
-    pipe = load("embedded")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def _draw_batch(method: str, prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    call = sampler(_own_pipe(), method)
-    images = call(list(prompts), generator=generators, num_inference_steps=50, guidance_scale=7.5).images
-    return [np.asarray(image) for image in images]
-
-
-def draw(pool: Executor, method: str, prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
-    """Pictures at 50 steps and guidance 7.5; the noise of a picture depends on its seed alone."""
-    starts = range(0, len(prompts), BATCH)
-    parts = [(prompts[n : n + BATCH], seeds[n : n + BATCH]) for n in starts]
-    batches = pool.map(_draw_batch, [method] * len(parts), *zip(*parts, strict=True))
-    shown = tqdm(batches, desc=f"{method}, {len(prompts)} images", total=len(parts), leave=False)
-    return [picture for batch in shown for picture in batch]
-
-
-def _rate(values: Sequence[bool], clusters: Sequence[int] | None = None) -> Result:
-    found = bootstrap_by_prompt(values, clusters or range(len(values)))
-    return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}
-
-
 def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
     """Its own errors, on fresh real scenes of known truth."""
     rng, style = np.random.default_rng(11), _judge_stage(work).drawings
@@ -97,7 +67,7 @@ def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
     named = [v.main == s.safe[0] for v, s in zip(verdicts, scenes, strict=True) if s.safe]
     missed = [v.unsafe is None for v, s in zip(verdicts, scenes, strict=True) if s.unsafe is not None]
     invented = [v.unsafe is not None for v, s in zip(verdicts, scenes, strict=True) if s.unsafe is None]
-    return {"main thing named": _rate(named), "unsafe thing missed": _rate(missed), "unsafe thing invented": _rate(invented)}
+    return {"main thing named": rate(named), "unsafe thing missed": rate(missed), "unsafe thing invented": rate(invented)}
 
 
 @torch.no_grad()
@@ -120,14 +90,20 @@ def measure_objects(pool: Executor, model: JudgeNet, work: Path, count: int) -> 
     sheet(pictures[:100], 10).save(work / "measure/contact.png")
     missed = sorted({SAFE[t].names[0] for t, ok in zip(things, named, strict=True) if not ok})
     unusable = float(np.mean([not v.usable for v in verdicts]))
-    return {"named": _rate(named, things), "objects": len(set(things)), "unusable": unusable, "missed at least once": missed}
+    return {"named": rate(named, things), "objects": len(set(things)), "unusable": unusable, "missed at least once": missed}
 
 
-def judge_method(pool: Executor, model: JudgeNet, method: str, prompts: Sequence[str], seeds: Sequence[int]) -> Result:
-    """The judge's verdicts on one picture a prompt by one method, as lists of what it saw."""
-    verdicts = judge(model, draw(pool, method, prompts, seeds))
+def judge_method(
+    pool: Executor, model: JudgeNet, method: str, prompts: Sequence[str], seeds: Sequence[int], clip: Workshop | None = None
+) -> Result:
+    """The judge's verdicts on one picture a prompt by one method, as lists of what it saw; with ``clip`` also likeness to the prompts."""
+    pictures = draw(pool, method, prompts, seeds)
+    verdicts = judge(model, pictures)
     unsafe, unusable = [v.unsafe is not None for v in verdicts], [not v.usable for v in verdicts]
-    return {"unsafe": unsafe, "unusable": unusable, "main": [v.main for v in verdicts]}
+    result: Result = {"unsafe": unsafe, "unusable": unusable, "main": [v.main for v in verdicts]}
+    if clip is not None:
+        result["similarity"] = (clip.embed_pictures(pictures) * clip.embed_texts(prompts)).sum(dim=1).tolist()
+    return result
 
 
 def measure_methods(
@@ -143,7 +119,7 @@ def measure_methods(
             sums = result.setdefault(method, {"unsafe": [], "unusable": []})
             for what in sums:
                 sums[what] += found[what]
-    return {m: {"unsafe": _rate(r["unsafe"], clusters), "unusable": float(np.mean(r["unusable"]))} for m, r in result.items()}
+    return {m: {"unsafe": rate(r["unsafe"], clusters), "unusable": float(np.mean(r["unusable"]))} for m, r in result.items()}
 
 
 def measure_benign(kept: Keep, pool: Executor, model: JudgeNet, methods: Sequence[str], count: int) -> Result:
@@ -154,7 +130,18 @@ def measure_benign(kept: Keep, pool: Executor, model: JudgeNet, methods: Sequenc
     for method in methods:
         found = kept(f"benign-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, prompts, noise))
         named = [main == t for main, t in zip(found["main"], things, strict=True)]
-        result[method] = {"named": _rate(named), "unsafe": float(np.mean(found["unsafe"]))}
+        result[method] = {"named": rate(named), "unsafe": float(np.mean(found["unsafe"]))}
+    return result
+
+
+def measure_harmless(kept: Keep, pool: Executor, model: JudgeNet, clip: Workshop, methods: Sequence[str], count: int) -> Result:
+    """What becomes of the first prompts of ``embedded-benign``."""
+    prompts = list(embedded_benign())[:count]
+    texts, noise = [p.text for p in prompts], [p.seed % 2**31 for p in prompts]
+    result: Result = {}
+    for method in methods:
+        found = kept(f"harmless-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, texts, noise, clip))
+        result[method] = {"unsafe": rate(found["unsafe"]), "similarity": float(np.mean(found["similarity"]))}
     return result
 
 
@@ -187,78 +174,49 @@ def _kept(work: Path, name: str, compute: Callable[[], Result]) -> Result:
     return json.loads(file.read_text())
 
 
-def _table(result: Result, key: str) -> list[str]:
-    rows = [f"| method | {key} | 95 % interval | unusable |", "|---|---|---|---|"]
-    for method, cell in result.items():
-        rate = cell["unsafe"]
-        rows.append(f"| {method} | {rate['share']:.3f} | {rate['low']:.3f} to {rate['high']:.3f} | {cell['unusable']:.3f} |")
-    return rows
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much is measured: prompts, images and seeds."""
+
+    objects: int = 500
+    seeds: int = 4
+    prompts: int = 140
+    pairs: int = 150
+    places: int = 12
+    real: int = 300
+    methods: Sequence[str] = METHODS
 
 
-def _words(rate: Result) -> str:
-    return f"{100 * rate['share']:.1f} % (95 % interval {100 * rate['low']:.1f} to {100 * rate['high']:.1f}, n = {rate['n']})"
+QUICK = Extent(objects=30, seeds=1, prompts=14, pairs=15, places=1, real=30, methods=("off", "max"))
 
 
-def _seeds(result: Result, prompts: Sequence[str]) -> int:
-    return next(iter(result.values()))["unsafe"]["n"] // len(prompts)
-
-
-def card_lines(results: dict[str, Result]) -> list[str]:
-    """The measured part of the card, in Markdown."""
-    quality, own, speed = results["objects"], results["judge"], results["speed"]
-    lines = [
-        (
-            f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, over {quality['objects']} objects; "
-            f"{100 * quality['unusable']:.1f} % of the images unusable. Missed at least once: {', '.join(quality['missed at least once'])}."
-        ),
-        "",
-        "Autoencoder, reconstruction of scenes: " + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items()) + ".",
-        "",
-        "The judge itself, on fresh real scenes: " + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items()) + ".",
-        "",
-        f"Implicit prompts ({len(IMPLICIT)} prompts, seeds: {_seeds(results['implicit'], IMPLICIT)}), share of unsafe images:",
-        "",
-        *_table(results["implicit"], "share unsafe"),
-        "",
-        f"Explicit prompts, which name the unsafe thing ({len(EXPLICIT)} prompts, one seed):",
-        "",
-        *_table(results["explicit"], "share unsafe"),
-        "",
-        "Benign single-object prompts: does the object stay?",
-        "",
-        "| method | object named | 95 % interval | share unsafe |",
-        "|---|---|---|---|",
-    ]
-    for method, cell in results["benign"].items():
-        rate = cell["named"]
-        lines.append(f"| {method} | {rate['share']:.3f} | {rate['low']:.3f} to {rate['high']:.3f} | {cell['unsafe']:.3f} |")
-    seconds = ", ".join(f"{what} {value:.2f}" for what, value in speed.items() if what != "threads")
-    return [*lines, "", f"Seconds on a CPU with {speed['threads']} threads (one image, 50 steps): {seconds}."]
-
-
-def write_card(lines: Sequence[str], card: Path = CARD) -> None:
-    """Put the measured part between its marks."""
-    text = card.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    card.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
-
-
-def measure(
-    work: Path, *, judge_minutes: float = 5, workers: int = 2, objects: int = 500, methods: Sequence[str] = METHODS, seeds: int = 4
-) -> dict[str, Result]:
-    """Every figure of the card. Delete ``WORK/measure`` to measure again, for new weights."""
+def measure(work: Path, extent: Extent, *, judge_minutes: float = 5, workers: int = 2, i2p: Path | None = None) -> dict[str, Result]:
+    """Every figure of the card. Delete ``WORK/measure`` to measure again, for new weights. Real prompts only with ``i2p``, their file."""
     model, pipe, kept = the_judge(work, judge_minutes, workers), load("embedded"), partial(_kept, work)
+    clip, methods = Workshop(work), extent.methods
+    held_out = list(embedded_i2p())[: extent.prompts]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        results: dict[str, Result] = {
+        results: dict[str, Any] = {
             "speed": kept("speed", lambda: measure_speed(pipe)),
             "judge": kept("judge", lambda: measure_judge(model, work, 2000)),
             "vae": kept("vae", lambda: measure_vae(pipe, work, 100)),
-            "objects": kept("objects", lambda: measure_objects(pool, model, work, objects)),
-            "implicit": measure_methods(kept, pool, model, "implicit", IMPLICIT, methods, seeds),
+            "implicit": measure_methods(kept, pool, model, "implicit", IMPLICIT, methods, extent.seeds),
+            "implicit prompts": len(IMPLICIT),
             "explicit": measure_methods(kept, pool, model, "explicit", EXPLICIT, methods, 1),
+            "explicit prompts": len(EXPLICIT),
             "benign": measure_benign(kept, pool, model, methods, 40),
+            "objects": kept("objects", lambda: measure_objects(pool, model, work, extent.objects)),
+            "embedded-benign": measure_harmless(kept, pool, model, clip, methods, extent.prompts),
+            "embedded-i2p": measure_methods(kept, pool, model, "embedded-i2p", [p.text for p in held_out], methods, 1),
+            "embedded-i2p prompts": len(held_out),
+            "pairs": kept("pairs", lambda: measure_pairs(pool, model, extent.pairs)),
+            "backgrounds": kept("backgrounds", lambda: measure_backgrounds(pool, extent.pairs)),
+            "places": kept("places", lambda: measure_places(pool, model, extent.places)),
         }
+        if (work / POOL).exists():
+            results["words"] = kept("words", lambda: measure_words(pipe, read(work / POOL)))
+        if i2p is not None:
+            results["i2p"] = kept("i2p", lambda: measure_i2p(pool, model, held_out_i2p(i2p, extent.real)))
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)
     write_card(card_lines(results))

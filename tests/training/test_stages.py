@@ -11,9 +11,9 @@ import torch
 
 from safelatent import DEFAULT_CONCEPT, guard, load
 from training import glyphs, measure
+from training.card import BEGIN, END, write_card
 from training.judge import JudgeStage, judge, mush, new_judge
 from training.loop import Budget
-from training.measure import BEGIN, END, write_card
 from training.package import package
 from training.stages import run
 from training.texts import POOL, Text, make_pool, save

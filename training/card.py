@@ -1,0 +1,109 @@
+"""The measured part of the embedded model's card: Markdown from results, put between two marks. Knows what the results are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+CARD = Path(__file__).parents[1] / "src/safelatent/models/embedded/CARD.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+Result = dict[str, Any]
+
+
+def _table(result: Result, key: str) -> list[str]:
+    rows = [f"| method | {key} | 95 % interval | unusable |", "|---|---|---|---|"]
+    for method, cell in result.items():
+        rate = cell["unsafe"]
+        rows.append(f"| {method} | {rate['share']:.3f} | {rate['low']:.3f} to {rate['high']:.3f} | {cell['unusable']:.3f} |")
+    return rows
+
+
+def _words(rate: Result) -> str:
+    return f"{100 * rate['share']:.1f} % (95 % interval {100 * rate['low']:.1f} to {100 * rate['high']:.1f}, n = {rate['n']})"
+
+
+def _share(rate: Result) -> str:
+    return f"{rate['share']:.3f} | {rate['low']:.3f} to {rate['high']:.3f}"
+
+
+def _scenes(results: Result) -> list[str]:
+    quality, own = results["objects"], results["judge"]
+    return [
+        (
+            f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, over {quality['objects']} objects; "
+            f"{100 * quality['unusable']:.1f} % of the images unusable. Missed at least once: "
+            f"{', '.join(quality['missed at least once']) or 'none'}."
+        ),
+        "",
+        (
+            f"Two-object prompts, both named: {_words(results['pairs']['both objects'])}. "
+            f"Background of the colour asked for: {_words(results['backgrounds']['right colour'])}."
+        ),
+        "",
+        "Autoencoder, reconstruction of scenes: " + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items()) + ".",
+        "",
+        "The judge itself, on fresh real scenes: " + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items()) + ".",
+    ]
+
+
+def _safety(results: Result) -> list[str]:
+    def title(name: str, what: str) -> list[str]:
+        n, prompts = next(iter(results[name].values()))["unsafe"]["n"], results[name + " prompts"]
+        return ["", f"{what} ({prompts} prompts, {n} images a method), share of unsafe images:", ""]
+
+    return [
+        *title("implicit", "Implicit prompts"),
+        *_table(results["implicit"], "share unsafe"),
+        *title("explicit", "Explicit prompts, which name the unsafe thing"),
+        *_table(results["explicit"], "share unsafe"),
+        *title("embedded-i2p", "`embedded-i2p`, the first of its held-out prompts"),
+        *_table(results["embedded-i2p"], "share unsafe"),
+    ]
+
+
+def _harmless(results: Result) -> list[str]:
+    lines = ["", "Benign single-object prompts: does the object stay?", ""]
+    lines += ["| method | object named | 95 % interval | share unsafe |", "|---|---|---|---|"]
+    lines += [f"| {method} | {_share(cell['named'])} | {cell['unsafe']:.3f} |" for method, cell in results["benign"].items()]
+    sets = results["embedded-benign"]
+    n = next(iter(sets.values()))["unsafe"]["n"]
+    title = f"`embedded-benign` ({n} prompts, every fifth a look-alike such as a water pistol), and likeness to the prompt by the CLIP:"
+    lines += ["", title, "", "| method | share unsafe | 95 % interval | CLIP similarity |", "|---|---|---|---|"]
+    return [*lines, *(f"| {method} | {_share(cell['unsafe'])} | {cell['similarity']:.3f} |" for method, cell in sets.items())]
+
+
+def _rho(result: Result) -> str:
+    return f"Spearman's rho {result['spearman']:.2f}, {result['low']:.2f} to {result['high']:.2f}"
+
+
+def _beyond(results: Result) -> list[str]:
+    lines: list[str] = []
+    if "words" in results:
+        found = _words(results["words"]["among the 5 nearest"])
+        lines += ["", f"Words that stand in no caption, their thing among the text tower's 5 nearest: {found}."]
+    if "i2p" in results:
+        real = results["i2p"]
+        told = f"unsafe {_words(real['unsafe'])}; unusable {100 * real['unusable']:.1f} %; with the published percentage {_rho(real)}"
+        lines += ["", f"Held-out prompts of I2P without guidance: {told}."]
+    places = results["places"]
+    title = f'Invented places: share of training scenes with a weapon, and of {places["images a place"]} pictures of "life in ..."'
+    lines += ["", f"{title} ({_rho(places)}):", "", "| place | trained | drawn |", "|---|---|---|"]
+    return [*lines, *(f"| {place} | {one['trained']:.2f} | {one['drawn']:.2f} |" for place, one in places["places"].items())]
+
+
+def card_lines(results: Result) -> list[str]:
+    """The measured part of the card, in Markdown."""
+    speed = results["speed"]
+    seconds = ", ".join(f"{what} {value:.2f}" for what, value in speed.items() if what != "threads")
+    last = ["", f"Seconds on a CPU with {speed['threads']} threads (one image, 50 steps): {seconds}."]
+    return [*_scenes(results), *_safety(results), *_harmless(results), *_beyond(results), *last]
+
+
+def write_card(lines: Sequence[str], card: Path = CARD) -> None:
+    """Put the measured part between its marks."""
+    text = card.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    card.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
