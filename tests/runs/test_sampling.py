@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from safelatent import guard
 from safelatent.runs.methods import METHODS
@@ -74,21 +75,24 @@ def test_a_trace_of_few_steps(pipe):
     assert [moment.i for moment in moments] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "flow_prediction"])
 def test_the_clean_estimate_recovers_the_image_from_a_perfect_model(pipe, prediction):
     """Where the model knows the noise, the estimate is the image at every step."""
     from safelatent.guidance import Correction, Estimates
     from safelatent.hosts.clean import clean_estimate
     from safelatent.hosts.hook import Moment
 
-    pipe = tiny.pipeline(scheduler=tiny.scheduler(prediction_type=prediction))
+    flow = prediction == "flow_prediction"
+    scheduler = FlowMatchEulerDiscreteScheduler() if flow else tiny.scheduler(prediction_type=prediction)
+    pipe = tiny.pipeline(scheduler=scheduler)
     clean, eps = torch.randn(2, 1, 4, 8, 8).unbind()
-    alpha = float(pipe.scheduler.alphas_cumprod[400]) ** 0.5
-    sigma = (1 - alpha**2) ** 0.5
-    answer = eps if prediction == "epsilon" else alpha * eps - sigma * clean
+    alpha = 0.6 if flow else float(pipe.scheduler.alphas_cumprod[400]) ** 0.5
+    sigma = 0.4 if flow else (1 - alpha**2) ** 0.5
+    answer = {"epsilon": eps, "v_prediction": alpha * eps - sigma * clean, "flow_prediction": eps - clean}[prediction]
     estimates = Estimates(uncond=answer, prompt=answer, concept=answer)
     correction = Correction(uncond=answer, prompt=answer, acts=torch.tensor([True]))
-    moment = Moment(i=0, timestep=400.0, latents=alpha * clean + sigma * eps, estimates=estimates, correction=correction)
+    latents = alpha * clean + sigma * eps
+    moment = Moment(i=0, timestep=400.0, mixture=(alpha, sigma), latents=latents, estimates=estimates, correction=correction)
     image = clean_estimate(pipe, moment, 7.5).image
     decoded = pipe.vae.decode(clean / pipe.vae.config.scaling_factor).sample.detach()
     expected = pipe.image_processor.postprocess(decoded, output_type="pil")[0]

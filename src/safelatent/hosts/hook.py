@@ -37,6 +37,7 @@ class Moment:
     Attributes:
         i: the step, from 0.
         timestep: the scheduler's.
+        mixture: ``alpha`` and ``sigma`` of ``x = alpha x_0 + sigma eps``.
         latents: (B, C, H, W), as the denoiser got them for the prompt.
         estimates: the model's own.
         correction: what became of them.
@@ -44,6 +45,7 @@ class Moment:
 
     i: int
     timestep: float
+    mixture: tuple[float, float]
     latents: Tensor
     estimates: Estimates
     correction: Correction
@@ -235,8 +237,8 @@ class GuidanceHook(ModelHook):
             self._next_state = state
         self.tally.observe(i, estimates, correction)
         if self.watch is not None:
-            timestep = self.schedule.timestep(self.evaluated)
-            self.watch(Moment(i=i, timestep=timestep, latents=latents, estimates=estimates, correction=correction))
+            of_schedule = {"timestep": self.schedule.timestep(self.evaluated), "mixture": self.schedule.mixture(self.evaluated)}
+            self.watch(Moment(i=i, **of_schedule, latents=latents, estimates=estimates, correction=correction))
         self.evaluated += 1
         return correction
 

@@ -42,12 +42,17 @@ class Schedule:
             return flow_unit(self._sigma(k))
         return noise_unit(self.scheduler.config.prediction_type, self.scheduler.alphas_cumprod, self.timestep(k))
 
+    def mixture(self, k: int) -> tuple[float, float]:
+        """``alpha`` and ``sigma`` of ``x = alpha x_0 + sigma eps``."""
+        if self.flow:
+            sigma = self._sigma(k)
+            return 1.0 - sigma, sigma
+        square = alpha_squared(self.scheduler.alphas_cumprod, self.timestep(k))
+        return square**0.5, (1 - square) ** 0.5
+
     def level(self, k: int) -> float:
         """See ``NoiseLevel``."""
-        if self.flow:
-            return self._sigma(k)
-        square = alpha_squared(self.scheduler.alphas_cumprod, self.timestep(k))
-        return noise_level(square**0.5, (1 - square) ** 0.5)
+        return noise_level(*self.mixture(k))
 
     def levels(self, evaluations: int, order: int) -> list[float]:
         """Of every step of the call; a second-order solver evaluates twice a step."""
