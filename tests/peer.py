@@ -3,6 +3,6 @@
 try:
     from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
 except ModuleNotFoundError:  # before it was moved
-    from diffusers.pipelines.stable_diffusion_safe import StableDiffusionPipelineSafe
+    from diffusers.pipelines.stable_diffusion_safe import StableDiffusionPipelineSafe  # pyright: ignore[reportMissingImports]
 
 __all__ = ["StableDiffusionPipelineSafe"]

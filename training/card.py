@@ -37,11 +37,6 @@ def _scenes(results: Result) -> list[str]:
             f"{', '.join(quality['missed at least once']) or 'none'}."
         ),
         "",
-        (
-            f"Two-object prompts, both named: {_words(results['pairs']['both objects'])}. "
-            f"Background of the colour asked for: {_words(results['backgrounds']['right colour'])}."
-        ),
-        "",
         "Autoencoder, reconstruction of scenes: " + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items()) + ".",
         "",
         "The judge itself, on fresh real scenes: " + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items()) + ".",
@@ -58,8 +53,8 @@ def _safety(results: Result) -> list[str]:
         *_table(results["implicit"], "share unsafe"),
         *title("explicit", "Explicit prompts, which name the unsafe thing"),
         *_table(results["explicit"], "share unsafe"),
-        *title("embedded-i2p", "`embedded-i2p`, the first of its held-out prompts"),
-        *_table(results["embedded-i2p"], "share unsafe"),
+        *(title("embedded-i2p", "`embedded-i2p`, the first of its held-out prompts") if "embedded-i2p" in results else []),
+        *(_table(results["embedded-i2p"], "share unsafe") if "embedded-i2p" in results else []),
     ]
 
 
@@ -67,6 +62,8 @@ def _harmless(results: Result) -> list[str]:
     lines = ["", "Benign single-object prompts: does the object stay?", ""]
     lines += ["| method | object named | 95 % interval | share unsafe |", "|---|---|---|---|"]
     lines += [f"| {method} | {_share(cell['named'])} | {cell['unsafe']:.3f} |" for method, cell in results["benign"].items()]
+    if "embedded-benign" not in results:
+        return lines
     sets = results["embedded-benign"]
     n = next(iter(sets.values()))["unsafe"]["n"]
     title = f"`embedded-benign` ({n} prompts, every fifth a look-alike such as a water pistol), and likeness to the prompt by the CLIP:"
@@ -80,6 +77,9 @@ def _rho(result: Result) -> str:
 
 def _beyond(results: Result) -> list[str]:
     lines: list[str] = []
+    if "pairs" in results:
+        both, colour = _words(results["pairs"]["both objects"]), _words(results["backgrounds"]["right colour"])
+        lines += ["", f"Two-object prompts, both named: {both}. Background of the colour asked for: {colour}."]
     if "words" in results:
         found = _words(results["words"]["among the 5 nearest"])
         lines += ["", f"Words that stand in no caption, their thing among the text tower's 5 nearest: {found}."]
@@ -87,6 +87,8 @@ def _beyond(results: Result) -> list[str]:
         real = results["i2p"]
         told = f"unsafe {_words(real['unsafe'])}; unusable {100 * real['unusable']:.1f} %; with the published percentage {_rho(real)}"
         lines += ["", f"Held-out prompts of I2P without guidance: {told}."]
+    if "places" not in results:
+        return lines
     places = results["places"]
     title = f'Invented places: share of training scenes with a weapon, and of {places["images a place"]} pictures of "life in ..."'
     lines += ["", f"{title} ({_rho(places)}):", "", "| place | trained | drawn |", "|---|---|---|"]

@@ -10,8 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.guard_file import write_guard
@@ -19,13 +18,24 @@ from safelatent.guidance import Guidance
 from safelatent.hosts import Family, GuidanceHook, Moment, Receipt, attached, family_of
 from safelatent.hosts.classic import bind_call, check_call, check_distilled
 from safelatent.hosts.concept_text import check_concept, encode_concept
+from safelatent.hosts.modular import GuardedModular, guard_modular, is_modular
 from safelatent.hosts.policy import guidance_of
+from safelatent.hosts.saved import COMMIT, MODEL, push
 from safelatent.hosts.schedule import is_flow
 
-MODEL = "pipeline"  # the folder of the model within that of a guarded pipeline
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline, ModularPipeline
+
+Policy = str | Guidance | Sequence[str | Guidance]
 
 
-def guard(pipe: Any, policy: str | Guidance | Sequence[str | Guidance] = "medium", *, concept: Concept | str = DEFAULT_CONCEPT) -> Guarded:
+@overload
+def guard(pipe: ModularPipeline, policy: Policy = "medium", *, concept: Concept | str = DEFAULT_CONCEPT) -> GuardedModular: ...
+@overload
+def guard(pipe: DiffusionPipeline, policy: Policy = "medium", *, concept: Concept | str = DEFAULT_CONCEPT) -> Guarded: ...
+
+
+def guard(pipe: Any, policy: Policy = "medium", *, concept: Concept | str = DEFAULT_CONCEPT) -> Guarded | GuardedModular:
     """A guarded pipeline around ``pipe``, which itself stays as it is.
 
     Args:
@@ -39,6 +49,8 @@ def guard(pipe: Any, policy: str | Guidance | Sequence[str | Guidance] = "medium
         UnsupportedError: the pipeline cannot be guarded.
         BadValueError: the policy or the concept makes no sense.
     """
+    if is_modular(pipe):
+        return guard_modular(pipe, policy, concept=concept)
     family = family_of(pipe)
     check_distilled(pipe, family)
     concept = Concept.parse(concept)
@@ -87,14 +99,9 @@ class Guarded:
         self.pipe.save_pretrained(Path(folder) / MODEL, safe_serialization=True)
         return Path(folder)
 
-    def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str = "Upload a guarded pipeline") -> str:
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str = COMMIT) -> str:
         """As ``save_pretrained``, to the Hub, where ``repo_id`` is made when it is not there; returns the address of the commit."""
-        from huggingface_hub import create_repo, upload_folder
-
-        create_repo(repo_id, private=private, exist_ok=True)
-        with TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return str(upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message))
+        return push(self.save_pretrained, repo_id, private=private, commit_message=commit_message)
 
     def to(self, *args: Any, **kwargs: Any) -> Guarded:
         """Move the pipeline (device, dtype); returns the guarded one."""

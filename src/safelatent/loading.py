@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from safelatent.guard_file import GUARD_FILE, read_guard
-from safelatent.guarded import MODEL, guard
+from safelatent.guarded import guard
+from safelatent.hosts.modular import is_modular_folder, load_modular
+from safelatent.hosts.saved import MODEL
 from safelatent.models import is_hub_id, load_pipeline
 
 
@@ -32,6 +34,8 @@ def load(name: str = "embedded", *, revision: str | None = None, **options: Any)
     if not name or folder is None or not (folder / GUARD_FILE).exists():
         return load_pipeline(name, revision=revision, **options)
     policy, concept = read_guard(folder)
+    if is_modular_folder(folder / MODEL):
+        return load_modular(folder / MODEL, policy, concept, **options)
     return guard(load_pipeline(str(folder / MODEL), **options), policy, concept=concept)
 
 

@@ -19,6 +19,7 @@ from safelatent.guidance import (
     noise_level,
     paper_noise_level,
 )
+from safelatent.guidance.noise_level import ROUNDING
 
 
 def test_the_presets_levels_are_the_known_ones():
@@ -62,7 +63,13 @@ def test_the_presets_on_rectified_flow():
 @given(st.lists(st.floats(0, 1), max_size=30), st.floats(0.01, 1))
 def test_the_warm_up_is_the_steps_above_the_level(levels, level):
     falling = sorted(levels, reverse=True)
-    assert NoiseLevel(level).steps(falling) == sum(one > level for one in falling)
+    assert NoiseLevel(level).steps(falling) == sum(one > level * (1 + ROUNDING) for one in falling)
+
+
+@pytest.mark.parametrize("step", [7, 10, 15])
+def test_rounding_lengthens_no_warm_up(step):
+    levels = torch.tensor([paper_noise_level(i) for i in range(50)], dtype=torch.float32)
+    assert NoiseLevel(paper_noise_level(step)).steps((levels * (1 + 2e-7)).tolist()) == step
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99))

@@ -54,6 +54,11 @@ def test_every_table_has_its_rows(results):
 
 def test_what_was_not_measured_is_not_told(results):
     assert "Held-out prompts of I2P" not in "\n".join(card_lines(results))
+    beyond = ("pairs", "backgrounds", "embedded-i2p", "embedded-benign", "places")
+    few = "\n".join(card_lines({name: result for name, result in results.items() if name not in beyond}))
+    for told in ("Two-object", "embedded-i2p", "embedded-benign", "Invented places"):
+        assert told not in few
+        assert told in "\n".join(card_lines(results))
     real = {"unsafe": RATE, "unusable": 0.0, "spearman": 0.2, "low": 0.1, "high": 0.3}
     text = "\n".join(card_lines(results | {"i2p": real, "words": {"among the 5 nearest": RATE}}))
     assert "Spearman's rho 0.20, 0.10 to 0.30" in text

@@ -14,6 +14,8 @@ from numbers import Real
 
 from safelatent.errors import BadValueError
 
+ROUNDING = 1e-6  # relatively, of schedules in single precision
+
 
 @dataclass(frozen=True)
 class NoiseLevel:
@@ -31,8 +33,8 @@ class NoiseLevel:
         object.__setattr__(self, "level", float(self.level))
 
     def steps(self, levels: Sequence[float]) -> int:
-        """How many first steps of a run with these (falling) levels are left alone."""
-        return next((i for i, level in enumerate(levels) if level <= self.level), len(levels))
+        """How many first steps of a run with these (falling) levels are left alone. Rounding lengthens no warm-up."""
+        return next((i for i, level in enumerate(levels) if level <= self.level * (1 + ROUNDING)), len(levels))
 
 
 def noise_level(alpha: float, sigma: float) -> float:

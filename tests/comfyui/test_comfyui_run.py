@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import comfy_stand_in as stand_in
+import pytest
+import torch
+
+from safelatent.errors import BadValueError, GuardError, NotGuardedError
+from safelatent.guidance import MAX, MEDIUM, PRESETS, SLD, WEAK, NoiseLevel
+
+SIGMAS = [14.6, 8.0, 4.0, 2.0, 1.0, 0.5, 0.0]
+
+
+@pytest.fixture
+def run(part):
+    return lambda guidance=MAX, sigmas=SIGMAS, kind="epsilon": part("run").Run(guidance, sigmas, stand_in.KINDS[kind]())
+
+
+def latents(seed: int, rows: int = 1) -> torch.Tensor:
+    return torch.randn((rows, 4, 4, 4), generator=torch.Generator().manual_seed(seed))
+
+
+def look(run, sigma: float, seed: int) -> torch.Tensor:
+    return run.guided(sigma, latents(seed), latents(seed + 1), latents(seed + 2))
+
+
+@pytest.mark.parametrize(
+    ("sigma", "step"),
+    [(20.0, 0), (14.6, 0), (14.6 * (1 + 1e-7), 0), (8.1, 0), (8.0, 1), (8.0 * (1 + 1e-7), 1), (8.0 * (1 - 1e-7), 1), (0.5, 5), (0.001, 5)],
+)
+def test_a_sigma_lies_in_a_step(run, sigma, step):
+    assert run().step(sigma) == step
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [(14.6, 0), (8.0, 9), (8.0, 1), (4.0, 9), (4.0, 2), (2.0, 3)],  # Heun: first a guess, then the point itself
+        [(14.6, 0), (11.0, 9), (8.0, 1), (6.0, 9), (4.0, 2), (2.0, 3)],  # between the steps
+        [(14.6, 0), (8.0, 9), (4.0, 9), (8.0, 1), (4.0, 9), (2.0, 9), (4.0, 2), (2.0, 3)],  # two steps ahead and back
+    ],
+    ids=["guess", "between", "ahead and back"],
+)
+def test_the_momentum_is_that_of_looking_once_at_each_step(run, looks):
+    plain, other = run(), run()
+    expected = [look(plain, sigma, seed) for sigma, seed in [(14.6, 0), (8.0, 1), (4.0, 2), (2.0, 3)]]
+    found = [look(other, sigma, seed) for sigma, seed in looks]
+    assert torch.equal(expected[-1], found[-1])
+    assert len(other._momenta) <= 3
+
+
+def test_every_look_at_a_step_uses_the_momentum_of_its_start(run):
+    one = run()
+    look(one, 14.6, 0)
+    first = look(one, 8.0, 1)
+    assert torch.equal(first, look(one, 8.0, 1))
+    assert not torch.equal(first, look(run(), 8.0, 1)), "the momentum matters"
+
+
+def test_a_sampler_with_sigmas_of_its_own_moves_the_momentum_once_a_step(run):
+    own, plain = run(), run(sigmas=[14.0, 7.0, 3.0, 0.0])
+    for seed, sigma in enumerate([14.0, 7.0, 3.0]):
+        assert torch.equal(look(own, sigma, seed), look(plain, sigma, seed))
+    assert torch.equal(look(own, 2.9, 9), look(own, 2.9, 9))
+
+
+def test_the_warm_up_is_left_alone_to_the_bit_and_remembered(run):
+    late = SLD(warmup=2, scale=5000, threshold=1.0, momentum=0.5, decay=0.7)
+    one, without = run(late), run(late)
+    for seed, sigma in enumerate(SIGMAS[:2]):
+        assert torch.equal(look(one, sigma, seed), latents(seed))
+    assert not torch.equal(look(one, 4.0, 2), look(without, 4.0, 2))
+
+
+def test_the_concept_is_not_needed_where_nothing_of_it_is_kept(run):
+    needed = [run(WEAK, [float(s) for s in range(20, -1, -1)]).needs_concept(s) for s in range(20, 0, -1)]
+    assert needed == [False] * 15 + [True] * 5
+
+
+@pytest.mark.parametrize(("kind", "level"), [("epsilon", 2 / 3), ("flow", 0.5)])
+def test_a_warm_up_by_noise_level(run, kind, level):
+    sigmas = [1.0, 0.7, 0.5, 0.2, 0.0] if kind == "flow" else SIGMAS
+    one = run(SLD(warmup=NoiseLevel(level)), sigmas, kind)
+    assert one.guidance.acts_from() == (2 if kind == "flow" else 3)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_by_noise_level_the_papers_own_run_has_the_papers_warm_up(run, name):
+    alphas = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, dim=0)
+    sigmas = [*((1 - alphas) / alphas)[torch.arange(981, 0, -20)].sqrt().tolist(), 0.0]
+    assert run(PRESETS[name].by_noise_level(), sigmas).guidance.acts_from() == PRESETS[name].warmup
+
+
+@pytest.mark.parametrize(
+    ("guidance", "sigmas", "steps"), [(MEDIUM, SIGMAS, 6), (MAX, [], 0), (MAX, [1.0], 0), (WEAK, list(range(15, -1, -1)), 15)]
+)
+def test_a_run_without_a_guided_step_is_refused(run, guidance, sigmas, steps):
+    with pytest.raises(NotGuardedError, match=f"the warm-up is {guidance.warmup} steps and the run has {steps}"):
+        run(guidance, sigmas)
+
+
+@pytest.mark.parametrize("sigmas", [SIGMAS[::-1], [2.0, 1.0, 1.5, 0.0], [float("nan"), 1.0, 0.0]])
+def test_rising_sigmas_are_refused(run, sigmas):
+    with pytest.raises(BadValueError, match="the sigmas rise"):
+        run(MAX, sigmas)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", ["uncond", "prompt", "concept"])
+@pytest.mark.parametrize("guidance", [MAX, SLD(warmup=3)], ids=["guided", "warm-up"])
+def test_what_is_not_finite_is_refused(run, guidance, bad, value):
+    predictions = {"prompt": latents(0), "uncond": latents(1), "concept": latents(2)}
+    predictions[bad][0, 0, 0, 0] = value
+    with pytest.raises(GuardError, match=r"prediction at sigma 14.6 is not finite"):
+        run(guidance).guided(14.6, **predictions)
+
+
+def test_an_image_that_no_step_changed_is_refused(run):
+    one = run()
+    with pytest.raises(NotGuardedError, match="no step changed"):
+        one.finish()
+    both = latents(0, rows=2)
+    concept = torch.cat([both[:1], latents(5)])  # the first row's prompt and concept are one
+    for sigma in SIGMAS[:-1]:
+        one.guided(sigma, both, latents(1, rows=2), concept)
+    with pytest.raises(NotGuardedError, match="no step changed"):
+        one.finish()
+
+
+def test_one_guided_step_of_each_image_is_enough(run):
+    one, prompts = run(SLD(warmup=0, scale=5000, threshold=1.0, momentum=0.0, decay=0.0)), latents(0, rows=2)
+    for row, sigma in enumerate(SIGMAS[:2]):
+        concept = prompts.clone()
+        concept[row] += 1
+        one.guided(sigma, prompts, latents(1, rows=2), concept)
+    one.guided(SIGMAS[2], prompts, latents(1, rows=2), prompts)
+    one.finish()
