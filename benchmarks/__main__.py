@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from benchmarks.harness import harness
+from benchmarks.hook import hook
 from safelatent import DEFAULT_CONCEPT, MAX, MEDIUM, guard, load
 from safelatent.guidance import Estimates
 
@@ -107,9 +109,13 @@ def main() -> None:
     print(f"{options.threads} threads, {options.steps} steps, {options.rounds} rounds; median ratio (least, greatest) and seconds")
     found: dict[str, Any] = {}
     for batch in tqdm(options.batches, desc="batches", leave=False):
-        tables = {"plain guidance": pipelines(pipe, batch, options.steps), "two in one call": evaluations(pipe, batch)}
-        for base, runs in tables.items():
-            rounds = options.rounds if base == "plain guidance" else 8 * options.rounds
+        tables = {
+            "plain guidance": (pipelines(pipe, batch, options.steps), options.rounds),
+            "two in one call": (evaluations(pipe, batch), 8 * options.rounds),
+            "three estimates, written out": (hook(pipe, batch, options.steps), options.rounds),
+            "bare loop": (harness(pipe, batch, options.steps), max(1, options.rounds // 2)),
+        }
+        for base, (runs, rounds) in tables.items():
             times = interleaved(runs, rounds)
             print(f"\nbatch {batch}, against {base}")
             for name, (middle, least, most) in ratios(times, base).items():

@@ -104,6 +104,8 @@ BAD = {
     "nothing": ([], "no prompt was given"),
     "empty": ([""], "the prompt is ''"),
     "blank": (["  "], "give at least one word"),
+    "minors": (["a cat", "a nude minor"], "'a nude minor' combines words for minors with sexual content; no image is ever made from it"),
+    "withheld": (["[withheld]"], "took the text out"),
     "safety": (["x", "--safety", "stong"], "did you mean 'strong'"),
     "steps 0": (["x", "--steps", "0"], "steps is 0"),
     "steps text": (["x", "--steps", "many"], "--steps"),

@@ -130,21 +130,30 @@ def test_the_vectors_of_another_clip_are_not_those_of_the_paper():
         named_protocol("i2p-paper", Sources(vectors=DATA / "q16_prompts_vit_b32.npy"))
 
 
+@pytest.mark.parametrize("name", ["embedded", "embedded-clip"])
 @pytest.mark.parametrize("settings", [{"vectors": "a.npy"}, {"clip": (None, None)}, {"revision": "0" * 40}])
-def test_the_embedded_protocol_takes_no_sources(settings):
-    with pytest.raises(BadValueError, match="brings its own"):
-        named_protocol("embedded", Sources(**settings))
+def test_the_embedded_protocols_take_no_sources(name, settings):
+    with pytest.raises(BadValueError, match=f"protocol '{name}' brings its own"):
+        named_protocol(name, Sources(**settings))
 
 
-def test_the_embedded_protocol_is_the_packages_own_detectors():
-    from safelatent.detectors.embedded import detectors
-
+def test_the_judge_alone_is_the_truth_of_the_embedded_world():
     protocol = named_protocol("embedded", Sources(device="cuda"))
-    assert protocol.name == "embedded"
-    assert {detector.name for detector in protocol.detectors} == {detector.name for detector in detectors()}
+    assert [detector.name for detector in protocol.detectors] == ["judge"]
+
+
+def test_the_embedded_q16_and_checker_are_joined_as_the_paper_joins_its_two():
+    protocol = named_protocol("embedded-clip")
+    assert [detector.name for detector in protocol.detectors] == ["embedded_checker", "embedded_q16"]
+    assert protocol.hash == named_protocol("embedded-clip").hash != named_protocol("embedded").hash
+    judged = protocol.judge([*(noise(width) for width in range(40, 100, 5)), Image.new("RGB", (64, 64))])
+    for one in judged:
+        labels = {verdict.label for verdict in one.verdicts.values()}
+        assert one.label == ("inappropriate" if "inappropriate" in labels else labels.pop())
+    assert judged[-1].label == "unusable"
 
 
 def test_a_misspelt_name_is_helped():
-    assert set(PROTOCOLS) == {"i2p-paper", "i2p-authors-script", "embedded"}
+    assert set(PROTOCOLS) == {"i2p-paper", "i2p-authors-script", "embedded", "embedded-clip"}
     with pytest.raises(BadValueError, match="did you mean 'i2p-paper'"):
         named_protocol("i2p_paper")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from safelatent.errors import BadValueError
@@ -28,7 +30,7 @@ def test_names_with_a_source(folder):
 def test_the_sets_of_the_package():
     for name, load in (("embedded-i2p", embedded_i2p), ("embedded-i2p-train", embedded_i2p_train), ("embedded-benign", embedded_benign)):
         assert prompt_set(name).digest == load().digest
-    assert set(NAMES) == {"i2p", "coco", "drawbench", "countries", "embedded-i2p", "embedded-i2p-train", "embedded-benign"}
+    assert set(NAMES) == {"i2p", "coco", "drawbench", "countries", "table", "embedded-i2p", "embedded-i2p-train", "embedded-benign"}
 
 
 def test_a_path_is_read_by_its_columns(folder):
@@ -37,10 +39,50 @@ def test_a_path_is_read_by_its_columns(folder):
     (folder / "lines.txt").write_text("a cat\na dog\n")
     recognised = prompt_set("My own.csv")
     assert (recognised.name, recognised[0].id, recognised[0].seed) == ("My-own", "My-own-00000", 5)
-    assert (prompt_set("plain.jsonl").name, prompt_set("plain.jsonl")[0].seed) == ("plain", 0)
+    assert (prompt_set("plain.jsonl").name, prompt_set("plain.jsonl")[0].seed) == ("plain", 3)
     assert [prompt.text for prompt in prompt_set(str(folder / "lines.txt"))] == ["a cat", "a dog"]
     with pytest.raises(BadValueError, match="no column 'prompt'"):
         prompt_set("drawbench.csv")
+
+
+HEADERS = (
+    "prompt,categories,seed,guidance_scale",
+    "prompt,category,sd_seed,sd_guidance_scale",
+    "prompt,categories,evaluation_seed,evaluation_guidance",
+)
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_plain_table_gives_what_its_columns_say(folder, header):
+    (folder / "mine.csv").write_text(f'{header}\na dark forest,"shocking, dread",5,9.5\na cat,,6,7\n')
+    found = prompt_set("mine.csv")
+    assert found == prompt_set("table", "mine.csv")
+    assert [(p.text, p.categories, p.seed, p.guidance_scale) for p in found] == [
+        ("a dark forest", ("shocking", "dread"), 5, 9.5),
+        ("a cat", (), 6, 7.0),
+    ]
+
+
+def test_a_plain_table_in_other_formats(folder):
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    rows = [{"prompt": "a dark forest", "categories": ["shocking"], "seed": 5, "sd_image_width": 256, "sd_image_height": 128}]
+    parquet.write_table(arrow.Table.from_pylist(rows), folder / "mine.parquet")
+    (folder / "mine.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    for name in ("mine.parquet", "mine.jsonl"):
+        (prompt,) = prompt_set("table", name)
+        assert (prompt.categories, prompt.seed, prompt.width, prompt.height) == (("shocking",), 5, 256, 128)
+
+
+def test_what_a_plain_tables_columns_do_not_say_is_not_guessed(folder):
+    (folder / "mine.csv").write_text("prompt,width,id\na cat,1023,http://pictures/7\n")
+    (prompt,) = prompt_set("mine.csv")
+    assert (prompt.id, prompt.width, prompt.seed, prompt.guidance_scale, prompt.categories) == ("mine-00000", None, 0, 7.5, ())
+    (folder / "mine.csv").write_text("prompt,seed,sd_seed\na cat,1,2\n")
+    with pytest.raises(BadValueError, match="'seed' and 'sd_seed', which mean the same"):
+        prompt_set("mine.csv")
+    (folder / "mine.csv").write_text("prompt,seed\na cat,\n")
+    with pytest.raises(BadValueError, match="line 2: seed is blank"):
+        prompt_set("mine.csv")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +92,7 @@ def test_a_path_is_read_by_its_columns(folder):
         ("", None, "unknown prompts ''"),
         ("coco", None, "coco is read from a file of yours, and none was given"),
         ("countries", None, "name its path as the source"),
+        ("table", None, "table is read from a file of yours"),
         ("embedded-i2p", "x.csv", "'embedded-i2p' takes no source"),
         ("x.csv", "y.csv", "'x.csv' takes no source"),
         ("absent.csv", None, "'absent.csv' is not a file"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from safelatent.concepts import CATEGORY_CONCEPTS
 from safelatent.errors import BadValueError
-from safelatent.prompts import CATEGORIES, Prompt, UnusableError
+from safelatent.prompts import CATEGORIES, Prompt, UnusableError, check_text, check_words
 
 
 def test_the_categories_are_those_of_the_concepts_in_the_papers_order():
@@ -96,6 +96,15 @@ def test_what_makes_no_sense_is_an_error(change, message):
         Prompt(**({"text": "a cat", "id": "a"} | change))
     assert not isinstance(caught.value, UnusableError), "it is not to be counted and passed over"
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_is_checked_by_the_same_rule_without_a_prompt():
+    check_text("a cat")
+    with pytest.raises(UnusableError, match="combines words for minors"):
+        check_text("a girl", ("sexual",))
+    check_words("a nude minor", "negative prompt")  # what must not appear may be named
+    with pytest.raises(UnusableError, match="the negative prompt holds a NUL"):
+        check_words("a\0", "negative prompt")
 
 
 @given(st.text(max_size=80))

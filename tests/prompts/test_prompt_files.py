@@ -174,3 +174,12 @@ def test_many_rows_are_a_stream(tmp_path):
     rows = read(path).rows
     assert next(rows).cells == {"prompt": "a cat with 0 balloons", "seed": "0"}
     assert sum(int(row.cells["seed"]) for row in rows) == 50_000 * 49_999 // 2
+
+
+@pytest.mark.slow
+def test_a_million_rows(tmp_path):
+    path = tmp_path / "a.csv"
+    with path.open("w") as stream:
+        stream.write("prompt,seed\n")
+        stream.writelines(f"a cat with {n} balloons,{n}\n" for n in range(1_000_000))
+    assert sum(int(row.cells["seed"]) for row in read(path).rows) == 1_000_000 * 999_999 // 2

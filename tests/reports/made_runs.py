@@ -50,8 +50,7 @@ def made_run(
     with Store(folder, settings, chosen) as store:
         for batch in Plan(settings=settings, prompts=chosen):
             store.commit([_result(item, WORDS[letter(item)], evidence) for item in batch.items if letter(item).strip()])
-        if "off" in settings.methods:
-            fill_distances(store, settings.methods)
+        fill_distances(store, store.without_distance())
     return read_run(folder)
 
 

@@ -8,6 +8,7 @@ from safelatent.reports.account import MOST_REASONS, Reason, account
 
 def test_what_was_run_names_model_protocol_and_hashes(tmp_path):
     told = dict(account(made_run(tmp_path)).settings)
+    assert told["model revision"] == "none: no Hub id"
     assert told["model"] == "no model"
     assert told["model files, sha256"] == "0" * 64
     assert told["protocol hash"] == "1" * 64

@@ -5,7 +5,9 @@ import sys
 import pytest
 from made_runs import made_run
 
-from safelatent.cli import main
+from safelatent.cli import benching, main
+from safelatent.prompts import Prompt
+from safelatent.reports.table1 import table1
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -81,3 +83,13 @@ def test_without_the_extra_the_pip_line_is_named(capsys, tmp_path, monkeypatch):
     assert code == 2
     assert 'pip install "safelatent[bench]"' in err
     assert not (tmp_path / "report.md").exists(), "all three, or none"
+
+
+def test_the_table_at_the_end_of_a_run_counts_prompts_by_their_text_as_the_report_does(capsys, tmp_path):
+    """The same prompt under many ids is one prompt: its images tell of one, and the interval is as wide as that."""
+    prompts = [Prompt(text=f"text {n % 3}", id=f"p-{n}", seed=n) for n in range(12)]
+    found = made_run(tmp_path, lambda item: "i" if item.prompt.text == "text 0" else "s", prompts, methods=("off",))
+    benching._summary(tmp_path, ("off",))
+    share = table1(found).overall["off"].probability
+    assert share.high - share.low > 0.5, "three prompts tell little"
+    assert f"{share.value:.3f}   {share.low:.3f} to {share.high:.3f}" in capsys.readouterr().out

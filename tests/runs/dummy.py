@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.plan import Batch, Item
+from safelatent.runs.bench import Labels
+from safelatent.runs.local import run_local
+from safelatent.runs.plan import Batch, Item, Plan
 from safelatent.runs.result import Result
 from safelatent.runs.settings import RunSettings
 
@@ -39,6 +41,10 @@ def settings(prompts: PromptSet, **changes: Any) -> RunSettings:
     return RunSettings(**(values | {"methods": ("off", "medium", "max")} | changes))
 
 
+def plan(prompts: PromptSet, **changes: Any) -> Plan:
+    return Plan(settings=settings(prompts, **changes), prompts=prompts)
+
+
 def png(item: Item) -> bytes:
     """A picture that depends on the whole key."""
     pixels = np.random.default_rng(int(item.key[:15], 16)).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -57,6 +63,24 @@ def result(item: Item) -> Result:
     return Result(**which, png=png(item), verdicts={"dummy": verdict}, receipt=None if item.method == "off" else {"steps": 3})
 
 
-def engine(batches: Iterable[Batch]) -> Iterator[list[Result]]:
+def engine(batches: Iterable[Batch], keep: Callable[[list[Result]], Labels]) -> Generator[Labels, None, None]:
     for batch in batches:
-        yield [result(item) for item in batch.items]
+        yield keep([result(item) for item in batch.items])
+
+
+class Maker:
+    """What ``run_local`` needs of a maker, in the same three parts."""
+
+    def texts(self, batch: Batch) -> Batch:
+        return batch
+
+    def denoise(self, texts: Batch) -> Batch:
+        return texts
+
+    def finish(self, denoised: Batch) -> list[Result]:
+        return [result(item) for item in denoised.items]
+
+
+def local(batches: Iterable[Batch], keep: Callable[[list[Result]], Labels]) -> Generator[Labels, None, None]:
+    """The engine of this machine, with its threads."""
+    return run_local(Maker(), batches, keep)  # pyright: ignore[reportArgumentType]  # a stand-in

@@ -1,5 +1,7 @@
 """Kills a run again and again at a random line of the code that keeps it, then lets it end. Prints what is left, as JSON.
 
+The run has the engine's threads: one batch is drawn while the one before is kept. What is drawn is logged, so that what is lost is known.
+
 Run by test_bench.py as a process of its own: it forks, which a test process with threads should not do.
 """
 
@@ -12,6 +14,8 @@ import random
 import signal
 import sqlite3
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,9 +26,23 @@ from PIL import Image
 
 from safelatent.runs import files, store
 from safelatent.runs.bench import run
+from safelatent.runs.local import run_local
 from safelatent.runs.store import image_file
 
 WATCHED = {store.__file__, files.__file__}
+LOG = "drawn.log"
+
+
+class Logged(dummy.Maker):
+    """Writes down the first key of every batch that it has drawn, at once."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = os.open(folder / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def denoise(self, texts):
+        os.write(self.log, f"{texts.items[0].key}\n".encode())
+        return texts
 
 
 def kill_after(lines: int) -> None:
@@ -42,6 +60,7 @@ def kill_after(lines: int) -> None:
         return count
 
     sys.settrace(count)
+    threading.settrace(count)
 
 
 def go(folder: Path, lines: int | None) -> int:
@@ -53,7 +72,7 @@ def go(folder: Path, lines: int | None) -> int:
         prompts = dummy.prompt_set(12)
         if lines is not None:
             kill_after(lines)
-        for _ in run(folder, dummy.settings(prompts), prompts, dummy.engine):
+        for _ in run(folder, dummy.settings(prompts), prompts, partial(run_local, Logged(folder))):
             pass
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  # a child must not run its parent's code
@@ -74,10 +93,20 @@ def corrupt(folder: Path) -> int:
     return wrong
 
 
+def lost(folder: Path) -> int:
+    """Batches that were drawn and not kept. Forgets them, since they will be drawn again."""
+    drawn = set((folder / LOG).read_text().split()) if (folder / LOG).exists() else set()
+    database = sqlite3.connect(folder / "run.sqlite")
+    kept = {key for (key,) in database.execute("SELECT key FROM items")}
+    database.close()
+    (folder / LOG).write_text("")
+    return len(drawn - kept)
+
+
 def main() -> None:
     folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     rng = random.Random(seed)
-    killed = failed = corrupted = 0
+    killed = failed = corrupted = most = 0
     runs = [folder / "0"]
     while killed < kills:
         status = go(runs[-1], rng.randint(1, 400))
@@ -86,9 +115,15 @@ def main() -> None:
         else:
             failed += os.WEXITSTATUS(status) != 0
             runs.append(folder / str(len(runs)))  # it ended before it was killed: the next kills hit a new run
-        corrupted += corrupt(runs[-1]) if (runs[-1] / "run.sqlite").exists() and _begun(runs[-1]) else 0
+        if (runs[-1] / "run.sqlite").exists() and _begun(runs[-1]):
+            corrupted += corrupt(runs[-1])
+            most = max(most, lost(runs[-1]))
     ends = [go(one, None) for one in runs]
-    print(json.dumps({"killed": killed, "failed": failed, "corrupt": corrupted, "ends": ends, "runs": [str(one) for one in runs]}))
+    print(
+        json.dumps(
+            {"killed": killed, "failed": failed, "corrupt": corrupted, "lost": most, "ends": ends, "runs": [str(one) for one in runs]}
+        )
+    )
 
 
 def _begun(folder: Path) -> bool:

@@ -51,10 +51,10 @@ def test_the_same_command_again_goes_on(tmp_path):
         going.close()
     seen: list[str] = []
 
-    def counting(batches):
+    def counting(batches, keep):
         for batch in batches:
             seen.extend(item.key for item in batch.items)
-            yield [dummy.result(item) for item in batch.items]
+            yield keep([dummy.result(item) for item in batch.items])
 
     before = {row.key for row in read_run(tmp_path).rows}
     everything(tmp_path, engine=counting)
@@ -70,6 +70,8 @@ def test_other_settings_on_the_same_folder_are_refused_and_the_difference_is_sho
     everything(tmp_path)
     with pytest.raises(BadValueError, match=r"steps is 20, was 50; .*methods is .*'?off'?.*give the same settings to go on"):
         everything(tmp_path, steps=20, methods=("off",))
+    with pytest.raises(BadValueError, match=r"revision is \"b0b0\", was null"):
+        everything(tmp_path, revision="b0b0")
     with pytest.raises(BadValueError, match="prompts_digest"):
         everything(tmp_path, prompts=dummy.prompt_set(5))
     assert len(read_run(tmp_path).rows) == ITEMS
@@ -81,27 +83,90 @@ def test_two_processes_on_one_folder_end_clearly(tmp_path):
     everything(tmp_path)
 
 
-@pytest.mark.parametrize("write", [0, 1, 5, 11])
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, write):
-    count = -1
+def fails_at(monkeypatch, call: str, number: int, code: int) -> list[int]:
+    """Lets the ``number``-th call of this name in ``files`` fail, none for 0; the list counts them."""
+    module = files.tempfile if call == "mkstemp" else files.os
+    real, seen = getattr(module, call), [0]
 
-    def full(_handle):
-        nonlocal count
-        count += 1
-        if count == write:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def failing(*arguments, **options):
+        seen[0] += 1
+        if seen[0] == number:
+            raise OSError(code, os.strerror(code))
+        return real(*arguments, **options)
 
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(RunError, match="No space left on device; what was done before is safe"):
+    monkeypatch.setattr(module, call, failing)
+    return seen
+
+
+@pytest.mark.parametrize("call", ["mkstemp", "fsync", "replace"])
+def test_a_full_disk_at_any_write_loses_nothing(tmp_path, monkeypatch, call):
+    """At every single one of a small run's: where a file begins, where it or its folder is synced, where it gets its name."""
+    prompts = dummy.prompt_set(2)
+    small = {"prompts": prompts, "engine": dummy.local, "images": 1}
+    with monkeypatch.context() as patch:
+        writes = fails_at(patch, call, 0, errno.ENOSPC)
+        everything(tmp_path / "whole", **small)
+    whole = (tmp_path / "whole/scores.csv").read_bytes()
+    for number in range(1, writes[0] + 1):
+        folder = tmp_path / str(number)
+        with monkeypatch.context() as patch:
+            fails_at(patch, call, number, errno.ENOSPC)
+            with pytest.raises(RunError, match="No space left on device; what was done before is safe"):
+                everything(folder, **small)
+        assert {row.prompt.id for row in read_run(folder).rows} <= {"p-0", "p-1"}
+        assert not list(folder.rglob(".*.tmp"))
+        everything(folder, **small)
+        assert (folder / "scores.csv").read_bytes() == whole
+
+
+def test_a_file_system_that_becomes_read_only_ends_the_run_in_one_line(tmp_path, monkeypatch):
+    fails_at(monkeypatch, "mkstemp", 5, errno.EROFS)
+    with pytest.raises(RunError, match="Read-only file system; what was done before is safe") as caught:
         everything(tmp_path)
+    assert "\n" not in str(caught.value)
     monkeypatch.undo()
-    kept = len(read_run(tmp_path).rows)
-    assert kept % 3 == 0, "whole batches"
-    assert not list(tmp_path.rglob(".*.tmp"))
+    assert len(read_run(tmp_path).rows) == 3
     everything(tmp_path)
-    whole = tmp_path / "whole"
-    everything(whole)
-    assert (tmp_path / "scores.csv").read_bytes() == (whole / "scores.csv").read_bytes()
+    assert len(read_run(tmp_path).rows) == ITEMS
+
+
+def test_a_folder_on_a_read_only_disk_is_refused(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(RunError, match="cannot be written: Read-only file system"):
+        everything(tmp_path / "run")
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    everything(tmp_path)
+    left = [tmp_path / ".scores.csv.abc.tmp", next((tmp_path / "images").iterdir()) / ".key.png.abc.tmp"]
+    for file in left:
+        file.write_bytes(b"half")
+    (tmp_path / ".report.html.abc.tmp").write_bytes(b"of another process, which may be at it")
+    everything(tmp_path)
+    assert [file.exists() for file in left] == [False, False]
+    assert (tmp_path / ".report.html.abc.tmp").exists()
+
+
+def test_distances_are_filled_in_whatever_order_the_methods_come(tmp_path):
+    """A cluster gives batches back in any order, and a kill may come between a batch and its distances."""
+
+    def backwards(batches, keep):
+        return dummy.engine(reversed(list(batches)), keep)
+
+    everything(tmp_path / "forwards")
+    everything(tmp_path / "backwards", engine=backwards)
+    assert (tmp_path / "forwards/scores.csv").read_bytes() == (tmp_path / "backwards/scores.csv").read_bytes()
+    with Store(tmp_path / "backwards", dummy.settings(PROMPTS), PROMPTS) as store:
+        some = [row for row in read_run(store.folder).rows if row.distance is not None]
+        assert len(some) >= 5
+        assert store.without_distance() == []
+        store.set_distances({row.key: None for row in some[:3]})
+        assert {key for key, _ in store.without_distance()} == {row.key for row in some[:3]}
+    everything(tmp_path / "backwards")
+    assert (tmp_path / "forwards/scores.csv").read_bytes() == (tmp_path / "backwards/scores.csv").read_bytes()
 
 
 def test_a_full_database_loses_nothing(tmp_path):
@@ -115,7 +180,7 @@ def test_a_full_database_loses_nothing(tmp_path):
         long = [dummy.result(item) for batch in list(Plan(settings=dummy.settings(PROMPTS), prompts=PROMPTS))[1:] for item in batch.items]
         with pytest.raises(RunError, match="full; what was done before is safe"):
             store.commit(long * 20)
-        assert len(store.done()) == 3
+        assert sum(store.counts().values()) == 3
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only folders")
@@ -151,6 +216,7 @@ def test_a_hundred_kills_lose_double_and_corrupt_nothing(tmp_path):
     assert found["killed"] == 100
     assert found["failed"] == 0, done.stderr
     assert found["corrupt"] == 0
+    assert found["lost"] <= 2, "the batch that was drawn last, and the one before it"
     assert set(found["ends"]) == {0}
     whole = tmp_path / "whole"
     everything(whole, prompts=dummy.prompt_set(12))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from safelatent import guard
-from safelatent.detectors import Protocol, always
+from safelatent.detectors import Finding, Protocol, always, never
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.local import run_local
 from safelatent.runs.maker import Maker
@@ -47,7 +48,7 @@ def plan_of(texts: list[str], *, images: int = 1, batch: int = 8, methods: tuple
 
 def results_of(pipe, plan: Plan):
     maker = Maker(pipe, Protocol(name="test", detectors=(always(),)), plan.settings)
-    return {(r.prompt_id, r.image, r.method): r for results in run_local(maker, plan) for r in results}
+    return {(r.prompt_id, r.image, r.method): r for results in run_local(maker, plan, list) for r in results}
 
 
 def pixels(result) -> np.ndarray:
@@ -71,6 +72,7 @@ def test_what_made_an_image_is_inside_it(pipe):
     guarded, bare = found["p-0", 0, "max"], found["p-0", 0, "off"]
     inside = json.loads(Image.open(io.BytesIO(guarded.png)).text["safelatent"])
     assert inside["prompt"] == "a cat"
+    assert (inside["model"], inside["revision"], inside["model_digest"]) == ("tiny", None, "0")
     assert inside["receipt"] == guarded.receipt
     assert guarded.receipt["guided_steps"] == STEPS
     assert bare.receipt is None
@@ -102,6 +104,23 @@ def test_numbers_that_are_not_finite_are_never_safe(pipe):
     assert {result.label for result in found.values() if result.method == "max"} == {"error"}
     assert all("not finite" in result.reason for result in found.values() if result.method == "max")
     assert found["p-0", 0, "off"].label == "unusable"
+
+
+@pytest.mark.parametrize("fails", ["raises", "answers NaN", "gives no answer"])
+def test_a_detector_that_fails_is_an_error_and_never_safe(pipe, monkeypatch, fails):
+    def score(self, images):
+        if fails == "raises":
+            raise RuntimeError("out of memory")
+        finding = Finding(score=math.nan, inappropriate=False, evidence="")
+        return [finding for _ in images] if fails == "answers NaN" else []
+
+    monkeypatch.setattr(type(never()), "score", score)
+    plan = plan_of(["a cat"])
+    maker = Maker(pipe, Protocol(name="test", detectors=(never(),)), plan.settings)
+    for results in run_local(maker, plan, list):
+        for result in results:
+            assert (result.label, result.verdicts["never"]["label"]) == ("error", "error")
+            assert result.png is not None, "the image is kept: another detector may judge it"
 
 
 def test_an_error_that_is_not_about_a_row_ends_the_run(pipe, monkeypatch):

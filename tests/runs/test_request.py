@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
-from safelatent.runs.request import Request, check_prompt
+from safelatent.prompts import check_text
+from safelatent.runs.request import Request
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,8 @@ from safelatent.runs.request import Request, check_prompt
         ({"prompt": "a\0b"}, "NUL"),
         ({"prompt": "a\ud800"}, "lone|half of a character"),
         ({"prompt": "x" * 1_000_000}, "1000000 characters"),
+        ({"prompt": "[withheld]"}, "took the text out"),
+        ({"prompt": "a nude minor"}, "'a nude minor' combines words for minors with sexual content"),
         ({"negative_prompt": " "}, "the negative prompt is"),
         ({"safety": "stong"}, "did you mean 'strong'"),
         ({"safety": ""}, "unknown safety"),
@@ -46,7 +49,7 @@ def test_a_prompt_is_taken_or_refused_and_its_name_is_a_file_name(text):
         request = Request(prompt=text)
     except BadValueError:
         with pytest.raises(BadValueError):
-            check_prompt(text)
+            check_text(text)
         return
     assert "/" not in request.name
     assert "\0" not in request.name

@@ -15,6 +15,7 @@ from safelatent.runs.methods import METHODS, parse_methods
 from safelatent.runs.settings import SIZES, check_counts, check_guidance_scale
 
 ENGINES = ("local", "ray")
+MOST_PATIENCE = 10_080  # minutes, a week
 
 bench = typer.Typer(help="Measure: a prompt set through every method, judged by detectors.", rich_markup_mode=None)
 
@@ -27,9 +28,14 @@ def root() -> None:
 @bench.command()
 def run(
     prompts: Annotated[
-        str, typer.Argument(help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries, or a .csv, .jsonl or .parquet table.")
+        str,
+        typer.Argument(
+            help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries, or a .csv, .jsonl, .parquet or .txt file of your own."
+        ),
     ],
-    source: Annotated[Path | None, typer.Option(help="The prompt set's file; without one, i2p is downloaded from the Hub.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="The file of i2p, coco, drawbench, countries or table; without one, i2p is downloaded from the Hub.")
+    ] = None,
     model: Model = "embedded",
     revision: Annotated[str | None, typer.Option(help="Of a Hub id: the commit, so that the run can be repeated.")] = None,
     methods: Annotated[str, typer.Option(help="Of off, negative, weak, medium, strong, max; separated by commas.")] = ",".join(METHODS),
@@ -49,6 +55,9 @@ def run(
     dtype: Dtype = None,
     engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: one on this machine.")] = None,
+    patience: Annotated[
+        float | None, typer.Option(help="With ray: minutes without a finished batch, after which the run ends; default 60.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again goes on where it was stopped.")] = Path("runs/bench"),
 ) -> None:
     """Draw every prompt by every method, judge every image, and keep it all in one folder.
@@ -58,7 +67,8 @@ def run(
       safelatent bench run embedded-i2p --images 2 --limit 35 --out runs/quick
       safelatent bench run i2p --source i2p.csv --limit 200 --methods off,max --out runs/i2p
     """
-    _check_options(images, batch, steps, guidance_scale, size, engine, address, dtype)
+    _check_options(images, batch, steps, guidance_scale, size, dtype)
+    _check_engine(engine, address, patience)
     check_name(model)
     names = parse_methods(methods)
     parsed = str(DEFAULT_CONCEPT if concept is None else Concept.parse(concept))
@@ -85,17 +95,21 @@ def run(
         device=device,
         dtype=dtype,
     )
-    execute(asked, chosen, out, engine=engine, address=address)
+    execute(asked, chosen, out, engine=engine, address=address, patience=patience)
 
 
-def _check_options(
-    images: int, batch: int, steps: int, scale: float | None, size: str | None, engine: str, address: str | None, dtype: str | None
-) -> None:
+def _check_options(images: int, batch: int, steps: int, scale: float | None, size: str | None, dtype: str | None) -> None:
     """Refuse, before anything is loaded, what makes no sense."""
     check_counts(images=images, batch=batch, steps=steps)
     check_guidance_scale(scale)
     check_choice("--size", size, SIZES)
-    check_choice("--engine", engine, ENGINES)
     check_choice("--dtype", dtype, DTYPES)
-    if address is not None and engine != "ray":
-        raise BadValueError(f"--address is {address!r}, and the engine is {engine}; give --engine ray with it")
+
+
+def _check_engine(engine: str, address: str | None, patience: float | None) -> None:
+    check_choice("--engine", engine, ENGINES)
+    for option, value in (("--address", address), ("--patience", patience)):
+        if value is not None and engine != "ray":
+            raise BadValueError(f"{option} is {value!r}, and the engine is {engine}; give --engine ray with it")
+    if patience is not None and not 0 < patience <= MOST_PATIENCE:
+        raise BadValueError(f"--patience is {patience!r}; it must be above 0 and at most {MOST_PATIENCE} minutes")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,33 +17,37 @@ import typer
 from safelatent.cli.progress import RunProgress
 from safelatent.cli.quiet import quiet_libraries
 from safelatent.cli.say import say
+from safelatent.detectors import Protocol
+from safelatent.errors import BadValueError
 from safelatent.prompts import PromptSet
-from safelatent.reports.entry import flags, judged
+from safelatent.reports.entry import probability
 from safelatent.runs.bench import Engine, run
 from safelatent.runs.plan import Plan
 from safelatent.runs.prepare import Asked, load_parts, settings_of
-from safelatent.runs.read import read_run
+from safelatent.runs.read import each_label
+from safelatent.runs.scores import FILE
 from safelatent.runs.settings import RunSettings
-from safelatent.statistics import rate
 
 
-def execute(asked: Asked, prompts: PromptSet, out: Path, *, engine: str, address: str | None) -> None:
+def execute(
+    asked: Asked, prompts: PromptSet, out: Path, *, engine: str = "local", address: str | None = None, patience: float | None = None
+) -> None:
     """One run, from its start or from where it was stopped, to its table."""
     quiet_libraries()
     say(f"loading {asked.model} and its detectors ...")
     pipe, protocol = load_parts(asked)
     settings = settings_of(asked, prompts, pipe, protocol)
     _announce(settings, prompts, pipe)
-    do = _engine(engine, address, asked, settings, pipe, protocol)
+    do = _ray(asked, settings, address, patience) if engine == "ray" else _local(settings, pipe, protocol)
     total = len(Plan(settings=settings, prompts=prompts))
     with _sigterm_as_interrupt():
         try:
-            _watch(run(out, settings, prompts, do), total)
+            with closing(run(out, settings, prompts, do)) as going:
+                _watch(going, total)
         except KeyboardInterrupt:
-            done = len(read_run(out).rows) if (out / "run.sqlite").exists() else 0
-            say(f"\nstopped: {done} of {total} images are done and safe; go on with\n  {_command()}")
+            say(f"\nstopped: {_done(out)} of {total} images are done and safe; go on with\n  {_command()}")
             raise
-    _summary(out)
+    _summary(out, settings.methods)
 
 
 def _watch(going: Iterator[Counter[str]], total: int) -> None:
@@ -59,15 +63,25 @@ def _watch(going: Iterator[Counter[str]], total: int) -> None:
         progress.close()
 
 
-def _engine(name: str, address: str | None, asked: Asked, settings: RunSettings, pipe: Any, protocol: Any) -> Engine:
-    if name == "ray":
-        from safelatent.runs.ray_engine import model_worker, run_ray
+def _done(out: Path) -> int:
+    try:
+        return sum(1 for _ in each_label(out))
+    except BadValueError:  # stopped before it was begun
+        return 0
 
-        return partial(run_ray, partial(model_worker, asked, settings), address, settings.device != "cpu")
+
+def _local(settings: RunSettings, pipe: Any, protocol: Protocol) -> Engine:
     from safelatent.runs.local import run_local
     from safelatent.runs.maker import Maker
 
     return partial(run_local, Maker(pipe, protocol, settings))
+
+
+def _ray(asked: Asked, settings: RunSettings, address: str | None, patience: float | None) -> Engine:
+    from safelatent.runs.patience import PATIENCE
+    from safelatent.runs.ray_engine import model_worker, run_ray
+
+    return partial(run_ray, partial(model_worker, asked, settings), address, settings.device != "cpu", patience or PATIENCE)
 
 
 def _announce(settings: RunSettings, prompts: PromptSet, pipe: Any) -> None:
@@ -81,17 +95,18 @@ def _announce(settings: RunSettings, prompts: PromptSet, pipe: Any) -> None:
     say(f"{many}, {settings.steps} steps, protocol {settings.protocol} ({settings.protocol_hash[:12]})")
 
 
-def _summary(out: Path) -> None:
+def _summary(out: Path, methods: Sequence[str]) -> None:
     """The share inappropriate of every method, and what can be done next."""
-    found = read_run(out)
+    labels, texts = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for method, text, label in each_label(out):
+        labels[method].append(label)
+        texts[method].append(text)
     typer.echo(f"{'method':16s} {'inappropriate':>13s}   95 % interval    unusable  errors")
-    for method in found.settings.methods:
-        rows = [row for row in found.rows if row.method == method]
-        seen = judged(rows)
-        share = rate(flags(seen), [row.prompt.id for row in seen])
-        unusable, errors = (sum(row.label == label for row in rows) for label in ("unusable", "error"))
-        typer.echo(f"{method:16s} {share.value:13.3f}   {share.low:.3f} to {share.high:.3f}  {unusable:8d}  {errors:6d}")
-    say(f"scores: {out / 'scores.csv'}\nnext: safelatent report {out}")
+    for method in methods:
+        share, count = probability(labels[method], texts[method]), labels[method].count
+        interval = f"{share.low:.3f} to {share.high:.3f}"
+        typer.echo(f"{method:16s} {share.value:13.3f}   {interval}  {count('unusable'):8d}  {count('error'):6d}")
+    say(f"scores: {out / FILE}\nnext: safelatent report {out}")
 
 
 def _command() -> str:

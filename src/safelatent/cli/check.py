@@ -17,7 +17,7 @@ NOT_ALL_SAFE = 1
 
 def check(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Picture files.")],
-    protocol: Annotated[str, typer.Option(help="embedded, i2p-paper or i2p-authors-script.")] = "embedded",
+    protocol: Annotated[str, typer.Option(help="embedded, embedded-clip, i2p-paper or i2p-authors-script.")] = "embedded",
     vectors: Vectors = None,
     device: Annotated[str, typer.Option(help="Where the detectors run.")] = "cpu",
     page: Annotated[Path | None, typer.Option(help="Also write a page of blurred previews to this .html file.")] = None,

@@ -13,7 +13,7 @@ from safelatent.cli.options import Images, Model, Steps
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.models import check_name
-from safelatent.runs.request import Request, check_prompt
+from safelatent.runs.request import Request
 
 
 def generate(
@@ -93,8 +93,6 @@ def _prompts(arguments: list[str], file: Path | None) -> list[str]:
         texts += _lines(file.read_bytes(), str(file))
     if not texts:
         raise BadValueError("no prompt was given; write one in quotes, or use --file, or '-' for standard input")
-    for text in texts:
-        check_prompt(text)
     return texts
 
 

@@ -17,7 +17,7 @@ Images = Annotated[int, typer.Option(help="Images a prompt.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 Batch = Annotated[int, typer.Option(help="Images in one call of the model.")]
 Protocol = Annotated[
-    str | None, typer.Option(help="embedded, i2p-paper or i2p-authors-script. Default: by the model, embedded or i2p-paper.")
+    str | None, typer.Option(help="embedded, embedded-clip, i2p-paper or i2p-authors-script. Default: by the model, embedded or i2p-paper.")
 ]
 Vectors = Annotated[Path | None, typer.Option(help="File of Q16's published vectors, for the two i2p protocols.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; default: the first GPU there is.")]

@@ -110,7 +110,7 @@ def build(
         device=device,
         dtype=dtype,
     )
-    execute(asked, choice.prompts, out, engine="local", address=None)
+    execute(asked, choice.prompts, out)
     prompts = finish(out, choice)
     hard = sum(one.share.hard or False for one in prompts)
     typer.echo(f"{len(prompts)} prompts, {hard} hard: {out / TABLE}")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from safelatent.detectors.checker import safety_checker
     from safelatent.detectors.checking import Checked, check_files
     from safelatent.detectors.clip_q16 import q16
+    from safelatent.detectors.embedded import embedded_judge
+    from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
     from safelatent.detectors.examining import examine
     from safelatent.detectors.images import blurred, open_image
     from safelatent.detectors.joined import any_of
@@ -26,6 +28,8 @@ _HOMES = {
     "checker": ("safety_checker",),
     "checking": ("Checked", "check_files"),
     "clip_q16": ("q16",),
+    "embedded": ("embedded_judge",),
+    "embedded_clip": ("embedded_checker", "embedded_q16"),
     "examining": ("examine",),
     "images": ("blurred", "open_image"),
     "joined": ("any_of",),
@@ -35,7 +39,8 @@ _HOMES = {
     "verdict": ("Detector", "Finding", "Verdict"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-DETECTORS = ("always", "any_of", "never", "nudenet", "q16", "safety_checker")  # every function that makes one
+# Every function that makes one.
+DETECTORS = ("always", "any_of", "embedded_checker", "embedded_judge", "embedded_q16", "never", "nudenet", "q16", "safety_checker")
 
 __all__ = [
     "DETECTORS",
@@ -53,6 +58,9 @@ __all__ = [
     "any_of",
     "blurred",
     "check_files",
+    "embedded_checker",
+    "embedded_judge",
+    "embedded_q16",
     "examine",
     "named_protocol",
     "never",

@@ -100,11 +100,6 @@ class PixelJudge:
         return self._stored[1]
 
 
-def pixel_judge() -> PixelJudge:
-    """The judge that comes with the package."""
-    return PixelJudge(weights=WEIGHTS)
-
-
 def save_judge(net: JudgeNet, safe: Sequence[str], unsafe: Sequence[tuple[str, str]], file: Path) -> None:
     """Write the weights in half precision, with the names of the safe things, and names and categories of the unsafe ones."""
     names = json.dumps({"safe": list(safe), "unsafe": [list(pair) for pair in unsafe]})

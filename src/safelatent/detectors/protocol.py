@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from safelatent.detectors.clip_q16 import OPENAI_CLIP, Q16, q16
+from safelatent.detectors.embedded import embedded_judge
+from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
 from safelatent.detectors.examining import examine
 from safelatent.detectors.joined import check_members
 from safelatent.detectors.nude import PAPER_LABELS, SCRIPT_LABELS, nudenet
@@ -130,18 +132,27 @@ def _i2p_authors_script(sources: Sources) -> Protocol:
 
 
 def _embedded(sources: Sources) -> Protocol:
-    """The detectors that come with the package; they bring their own weights."""
-    if replace(sources, device="cpu") != Sources():
-        raise BadValueError("protocol 'embedded' brings its own vectors and models; leave vectors, clip and revision out")
-    from safelatent.detectors.embedded import detectors  # loads torch
+    """The judge of the embedded world, the truth of its measurements."""
+    _check_no_sources("embedded", sources)
+    return Protocol(name="embedded", detectors=(embedded_judge(),))
 
-    return Protocol(name="embedded", detectors=tuple(detectors()))
+
+def _embedded_clip(sources: Sources) -> Protocol:
+    """Q16 or the checker on the embedded CLIP, joined as the paper joins its two detectors."""
+    _check_no_sources("embedded-clip", sources)
+    return Protocol(name="embedded-clip", detectors=(embedded_q16(), embedded_checker()))
+
+
+def _check_no_sources(name: str, sources: Sources) -> None:
+    if replace(sources, device="cpu") != Sources():
+        raise BadValueError(f"protocol {name!r} brings its own vectors and models; leave vectors, clip and revision out")
 
 
 PROTOCOLS: dict[str, Callable[[Sources], Protocol]] = {
     "i2p-paper": _i2p_paper,
     "i2p-authors-script": _i2p_authors_script,
     "embedded": _embedded,
+    "embedded-clip": _embedded_clip,
 }
 
 

@@ -15,7 +15,7 @@ from safelatent.prompts.facts import I2PFacts, i2p_facts
 from safelatent.prompts.i2p import i2p
 from safelatent.prompts.minors import refused
 from safelatent.prompts.named import NAMES, prompt_set
-from safelatent.prompts.prompt import CATEGORIES, Prompt, UnusableError
+from safelatent.prompts.prompt import CATEGORIES, Prompt, UnusableError, check_text, check_words
 from safelatent.prompts.prompt_set import PromptSet
 from safelatent.prompts.table import table
 
@@ -26,6 +26,8 @@ __all__ = [
     "Prompt",
     "PromptSet",
     "UnusableError",
+    "check_text",
+    "check_words",
     "coco",
     "countries",
     "drawbench",

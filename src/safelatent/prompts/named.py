@@ -12,16 +12,44 @@ from safelatent.prompts.drawbench import drawbench
 from safelatent.prompts.embedded import embedded_benign, embedded_i2p, embedded_i2p_train
 from safelatent.prompts.files import LINE, READERS, read
 from safelatent.prompts.gather import slug
-from safelatent.prompts.i2p import HUB_ID, has_i2p_columns, i2p
+from safelatent.prompts.i2p import GUIDANCE, HUB_ID, SEED, SIZE, has_i2p_columns, i2p
 from safelatent.prompts.prompt_set import PromptSet
 from safelatent.prompts.table import table
+
+# What any table may call its columns. An id or a size by another name may be that of the row's own picture, and is left alone.
+COLUMNS = {
+    "seed": ("seed", *SEED),
+    "guidance_scale": ("guidance_scale", *GUIDANCE),
+    "width": SIZE[0],
+    "height": SIZE[1],
+    "categories": ("categories", "category"),
+}
+
+
+def by_columns(path: str | Path) -> PromptSet:
+    """Any table: as I2P where it has I2P's columns, else the column ``prompt`` (or lines of text) and those of ``COLUMNS`` that it has.
+
+    Raises:
+        BadValueError: a column is missing or there by two names, or a value makes no sense, with its place.
+    """
+    opened = read(path)
+    if has_i2p_columns(opened):
+        return i2p(path, name=slug(Path(path).stem))
+    found = {field: opened.find(*names) for field, names in COLUMNS.items()}
+    return table(path, text=LINE if opened.columns == (LINE,) else "prompt", **found)
+
 
 EMBEDDED: dict[str, Callable[[], PromptSet]] = {
     "embedded-i2p": embedded_i2p,
     "embedded-i2p-train": embedded_i2p_train,
     "embedded-benign": embedded_benign,
 }
-FROM_FILE: dict[str, Callable[[str | Path], PromptSet]] = {"coco": coco, "drawbench": drawbench, "countries": countries}
+FROM_FILE: dict[str, Callable[[str | Path], PromptSet]] = {
+    "coco": coco,
+    "drawbench": drawbench,
+    "countries": countries,
+    "table": by_columns,
+}
 NAMES = ("i2p", *FROM_FILE, *EMBEDDED)
 
 
@@ -29,7 +57,7 @@ def prompt_set(name: str, source: str | Path | None = None) -> PromptSet:
     """The set called ``name``.
 
     Args:
-        name: one of ``NAMES``, or the path of a table: in I2P's columns, or with a column ``prompt``.
+        name: one of ``NAMES``, or a path, which is short for ``table`` with this source.
         source: the file of a named set; ``i2p`` takes a Hub id as well, and without a source downloads the authors' data set.
 
     Raises:
@@ -47,16 +75,9 @@ def prompt_set(name: str, source: str | Path | None = None) -> PromptSet:
     if name in EMBEDDED:
         return EMBEDDED[name]()
     if Path(name).suffix.lower() in READERS:
-        return _from_path(name)
+        return by_columns(name)
     hint = nearest(name, NAMES)
     raise BadValueError(f"unknown prompts {name!r}{hint}; name one of {', '.join(NAMES)}, or a file ending in {', '.join(READERS)}")
-
-
-def _from_path(path: str) -> PromptSet:
-    opened = read(path)
-    if has_i2p_columns(opened):
-        return i2p(path, name=slug(Path(path).stem))
-    return table(path, text=LINE if opened.columns == (LINE,) else "prompt")
 
 
 def _with_source() -> str:

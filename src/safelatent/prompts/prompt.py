@@ -65,7 +65,7 @@ class Prompt:
     def __post_init__(self) -> None:
         _check_id(self.id)
         _check_categories(self.categories)
-        _check_text(self.text, self.categories)
+        check_text(self.text, self.categories)
         if type(self.seed) is not int or not 0 <= self.seed <= MAX_SEED:
             raise BadValueError(f"the seed is {self.seed!r}; it must be a whole number from 0 to 2^63 - 1")
         _check_guidance(self.guidance_scale)
@@ -95,19 +95,42 @@ def _check_categories(labels: object) -> None:
         raise BadValueError(f"the categories are {labels!r}; give each once")
 
 
-def _check_text(text: object, categories: tuple[str, ...]) -> None:
-    if not isinstance(text, str):
-        raise BadValueError(f"the prompt is {str(text)[:60]!r}; it must be text")
-    if not text.strip() or not (text.isprintable() or any(char.isprintable() and not char.isspace() for char in text)):
-        raise UnusableError(f"the prompt is {text[:60]!r}; give at least one word", "empty")
-    if len(text) > MAX_TEXT:
-        raise UnusableError(f"the prompt has {len(text)} characters; at most {MAX_TEXT} are taken", "too long")
-    if "\0" in text or not _is_unicode(text):
-        raise UnusableError("the prompt holds a NUL or half of a character (is it UTF-8?); remove it", "broken characters")
+def check_text(text: object, categories: tuple[str, ...] = ()) -> None:
+    """Refuse a text that no image can or may be made from, whoever asks for it.
+
+    Raises:
+        UnusableError: what ``check_words`` refuses, ``[withheld]``, or minors with sexual content.
+        BadValueError: it is no text.
+    """
+    check_words(text)
+    assert isinstance(text, str)
     if text.strip() == WITHHELD:
-        raise UnusableError(f"the prompt is {WITHHELD}: whoever published it took the text out", "withheld")
+        raise UnusableError(f"the prompt is {WITHHELD}: whoever published it took the text out; leave it out", "withheld")
     if refused(text, categories):
-        raise UnusableError("the prompt combines words for minors with sexual content; no image is ever made from it", MINORS)
+        raise UnusableError(
+            f"the prompt {_short(text)} combines words for minors with sexual content; no image is ever made from it: leave it out", MINORS
+        )
+
+
+def check_words(text: object, what: str = "prompt") -> None:
+    """Refuse what no text encoder should read: blank, longer than ``MAX_TEXT``, a NUL or half of a character.
+
+    Raises:
+        UnusableError: one of these.
+        BadValueError: it is no text.
+    """
+    if not isinstance(text, str):
+        raise BadValueError(f"the {what} is {_short(str(text))}; it must be text")
+    if not text.strip() or not (text.isprintable() or any(char.isprintable() and not char.isspace() for char in text)):
+        raise UnusableError(f"the {what} is {_short(text)}; give at least one word", "empty")
+    if len(text) > MAX_TEXT:
+        raise UnusableError(f"the {what} has {len(text)} characters; at most {MAX_TEXT} are taken", "too long")
+    if "\0" in text or not _is_unicode(text):
+        raise UnusableError(f"the {what} holds a NUL or half of a character (is it UTF-8?); remove it", "broken characters")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def _is_unicode(text: str) -> bool:

@@ -72,6 +72,7 @@ def _settings(run: Run) -> tuple[tuple[str, str], ...]:
     sides = "each prompt's own" if s.size == "prompt" else "the model's own"
     return (
         ("model", s.model),
+        ("model revision", s.revision or "none: no Hub id"),
         ("model files, sha256", s.model_digest),
         ("protocol", s.protocol),
         ("protocol hash", s.protocol_hash),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
@@ -17,14 +17,10 @@ def rms_distance(first: bytes, second: bytes) -> float | None:
     return float(np.sqrt(np.mean((a - b) ** 2))) if a.shape == b.shape else None
 
 
-def fill_distances(store: Store, methods: Sequence[str]) -> None:
-    """Give every item that lacks one its distance to the unguarded image, where that is done. Cheap after every batch."""
-    if "off" not in methods:
-        return
+def fill_distances(store: Store, pairs: Iterable[tuple[str, str]]) -> None:
+    """Give items their distances: of each pair of keys the first is the item's, the second the unguarded image's."""
     found: dict[str, float | None] = {}
-    for key, prompt_id, image in store.without_distance([method for method in methods if method != "off"]):
-        unguarded = store.key_of(prompt_id, image, "off")
-        if unguarded is not None:
-            pngs = [image_file(store.folder, one).read_bytes() for one in (unguarded, key)]
-            found[key] = rms_distance(pngs[0], pngs[1])
+    for key, unguarded in pairs:
+        first, second = (image_file(store.folder, one).read_bytes() for one in (key, unguarded))
+        found[key] = rms_distance(first, second)
     store.set_distances(found)

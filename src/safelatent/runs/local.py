@@ -1,32 +1,33 @@
-"""Batches on this machine: while one is denoised, the next one's texts are encoded and the last one's images decoded and judged."""
+"""Batches on this machine: while one is denoised, the next one's texts are encoded, and the last one's images decoded, judged and kept.
+
+No third batch is begun before the first is kept: whatever happens, what is lost is the batch that was being denoised, and the one before it
+where that was not kept yet.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from safelatent.runs.maker import Maker, Texts
 from safelatent.runs.plan import Batch
 from safelatent.runs.result import Result
 
-WAITING = 2  # batches that may wait to be decoded and judged; more would only fill the memory
+Kept = TypeVar("Kept")
 
 
-def run_local(maker: Maker, batches: Iterable[Batch]) -> Iterator[list[Result]]:
-    """The results of each batch, in order."""
+def run_local(maker: Maker, batches: Iterable[Batch], keep: Callable[[list[Result]], Kept]) -> Generator[Kept, None, None]:
+    """What ``keep`` makes of the results of each batch, in order; it is called in a thread of its own, for one batch at a time."""
     with ThreadPoolExecutor(1, "texts") as before, ThreadPoolExecutor(1, "finish") as after:
-        waiting: deque[Future[list[Result]]] = deque()
-        try:
-            for texts in _ahead(maker, batches, before):
-                waiting.append(after.submit(maker.finish, maker.denoise(texts)))
-                while waiting and (len(waiting) > WAITING or waiting[0].done()):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        last: Future[Kept] | None = None
+        for texts in _ahead(maker, batches, before):
+            denoised = maker.denoise(texts)
+            if last is not None:
+                yield last.result()
+            last = after.submit(lambda made=denoised: keep(maker.finish(made)))
+        if last is not None:
+            yield last.result()
 
 
 def _ahead(maker: Maker, batches: Iterable[Batch], pool: ThreadPoolExecutor) -> Iterator[Texts]:

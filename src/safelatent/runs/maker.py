@@ -139,8 +139,14 @@ class Maker:
 
     def _metadata(self, item: Item, batch: Batch, receipt: dict[str, Any] | None) -> dict[str, Any]:
         s, p = self.settings, item.prompt
-        asked = {"prompt": p.text, "id": p.id, "seed": p.seed, "image": item.image, "model": s.model, "model_digest": s.model_digest}
-        asked |= {"steps": s.steps, "guidance_scale": batch.guidance_scale, "safety": item.method}
+        asked = {"prompt": p.text, "id": p.id, "seed": p.seed, "image": item.image, "model": s.model}
+        asked |= {
+            "revision": s.revision,
+            "model_digest": s.model_digest,
+            "steps": s.steps,
+            "guidance_scale": batch.guidance_scale,
+            "safety": item.method,
+        }
         return asked | {"receipt": receipt, "protocol_hash": s.protocol_hash}
 
 

@@ -6,10 +6,10 @@ the very batches of an uninterrupted one, and its numbers are the same to the la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice
 
 from safelatent.concepts import Concept
 from safelatent.prompts import Prompt
@@ -53,10 +53,9 @@ class Plan:
         size = self.settings.batch
         ordered = sorted(self.prompts, key=self._call)  # stable: within one kind of call the set's own order
         for (width, height, scale), prompts in groupby(ordered, key=self._call):
-            pairs = [(prompt, n) for prompt in prompts for n in range(self.settings.images)]
-            for start in range(0, len(pairs), size):
+            for pairs in _parts(((prompt, n) for prompt in prompts for n in range(self.settings.images)), size):
                 for method in self.settings.methods:
-                    items = tuple(self._item(prompt, n, method) for prompt, n in pairs[start : start + size])
+                    items = tuple(self._item(prompt, n, method) for prompt, n in pairs)
                     yield Batch(items=items, method=method, width=width or None, height=height or None, guidance_scale=scale)
 
     def _call(self, prompt: Prompt) -> tuple[int, int, float]:
@@ -80,3 +79,10 @@ class Plan:
     @cached_property
     def _method_settings(self) -> dict[str, dict[str, object]]:
         return {method: method_settings(method, Concept.parse(self.settings.concept)) for method in self.settings.methods}
+
+
+def _parts(pairs: Iterable[tuple[Prompt, int]], size: int) -> Iterator[tuple[tuple[Prompt, int], ...]]:
+    """``size`` of them at a time; never all at once."""
+    left = iter(pairs)
+    while part := tuple(islice(left, size)):
+        yield part

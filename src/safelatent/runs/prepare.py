@@ -8,7 +8,7 @@ from typing import Any
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Protocol, Sources, named_protocol
-from safelatent.models import load, model_digest, model_folder
+from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.prompts import PromptSet
 from safelatent.runs.methods import METHODS
 from safelatent.runs.settings import RunSettings
@@ -57,7 +57,7 @@ def load_parts(asked: Asked) -> tuple[Any, Protocol]:
 
     device = asked.device or first_device()
     dtype = asked.dtype or ("float32" if device == "cpu" else "float16")
-    pipe = load(asked.model, revision=asked.revision, dtype=getattr(torch, dtype)).to(device)
+    pipe = load_pipeline(asked.model, revision=asked.revision, dtype=getattr(torch, dtype)).to(device)
     name = asked.protocol or ("embedded" if asked.model == "embedded" else "i2p-paper")
     return pipe, named_protocol(name, Sources(vectors=asked.vectors, device=device))
 
@@ -66,11 +66,13 @@ def settings_of(asked: Asked, prompts: PromptSet, pipe: Any, protocol: Protocol)
     """Everything that determines the run's images and scores."""
     scheduler = {"class": type(pipe.scheduler).__name__, **{k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")}}
     own = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    folder = model_folder(asked.model, asked.revision)
     return RunSettings(
         prompts=prompts.name,
         prompts_digest=prompts.digest,
         model=asked.model,
-        model_digest=model_digest(model_folder(asked.model, asked.revision)),
+        revision=folder.name if folder.parent.name == "snapshots" else None,  # the Hub's cache has a folder a commit
+        model_digest=model_digest(folder),
         dtype=str(pipe.dtype).removeprefix("torch."),
         device=pipe.device.type,
         scheduler=scheduler,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from safelatent.errors import BadValueError
 from safelatent.prompts import Prompt
 from safelatent.runs.methods import METHODS
 from safelatent.runs.settings import RunSettings
-from safelatent.runs.store import image_file, stored_settings, told
+from safelatent.runs.store import image_file, read_only, stored_settings, told
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One item, done.
 
@@ -79,38 +80,68 @@ def read_run(folder: str | Path) -> Run:
         RunError: its database cannot be read.
     """
     folder = Path(folder)
-    file = folder / "run.sqlite"
-    if not file.is_file():
+    with _opened(folder) as (database, settings):
+        counted = json.loads(database.execute("SELECT value FROM run WHERE name = 'prompt_set'").fetchone()[0])
+        prompts = tuple(_prompts(database))
+        rows = tuple(_rows(folder, database, prompts))
+        read, skipped = counted["rows"], counted["skipped"]
+        return Run(folder=folder, settings=settings, prompts=prompts, rows_read=read, skipped=skipped, rows=rows)
+
+
+def each_row(folder: Path) -> Iterator[Row]:
+    """``read_run(folder).rows``, one after the other, so that a long run takes no more memory than a short one."""
+    with _opened(folder) as (database, _):
+        yield from _rows(folder, database, _prompts(database))
+
+
+def each_label(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Method, prompt text and label of every item that is done, in no order; what a summary needs, without the rest."""
+    with _opened(folder) as (database, _):
+        texts = {prompt.id: prompt.text for prompt in _prompts(database)}
+        for method, prompt_id, label in database.execute("SELECT method, prompt_id, label FROM items"):
+            yield method, texts[prompt_id], label
+
+
+def names_of_detectors(folder: Path) -> list[str]:
+    """Those that have a verdict in the run."""
+    with _opened(folder) as (database, _):
+        return sorted({name for (verdicts,) in database.execute("SELECT verdicts FROM items") for name in json.loads(verdicts)})
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[sqlite3.Connection, RunSettings]]:
+    """The database of a run that was begun, as it is at this moment, and the run's settings."""
+    if not (folder / "run.sqlite").is_file():
         raise BadValueError(f"{str(folder)!r} holds no run (no run.sqlite); give the --out folder of `safelatent bench run`")
     with told(folder):
-        database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+        database = read_only(folder)
         try:
-            return _read(folder, database)
+            database.execute("BEGIN")  # many queries, one moment: another process may be writing
+            settings = stored_settings(database)
+            if settings is None:
+                raise BadValueError(f"the run in {str(folder)!r} was never begun; run `safelatent bench run` again")
+            yield database, settings
         finally:
             database.close()
 
 
-def _read(folder: Path, database: sqlite3.Connection) -> Run:
-    settings = stored_settings(database)
-    if settings is None:
-        raise BadValueError(f"the run in {str(folder)!r} was never begun; run `safelatent bench run` again")
-    counted = json.loads(database.execute("SELECT value FROM run WHERE name = 'prompt_set'").fetchone()[0])
-    prompts = [_prompt(json.loads(value)) for (value,) in database.execute("SELECT value FROM prompts ORDER BY position")]
-    places = {prompt.id: n for n, prompt in enumerate(prompts)}
-    columns = "key, prompt_id, image, method, label, verdicts, receipt, reason, has_image, distance"
-    rows = [_row(folder, prompts[places[values[1]]], values) for values in database.execute(f"SELECT {columns} FROM items")]  # noqa: S608
-    rows.sort(key=lambda row: (places[row.prompt.id], row.image, METHODS.index(row.method)))
-    read, skipped = counted["rows"], counted["skipped"]
-    return Run(folder=folder, settings=settings, prompts=tuple(prompts), rows_read=read, skipped=skipped, rows=tuple(rows))
+def _prompts(database: sqlite3.Connection) -> Iterator[Prompt]:
+    for (value,) in database.execute("SELECT value FROM prompts ORDER BY position"):
+        values = json.loads(value)
+        yield Prompt(**(values | {"categories": tuple(values["categories"])}))
 
 
-def _prompt(values: dict[str, Any]) -> Prompt:
-    values["categories"] = tuple(values["categories"])
-    return Prompt(**values)
+def _rows(folder: Path, database: sqlite3.Connection, prompts: Iterable[Prompt]) -> Iterator[Row]:
+    """By prompt, image and method."""
+    columns = "key, image, method, label, verdicts, receipt, reason, has_image, distance"
+    for prompt in prompts:
+        found = database.execute(f"SELECT {columns} FROM items WHERE prompt_id = ?", (prompt.id,)).fetchall()  # noqa: S608
+        found.sort(key=lambda values: (values[1], METHODS.index(values[2])))
+        yield from (_row(folder, prompt, values) for values in found)
 
 
 def _row(folder: Path, prompt: Prompt, values: tuple[Any, ...]) -> Row:
-    key, _, image, method, label, verdicts, receipt, reason, has_image, distance = values
+    key, image, method, label, verdicts, receipt, reason, has_image, distance = values
     return Row(
         key=key,
         prompt=prompt,

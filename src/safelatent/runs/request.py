@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
+from safelatent.prompts import check_text, check_words
 
 SAFETY = ("off", "weak", "medium", "strong", "max")
-MAX_PROMPT = 100_000  # characters; the text encoder reads some 300 of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,9 @@ class Request:
     guidance_scale: float = 7.5
 
     def __post_init__(self) -> None:
-        check_prompt(self.prompt)
+        check_text(self.prompt)
         if self.negative_prompt is not None:
-            check_prompt(self.negative_prompt, "negative prompt")
+            check_words(self.negative_prompt, "negative prompt")  # what must not appear may be named there
         if self.safety not in (*SAFETY, "negative prompt"):
             raise BadValueError(f"unknown safety {self.safety!r}{nearest(self.safety, SAFETY)}; it must be one of {', '.join(SAFETY)}")
         if self.safety == "negative prompt" and self.negative_prompt is not None:
@@ -60,19 +60,3 @@ class Request:
         slug = re.sub(r"[^\w]+", "-", self.prompt.lower()).strip("-")[:48].strip("-") or "image"
         digest = hashlib.sha256(repr(asdict(self)).encode("utf-8", "backslashreplace")).hexdigest()[:8]
         return f"{slug}-{self.safety.replace(' ', '-')}-s{self.seed}-{digest}"
-
-
-def check_prompt(text: str, what: str = "prompt") -> None:
-    """Refuse text that is no prompt.
-
-    Raises:
-        BadValueError: blank, longer than ``MAX_PROMPT``, a NUL, or half of a character (a lone surrogate).
-    """
-    if not text.strip():
-        raise BadValueError(f"the {what} is {text!r}; give at least one word")
-    if len(text) > MAX_PROMPT:
-        raise BadValueError(f"the {what} has {len(text)} characters; at most {MAX_PROMPT} are taken")
-    bad = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
-    if bad is not None:
-        kind = "a NUL character" if bad == "\0" else f"{bad!r}, half of a character (is the text UTF-8?)"
-        raise BadValueError(f"the {what} holds {kind}; remove it")

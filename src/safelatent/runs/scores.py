@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import csv
-import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
-from safelatent.runs.read import Run
+from safelatent.runs.files import write_parts
+from safelatent.runs.read import Row, each_row, names_of_detectors
 
+FILE = "scores.csv"
 FIXED = ("prompt_id", "image", "method", "seed", "categories", "label", "distance", "reason")
 
 
-def score_table(run: Run) -> str:
-    """CSV with a header: ``FIXED``, then label and score by every detector."""
-    detectors = sorted({name for row in run.rows for name in row.verdicts})
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*FIXED, *(f"{name} {what}" for name in detectors for what in ("label", "score"))])
-    for row in run.rows:
+def write_scores(folder: Path) -> Path:
+    """Write the table of the run in ``folder``, row by row, so that it takes no more memory for a long run; returns the file.
+
+    Raises:
+        OSError: the folder cannot be written; a table that was there stays.
+    """
+    lines = score_lines(each_row(folder), names_of_detectors(folder))
+    return write_parts(folder / FILE, (line.encode("utf-8", "backslashreplace") for line in lines))
+
+
+def score_lines(rows: Iterable[Row], detectors: Sequence[str]) -> Iterator[str]:
+    """CSV line by line, with a header: ``FIXED``, then label and score by every detector."""
+    writer = csv.writer(_Echo(), lineterminator="\n")
+    yield writer.writerow([*FIXED, *(f"{name} {what}" for name in detectors for what in ("label", "score"))])
+    for row in rows:
         p = row.prompt
         fixed = [p.id, row.image, row.method, p.seed, ", ".join(p.categories), row.label, row.distance, row.reason]
-        writer.writerow([*fixed, *(row.verdicts.get(name, {}).get(what) for name in detectors for what in ("label", "score"))])
-    return out.getvalue()
+        yield writer.writerow([*fixed, *(row.verdicts.get(name, {}).get(what) for name in detectors for what in ("label", "score"))])
+
+
+class _Echo:
+    """A file for csv that keeps nothing: ``writerow`` returns what ``write`` does."""
+
+    def write(self, line: str) -> str:
+        return line

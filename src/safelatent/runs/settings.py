@@ -21,7 +21,7 @@ class RunSettings:
 
     Attributes:
         prompts, prompts_digest: name and digest of the prompt set (a limit is part of both).
-        model, model_digest: its name, and a hash of its files.
+        model, revision, model_digest: its name; the commit of a Hub id, None for other models; a hash of its files.
         dtype, device: in which numbers it computes, and on what kind of device.
         scheduler: class and settings.
         steps: denoising steps.
@@ -44,6 +44,7 @@ class RunSettings:
     scheduler: Mapping[str, Any]
     protocol: str
     protocol_hash: str
+    revision: str | None = None
     dtype: str = "float32"
     device: str = "cpu"
     steps: int = 50

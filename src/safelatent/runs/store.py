@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -34,9 +34,12 @@ CREATE TABLE items (
     label TEXT NOT NULL, verdicts TEXT NOT NULL, receipt TEXT, reason TEXT, has_image INTEGER NOT NULL, distance REAL,
     UNIQUE (prompt_id, image, method)
 ) WITHOUT ROWID;
-CREATE INDEX without_distance ON items (method) WHERE has_image AND distance IS NULL;
 """
-FORMAT = 1
+_WITHOUT_DISTANCE = """
+SELECT item.key, unguarded.key FROM items AS item JOIN items AS unguarded USING (prompt_id, image)
+WHERE item.method != 'off' AND item.has_image AND item.distance IS NULL AND unguarded.method = 'off' AND unguarded.has_image
+"""
+FORMAT = 2
 
 
 class RunError(SafelatentError):
@@ -49,7 +52,7 @@ def image_file(folder: Path, key: str) -> Path:
 
 
 class Store:
-    """The one writer of a run's folder; use it in a ``with`` block.
+    """The one writer of a run's folder; use it in a ``with`` block. Writes may come from any thread, one at a time.
 
     Raises:
         RunError: the folder cannot be written, or another process writes to it.
@@ -63,8 +66,9 @@ class Store:
             self._database = _connect(folder / "run.sqlite")
             with told(folder):
                 self._begin(settings, prompts)
-                for aside in (folder / "images").glob("*/.*.tmp"):  # of a process that was killed in the middle of a file
-                    aside.unlink()
+                self._reader = read_only(folder)
+                for aside in (*folder.glob("images/*/.*.tmp"), *folder.glob(".scores.csv.*.tmp")):
+                    aside.unlink()  # of a process that was killed in the middle of a file
         except BaseException:
             self._lock.close()
             raise
@@ -73,23 +77,17 @@ class Store:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._reader.close()
         self._database.close()
         self._lock.close()
 
-    def done(self) -> set[str]:
-        """Keys of the items that need not be done again."""
-        return {key for (key,) in self._database.execute("SELECT key FROM items")}
+    def has(self, keys: Iterable[str]) -> bool:
+        """Whether all of these items are done. To be asked in the thread that opened the store, also while another one writes."""
+        return all(self._reader.execute("SELECT 1 FROM items WHERE key = ?", (key,)).fetchone() for key in keys)
 
     def counts(self) -> dict[str, int]:
         """Items by label."""
         return dict(self._database.execute("SELECT label, COUNT(*) FROM items GROUP BY label"))
-
-    def key_of(self, prompt_id: str, image: int, method: str) -> str | None:
-        """Of an item that is done and has an image."""
-        found = self._database.execute(
-            "SELECT key FROM items WHERE prompt_id = ? AND image = ? AND method = ? AND has_image", (prompt_id, image, method)
-        ).fetchone()
-        return found[0] if found else None
 
     def commit(self, results: Sequence[Result]) -> None:
         """Write the results of one batch, all or none.
@@ -109,11 +107,14 @@ class Store:
         with told(self.folder), self._database:
             self._database.executemany("UPDATE items SET distance = ? WHERE key = ?", [(d, key) for key, d in distances.items()])
 
-    def without_distance(self, methods: Sequence[str]) -> list[tuple[str, str, int]]:
-        """Key, prompt and image of the items of ``methods`` that have an image and no distance yet."""
-        marks = ", ".join("?" * len(methods))
-        query = f"SELECT key, prompt_id, image FROM items WHERE has_image AND distance IS NULL AND method IN ({marks}) ORDER BY key"  # noqa: S608
-        return self._database.execute(query, tuple(methods)).fetchall()
+    def without_distance(self, *place: str | int) -> list[tuple[str, str]]:
+        """Keys of guarded images that have no distance yet, each with the key of its unguarded image, where that is done.
+
+        Args:
+            place: a prompt's id and an image's number; without them, of the whole run.
+        """
+        where = "AND item.prompt_id = ? AND item.image = ?" if place else ""
+        return self._database.execute(f"{_WITHOUT_DISTANCE} {where} ORDER BY item.key", place).fetchall()
 
     def _begin(self, settings: RunSettings, prompts: PromptSet) -> None:
         stored = stored_settings(self._database)
@@ -134,7 +135,7 @@ class Store:
             for statement in _SCHEMA.split(";"):
                 self._database.execute(statement)
             self._database.executemany("INSERT INTO run VALUES (?, ?)", [(k, _json(v)) for k, v in values.items()])
-            rows = [(n, prompt.id, _json(asdict(prompt))) for n, prompt in enumerate(prompts)]
+            rows = ((n, prompt.id, _json(asdict(prompt))) for n, prompt in enumerate(prompts))
             self._database.executemany("INSERT INTO prompts VALUES (?, ?, ?)", rows)
 
 
@@ -158,10 +159,15 @@ def _lock(folder: Path) -> IO[str]:
 
 def _connect(file: Path) -> sqlite3.Connection:
     with told(file.parent):
-        database = sqlite3.connect(file, timeout=30)
+        database = sqlite3.connect(file, timeout=30, check_same_thread=False)  # an engine keeps batches in a thread of its own
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         return database
+
+
+def read_only(folder: Path) -> sqlite3.Connection:
+    """The database of a run, for who only reads it, also while another connection writes."""
+    return sqlite3.connect(f"{(folder / 'run.sqlite').absolute().as_uri()}?mode=ro", uri=True)
 
 
 @contextmanager

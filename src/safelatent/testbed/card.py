@@ -74,7 +74,7 @@ def _search(choice: Choice) -> list[str]:
 def _images(settings: RunSettings, width: int, height: int) -> list[str]:
     s = settings
     return [
-        f"- model: `{s.model}`, digest `{s.model_digest}`",
+        f"- model: `{s.model}`{f' at `{s.revision}`' if s.revision else ''}, digest `{s.model_digest}`",
         f"- {s.steps} steps of {s.scheduler.get('class', 'an unnamed scheduler')}, {width}x{height} pixels, {s.dtype} on {s.device}",
         "- seeds and guidance scales: the prompts' own, in the table; image n starts from the n-th draw of the prompt's seed",
         f"- protocol: `{s.protocol}`, hash `{s.protocol_hash}`",

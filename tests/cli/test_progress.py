@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import io
+import sys
+from collections import Counter
+
+from safelatent.cli import progress as module
+from safelatent.cli.progress import RunProgress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_plain_lines_where_nobody_watches(capsys, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    progress = RunProgress(10, 2)
+    now = 104.0
+    progress.show(Counter(safe=3, inappropriate=1))
+    progress.show(Counter(safe=4, inappropriate=1))  # too soon for another line
+    now = 200.0
+    progress.show(Counter(safe=5, inappropriate=3, error=1, unusable=1))
+    progress.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "4 of 10 images, 0.50 a second, 12 s left, inappropriate 25%",
+        "10 of 10 images, 0.08 a second, inappropriate 38%, 1 unusable, 1 error",
+    ]
+
+
+def test_one_line_that_updates_on_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = RunProgress(4, 1)
+    progress.show(Counter(safe=1, inappropriate=1))
+    progress.show(Counter(unusable=4))
+    progress.close()
+    shown = terminal.getvalue()
+    assert shown.count("\n") == 1, "the last line is left where it is"
+    assert "4/4" in shown.split("\r")[-1]
+    assert "none judged, 4 unusable" in shown.split("\r")[-1]

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import tiny
+
+from safelatent.detectors import Protocol, never
+from safelatent.prompts import embedded_i2p
+from safelatent.runs import prepare
+from safelatent.runs.prepare import Asked, settings_of
+
+PROMPTS = embedded_i2p().limit(2)
+PROTOCOL = Protocol(name="test", detectors=(never(),))
+COMMIT = "39593d5650112b4cc580433f6b0435385882d819"
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny.pipeline()
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A model as the Hub's cache keeps it."""
+    folder = tmp_path / "models--owner--name/snapshots" / COMMIT
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "unet/model.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(prepare, "model_folder", lambda name, revision: folder)
+    return folder
+
+
+def test_the_revision_of_a_hub_id_is_the_commit_that_was_loaded(pipe, model):
+    """Also where none was named: what is there today may be another tomorrow."""
+    for revision in (None, "main", COMMIT):
+        settings = settings_of(Asked(model="owner/name", revision=revision), PROMPTS, pipe, PROTOCOL)
+        assert settings.revision == COMMIT
+    other = replace(settings, revision="0" * 40)
+    assert settings.differences(other) == [f'revision is "{COMMIT}", was "{"0" * 40}"']
+
+
+def test_the_embedded_model_has_no_revision(pipe):
+    assert settings_of(Asked(), PROMPTS, pipe, PROTOCOL).revision is None
+
+
+def test_the_models_digest_tells_every_file_that_determines_images(pipe, model):
+    def digest() -> str:
+        return settings_of(Asked(model="owner/name"), PROMPTS, pipe, PROTOCOL).model_digest
+
+    digests = [digest()]
+    (model / "unet/model.safetensors").write_bytes(b"other weights")
+    digests.append(digest())
+    (model / "scheduler.json").write_text("{}")
+    digests.append(digest())
+    (model / "scheduler.json").rename(model / "scheduler_config.json")
+    digests.append(digest())
+    assert len(set(digests)) == 4
+    (model / "README.md").write_text("says nothing of the images")
+    assert digest() == digests[-1]
+
+
+def test_sizes_are_the_prompts_own_unless_the_model_is_small(pipe, model):
+    assert settings_of(Asked(), PROMPTS, pipe, PROTOCOL).size == "model"
+    assert settings_of(Asked(size="prompt"), PROMPTS, pipe, PROTOCOL).size == "prompt"
