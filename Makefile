@@ -12,10 +12,10 @@ help:
 	@echo "make demo     a prompt, unguarded and at the four strengths, as out/demo.png"
 	@echo "make test     the whole test suite"
 	@echo "make check    ruff, pyright and the tests"
-	@echo "make bench    speed, as ratios in one run"
-	@echo "make train    the embedded model, from nothing to the weights (hours; resumes)"
 	@echo "make oldest   the hosts' tests on the oldest diffusers that is supported"
-	@echo "make measure-embedded   the figures of the embedded model's card (hours; resumes; QUICK=1 for a little of everything)"
+	@echo "make bench    speed, as ratios in one run"
+	@echo "make train    the embedded model, from nothing to the weights (hours; resumes; TEXTS=\"coco.csv i2p.csv\" for more words)"
+	@echo "make measure-embedded   the figures of its card (hours; resumes; QUICK=1 for a little of everything)"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: safelatent needs 3.11 or newer; try make PYTHON=python3.12")'
@@ -52,7 +52,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks
 
 train: $(READY)
-	@$(BIN)/python -m training
+	@$(BIN)/python -m training $(if $(TEXTS),--texts $(TEXTS))
 
 measure-embedded: $(READY)
 	@$(BIN)/python -m training measure $(if $(QUICK),--quick) $(if $(TEXTS),--texts $(TEXTS))
