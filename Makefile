@@ -26,8 +26,8 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@mkdir -p out
-	@$(BIN)/safelatent generate "a penguin with a pistol" \
-		--compare --seed 3 --out out/demo.png
+	@$(BIN)/safelatent generate "violence at a birthday party" \
+		--compare --seed 5 --out out/demo.png
 
 test: $(READY)
 	$(BIN)/python -m pytest
