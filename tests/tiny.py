@@ -47,37 +47,51 @@ def scheduler(**changes: Any) -> DDIMScheduler:
     return DDIMScheduler(**(settings | {"steps_offset": 1} | changes))
 
 
-def parts(in_channels: int = 4, **unet: Any) -> dict[str, Any]:
+# What a UNet of Stable Diffusion XL has beside one of 1.x.
+XL = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 6 * 8 + 32}
+
+
+def unet(**changes: Any) -> UNet2DConditionModel:
+    """A tiny UNet, with ``changes`` of its configuration."""
+    settings = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "block_out_channels": (16, 32),
+        "layers_per_block": 1,
+        "cross_attention_dim": 32,
+        "attention_head_dim": 4,
+        "norm_num_groups": 8,
+    }
+    return UNet2DConditionModel(**(settings | changes))
+
+
+def clip_text(kind: type = CLIPTextModel, **changes: Any) -> Any:
+    """A tiny text encoder of class ``kind``, with ``changes`` of its configuration."""
+    settings = {
+        "vocab_size": len(tokenizer()),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 77,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 1,
+    }
+    return kind(CLIPTextConfig(**(settings | changes)))
+
+
+def parts(in_channels: int = 4, **of_unet: Any) -> dict[str, Any]:
     """The components of a tiny Stable Diffusion pipeline, the same weights at every call."""
     torch.manual_seed(0)
-    model = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=in_channels,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        cross_attention_dim=32,
-        attention_head_dim=4,
-        norm_num_groups=8,
-        **unet,
-    )
+    model = unet(in_channels=in_channels, **of_unet)
     vae = AutoencoderKL(block_out_channels=(16,), norm_num_groups=8, latent_channels=4)
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer()),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=77,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
     return {
         "vae": vae.eval(),
-        "text_encoder": CLIPTextModel(text).eval(),
+        "text_encoder": clip_text().eval(),
         "tokenizer": tokenizer(),
         "unet": model.eval(),
         "scheduler": scheduler(),

@@ -115,7 +115,7 @@ class Guarded:
         hook = GuidanceHook(self.pipe, self.family, self.guidance, concept, arguments[self.family.scale], see)
         with attached(getattr(self.pipe, self.family.denoiser), hook):
             output = self.pipe(**arguments)
-        receipts = hook.finish().receipts(str(self.concept), hook.steps)
+        receipts = hook.run.finish().receipts(str(self.concept), hook.run.steps)
         return output, receipts
 
 

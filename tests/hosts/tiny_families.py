@@ -22,11 +22,9 @@ from diffusers import (
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionXLPipeline,
-    UNet2DConditionModel,
 )
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
-    CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     Gemma2Config,
@@ -38,15 +36,7 @@ from transformers import (
 
 
 def _clip(kind: type, **changes: Any) -> Any:
-    settings = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4, "projection_dim": 32}
-    settings |= {
-        "vocab_size": len(tiny.tokenizer()),
-        "max_position_embeddings": 77,
-        "bos_token_id": 0,
-        "eos_token_id": 1,
-        "pad_token_id": 1,
-    }
-    return kind(CLIPTextConfig(**(settings | changes))).eval()
+    return tiny.clip_text(kind, **({"intermediate_size": 37, "projection_dim": 32} | changes)).eval()
 
 
 @cache
@@ -73,25 +63,6 @@ def _flow(**changes: Any) -> FlowMatchEulerDiscreteScheduler:
     return FlowMatchEulerDiscreteScheduler(**changes)
 
 
-def _unet_xl() -> UNet2DConditionModel:
-    return UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        cross_attention_dim=64,
-        attention_head_dim=4,
-        norm_num_groups=8,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=80,
-        use_linear_projection=True,
-    ).eval()
-
-
 def xl_parts() -> dict[str, Any]:
     """Of Stable Diffusion XL."""
     return {
@@ -100,7 +71,7 @@ def xl_parts() -> dict[str, Any]:
         "text_encoder_2": _clip(CLIPTextModelWithProjection, hidden_act="gelu"),
         "tokenizer": tiny.tokenizer(),
         "tokenizer_2": tiny.tokenizer(),
-        "unet": _unet_xl(),
+        "unet": tiny.unet(cross_attention_dim=64, use_linear_projection=True, **tiny.XL).eval(),
         "scheduler": tiny.scheduler(),
     }
 

@@ -80,7 +80,7 @@ def test_the_clean_estimate_recovers_the_image_from_a_perfect_model(pipe, predic
     """Where the model knows the noise, the estimate is the image at every step."""
     from safelatent.guidance import Correction, Estimates
     from safelatent.hosts.clean import clean_estimate
-    from safelatent.hosts.hook import Moment
+    from safelatent.hosts.run import Moment
 
     flow = prediction == "flow_prediction"
     scheduler = FlowMatchEulerDiscreteScheduler() if flow else tiny.scheduler(prediction_type=prediction)

@@ -2,7 +2,8 @@
 
 from safelatent.hosts.attached import attached
 from safelatent.hosts.families import FAMILIES, Family, family_of
-from safelatent.hosts.hook import GuidanceHook, Moment
+from safelatent.hosts.hook import GuidanceHook
 from safelatent.hosts.receipt import Receipt
+from safelatent.hosts.run import Moment
 
 __all__ = ["FAMILIES", "Family", "GuidanceHook", "Moment", "Receipt", "attached", "family_of"]

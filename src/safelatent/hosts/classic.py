@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
-from safelatent.hosts.families import Family
+from safelatent.hosts.families import Family, is_distilled
 
 _OLD_ARGUMENTS = {"callback", "callback_steps"}  # read from the pipelines' **kwargs
 
@@ -18,8 +18,7 @@ def check_distilled(pipe: Any, family: Family) -> None:
     Raises:
         UnsupportedError: naming the pipeline, the reason and the way out.
     """
-    config = getattr(pipe, family.denoiser).config
-    if config.get("time_cond_proj_dim") is not None or config.get("guidance_embeds"):
+    if is_distilled(getattr(pipe, family.denoiser)):
         raise UnsupportedError(
             f"cannot guard this {type(pipe).__name__}: its {family.denoiser} is distilled and makes no unconditional estimate; "
             "use the undistilled model"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import classifier_free
-from safelatent.hosts.hook import Moment
+from safelatent.hosts.run import Moment
 from safelatent.hosts.schedule import is_flow
 
 

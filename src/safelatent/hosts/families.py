@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from safelatent.errors import GuardError, UnsupportedError
@@ -29,7 +29,7 @@ class Family:
     positional: tuple[str, ...] = ("hidden_states",)
     sequential: bool = False
     scale: str = "guidance_scale"
-    refused: Mapping[str, str]
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The denoiser's arguments, all by name."""
@@ -75,11 +75,9 @@ FAMILIES = (
         pipelines=("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
         refused={"skip_guidance_layers": "skip_guidance_layers adds a fourth evaluation in an order of its own; leave it out"},
     ),
-    Family(
-        title="Flux with true classifier-free guidance", pipelines=("FluxPipeline",), sequential=True, scale="true_cfg_scale", refused={}
-    ),
-    Family(title="PixArt", pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"), refused={}),
-    Family(title="Sana", pipelines=("SanaPipeline",), refused={}),
+    Family(title="Flux with true classifier-free guidance", pipelines=("FluxPipeline",), sequential=True, scale="true_cfg_scale"),
+    Family(title="PixArt", pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline")),
+    Family(title="Sana", pipelines=("SanaPipeline",)),
 )
 
 
@@ -98,3 +96,8 @@ def family_of(pipe: Any) -> Family:
             return family
     known = ", ".join(name for family in FAMILIES for name in family.pipelines)
     raise UnsupportedError(f"cannot guard {type(pipe).__name__}: the order in which it calls its denoiser is not known; supported: {known}")
+
+
+def is_distilled(denoiser: Any) -> bool:
+    """Whether its configuration says that it was distilled, so that it makes no unconditional estimate."""
+    return denoiser.config.get("time_cond_proj_dim") is not None or bool(denoiser.config.get("guidance_embeds"))

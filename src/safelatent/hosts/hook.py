@@ -8,47 +8,22 @@ A pipeline that asks for ``e_p`` and ``e_u`` one after the other gets its correc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers.hooks import ModelHook
 from torch import Tensor, nn
 
-from safelatent.errors import BadValueError, GuardError, NotGuardedError
-from safelatent.guidance import Correction, Estimates, Guidance
+from safelatent.errors import GuardError, NotGuardedError
+from safelatent.guidance import Estimates, Guidance
 from safelatent.hosts.batches import each_batch, first_half, merged, second_half, with_second_half_again
+from safelatent.hosts.concept_itself import refuse_concept_itself
 from safelatent.hosts.families import Family
-from safelatent.hosts.receipt import Tally
-from safelatent.hosts.schedule import Schedule
+from safelatent.hosts.run import Moment, Run
 
-# Embeddings of the same tokens differ by rounding between batch sizes; those of other tokens by far more.
-SAME_TEXT = 1e-3
 # Positions of the latents up to which the concept joins the pipeline's batch: there a call costs more than its arithmetic.
 JOINED_UP_TO = 32 * 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """What one evaluation of the guidance saw, for who wants to look.
-
-    Attributes:
-        i: the step, from 0.
-        timestep: the scheduler's.
-        mixture: ``alpha`` and ``sigma`` of ``x = alpha x_0 + sigma eps``.
-        latents: (B, C, H, W), as the denoiser got them for the prompt.
-        estimates: the model's own.
-        correction: what became of them.
-    """
-
-    i: int
-    timestep: float
-    mixture: tuple[float, float]
-    latents: Tensor
-    estimates: Estimates
-    correction: Correction
 
 
 class GuidanceHook(ModelHook):
@@ -73,28 +48,9 @@ class GuidanceHook(ModelHook):
         watch: Callable[[Moment], None] | None = None,
     ) -> None:
         super().__init__()
-        self.pipe, self.family, self.guidance = pipe, family, guidance
-        self.concept, self.scale, self.watch = concept, scale, watch
-        self.evaluated = 0  # times that the guidance was evaluated; a second-order solver does so twice a step
-        self.tally: Tally | None = None
-        self.state: Any = None  # at the start of the step that is under way
-        self._next_state: Any = None
+        self.pipe, self.family, self.concept, self.scale = pipe, family, concept, scale
+        self.run = Run(guidance, pipe.scheduler, watch)
         self._prompt: tuple[dict[str, Any], Tensor] | None = None  # of a sequential family: the first of a step's two calls
-
-    @property
-    def order(self) -> int:
-        """Evaluations a step: a second-order solver makes two. PNDM's doubled step counts as two steps, as the paper's authors have it."""
-        return int(self.pipe.scheduler.order)
-
-    @property
-    def evaluations(self) -> int:
-        """How often the call will evaluate the guidance."""
-        return int(getattr(self.pipe, "num_timesteps", len(self.pipe.scheduler.timesteps)))
-
-    @property
-    def steps(self) -> int:
-        """Steps of the call."""
-        return math.ceil(self.evaluations / self.order)
 
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """The denoiser's forward, guided."""
@@ -103,34 +59,17 @@ class GuidanceHook(ModelHook):
         noise = self._second_or_first(arguments) if self.family.sequential else self._both(arguments)
         return _output(module, noise) if return_dict else (noise,)
 
-    def finish(self) -> Tally:
-        """What was counted.
-
-        Raises:
-            NotGuardedError: the call ended early, or an image was changed by no step.
-        """
-        if self.tally is None or self.evaluated < self.evaluations:
-            raise NotGuardedError(
-                f"the call ended after {self.evaluated} evaluations, before its last step; no image is given out half guided"
-            )
-        rows = self.tally.unguided_rows()
-        if rows:
-            raise NotGuardedError(
-                f"no step changed image {', '.join(map(str, rows))}: the guard had nothing to act on; rephrase the prompt"
-            )
-        return self.tally
-
     def _both(self, arguments: dict[str, Any]) -> Tensor:
         """A call on ``[unconditional, prompt]``."""
         whole = len(self.family.latents(arguments))
-        if self.tally is None:
+        if not self.run.begun:
             if whole % 2 or whole != len(arguments["encoder_hidden_states"]):
                 texts = len(arguments["encoder_hidden_states"])
                 raise GuardError(f"the {self.family.denoiser} got {whole} latents and {texts} texts, not two halves of one size")
             prompt, negative = (each_batch(arguments, whole, half) for half in (second_half, first_half))
             self._begin(prompt, negative)
         estimates = self._batched(arguments, whole)
-        correction = self._correct(estimates, second_half(self.family.latents(arguments)))
+        correction = self.run.correct(estimates, _cost(estimates), second_half(self.family.latents(arguments)))
         return torch.cat([correction.uncond, correction.prompt])
 
     def _second_or_first(self, arguments: dict[str, Any]) -> Tensor:
@@ -148,54 +87,27 @@ class GuidanceHook(ModelHook):
         (of_prompt, prompt), self._prompt = self._prompt, None
         if not torch.equal(torch.as_tensor(of_prompt["timestep"]), torch.as_tensor(arguments["timestep"])):
             raise NotGuardedError("the negative prompt was not evaluated beside the prompt, so the guard could not act")
-        if self.tally is None:
+        if not self.run.begun:
             self._begin(of_prompt, arguments)
-        needs_concept, i = self.guidance.needs_concept(self._step[0]), self._step[0]
-        uncond = self._evaluate(arguments) if self.guidance.needs_uncond else None
-        concept = self._evaluate(self._for_concept(of_prompt, len(prompt))) if needs_concept else None
-        self._count(i)
-        correction = self._correct(Estimates(uncond=uncond, prompt=prompt, concept=concept), self.family.latents(arguments))
+        uncond = self._evaluate(arguments) if self.run.guidance.needs_uncond else None
+        concept = self._evaluate(self._for_concept(of_prompt, len(prompt))) if self.run.needs_concept else None
+        estimates = Estimates(uncond=uncond, prompt=prompt, concept=concept)
+        correction = self.run.correct(estimates, _cost(estimates), self.family.latents(arguments))
         return correction.uncond + self.scale / (1 - self.scale) * (correction.prompt - prompt)
-
-    @property
-    def _step(self) -> tuple[int, int]:
-        """The step that is under way, and which of its evaluations."""
-        return divmod(self.evaluated, self.order)
 
     def _begin(self, prompt: dict[str, Any], negative: dict[str, Any]) -> None:
         """Refuse, before the first evaluation of all three, what would leave an image unguarded. Arguments are those of each half."""
         if not getattr(self.pipe, "do_classifier_free_guidance", True):
             raise NotGuardedError("classifier-free guidance is off and the guard could not act; give a guidance_scale above 1")
-        self.schedule = Schedule(self.pipe.scheduler, float(torch.as_tensor(prompt["timestep"]).flatten()[0]))
-        asked, self.guidance = self.guidance, self.guidance.on(self.schedule.levels(self.evaluations, self.order))
-        acts_from, steps = self.guidance.acts_from(), self.steps
-        if acts_from >= steps:
-            raise NotGuardedError(
-                f"the warm-up is {acts_from} steps and the call has {steps}: no step would be guided; take more steps or a shorter warm-up"
-            )
-        rows = len(self.family.latents(prompt))
-        if self.guidance.rows not in (None, rows):
-            raise BadValueError(f"settings for {self.guidance.rows} images met a call that makes {rows}; give one an image")
-        self._refuse_concept_itself(prompt["encoder_hidden_states"], negative["encoder_hidden_states"])
-        self.tally = Tally(self.guidance, rows, asked)
-
-    def _refuse_concept_itself(self, prompt: Tensor, negative: Tensor) -> None:
-        """A hole in the method: where prompt or negative prompt is the concept itself, ``e_p - e_S`` or ``e_S - e_u`` is zero."""
-        if not self.guidance.needs_uncond:
-            return
-        concept = self.concept["encoder_hidden_states"]
-        for name, text in (("negative prompt", negative), ("prompt", prompt)):
-            if text.shape[1:] != concept.shape[1:]:
-                continue
-            distance = (text - concept.to(text)).abs().flatten(1).amax(dim=1)
-            if (distance <= SAME_TEXT * concept.abs().max()).any():
-                raise NotGuardedError(f"the {name} is the concept itself, so the guard would vanish; change the {name} or the concept")
+        evaluations = int(getattr(self.pipe, "num_timesteps", len(self.pipe.scheduler.timesteps)))
+        first = float(torch.as_tensor(prompt["timestep"]).flatten()[0])
+        self.run.begin(first, len(self.family.latents(prompt)), evaluations, int(self.pipe.scheduler.order))
+        if self.run.guidance.needs_uncond:
+            refuse_concept_itself(*(one["encoder_hidden_states"] for one in (prompt, negative, self.concept)))
 
     def _batched(self, arguments: dict[str, Any], whole: int) -> Estimates:
-        i, latents = self._step[0], self.family.latents(arguments)
-        needs_concept = self.guidance.needs_concept(i)
-        self._count(i)
-        if not self.guidance.needs_uncond:  # the concept takes the unconditional half's place
+        latents, needs_concept = self.family.latents(arguments), self.run.needs_concept
+        if not self.run.guidance.needs_uncond:  # the concept takes the unconditional half's place
             halves = merged(arguments, self._rows(whole // 2), lambda old, new: torch.cat([new.to(old), second_half(old)]))
             concept, prompt = self._evaluate(halves).chunk(2)
             return Estimates(uncond=None, prompt=prompt, concept=concept)
@@ -221,36 +133,15 @@ class GuidanceHook(ModelHook):
     def _has_shape_of(self, arguments: dict[str, Any]) -> bool:
         return arguments["encoder_hidden_states"].shape[1:] == self.concept["encoder_hidden_states"].shape[1:]
 
-    def _count(self, i: int) -> None:
-        assert self.tally is not None  # made before the first evaluation
-        self.tally.evaluations += 3 if self.guidance.needs_concept(i) and self.guidance.needs_uncond else 2
-
-    def _correct(self, estimates: Estimates, latents: Tensor) -> Correction:
-        assert self.tally is not None
-        i, look = self._step
-        if self.evaluated == 0:
-            self._next_state = self.guidance.init(estimates.prompt)
-        if look == 0:
-            self.state = self._next_state
-        correction, state = self.guidance.correct(estimates, self.state, i, self.schedule.unit(self.evaluated))
-        if look == 0:  # the momentum belongs to the step: a solver's second look at it changes nothing
-            self._next_state = state
-        self.tally.observe(i, estimates, correction)
-        if self.watch is not None:
-            of_schedule = {"timestep": self.schedule.timestep(self.evaluated), "mixture": self.schedule.mixture(self.evaluated)}
-            self.watch(Moment(i=i, **of_schedule, latents=latents, estimates=estimates, correction=correction))
-        self.evaluated += 1
-        return correction
-
     def _evaluate(self, arguments: dict[str, Any]) -> Tensor:
         forward = self.fn_ref.original_forward
         assert forward is not None  # set when the hook was registered
-        noise = forward(**arguments, return_dict=False)[0]
-        if not torch.isfinite(noise).all():
-            raise GuardError(
-                f"the model's estimate at evaluation {self.evaluated + 1} is not finite (NaN or infinite); there is no image to trust"
-            )
-        return noise
+        return forward(**arguments, return_dict=False)[0]
+
+
+def _cost(estimates: Estimates) -> int:
+    """Evaluations of the denoiser for an image."""
+    return sum(one is not None for one in (estimates.uncond, estimates.prompt, estimates.concept))
 
 
 def _output(module: nn.Module, noise: Tensor) -> Any:

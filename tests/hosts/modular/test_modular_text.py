@@ -5,7 +5,8 @@ import torch
 from diffusers.modular_pipelines.modular_pipeline import BlockState
 
 from safelatent import UnsupportedError
-from safelatent.hosts.modular.text import concept_batch, embeddings, same_rows
+from safelatent.hosts.concept_itself import same_rows
+from safelatent.hosts.modular.text import concept_batch, embeddings
 
 CONCEPT = {"prompt_embeds": torch.arange(10.0).reshape(1, 5, 2), "prompt_embeds_mask": torch.ones(1, 5)}
 

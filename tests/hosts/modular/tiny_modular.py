@@ -13,7 +13,6 @@ import tiny
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from transformers import (
-    CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     Qwen2_5_VLConfig,
@@ -58,18 +57,7 @@ def sizes() -> dict[str, int]:
 
 
 def clip(hidden: int, kind: type = CLIPTextModelWithProjection) -> Any:
-    config = CLIPTextConfig(
-        vocab_size=len(tiny.tokenizer()),
-        hidden_size=hidden,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=hidden,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    return kind(config)
+    return tiny.clip_text(kind, hidden_size=hidden, intermediate_size=32, projection_dim=hidden)
 
 
 def image_vae(channels: int = 4) -> AutoencoderKL:
@@ -83,21 +71,8 @@ def wan_vae(kind: str) -> Any:
 
 
 def sdxl_parts() -> dict[str, Any]:
-    unet = diffusers.UNet2DConditionModel(
-        sample_size=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        cross_attention_dim=48,
-        attention_head_dim=4,
-        norm_num_groups=8,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + 32,
-    )
     return {
-        "unet": unet,
+        "unet": tiny.unet(cross_attention_dim=48, **tiny.XL),
         "vae": AutoencoderKL(block_out_channels=(16,), norm_num_groups=8, latent_channels=4),
         "text_encoder": clip(16, CLIPTextModel),
         "text_encoder_2": clip(32),

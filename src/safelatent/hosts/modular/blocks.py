@@ -19,14 +19,14 @@ from diffusers.modular_pipelines.modular_pipeline_utils import InsertableDict
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, UnsupportedError, nearest
-from safelatent.hosts.hook import Moment
 from safelatent.hosts.modular.concept_block import ConceptBlock
 from safelatent.hosts.modular.guider import SafetyGuider
 from safelatent.hosts.modular.quiet import refusals_in_one_line
 from safelatent.hosts.modular.refuse import DENOISERS, INNER, check_guiders, check_pipeline, text_encoder_of
-from safelatent.hosts.modular.run import Run
+from safelatent.hosts.modular.run import ModularRun
 from safelatent.hosts.modular.watched import WatchedDenoiser
 from safelatent.hosts.policy import guidance_of
+from safelatent.hosts.run import Moment
 from safelatent.hosts.schedule import is_flow
 
 
@@ -100,13 +100,13 @@ class GuardedBlocks(ModularPipelineBlocks):
                 state.set(name, list(state.get(name)))
         scheduler = copy.deepcopy(pipe.scheduler)
         guidance = guidance_of(self.policy, flow=is_flow(scheduler))
-        run = Run(guidance, self.concept, scheduler, lambda: state.get("timesteps"), self.watch)
+        run = ModularRun(guidance, self.concept, scheduler, lambda: state.get("timesteps"), self.watch)
         with refusals_in_one_line():
             self._with_concept(run)(self._view(pipe, guiders, run), state)
-        state.set("receipts", run.finish())
+        state.set("receipts", run.receipts())
         return pipe, state
 
-    def _view(self, pipe: Any, guiders: dict[str, BaseGuidance], run: Run) -> Any:
+    def _view(self, pipe: Any, guiders: dict[str, BaseGuidance], run: ModularRun) -> Any:
         """The pipeline with parts of the call's own, where it has a state."""
         view = copy.copy(pipe)
         view.scheduler = run.scheduler
@@ -118,7 +118,7 @@ class GuardedBlocks(ModularPipelineBlocks):
                     setattr(view, name, WatchedDenoiser(getattr(pipe, name), run.see))
         return view
 
-    def _with_concept(self, run: Run) -> Any:
+    def _with_concept(self, run: ModularRun) -> Any:
         """The blocks, with one that encodes the concept after the text encoder."""
         blocks = copy.copy(self.inner)
         blocks.sub_blocks = InsertableDict(self.inner.sub_blocks)

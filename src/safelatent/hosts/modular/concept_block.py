@@ -12,7 +12,7 @@ from diffusers import ModularPipelineBlocks
 from diffusers.modular_pipelines import PipelineState
 
 from safelatent.errors import BadValueError
-from safelatent.hosts.modular.run import Run
+from safelatent.hosts.modular.run import ModularRun
 
 
 class ConceptBlock(ModularPipelineBlocks):
@@ -21,7 +21,7 @@ class ConceptBlock(ModularPipelineBlocks):
     Only where the encoder made no negative embeddings for want of a negative prompt (Stable Diffusion 3), the empty one is encoded too.
     """
 
-    def __init__(self, encoder: Any, run: Run) -> None:
+    def __init__(self, encoder: Any, run: ModularRun) -> None:
         super().__init__()
         self.encoder, self.run = encoder, run
 

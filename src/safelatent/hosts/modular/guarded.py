@@ -15,11 +15,11 @@ from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import UnsupportedError, nearest
 from safelatent.guard_file import write_guard
 from safelatent.guidance import Guidance
-from safelatent.hosts.hook import Moment
 from safelatent.hosts.modular.blocks import GuardedBlocks
 from safelatent.hosts.modular.refuse import check_pipeline, text_encoder_of
 from safelatent.hosts.modular.saving import save_modular
 from safelatent.hosts.policy import guidance_of
+from safelatent.hosts.run import Moment
 from safelatent.hosts.saved import COMMIT, MODEL, push
 from safelatent.hosts.schedule import is_flow
 

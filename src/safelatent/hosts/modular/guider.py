@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from safelatent.errors import NotGuardedError
 from safelatent.guidance import Estimates
-from safelatent.hosts.modular.run import Run
-from safelatent.hosts.modular.text import concept_batch, embeddings, same_rows
+from safelatent.hosts.concept_itself import refuse_concept_itself
+from safelatent.hosts.modular.run import ModularRun
+from safelatent.hosts.modular.text import concept_batch, embeddings
 
 
 class SafetyGuider(BaseGuidance):
@@ -29,7 +30,7 @@ class SafetyGuider(BaseGuidance):
 
     _input_predictions = ["pred_cond", "pred_uncond", "pred_concept"]  # noqa: RUF012  # diffusers asks for a list
 
-    def __init__(self, inner: BaseGuidance, run: Run) -> None:
+    def __init__(self, inner: BaseGuidance, run: ModularRun) -> None:
         # Not BaseGuidance's: it warns at every instance that guiders are young, which the inner one has said; its settings are inner's.
         self.inner, self.run = inner, run
         self._enabled = inner._enabled
@@ -64,7 +65,7 @@ class SafetyGuider(BaseGuidance):
         Beside it stands the model's own ``c``: Qwen-Image renormalises the answer with it afterwards, and must not do so with ``c'``.
         """
         estimates = Estimates(uncond=pred_uncond, prompt=pred_cond, concept=pred_concept)
-        correction = self.run.correct(estimates, evaluations=self._count_prepared)
+        correction = self.run.guide(estimates, evaluations=self._count_prepared)
         guided = self.inner.forward(correction.prompt, correction.uncond)
         return GuiderOutput(pred=guided.pred, pred_cond=pred_cond, pred_uncond=pred_uncond)
 
@@ -86,18 +87,11 @@ class SafetyGuider(BaseGuidance):
         prompt, uncond = batches
         timestep = float(self._timestep)
         if not self.run.begun:
-            self.run.begin(timestep, len(embeddings(prompt)), self._num_inference_steps)
-            self._refuse_concept_itself(prompt, uncond)
+            self.run.start(timestep, len(embeddings(prompt)), self._num_inference_steps)
+            if self.run.guidance.needs_uncond:
+                refuse_concept_itself(embeddings(prompt), embeddings(uncond), self.run.text["prompt_embeds"])
         self.run.check_timestep(timestep)
         chosen = [prompt, uncond] if self.run.guidance.needs_uncond else [prompt]
         if self.run.needs_concept:
             chosen.append(concept_batch(prompt, self.run.text, "pred_concept"))
         return chosen
-
-    def _refuse_concept_itself(self, prompt: BlockState, uncond: BlockState) -> None:
-        """A hole in the method: where prompt or negative prompt is the concept itself, ``c - s`` or ``s - u`` is zero."""
-        if not self.run.guidance.needs_uncond:
-            return
-        for name, batch in (("negative prompt", uncond), ("prompt", prompt)):
-            if same_rows(embeddings(batch), self.run.text["prompt_embeds"]):
-                raise NotGuardedError(f"the {name} is the concept itself, so the guard would vanish; change the {name} or the concept")

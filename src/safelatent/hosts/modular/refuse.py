@@ -11,6 +11,7 @@ from diffusers.guiders import BaseGuidance
 from diffusers.modular_pipelines import SequentialPipelineBlocks
 
 from safelatent.errors import NotGuardedError, UnsupportedError
+from safelatent.hosts.families import is_distilled
 
 # By the blocks' ``model_name``; their order of calls and the fields of their batches are known.
 FAMILIES = {
@@ -60,7 +61,7 @@ def check_pipeline(pipe: Any) -> dict[str, BaseGuidance]:
     if getattr(pipe, "scheduler", None) is None:
         raise UnsupportedError(f"cannot guard this {name}: its components are not there yet; call load_components() first")
     guiders = {key: part for key, part in pipe.components.items() if isinstance(part, BaseGuidance)}
-    distilled = [key for key in DENOISERS if _is_distilled(getattr(pipe, key, None))]
+    distilled = [key for key in DENOISERS if (part := getattr(pipe, key, None)) is not None and is_distilled(part)]
     if not guiders or distilled or pipe.config.get("is_distilled"):
         raise UnsupportedError(f"cannot guard this {name}: it is distilled and makes no unconditional estimate; use the undistilled model")
     for key, guider in guiders.items():
@@ -93,12 +94,6 @@ def check_guiders(pipe: Any, guiders: dict[str, BaseGuidance]) -> None:
                 f"the {key} of this {name} acts from {guider._start} to {guider._stop} of the steps alone, and the guard could not act "
                 "at the others; leave start and stop at 0 and 1"
             )
-
-
-def _is_distilled(denoiser: Any) -> bool:
-    if denoiser is None:
-        return False
-    return denoiser.config.get("time_cond_proj_dim") is not None or bool(denoiser.config.get("guidance_embeds"))
 
 
 def _check_imports(name: str, block: ModularPipelineBlocks) -> None:

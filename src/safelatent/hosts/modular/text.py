@@ -27,8 +27,6 @@ TEXT = {
 POSITIONS = ("txt_ids",)
 # Those that stand beside the text and are the image's own.
 BESIDE = ("hidden_states", "time_ids", "image_embeds", BaseGuidance._identifier_key)
-# Embeddings of the same tokens differ by rounding between batch sizes; those of other tokens by far more.
-SAME_TEXT = 1e-3
 
 
 def embeddings(batch: BlockState) -> Any:
@@ -49,13 +47,6 @@ def concept_batch(prompt: BlockState, concept: Mapping[str, Any], identifier: st
     rows = len(embeddings(prompt))
     fields = {name: _field(name, value, concept, rows) for name, value in prompt.as_dict().items()}
     return BlockState(**(fields | {BaseGuidance._identifier_key: identifier}))
-
-
-def same_rows(text: Any, concept: Any) -> list[int]:
-    """The rows of ``text`` that are the concept's own text."""
-    one = concept[0]
-    scale = SAME_TEXT * float(one.abs().max())
-    return [b for b, row in enumerate(text) if _distance(row, one.to(row)) <= scale]
 
 
 def _field(name: str, value: Any, concept: Mapping[str, Any], rows: int) -> Any:
@@ -80,10 +71,3 @@ def _rows(one: Any, like: Any, rows: int) -> Any:
 def _positions(ids: Tensor, tokens: int) -> Tensor:
     first, second = ids[..., :1, :], ids[..., 1:2, :]
     return first + (second - first) * torch.arange(tokens, device=ids.device).to(ids)[:, None]
-
-
-def _distance(a: Tensor, b: Tensor) -> float:
-    """The largest difference; the shorter text is padded with zeros, as text encoders without a fixed length do."""
-    tokens = max(len(a), len(b))
-    a, b = (torch.cat([x, x.new_zeros(tokens - len(x), *x.shape[1:])]) for x in (a, b))
-    return float((a - b).abs().max())
