@@ -1,4 +1,4 @@
-"""``python -m training [STAGE...]``: fetch, tokenizer, texts, vae, generator, package (all of these by default).
+"""``python -m training [STAGE...]``: fetch, tokenizer, texts, tower, vae, generator, package (all of these by default).
 
 ``measure`` comes after.
 """
@@ -20,6 +20,7 @@ def main() -> None:
         "stages", nargs="*", choices=[*STAGES, "measure"], default=list(STAGES), help="which stages (default: all but measure)"
     )
     parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
+    parser.add_argument("--tower-minutes", type=float, default=22)
     parser.add_argument("--vae-minutes", type=float, default=12)
     parser.add_argument("--generator-minutes", type=float, default=103)
     parser.add_argument("--judge-minutes", type=float, default=5)
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--train-on", action="store_true", help="train the generator on from the weights in the package, not from nothing")
     options = parser.parse_args()
     budgets = {
+        "tower": Budget(minutes=options.tower_minutes, workers=options.workers),
         "vae": Budget(minutes=options.vae_minutes, workers=options.workers),
         "generator": Budget(minutes=options.generator_minutes, workers=options.workers),
     }

@@ -40,7 +40,24 @@ def _scenes(results: Result) -> list[str]:
         "Autoencoder, reconstruction of scenes: " + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items()) + ".",
         "",
         "The judge itself, on fresh real scenes: " + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items()) + ".",
+        *_detectors(results["clip"]),
     ]
+
+
+def _detectors(clip: Result) -> list[str]:
+    """The CLIP, and what the detectors make of real scenes of known truth."""
+    detectors: Result = clip["detectors"]
+    first = next(iter(detectors.values()))
+    lines = ["", f"The CLIP finds the right caption among 256 for {_words(clip['right caption among 256'])}; at the world's own shares of"]
+    lines[-1] += f" scenes for {_words(clip['right caption among 256, the world' + chr(39) + 's shares'])}."
+    lines += ["", f"Detectors on {first['accuracy']['n']} real scenes that none of them has seen, half of them unsafe:", ""]
+    kinds = [(what, kind) for what in ("false negatives", "false positives") for kind in first[what]]
+    lines += [f"| | {' | '.join(detectors)} |", "|---" * (len(detectors) + 1) + "|"]
+    lines += [f"| accuracy | {' | '.join(_share(d['accuracy']).replace(' | ', ' (') + ')' for d in detectors.values())} |"]
+    for what, kind in kinds:
+        cells = " | ".join(f"{d[what][kind]['share']:.3f}" for d in detectors.values())
+        lines.append(f"| {what}, {kind} (n = {first[what][kind]['n']}) | {cells} |")
+    return lines
 
 
 def _safety(results: Result) -> list[str]:
@@ -87,6 +104,12 @@ def _beyond(results: Result) -> list[str]:
         real = results["i2p"]
         told = f"unsafe {_words(real['unsafe'])}; unusable {100 * real['unusable']:.1f} %; with the published percentage {_rho(real)}"
         lines += ["", f"Held-out prompts of I2P without guidance: {told}."]
+    if "frechet" in results:
+        told = ", ".join(f"{what} {distance:.1f}" for what, distance in results["frechet"]["distances"].items())
+        title = (
+            f"Fréchet distance to the real scenes, by the CLIP's embeddings of {results['frechet']['pictures']} pictures for captions of"
+        )
+        lines += ["", f"{title} scenes (*real*: those scenes themselves, the least to be reached with so few): {told}."]
     if "places" not in results:
         return lines
     places = results["places"]
@@ -97,10 +120,18 @@ def _beyond(results: Result) -> list[str]:
 
 def card_lines(results: Result) -> list[str]:
     """The measured part of the card, in Markdown."""
-    speed = results["speed"]
-    seconds = ", ".join(f"{what} {value:.2f}" for what, value in speed.items() if what != "threads")
-    last = ["", f"Seconds on a CPU with {speed['threads']} threads (one image, 50 steps): {seconds}."]
-    return [*_scenes(results), *_safety(results), *_harmless(results), *_beyond(results), *last]
+    return [*_scenes(results), *_safety(results), *_harmless(results), *_beyond(results), *_speed(results["speed"])]
+
+
+def _speed(speed: Result) -> list[str]:
+    rates: Result = speed["images a second"]
+    batches = next(iter(rates.values()))
+    title = f"Images a second on a CPU with {speed['threads']} threads, 50 steps; loading takes {speed['load, s']:.2f} s:"
+    lines = ["", title, "", f"| method | {' | '.join(f'batch {n}' for n in batches)} |", "|---" * (len(batches) + 1) + "|"]
+    lines += [f"| {method} | {' | '.join(f'{rate:.2f}' for rate in by_batch.values())} |" for method, by_batch in rates.items()]
+    shares = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in sorted(speed["shares"].items(), key=lambda one: -one[1]))
+    ways = ", ".join(f"{name} {ratio:.2f}" for name, ratio in speed["ways"].items())
+    return [*lines, "", f"A step of eight guided pictures goes into {shares}. Its time in other ways, as a multiple: {ways}."]
 
 
 def write_card(lines: Sequence[str], card: Path = CARD) -> None:

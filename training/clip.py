@@ -1,7 +1,7 @@
 """The embedded world's CLIP, trained contrastively on scenes and captions: ``python -m training.clip --work DIR [--minutes M]``.
 
 Its text tower is the pipeline's text encoder, frozen; what learns is the image tower, both projections and the scale. Then come the two
-detectors that stand on it and the figures of all three (``training.clip_detectors``).
+detectors that stand on it, the real scenes' mean and covariance (``training.world_moments``), and the figures of all that.
 """
 
 import argparse
@@ -188,7 +188,8 @@ def train_clip(work: Path, budget: Budget, pipeline: Path = PACKAGED, folder: Pa
 
 def main() -> None:
     """Parse and run."""
-    from training.clip_detectors import make_detectors, measure_clip
+    from training.clip_detectors import Workshop, make_detectors, measure_clip
+    from training.world_moments import make_scene_moments
 
     parser = argparse.ArgumentParser(prog="python -m training.clip", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
@@ -199,6 +200,7 @@ def main() -> None:
     budget = Budget(minutes=options.minutes, workers=options.workers)
     train_clip(options.work, budget, start=CLIP if options.train_on else None)
     make_detectors(options.work)
+    make_scene_moments(Workshop(options.work))
     print(json.dumps(measure_clip(options.work), indent=1))
 
 

@@ -4,9 +4,8 @@ Q16 is two prompt vectors tuned on image embeddings of labelled scenes. The chec
 Scenes for tuning, for thresholds and for the figures come from different seeds. The pixel judge has no part in any of it.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Detector, examine
 from safelatent.detectors.checker import SPECIAL_CARE as SPECIAL_CARE_STEP
 from safelatent.detectors.clip_q16 import TEMPERATURE
+from safelatent.detectors.embedded import embedded_judge
 from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
 from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
 from safelatent.models.load import EMBEDDED
@@ -88,11 +88,15 @@ class Workshop:
         """(N, D), each of length 1."""
         return self.embed_pictures([render(scene, self.style) for scene in scenes])
 
-    @torch.no_grad()
     def embed_pictures(self, pictures: Sequence[np.ndarray]) -> Tensor:
         """(N, D), each of length 1, of pictures (64, 64, 3) uint8."""
+        return functional.normalize(self.features(pictures), dim=1)
+
+    @torch.no_grad()
+    def features(self, pictures: Sequence[np.ndarray]) -> Tensor:
+        """(N, D), as they come."""
         pixels = to_tensor(pictures).split(64)
-        return functional.normalize(torch.cat([self.clip.get_image_features(part).pooler_output for part in pixels]), dim=1)
+        return torch.cat([self.clip.get_image_features(part).pooler_output for part in pixels])
 
     def labelled(self, seed: int, count: int) -> Labelled:
         """Scenes, half of them unsafe in the mean."""
@@ -194,7 +198,8 @@ def retrieval(shop: Workshop, rng: np.random.Generator, draw_scene: Callable[[np
 
 def share(values: Sequence[bool]) -> Result:
     """Share, Wilson's interval, number."""
-    return asdict(wilson(sum(values), len(values)))
+    found = wilson(sum(values), len(values))
+    return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}
 
 
 def measure_detector(detector: Detector, scenes: Sequence[Scene], style: Sequence[Image.Image]) -> Result:
@@ -217,7 +222,7 @@ def measure_detector(detector: Detector, scenes: Sequence[Scene], style: Sequenc
 
 
 def measure_clip(work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, *, count: int = 5000, sets: int = 8) -> Result:
-    """The figures of the CLIP and its detectors, on scenes that none of them has seen; kept in ``WORK/measure/clip.json`` too."""
+    """The figures of the CLIP, of its detectors and of the judge, on scenes that none of them has seen."""
     shop, rng = Workshop(work, folder, pipeline), np.random.default_rng(RETRIEVAL_SEED)
     result: Result = {
         "right caption among 256": share([found for _ in range(sets) for found in retrieval(shop, rng, mixed_scene)]),
@@ -225,10 +230,5 @@ def measure_clip(work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, *, 
     }
     rng = np.random.default_rng(TEST_SEED)
     scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
-    for detector in (embedded_q16(folder), embedded_checker(folder)):
-        result[detector.name] = measure_detector(detector, scenes, shop.style)
-    result["bytes"] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    file = work / "measure/clip.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result
+    detectors = (embedded_judge(), embedded_q16(folder), embedded_checker(folder))
+    return {**result, "detectors": {detector.name: measure_detector(detector, scenes, shop.style) for detector in detectors}}

@@ -1,7 +1,7 @@
 """The generator: text encoder and UNet, trained together by the diffusion loss on the autoencoder's latents.
 
-The text encoder learns a second thing beside it: to give, from its last state, a sentence encoder's embedding of any text, so that words
-which mean much the same lie side by side whether or not a picture was ever captioned with them.
+The text encoder goes on with its lesson beside it (``training.lesson``), which it has learnt before by itself (``training.tower``): words
+that mean much the same lie side by side, whether or not a picture was ever captioned with them.
 
 The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the paper mean here what they mean there.
 There is no attention at the finest level: it would cost as much as the rest of the UNet and the small pictures do not need it.
@@ -17,17 +17,17 @@ from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.captions import caption
+from training.lesson import Lesson
 from training.scenes import Scene, random_scene, render
 from training.texts import TextPool
-from training.tokenizer import POSITIONS
+from training.tower import TEXT_WIDTH
 from training.vae import CHANNELS, sheet, to_pictures, to_tensor
 
-TEXT_WIDTH = 192
 TEXT_SHARE = 0.35  # of scenes: the caption is a text that is not ours
-LESSON, LESSON_WEIGHT = 16, 0.1  # texts a step to embed as the sentence encoder does
+LESSON, LESSON_WEIGHT = 64, 0.4  # texts a step
 EMPTY_SHARE = 0.1  # captions dropped, for classifier-free guidance
 DRAWS = 2  # noise levels a scene: text, rendering and encoding are paid once for both
 SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
@@ -47,23 +47,6 @@ SAMPLE_PROMPTS = (
     "two people walk a pooch past a shop",
     "a murdered man in a pool of blood",
 )
-
-
-def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """Untrained."""
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=4 * TEXT_WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=POSITIONS,
-        projection_dim=TEXT_WIDTH,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return CLIPTextModel(config)
 
 
 def new_unet() -> UNet2DConditionModel:
@@ -101,19 +84,24 @@ class GeneratorStage:
     images_a_step = 32
 
     def __init__(
-        self, drawings: Sequence[Image.Image], vae: AutoencoderTiny, tokenizer: CLIPTokenizer, pool: TextPool, start: Path | None = None
+        self,
+        drawings: Sequence[Image.Image],
+        vae: AutoencoderTiny,
+        tokenizer: CLIPTokenizer,
+        text_encoder: CLIPTextModel,
+        pool: TextPool,
+        start: Path | None = None,
     ) -> None:
-        """``start`` is a pipeline folder to train on from; without one, training begins from nothing."""
+        """``text_encoder`` knows its lesson; ``start`` is a pipeline folder whose UNet trains on; without one, it begins from nothing."""
         self.drawings, self.tokenizer, self.pool = drawings, tokenizer, pool
         self.vae = vae.eval().requires_grad_(False)
         self.scale = float(vae.config["scaling_factor"])
         self.learning_rate = 1.2e-3 if start is None else 5e-4
-        self.text_encoder, self.unet = new_text_encoder(tokenizer), new_unet()
+        self.text_encoder, self.unet = text_encoder, new_unet()
         if start is not None:
-            self.text_encoder = CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32)
             self.unet = UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
-        self.embed = nn.Linear(TEXT_WIDTH, pool.embeddings.shape[1])
-        self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet, "embed": self.embed})
+        self.lesson = Lesson(pool, tokenizer, TEXT_WIDTH)
+        self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet, "lesson": self.lesson})
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
         self.weights = (SNR_CAP * (1 - alphas) / (self.scale**2 * alphas)).clamp(max=1.0)
@@ -148,15 +136,7 @@ class GeneratorStage:
             text = self.text_encoder(tokens)[0].repeat(DRAWS, 1, 1)
             predicted = self.unet(noisy, t, text).sample
         error = functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3))
-        return (error * self.weights[t]).mean() + LESSON_WEIGHT * self.lesson(rng)
-
-    def lesson(self, rng: np.random.Generator) -> Tensor:
-        """How far the text encoder's embeddings are from the sentence encoder's, 1 - cosine."""
-        texts, wanted = self.pool.lesson(rng, LESSON)
-        tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt").input_ids
-        with torch.autocast("cpu", torch.bfloat16):
-            found = self.embed(self.text_encoder(tokens).pooler_output)
-        return 1 - functional.cosine_similarity(found.float(), wanted, dim=1).mean()
+        return (error * self.weights[t]).mean() + LESSON_WEIGHT * self.lesson.loss(self.text_encoder, rng, LESSON)
 
     @torch.no_grad()
     def picture(self, steps: int = 20, scale: float = 5.0) -> Image.Image:

@@ -6,7 +6,6 @@ Everything is judged by a classifier that was trained on real scenes only (``tra
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -23,10 +22,11 @@ from safelatent import load
 from safelatent.prompts import embedded_benign, embedded_i2p
 from training import glyphs as drawings
 from training.card import CARD, card_lines, write_card
-from training.clip_detectors import Workshop
-from training.drawing import METHODS, draw, rate, sampler
+from training.clip_detectors import Workshop, measure_clip
+from training.drawing import METHODS, draw, rate
 from training.judge import JudgeNet, JudgeStage, judge, new_judge, package_judge
 from training.loop import Budget, load_average, train
+from training.measure_speed import measure_speed
 from training.measure_world import (
     held_out_i2p,
     measure_backgrounds,
@@ -41,6 +41,7 @@ from training.stages import STYLE
 from training.texts import POOL, read
 from training.vae import psnr, sheet, to_tensor
 from training.vocabulary import SAFE, article
+from training.world_moments import measure_frechet
 
 Result = dict[str, Any]
 Keep = Callable[[str, Callable[[], Result]], Result]
@@ -60,14 +61,11 @@ def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:
 
 
 def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
-    """Its own errors, on fresh real scenes of known truth."""
+    """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is told beside the other detectors."""
     rng, style = np.random.default_rng(11), _judge_stage(work).drawings
     scenes = [random_scene(rng, str(rng.choice(["single", "addition", "unsafe"], p=[0.5, 0.4, 0.1]))) for _ in range(count)]
     verdicts = judge(model, [render(scene, style) for scene in scenes])
-    named = [v.main == s.safe[0] for v, s in zip(verdicts, scenes, strict=True) if s.safe]
-    missed = [v.unsafe is None for v, s in zip(verdicts, scenes, strict=True) if s.unsafe is not None]
-    invented = [v.unsafe is not None for v, s in zip(verdicts, scenes, strict=True) if s.unsafe is None]
-    return {"main thing named": rate(named), "unsafe thing missed": rate(missed), "unsafe thing invented": rate(invented)}
+    return {"main thing named": rate([v.main in s.safe for v, s in zip(verdicts, scenes, strict=True) if s.safe])}
 
 
 @torch.no_grad()
@@ -115,7 +113,9 @@ def measure_methods(
     for seed in range(seeds):
         noise = [1000 + n * 10 + seed for n in range(len(prompts))]
         for method in methods:
-            found = kept(f"{name}-{method.replace(' ', '-')}-{seed}", partial(judge_method, pool, model, method, prompts, noise))
+            found = kept(
+                f"{name}-{len(prompts)}-{method.replace(' ', '-')}-{seed}", partial(judge_method, pool, model, method, prompts, noise)
+            )
             sums = result.setdefault(method, {"unsafe": [], "unusable": []})
             for what in sums:
                 sums[what] += found[what]
@@ -128,7 +128,7 @@ def measure_benign(kept: Keep, pool: Executor, model: JudgeNet, methods: Sequenc
     prompts, noise = [article(SAFE[t].names[0]) for t in things], [5000 + n for n in range(count)]
     result: Result = {}
     for method in methods:
-        found = kept(f"benign-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, prompts, noise))
+        found = kept(f"benign-{count}-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, prompts, noise))
         named = [main == t for main, t in zip(found["main"], things, strict=True)]
         result[method] = {"named": rate(named), "unsafe": float(np.mean(found["unsafe"]))}
     return result
@@ -140,25 +140,8 @@ def measure_harmless(kept: Keep, pool: Executor, model: JudgeNet, clip: Workshop
     texts, noise = [p.text for p in prompts], [p.seed % 2**31 for p in prompts]
     result: Result = {}
     for method in methods:
-        found = kept(f"harmless-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, texts, noise, clip))
+        found = kept(f"harmless-{count}-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, texts, noise, clip))
         result[method] = {"unsafe": rate(found["unsafe"]), "similarity": float(np.mean(found["similarity"]))}
-    return result
-
-
-def measure_speed(pipe: Any) -> Result:
-    """Seconds to load, and for one image of 50 steps; the median of five."""
-    threads = torch.get_num_threads()
-    start = time.perf_counter()
-    load("embedded")
-    result: Result = {"threads": threads, "load, s": time.perf_counter() - start}
-    pipe.set_progress_bar_config(disable=True)
-    for method in ("off", "weak", "medium", "max"):
-        call, times = sampler(pipe, method), []
-        for seed in range(5):
-            start = time.perf_counter()
-            call("a penguin with a pistol", generator=torch.Generator().manual_seed(seed), num_inference_steps=50)
-            times.append(time.perf_counter() - start)
-        result[f"{method}, s"] = float(np.median(times))
     return result
 
 
@@ -178,50 +161,54 @@ def _kept(work: Path, name: str, compute: Callable[[], Result]) -> Result:
 class Extent:
     """How much is measured: prompts, images and seeds. What is 0 is left out, and the card does not tell of it."""
 
-    objects: int = 500
+    objects: int = 732
     benign: int = 40
-    seeds: int = 4
+    seeds: int = 2
     prompts: int = 140
-    pairs: int = 150
-    places: int = 12
-    real: int = 300
+    pairs: int = 200
+    places: int = 20
+    real: int = 400
+    scenes: int = 200
     methods: Sequence[str] = METHODS
 
 
-QUICK = Extent(objects=30, benign=10, seeds=1, prompts=14, pairs=15, places=1, real=30, methods=("off", "max"))
+QUICK = Extent(objects=30, benign=10, seeds=1, prompts=14, pairs=15, places=1, real=30, scenes=0, methods=("off", "max"))
 
 
 def measure(work: Path, extent: Extent, *, judge_minutes: float = 5, workers: int = 2, i2p: Path | None = None) -> dict[str, Result]:
     """Every figure of the card. Delete ``WORK/measure`` to measure again, for new weights. Real prompts only with ``i2p``, their file."""
     model, pipe, kept = the_judge(work, judge_minutes, workers), load("embedded"), partial(_kept, work)
-    clip, methods = Workshop(work), extent.methods
-    held_out = list(embedded_i2p())[: extent.prompts]
+    shop, methods = Workshop(work), extent.methods
+    texts = [p.text for p in embedded_i2p()][: extent.prompts]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         results: dict[str, Any] = {
             "judge": kept("judge", lambda: measure_judge(model, work, 2000)),
             "vae": kept("vae", lambda: measure_vae(pipe, work, 100)),
-            "implicit": measure_methods(kept, pool, model, "implicit", IMPLICIT, methods, extent.seeds),
-            "implicit prompts": len(IMPLICIT),
-            "explicit": measure_methods(kept, pool, model, "explicit", EXPLICIT, methods, 1),
-            "explicit prompts": len(EXPLICIT),
-            "objects": kept("objects", lambda: measure_objects(pool, model, work, extent.objects)),
-            "benign": measure_benign(kept, pool, model, methods, extent.benign),
+            "clip": kept("clip", lambda: measure_clip(work)),
         }
-        if held_out:
-            texts = [p.text for p in held_out]
-            results["embedded-benign"] = measure_harmless(kept, pool, model, clip, methods, len(held_out))
-            results["embedded-i2p"] = measure_methods(kept, pool, model, "embedded-i2p", texts, methods, 1)
-            results["embedded-i2p prompts"] = len(held_out)
-        if i2p is not None and extent.real:
-            results["i2p"] = kept("i2p", lambda: measure_i2p(pool, model, held_out_i2p(i2p, extent.real)))
-        if extent.pairs:
-            results["pairs"] = kept("pairs", lambda: measure_pairs(pool, model, extent.pairs))
-            results["backgrounds"] = kept("backgrounds", lambda: measure_backgrounds(pool, extent.pairs))
-        if extent.places:
-            results["places"] = kept("places", lambda: measure_places(pool, model, extent.places))
         if (work / POOL).exists():
             results["words"] = kept("words", lambda: measure_words(pipe, read(work / POOL)))
-    results["speed"] = kept("speed", lambda: measure_speed(pipe))  # last, when nothing else runs
+        if texts:
+            results["embedded-i2p"] = measure_methods(kept, pool, model, "embedded-i2p", texts, methods, 1)
+            results["embedded-i2p prompts"] = len(texts)
+            results["embedded-benign"] = measure_harmless(kept, pool, model, shop, methods, len(texts))
+        results["objects"] = kept(f"objects-{extent.objects}", lambda: measure_objects(pool, model, work, extent.objects))
+        results["implicit"] = measure_methods(kept, pool, model, "implicit", IMPLICIT, methods, extent.seeds)
+        results["implicit prompts"] = len(IMPLICIT)
+        results["explicit"] = measure_methods(kept, pool, model, "explicit", EXPLICIT, methods, 1)
+        results["explicit prompts"] = len(EXPLICIT)
+        results["benign"] = measure_benign(kept, pool, model, methods, extent.benign)
+        if i2p is not None and extent.real:
+            results["i2p"] = kept(f"i2p-{extent.real}", lambda: measure_i2p(pool, model, held_out_i2p(i2p, extent.real)))
+        if extent.places:
+            results["places"] = kept(f"places-{extent.places}", lambda: measure_places(pool, model, extent.places))
+        if extent.pairs:
+            results["pairs"] = kept(f"pairs-{extent.pairs}", lambda: measure_pairs(pool, model, extent.pairs))
+            results["backgrounds"] = kept(f"backgrounds-{extent.pairs}", lambda: measure_backgrounds(pool, extent.pairs))
+        if extent.scenes:
+            compared = ("off", "medium", "max")
+            results["frechet"] = kept(f"frechet-{extent.scenes}", lambda: measure_frechet(pool, shop, compared, extent.scenes))
+    results["speed"] = kept("speed", measure_speed)  # last, when nothing else runs
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)
     write_card(card_lines(results))

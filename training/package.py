@@ -7,8 +7,9 @@ from diffusers import AutoencoderTiny, StableDiffusionPipeline
 from torch import nn
 from transformers import CLIPTokenizer
 
-from training.generator import new_scheduler, new_text_encoder, new_unet
+from training.generator import new_scheduler, new_unet
 from training.loop import load_average
+from training.tower import new_text_encoder
 
 PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
 

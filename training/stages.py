@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
+from torch import nn
 from transformers import CLIPTokenizer
 
 from training import glyphs as drawings
@@ -17,20 +18,28 @@ from training.loop import Budget, load_average, train
 from training.package import package
 from training.texts import POOL, make_texts, read
 from training.tokenizer import train_tokenizer
+from training.tower import TowerStage, new_text_encoder
 from training.vae import VaeStage, fold_normalisation, new_vae
 
 STYLE = "fluent"  # what the generator draws; the autoencoder learns all three
-STAGES = ("fetch", "tokenizer", "texts", "vae", "generator", "package")
+STAGES = ("fetch", "tokenizer", "texts", "tower", "vae", "generator", "package")
 
 
 def _vae_stage(work: Path) -> VaeStage:
     return VaeStage(drawings.glyphs(work / "node_modules", work / "glyphs.npy"))
 
 
+def _tower_stage(work: Path, start: Path | None) -> TowerStage:
+    return TowerStage(CLIPTokenizer.from_pretrained(work / "model/tokenizer"), read(work / POOL), start)
+
+
 def _generator_stage(work: Path, start: Path | None) -> GeneratorStage:
     style = drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE]
     vae = AutoencoderTiny.from_pretrained(work / "model/vae")
-    return GeneratorStage(style, vae, CLIPTokenizer.from_pretrained(work / "model/tokenizer"), read(work / POOL), start)
+    tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
+    text_encoder = new_text_encoder(tokenizer)
+    load_average(nn.ModuleDict({"text_encoder": text_encoder}), work / "tower/checkpoint.safetensors")
+    return GeneratorStage(style, vae, tokenizer, text_encoder, read(work / POOL), start)
 
 
 def _finish_vae(work: Path) -> None:
@@ -51,7 +60,7 @@ def _copy_parts(start: Path, work: Path) -> None:
 def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: Path | None = None, files: Sequence[Path] = ()) -> None:
     """Run ``stages`` in their order below ``work``. Each continues where it was stopped. ``files`` hold texts beyond WordNet's.
 
-    With ``start``, a pipeline folder, the generator trains on from its weights, and tokenizer and autoencoder are taken from it.
+    With ``start``, a pipeline folder, text encoder and UNet train on from its weights, and tokenizer and autoencoder are taken from it.
     """
     if start is not None:
         _copy_parts(start, work)
@@ -62,6 +71,8 @@ def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: 
         train_tokenizer(work / "node_modules", work / "model/tokenizer")
     if "texts" in stages and not (work / POOL).exists():
         make_texts(work, files, fetch_sentence_encoder(work))
+    if "tower" in stages:
+        train(partial(_tower_stage, work, start), work / "tower", budgets["tower"])
     if "vae" in stages and start is None:
         train(partial(_vae_stage, work), work / "vae", budgets["vae"])
         _finish_vae(work)

@@ -184,11 +184,6 @@ class TextPool:
         unsafe = rng.random() < self.unsafe[n]
         return scene_of(rng, main, [str(rng.choice(self.categories[n]))] if unsafe else None), self.texts[n]
 
-    def lesson(self, rng: np.random.Generator, count: int) -> tuple[list[str], torch.Tensor]:
-        """Texts for the tower to embed, and the encoder's embeddings of them, (count, 384)."""
-        chosen = rng.integers(len(self.texts), size=count)
-        return [self.texts[n] for n in chosen], torch.from_numpy(self.embeddings[chosen].astype(np.float32))
-
 
 def other_words(dictionary: Path) -> dict[str, set[int]]:
     """Words for known things that are none of their names: WordNet's synonyms, and the kinds just below. Which of a word's senses is
@@ -224,9 +219,10 @@ def choose_paraphrases(
 
 
 def make_pool(encode: SentenceEncoder, texts: Sequence[Text], paraphrases: dict[str, int]) -> TextPool:
-    """Ask the encoder what every text means. The paraphrases are among the texts."""
+    """Ask the encoder what every text means. The paraphrases and the names of the known things are among the texts."""
     known = {text.text for text in texts}
-    texts = [*texts, *(Text(text=word, source="word") for word in paraphrases if word not in known)]
+    names = (name for thing in THINGS for name in thing.names)
+    texts = [*texts, *(Text(text=word, source="word") for word in dict.fromkeys([*paraphrases, *names]) if word not in known)]
     embeddings = encode([text.text for text in texts])
     near = nearness(encode, embeddings)
     safe = near.things[:, : len(SAFE)]

@@ -25,9 +25,11 @@ from safelatent.models.clip_model import (
     load_checker,
     load_clip,
     load_processor,
+    load_scene_moments,
     load_vision_tower,
     text_tower_sha256,
 )
+from safelatent.statistics import frechet_distance, moments
 from training.clip import new_clip, save_clip
 
 
@@ -171,6 +173,25 @@ def test_a_checker_without_thresholds_is_refused(copied):
     save_file({"concept_embeds": torch.ones(17, 128)}, folder / CHECKER)
     with pytest.raises(UnsupportedError, match="special_care_embeds_weights"):
         load_checker(folder)
+
+
+def test_the_real_scenes_have_their_mean_and_covariance(shipped):
+    real = load_scene_moments()
+    assert real.n == 20_000
+    assert real.mean.shape == (shipped.config.projection_dim,)
+    np.testing.assert_allclose(real.covariance, real.covariance.T, atol=1e-6)
+    assert np.linalg.eigvalsh(real.covariance).min() > -1e-6
+    assert frechet_distance(real, real) == pytest.approx(0, abs=1e-6)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 64, 64, 3), dtype=np.uint8)
+    pixels = image_processor()(images=[Image.fromarray(one) for one in noise], return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        features = shipped.get_image_features(pixels).pooler_output
+    assert frechet_distance(moments(features.numpy()), real) > np.trace(real.covariance), "noise is no scene"
+
+
+def test_moments_that_are_missing_are_refused(copied):
+    with pytest.raises(UnsupportedError, match=r"cannot read .*scenes\.safetensors"):
+        load_scene_moments(copied[0])
 
 
 def test_the_settings_are_plain(made):

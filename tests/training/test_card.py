@@ -17,7 +17,20 @@ METHOD = {"unsafe": RATE, "unusable": 0.0625}
 @pytest.fixture
 def results():
     return {
-        "speed": {"threads": 2, "load, s": 0.1, "off, s": 1.5},
+        "speed": {
+            "threads": 2,
+            "load, s": 0.1,
+            "images a second": {"off": {"1": 0.5, "8": 1.25}},
+            "shares": {"other": 0.2, "convolutions": 0.8},
+            "ways": {"bfloat16": 0.75},
+        },
+        "clip": {
+            "right caption among 256": RATE,
+            "right caption among 256, the world's shares": RATE,
+            "detectors": {
+                name: {"accuracy": RATE, "false negatives": {"hate": RATE}, "false positives": {"pair": RATE}} for name in ("judge", "q16")
+            },
+        },
         "judge": {"main thing named": RATE},
         "vae": {"fluent": 27.9},
         "objects": {"named": RATE, "objects": 183, "unusable": 0.01, "missed at least once": []},
@@ -49,14 +62,18 @@ def test_every_table_has_its_rows(results):
     assert "| Freedonia | 0.02 | 0.10 |" in text
     assert "25.0 % (95 % interval 12.5 to 50.0, n = 8)" in text
     assert "Missed at least once: none." in text
-    assert "load, s 0.10, off, s 1.50" in text
+    assert "| off | 0.50 | 1.25 |" in text
+    assert "goes into convolutions 80 %, other 20 %. Its time in other ways, as a multiple: bfloat16 0.75." in text
+    assert "| accuracy | 0.250 (0.125 to 0.500) | 0.250 (0.125 to 0.500) |" in text
+    assert "| false negatives, hate (n = 8) | 0.250 | 0.250 |" in text
 
 
 def test_what_was_not_measured_is_not_told(results):
     assert "Held-out prompts of I2P" not in "\n".join(card_lines(results))
-    beyond = ("pairs", "backgrounds", "embedded-i2p", "embedded-benign", "places")
+    results["frechet"] = {"pictures": 200, "distances": {"real": 1.0, "off": 3.5}}
+    beyond = ("pairs", "backgrounds", "frechet", "embedded-i2p", "embedded-benign", "places")
     few = "\n".join(card_lines({name: result for name, result in results.items() if name not in beyond}))
-    for told in ("Two-object", "embedded-i2p", "embedded-benign", "Invented places"):
+    for told in ("Two-object", "Fréchet", "embedded-i2p", "embedded-benign", "Invented places"):
         assert told not in few
         assert told in "\n".join(card_lines(results))
     real = {"unsafe": RATE, "unusable": 0.0, "spearman": 0.2, "low": 0.1, "high": 0.3}

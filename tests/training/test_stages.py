@@ -23,7 +23,7 @@ from training.vocabulary import THINGS
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """Tokenizer, autoencoder and generator after seconds of training each."""
+    """Tokenizer, text encoder, autoencoder and generator after seconds of training each."""
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed, and it fetches the drawings")
     folder = tmp_path_factory.mktemp("training")
@@ -34,7 +34,7 @@ def work(tmp_path_factory):
         pytest.skip("the drawings cannot be fetched: npm reaches no registry")
     texts = [Text(text="the dog barked all night", source="example"), Text(text="a cake on a table", source="photograph", unsafe=0.0)]
     save(make_pool(lambda texts: np.random.default_rng(0).normal(size=(len(texts), 384)).astype(np.float32), texts, {}), folder / POOL)
-    run(("tokenizer", "texts", "vae", "generator"), folder, {"vae": short, "generator": short})
+    run(("tokenizer", "texts", "tower", "vae", "generator"), folder, dict.fromkeys(("tower", "vae", "generator"), short))
     return folder
 
 

@@ -6,7 +6,6 @@ import subprocess
 
 import numpy as np
 import pytest
-import torch
 
 from training.fetch import fetch_sentence_encoder
 from training.texts import (
@@ -118,9 +117,12 @@ def pool():
 def test_a_text_stands_for_its_nearest_thing_and_is_as_unsafe_as_it_is_said_to_be(pool):
     assert [SAFE[one[0]].names[0] for one in pool.nearest[:1]] == ["dog"]
     np.testing.assert_allclose(pool.odds.sum(axis=1), 1)
-    assert pool.unsafe.tolist() == [0.0, UNSAFE_RATE, 0.0, 0.5, 0.0]
+    assert pool.unsafe[:5].tolist() == [0.0, UNSAFE_RATE, 0.0, 0.5, 0.0]
     assert pool.categories[1] == ("violence",)
-    assert pool.texts[-1] == "pooch", "a held-out word is among the texts to embed"
+    assert pool.texts[4] == "pooch", "a held-out word is among the texts to embed"
+    names = {name for thing in THINGS for name in thing.names}
+    assert names <= set(pool.texts)
+    assert len(pool.texts) == len(set(pool.texts)) == 5 + len(names)
 
 
 def test_scenes_hold_what_the_texts_mean_and_no_caption_has_a_held_out_word(pool):
@@ -129,18 +131,15 @@ def test_scenes_hold_what_the_texts_mean_and_no_caption_has_a_held_out_word(pool
     by_text = {text: [scene for scene, one in found if one == text] for text in pool.texts}
     assert not by_text["pooch"]
     dogs = [scene.safe[0] == thing("dog") for scene in by_text["the dog barked all night"]]
-    assert np.mean(dogs) > 0.5
+    odds = float(pool.odds[0][pool.nearest[0].tolist().index(thing("dog"))])
+    assert np.mean(dogs) == pytest.approx(odds, abs=0.08)
+    assert odds == max(pool.odds[0])
     assert not [scene for scene in by_text["a pizza on a table"] if scene.unsafe is not None]
     unsafe = [scene.unsafe for scene in by_text["a cat by a painter"]]
     assert np.mean([one is not None for one in unsafe]) == pytest.approx(0.5, abs=0.1)
     assert {THINGS[one].category for one in unsafe if one is not None} == {"shocking"}
     share = len(by_text["a pizza on a table"]) / len(found)
     assert share == pytest.approx(SHARES["photograph"] / (1 - SHARES["definition"]), abs=0.04)
-
-
-def test_a_lesson_is_texts_with_the_encoders_embeddings(pool):
-    texts, wanted = pool.lesson(np.random.default_rng(1), 8)
-    torch.testing.assert_close(wanted, torch.from_numpy(Bags()(texts)).half().float())
 
 
 def test_a_pool_comes_back_from_its_file(pool, tmp_path):
@@ -162,4 +161,4 @@ def test_the_real_encoder_puts_another_word_beside_its_thing(tmp_path_factory):
     pool = make_pool(encode, [Text(text="a man holding a gun", source="example"), Text(text="my pooch", source="example")], {})
     np.testing.assert_allclose(np.linalg.norm(pool.embeddings.astype(np.float32), axis=1), 1, atol=1e-3)
     assert SAFE[pool.nearest[1][0]].names[0] == "dog"
-    assert pool.unsafe.tolist() == [UNSAFE_RATE, 0.0]
+    assert pool.unsafe[:2].tolist() == [UNSAFE_RATE, 0.0]

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTextModel, CLIPVisionModelWithProjection
 
+    from safelatent.statistics import Moments
+
 Model = TypeVar("Model", bound="nn.Module")
 
 CLIP = Path(__file__).with_name("clip")
-WEIGHTS, Q16_VECTORS, CHECKER = "model.safetensors", "q16.safetensors", "checker.safetensors"
+WEIGHTS, Q16_VECTORS, CHECKER, SCENES = "model.safetensors", "q16.safetensors", "checker.safetensors", "scenes.safetensors"
 
 
 def load_clip(folder: Path = CLIP, pipeline: Path = EMBEDDED) -> CLIPModel:
@@ -67,6 +69,20 @@ def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
 
     weights = _image_side(folder) | _tensors(folder / CHECKER)
     return _filled(StableDiffusionSafetyChecker(_config(_settings(folder))), weights, folder)
+
+
+def load_scene_moments(folder: Path = CLIP) -> Moments:
+    """Mean and covariance of this CLIP's image embeddings (not of length 1) over real scenes, each as often as the world has it.
+
+    With ``moments`` of the embeddings of generated pictures, ``frechet_distance`` says how far these are from the real ones as a whole.
+
+    Raises:
+        UnsupportedError: the file is missing or broken.
+    """
+    from safelatent.statistics import Moments
+
+    stored = _tensors(folder / SCENES)
+    return Moments(mean=stored["mean"].double().numpy(), covariance=stored["covariance"].double().numpy(), n=int(stored["n"]))
 
 
 def image_processor(size: int = 64) -> CLIPImageProcessorPil:

@@ -9,6 +9,7 @@ from safelatent.statistics.by_category import OVERALL, by_category
 from safelatent.statistics.clusters import mean_by_prompt
 from safelatent.statistics.correlation import Correlation, spearman
 from safelatent.statistics.expected_maximum import ExpectedMaximum, exact_expected_maximum, expected_maximum
+from safelatent.statistics.frechet import Moments, frechet_distance, moments
 from safelatent.statistics.interval import Rate
 from safelatent.statistics.paired import PairedDifference, paired_difference
 from safelatent.statistics.rate import rate
@@ -18,13 +19,16 @@ __all__ = [
     "OVERALL",
     "Correlation",
     "ExpectedMaximum",
+    "Moments",
     "PairedDifference",
     "Rate",
     "bootstrap_by_prompt",
     "by_category",
     "exact_expected_maximum",
     "expected_maximum",
+    "frechet_distance",
     "mean_by_prompt",
+    "moments",
     "paired_difference",
     "rate",
     "spearman",

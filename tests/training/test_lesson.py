@@ -1,0 +1,97 @@
+"""What the text encoder learns from the sentence encoder: the losses by their definitions, and that a small one learns."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from test_texts import Bags, thing
+from torch.nn.functional import normalize
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from training.lesson import NAMES, TEMPERATURE, Lesson, choice_loss
+from training.loop import Budget, load_average, train
+from training.package import PACKAGED
+from training.texts import Text, make_pool
+from training.tower import TEXT_WIDTH, TowerStage, drift, new_text_encoder
+
+POOL = make_pool(Bags(), [Text(text=f"a {name} in the morning", source="example") for name in NAMES[:50]], {"pooch": thing("dog")})
+TOKENIZER = CLIPTokenizer.from_pretrained(PACKAGED / "tokenizer")
+
+
+def test_the_choice_among_names_is_lost_by_its_divergence():
+    rng = np.random.default_rng(0)
+    found, wanted = (torch.from_numpy(rng.normal(size=(7, 5))) for _ in range(2))
+    wanted = normalize(wanted, dim=1)
+    is_name = torch.tensor([False, False, True, True, True, False, True])
+    middle, slow = found[is_name].mean(dim=0), []
+    for row in (0, 1, 5):
+        theirs = torch.stack([wanted[row] @ wanted[n] for n in (2, 3, 4, 6)]).div(TEMPERATURE).softmax(0)
+        angles = [torch.cosine_similarity(found[row] - middle, found[n] - middle, dim=0) for n in (2, 3, 4, 6)]
+        own = torch.stack(angles).div(TEMPERATURE).softmax(0)
+        slow.append((theirs * (theirs / own).log()).sum())
+    torch.testing.assert_close(choice_loss(found, wanted, is_name), torch.stack(slow).mean())
+
+
+def test_nothing_is_lost_where_the_choice_is_the_same():
+    wanted = normalize(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)), dim=1)
+    wanted[4:] -= wanted[4:].mean(dim=0)  # names around zero: taking their mean away changes nothing
+    wanted = torch.cat([normalize(wanted[:4], dim=1), wanted[4:]])
+    is_name = torch.arange(12) >= 4
+    apart = choice_loss(wanted, torch.cat([wanted[:4], normalize(wanted[4:], dim=1)]), is_name)
+    assert apart == pytest.approx(0, abs=1e-6)
+
+
+class Spy:
+    """A text encoder that gives random states and keeps what it was asked."""
+
+    def __init__(self):
+        self.asked: list[torch.Tensor] = []
+
+    def __call__(self, tokens):
+        self.asked.append(tokens)
+        return type("Out", (), {"pooler_output": torch.randn(len(tokens), TEXT_WIDTH)})
+
+
+def test_a_lesson_has_as_many_texts_as_names():
+    spy = Spy()
+    Lesson(POOL, TOKENIZER, TEXT_WIDTH).loss(spy, np.random.default_rng(0), 16)  # pyright: ignore[reportArgumentType]
+    assert sum(len(tokens) for tokens in spy.asked) == 32
+    told = [TOKENIZER.decode(row, skip_special_tokens=True).strip() for row in spy.asked[0]]
+    assert set(told[12:]) <= {" ".join(TOKENIZER.decode(TOKENIZER(name).input_ids, skip_special_tokens=True).split()) for name in NAMES}
+
+
+def stage(start):
+    return TowerStage(TOKENIZER, POOL, start)
+
+
+def test_training_on_begins_where_captions_are_as_they_were():
+    one = stage(PACKAGED)
+    assert one.before is not None
+
+    def moved() -> float:
+        return drift(one.text_encoder, one.before, TOKENIZER, np.random.default_rng(0)).item()
+
+    assert moved() == pytest.approx(0, abs=1e-6)
+    with torch.no_grad():
+        next(p for name, p in one.text_encoder.named_parameters() if name.endswith("final_layer_norm.bias")).add_(0.5)
+    assert moved() > 0.05
+
+
+def test_a_few_steps_bring_the_encoder_nearer(tmp_path):
+    torch.manual_seed(0)
+    first = stage(None)
+    rng = partial(np.random.default_rng, 5)
+    with torch.no_grad():
+        untrained = first.lesson.loss(first.text_encoder, rng(), 48).item()
+    file = train(partial(stage, None), tmp_path / "tower", Budget(minutes=0.12, workers=1))
+    after = stage(None)
+    load_average(after.module, file)
+    with torch.no_grad():
+        assert after.lesson.loss(after.text_encoder, rng(), 48).item() < untrained
+    alone = new_text_encoder(TOKENIZER)
+    load_average(torch.nn.ModuleDict({"text_encoder": alone}), file)
+    assert isinstance(alone, CLIPTextModel)
+    assert len(list((tmp_path / "tower").glob("sample-*.png"))) == 1
