@@ -1,1 +1,3 @@
-"""Speed, as ratios of interleaved runs: ``python -m benchmarks``. Times on shared machines mean little."""
+"""What choices cost: speed, as ratios of interleaved runs (``python -m benchmarks``; times on shared machines mean little), and the unit of
+the gate (``python -m benchmarks.gate_units``).
+"""
