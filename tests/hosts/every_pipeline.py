@@ -13,6 +13,7 @@ import tiny
 import tiny_families as families
 import torch
 from diffusers import ControlNetModel
+from diffusers.callbacks import SDXLCFGCutoffCallback
 from PIL import Image
 
 from safelatent import DEFAULT_CONCEPT, SLD, guard
@@ -119,6 +120,7 @@ def _guidance_distilled() -> Any:
     return guard(families.build(diffusers.FluxPipeline, families.flux_parts, transformer=distilled))
 
 
+_CUT_OFF = SDXLCFGCutoffCallback(cutoff_step_ratio=0.5)
 REFUSALS = [
     Refusal(what="a pipeline whose order of calls is not known (here with perturbed attention)", do=_perturbed),
     Refusal(what="a pipeline with three estimates of its own (InstructPix2Pix)", do=_instruct),
@@ -131,6 +133,9 @@ REFUSALS = [
     Refusal(what="a warm-up of all steps", do=_call("StableDiffusion3Pipeline", SLD(warmup=6))),
     Refusal(what="ControlNet's guess mode", do=_call("StableDiffusionControlNetPipeline", guess_mode=True)),
     Refusal(what="Stable Diffusion 3 with skipped layers", do=_call("StableDiffusion3Pipeline", skip_guidance_layers=[0])),
+    Refusal(
+        what="guidance that a callback switches off in the middle", do=_call("StableDiffusionXLPipeline", callback_on_step_end=_CUT_OFF)
+    ),
     Refusal(what="the concept as prompt", do=_call("SanaPipeline", prompt=str(DEFAULT_CONCEPT))),
     Refusal(what="the concept as negative prompt", do=_call("StableDiffusionPipeline", negative_prompt=str(DEFAULT_CONCEPT))),
 ]

@@ -182,6 +182,35 @@ def test_a_call_that_ends_early_gives_no_image(pipe):
         call(guard(pipe, "max"), callback_on_step_end=interrupt)
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("policy", [MAX, WEAK, NegativePrompt()], ids=lambda policy: type(policy).__name__)
+def test_guidance_switched_off_in_the_middle_gives_no_image(pipe, policy, rows, concept_call):
+    """As diffusers' own callbacks do to save time; two images would pass for ``[unconditional, prompt]``."""
+
+    def switch_off(pipeline, i, _t, values):
+        if i < 16:
+            return {}
+        pipeline._guidance_scale = 0.0
+        return {"prompt_embeds": values["prompt_embeds"][-rows:]}
+
+    settings = {"callback_on_step_end": switch_off, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+    with pytest.raises(NotGuardedError, match=f"got {rows} latents, and {2 * rows} before"):
+        call(guard(pipe, policy), latents=noise(rows), num_images_per_prompt=rows, **settings)
+
+
+@pytest.mark.parametrize("steps", [2, STEPS])
+def test_a_plain_call_in_the_middle_of_a_guarded_one_is_refused(pipe, steps):
+    def another(pipeline, i, _t, values):
+        if i == 1:
+            call(pipeline, num_inference_steps=steps)
+        return values
+
+    before = snapshot(pipe.unet)
+    with pytest.raises(GuardError, match="another call of this pipeline began in the middle"):
+        call(guard(pipe, "max"), callback_on_step_end=another)
+    assert snapshot(pipe.unet) == before
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("evaluation", [0, 1, 9, 19])
 def test_a_number_that_is_not_finite_gives_no_image(pipe, bad, evaluation, concept_call):

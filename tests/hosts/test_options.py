@@ -11,7 +11,7 @@ import pytest
 import tiny
 import tiny_families as families
 import torch
-from diffusers import AutoPipelineForImage2Image, StableDiffusionXLPipeline
+from diffusers import AutoPipelineForImage2Image, FirstBlockCacheConfig, StableDiffusionXLPipeline
 
 from safelatent import NotGuardedError, guard
 from safelatent.hosts import hook
@@ -163,6 +163,21 @@ def test_the_adapters_image_is_the_prompts_for_the_concept_too(pipe, monkeypatch
     monkeypatch.setattr(hook, "JOINED_UP_TO", 0)
     apart = call(guard(pipe, "max"), ip_adapter_image_embeds=embeddings).images
     torch.testing.assert_close(joined, apart, atol=1e-4, rtol=1e-4)
+
+
+def test_a_cache_of_the_denoisers_is_not_shared_with_the_concept():
+    """A threshold that takes everything from the cache: nothing is there yet at the first step, where all must be computed."""
+    case = next(case for case in every_pipeline.CASES if case.name == "FluxPipeline")
+    first = {}
+    for name in ("plain", "cached"):
+        pipe = case.pipeline()
+        if name == "cached":
+            pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=1000.0))
+        moments = []
+        guard(pipe, "max").watch(moments.append, **case.arguments())
+        first[name] = moments[0].estimates
+    assert torch.equal(first["cached"].uncond, first["plain"].uncond)
+    assert torch.equal(first["cached"].concept, first["plain"].concept)
 
 
 def test_two_guarded_pipelines_in_two_threads():

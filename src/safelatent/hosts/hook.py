@@ -9,6 +9,7 @@ A pipeline that asks for ``e_p`` and ``e_u`` one after the other gets its correc
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -68,6 +69,11 @@ class GuidanceHook(ModelHook):
                 raise GuardError(f"the {self.family.denoiser} got {whole} latents and {texts} texts, not two halves of one size")
             prompt, negative = (each_batch(arguments, whole, half) for half in (second_half, first_half))
             self._begin(prompt, negative)
+        if whole != 2 * self.run.rows:
+            raise NotGuardedError(
+                f"the {self.family.denoiser} got {whole} latents, and {2 * self.run.rows} before: classifier-free guidance was switched "
+                "off in the middle of the call, and the guard could not act; leave it on to the end"
+            )
         estimates = self._batched(arguments, whole)
         correction = self.run.correct(estimates, _cost(estimates), second_half(self.family.latents(arguments)))
         return torch.cat([correction.uncond, correction.prompt])
@@ -90,7 +96,7 @@ class GuidanceHook(ModelHook):
         if not self.run.begun:
             self._begin(of_prompt, arguments)
         uncond = self._evaluate(arguments) if self.run.guidance.needs_uncond else None
-        concept = self._evaluate(self._for_concept(of_prompt, len(prompt))) if self.run.needs_concept else None
+        concept = self._of_concept(of_prompt, len(prompt)) if self.run.needs_concept else None
         estimates = Estimates(uncond=uncond, prompt=prompt, concept=concept)
         correction = self.run.correct(estimates, _cost(estimates), self.family.latents(arguments))
         return correction.uncond + self.scale / (1 - self.scale) * (correction.prompt - prompt)
@@ -120,11 +126,13 @@ class GuidanceHook(ModelHook):
         if not needs_concept:
             return Estimates(uncond=uncond, prompt=prompt)
         of_prompt = each_batch(arguments, whole, second_half)
-        return Estimates(uncond=uncond, prompt=prompt, concept=self._evaluate(self._for_concept(of_prompt, whole // 2)))
+        return Estimates(uncond=uncond, prompt=prompt, concept=self._of_concept(of_prompt, whole // 2))
 
-    def _for_concept(self, of_prompt: dict[str, Any], rows: int) -> dict[str, Any]:
-        """The prompt's arguments with the concept's text."""
-        return merged(of_prompt, self._rows(rows), lambda old, new: new.to(old))
+    def _of_concept(self, of_prompt: dict[str, Any], rows: int) -> Tensor:
+        """The estimate for the prompt's arguments with the concept's text; a denoiser with a cache keeps one for it alone."""
+        cache = getattr(getattr(self.pipe, self.family.denoiser), "cache_context", None)
+        with cache("concept") if cache else nullcontext():
+            return self._evaluate(merged(of_prompt, self._rows(rows), lambda old, new: new.to(old)))
 
     def _rows(self, rows: int) -> dict[str, Any]:
         """The concept's text arguments for as many rows; position ids have no rows."""

@@ -90,7 +90,7 @@ class Run:
             NotGuardedError: the warm-up is as long as the call.
             BadValueError: settings for another number of images.
         """
-        self.schedule, self.evaluations, self.order = Schedule(self.scheduler, first), evaluations, order
+        self.schedule, self.rows, self.evaluations, self.order = Schedule(self.scheduler, first), rows, evaluations, order
         asked, self.guidance = self.guidance, self.guidance.on(self.schedule.levels(evaluations, order))
         acts_from = self.guidance.acts_from()
         if acts_from >= self.steps:
@@ -110,9 +110,14 @@ class Run:
             latents: as the denoiser got them; without them nobody can watch.
 
         Raises:
-            GuardError: an estimate is not finite.
+            GuardError: an estimate is not finite, or it is one more than the call has.
         """
         assert self._tally is not None  # made by begin
+        if self.evaluated >= self.evaluations:
+            raise GuardError(
+                f"evaluation {self.evaluated + 1} of a call that has {self.evaluations}: another call of this pipeline began in the middle "
+                "of this one; give each a pipeline of its own"
+            )
         self._check_finite(estimates)
         i, look = divmod(self.evaluated, self.order)
         if self.evaluated == 0:

@@ -4,8 +4,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _short_texts(monkeypatch):
+def _short_texts():
     from hosts.modular.tiny_modular import short_texts
 
-    for where, name, value in short_texts():
-        monkeypatch.setattr(where, name, value, raising=False)
+    with short_texts():
+        yield

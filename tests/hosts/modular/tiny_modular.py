@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import diffusers
+import pytest
 import tiny
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
@@ -340,8 +342,17 @@ CALL: dict[str, dict[str, Any]] = {
 }
 
 
-def short_texts() -> list[tuple[Any, str, Any]]:
-    """Object, name and value of what makes text encoders slow, or asks for a package: long instructions around the prompt, many layers."""
+@contextmanager
+def short_texts() -> Iterator[None]:
+    """Without what makes text encoders slow, or asks for a package: long instructions around the prompt, many layers."""
+    with pytest.MonkeyPatch.context() as patch:
+        for where, name, value in _shorter():
+            patch.setattr(where, name, value, raising=False)
+        yield
+
+
+def _shorter() -> list[tuple[Any, str, Any]]:
+    """Object, name and value."""
     from diffusers.modular_pipelines.wan import encoders as wan
 
     changes: list[tuple[Any, str, Any]] = [(wan, "ftfy", SimpleNamespace(fix_text=str))]  # mends broken text, of which the tests have none
