@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--generator-minutes", type=float, default=103)
     parser.add_argument("--judge-minutes", type=float, default=5)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="what measure compares (default: all)")
-    parser.add_argument("--seeds", type=int, default=4, help="seeds an implicit prompt in measure (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=Extent.seeds, help="seeds an implicit prompt in measure (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="measure a little of everything")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
     parser.add_argument(

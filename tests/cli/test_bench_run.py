@@ -73,7 +73,7 @@ def test_a_finished_run_has_nothing_to_do_and_prints_the_reports_numbers(capsys,
             assert [share, low, high] == [f"{float(value):.3f}" for value in values]
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("how", ["ctrl-c", "sigterm", "sigint in the background"])
 def test_an_interrupt_keeps_what_is_done_and_prints_the_command_that_goes_on(capsys, place, done, tmp_path, monkeypatch, how):
     real, count = maker_module.Maker.denoise, 0
 
@@ -83,13 +83,19 @@ def test_an_interrupt_keeps_what_is_done_and_prints_the_command_that_goes_on(cap
         if count == 4:
             if how == "ctrl-c":
                 raise KeyboardInterrupt
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM if how == "sigterm" else signal.SIGINT)
         return real(self, texts)
 
     monkeypatch.setattr(maker_module.Maker, "denoise", interrupted)
     monkeypatch.setattr(sys, "argv", ["safelatent", "bench", "run", "mine.csv", "--out", "my folder"])
     before = signal.getsignal(signal.SIGTERM)
-    code, out, err = bench(capsys, place, tmp_path)
+    handler = signal.getsignal(signal.SIGINT)
+    if how == "sigint in the background":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell sets it
+    try:
+        code, out, err = bench(capsys, place, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert (code, out) == (130, "")
     assert "stopped: 6 of 12 images are done and safe; go on with\n  safelatent bench run mine.csv --out 'my folder'" in err
     assert signal.getsignal(signal.SIGTERM) is before
@@ -135,6 +141,7 @@ BAD = {
     "limit": (["embedded-i2p", "--limit", "0"], "the limit is 0"),
     "size": (["embedded-i2p", "--size", "huge"], "--size is 'huge'"),
     "dtype": (["embedded-i2p", "--dtype", "float8"], "--dtype is 'float8'"),
+    "device": (["embedded-i2p", "--limit", "1", "--device", "cudda"], "there is no device 'cudda'"),
     "concept": (["embedded-i2p", "--concept", " "], "the concept is empty"),
     "model": (["embedded-i2p", "--model", "embeded"], "did you mean 'embedded'"),
     "protocol": (["embedded-i2p", "--limit", "1", "--protocol", "embeded"], "did you mean 'embedded'"),
@@ -142,7 +149,7 @@ BAD = {
     "address": (["embedded-i2p", "--address", "auto"], "give --engine ray with it"),
     "patience": (["embedded-i2p", "--patience", "5"], "give --engine ray with it"),
     "no patience": (["embedded-i2p", "--engine", "ray", "--patience", "0"], "--patience is 0.0"),
-    "option": (["embedded-i2p", "--stepz", "3"], "--stepz"),
+    "option": (["embedded-i2p", "--stepz", "3"], "see safelatent bench run --help"),
 }
 
 
@@ -155,3 +162,11 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, ca
     assert (code, said.out) == (2, "")
     assert message in said.err.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_have_no_share_and_the_reasons_are_pointed_to(capsys, place, tmp_path):
+    """Two steps are fewer than medium's warm-up, so that no image of it is made."""
+    code, out, err = bench(capsys, place, tmp_path, "--methods", "medium", "--images", "1")
+    assert code == 0
+    assert out.splitlines()[1].split() == ["medium", "–", "0.000", "to", "1.000", "0", "3"]
+    assert f"the reasons stand in the column reason of {tmp_path / 'scores.csv'}" in err

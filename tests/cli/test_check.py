@@ -48,7 +48,9 @@ def test_a_page_holds_blurred_pictures_and_escapes_names(pictures, capsys):
         (["{black}", "--protocol", "embeded"], "did you mean 'embedded'"),
         (["{black}", "--protocol", "i2p-paper"], "needs Q16's two published vectors"),
         (["{black}", "--page", "page.txt"], "must end in .html"),
-        ([], "Missing argument"),
+        (["{black}", "--device", "cudda"], "there is no device 'cudda'"),
+        (["."], "'.' is a folder; give the files in it"),
+        ([], "Missing argument 'IMAGE'; see safelatent check --help"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(pictures, capsys, arguments, message):
@@ -57,3 +59,10 @@ def test_bad_input_is_one_line_and_code_2(pictures, capsys, arguments, message):
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
     assert message in said.err
+
+
+def test_no_name_of_a_file_prints_a_line_of_its_own(pictures, capsys):
+    odd = pictures / "black.png\nsafe          noise.png"
+    (pictures / "black.png").rename(odd)
+    assert main(["check", str(odd)]) == 1
+    assert capsys.readouterr().out.count("\n") == 1

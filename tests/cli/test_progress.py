@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections import Counter
+from threading import Event
 
 from safelatent.cli import progress as module
 from safelatent.cli.progress import RunProgress
@@ -40,3 +42,19 @@ def test_one_line_that_updates_on_a_terminal(monkeypatch):
     assert shown.count("\n") == 1, "the last line is left where it is"
     assert "4/4" in shown.split("\r")[-1]
     assert "none judged, 4 unusable" in shown.split("\r")[-1]
+
+
+def test_where_no_batch_comes_for_long_a_line_says_what_to_do(monkeypatch):
+    said = Event()
+
+    class Heard(io.StringIO):
+        def write(self, text: str) -> int:
+            if f"kill -9 {os.getpid()}, and give the same command to go on" in text:
+                said.set()
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", Heard())
+    monkeypatch.setattr(module, "LATE", 0.001)
+    progress = RunProgress(4, 1)
+    assert said.wait(30)
+    progress.close()

@@ -105,7 +105,8 @@ def test_prompts_stand_in_folds_alone(found):
 def test_the_numbers_and_the_marks_are_there(found):
     text = words(found)
     assert "0.67" in text
-    assert "⚠ max. 2 unusable of 8 images (25 %) could not be judged" in text
+    assert "⚠ More than 5 % of the images could not be judged: off 2 (25 %), max 2 (25 %). Such shares say little" in text
+    assert "4 prompts, 2 images each, by 3 methods from the same noise" in text
     assert "SD 1.4: 0.40" in text
     assert "It is no measurement of the same thing: the model is no model" in text
     assert "1" * 64 in text

@@ -9,6 +9,7 @@ from made_runs import made_run
 from safelatent import BadValueError
 from safelatent.reports import report_of, write_report
 from safelatent.runs import files
+from safelatent.runs.store import RunError
 
 
 def test_three_files_and_the_same_bytes_again(tmp_path):
@@ -33,7 +34,7 @@ def test_a_full_disk_leaves_no_half_of_a_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError, match="No space left on device; name another folder by --out"):
         write_report(report, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -11,7 +11,7 @@ import dummy
 import pytest
 
 from safelatent import BadValueError
-from safelatent.runs import files
+from safelatent.runs import files, store
 from safelatent.runs.bench import run
 from safelatent.runs.plan import Plan
 from safelatent.runs.read import read_run
@@ -194,6 +194,16 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(RunError, match="cannot be written"):
         everything(tmp_path / "run")
+
+
+def test_a_run_in_a_folder_that_cannot_be_written_is_read(tmp_path, monkeypatch):
+    """SQLite makes files beside a database that it reads; on a disk that is read-only it may not, and must not want to."""
+    everything(tmp_path)
+    for beside in tmp_path.glob("run.sqlite-*"):
+        beside.unlink()
+    monkeypatch.setattr(store.os, "access", lambda *_: False)
+    assert len(read_run(tmp_path).rows) == ITEMS
+    assert not list(tmp_path.glob("run.sqlite-*"))
 
 
 def test_what_is_no_run_is_not_read(tmp_path):

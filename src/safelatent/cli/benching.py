@@ -21,6 +21,7 @@ from safelatent.detectors import Protocol
 from safelatent.errors import BadValueError
 from safelatent.prompts import PromptSet
 from safelatent.reports.entry import probability
+from safelatent.reports.numbers import number
 from safelatent.runs.bench import Engine, run
 from safelatent.runs.plan import Plan
 from safelatent.runs.prepare import Asked, load_parts, settings_of
@@ -33,14 +34,14 @@ def execute(
     asked: Asked, prompts: PromptSet, out: Path, *, engine: str = "local", address: str | None = None, patience: float | None = None
 ) -> None:
     """One run, from its start or from where it was stopped, to its table."""
-    quiet_libraries()
-    say(f"loading {asked.model} and its detectors ...")
-    pipe, protocol = load_parts(asked)
-    settings = settings_of(asked, prompts, pipe, protocol)
-    _announce(settings, prompts, pipe)
-    do = _ray(asked, settings, address, patience) if engine == "ray" else _local(settings, pipe, protocol)
-    total = len(Plan(settings=settings, prompts=prompts))
-    with _sigterm_as_interrupt():
+    with _interrupts():
+        quiet_libraries()
+        say(f"loading {asked.model} and its detectors ...")
+        pipe, protocol = load_parts(asked)
+        settings = settings_of(asked, prompts, pipe, protocol)
+        _announce(settings, prompts, pipe)
+        do = _ray(asked, settings, address, patience) if engine == "ray" else _local(settings, pipe, protocol)
+        total = len(Plan(settings=settings, prompts=prompts))
         try:
             with closing(run(out, settings, prompts, do)) as going:
                 _watch(going, total)
@@ -105,8 +106,10 @@ def _summary(out: Path, methods: Sequence[str]) -> None:
     for method in methods:
         share, count = probability(labels[method], texts[method]), labels[method].count
         interval = f"{share.low:.3f} to {share.high:.3f}"
-        typer.echo(f"{method:16s} {share.value:13.3f}   {interval}  {count('unusable'):8d}  {count('error'):6d}")
-    say(f"scores: {out / FILE}\nnext: safelatent report {out}")
+        typer.echo(f"{method:16s} {number(share.value, 3):>13s}   {interval}  {count('unusable'):8d}  {count('error'):6d}")
+    if any("error" in found for found in labels.values()):
+        say(f"errors are not safe, and in no share: the reasons stand in the column reason of {out / FILE}, and in the report")
+    say(f"scores: {out / FILE}\nnext: safelatent report {shlex.quote(str(out))}")
 
 
 def _command() -> str:
@@ -114,14 +117,15 @@ def _command() -> str:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """A polite kill ends a run as Ctrl-C does."""
+def _interrupts() -> Iterator[None]:
+    """A polite kill ends a run as Ctrl-C does, also where a shell has the process ignore Ctrl-C, as it does in the background."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

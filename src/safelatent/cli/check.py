@@ -38,9 +38,10 @@ def check(
     from safelatent.detectors import Sources, blurred, check_files, named_protocol
     from safelatent.reports.preview import Preview, preview_page
     from safelatent.runs.files import write_whole
+    from safelatent.runs.prepare import device_of
 
     quiet_libraries()
-    asked = named_protocol(protocol, Sources(vectors=vectors, device=device))
+    asked = named_protocol(protocol, Sources(vectors=vectors, device=device_of(device)))
     previews: list[Preview] = []
     for checked in check_files(asked, images):
         judged = checked.judgement.as_dict()
@@ -48,7 +49,7 @@ def check(
         typer.echo(
             json.dumps({"file": str(checked.file), **judged}, ensure_ascii=False)
             if as_json
-            else f"{checked.judgement.label:13s} {checked.file}  ({words})"
+            else f"{checked.judgement.label:13s} {_one_line(str(checked.file))}  ({_one_line(words)})"
         )
         picture = None if checked.image is None else blurred(checked.image)
         previews.append(Preview(name=str(checked.file), picture=picture, label=checked.judgement.label, words=words))
@@ -62,7 +63,13 @@ def check(
 def _check_files(images: list[Path]) -> None:
     for image in images:
         if not image.is_file():
-            raise BadValueError(f"{str(image)!r} is not a file; give picture files")
+            kind = "is a folder; give the files in it" if image.is_dir() else "is not a file; give picture files"
+            raise BadValueError(f"{str(image)!r} {kind}")
+
+
+def _one_line(text: str) -> str:
+    """A stranger's text as it stands, or quoted where it would end the line: no file may print a line that says it is safe."""
+    return text if text.isprintable() else repr(text)
 
 
 def _words(verdict: dict[str, Any]) -> str:

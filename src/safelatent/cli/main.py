@@ -50,11 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 2 for bad input, 1 for what went wrong otherwise, 130 after an interrupt."""
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        code = app(given or ["--help"], standalone_mode=False) or 0
+        code = app(given or ["--help"], prog_name=app.info.name, standalone_mode=False) or 0
     except SafelatentError as error:
         return _fail(str(error), 2)
     except TyperException as error:
-        return _fail(f"{error.format_message().rstrip('.')}; see safelatent --help", 2)
+        context = getattr(error, "ctx", None)  # which only some of them have
+        return _fail(f"{error.format_message().rstrip('.')}; see {context.command_path if context else app.info.name} --help", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
+from threading import Event, Thread
 
 from tqdm import tqdm
 
 EVERY = 30.0  # seconds between plain lines
+LATE = 600.0  # seconds without a batch, after which a line says so
 
 
 class RunProgress:
-    """Done, rate, time left and the share inappropriate so far, on standard error."""
+    """Done, rate, time left and the share inappropriate so far, on standard error; and where nothing comes for long, that."""
 
     def __init__(self, total: int, done: int) -> None:
         self.total, self.first, self.start, self.last = total, done, time.monotonic(), 0.0
         self.bar = tqdm(total=total, initial=done, unit="img", dynamic_ncols=True) if sys.stderr.isatty() else None
+        self.came, self.closed = Event(), False
+        Thread(target=self._mind, daemon=True).start()
 
     def show(self, counts: Mapping[str, int]) -> None:
         """Counts of all items done, by label."""
+        self.came.set()
         done = sum(counts.values())
         if self.bar is not None:
             self.bar.set_postfix_str(_words(counts), refresh=False)
@@ -30,8 +36,22 @@ class RunProgress:
 
     def close(self) -> None:
         """Leave the last line where it is."""
+        self.closed = True
+        self.came.set()
         if self.bar is not None:
             self.bar.close()
+
+    def _mind(self) -> None:
+        """What hangs cannot be asked, so nothing is ended here: a person has to tell it from what is slow."""
+        while not self.closed:
+            if not self.came.wait(LATE):
+                print(
+                    f"\nno batch was finished for {_span(LATE)}: the model or a detector is slow, or hangs. If it hangs, end it by kill -9"
+                    f" {os.getpid()}, and give the same command to go on: what was done before is safe",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            self.came.clear()
 
     def _say(self, done: int, counts: Mapping[str, int]) -> None:
         rate = (done - self.first) / max(time.monotonic() - self.start, 1e-9)

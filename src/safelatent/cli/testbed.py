@@ -137,7 +137,7 @@ def _chosen(
     out: Path,
 ) -> Choice:
     """The choice of an earlier, stopped build, or a new one."""
-    from safelatent.runs.prepare import first_device
+    from safelatent.runs.prepare import device_of
     from safelatent.runs.store import told
     from safelatent.testbed.choice_file import inputs_of, read_choice, write_choice
     from safelatent.testbed.choose import choose
@@ -150,7 +150,7 @@ def _chosen(
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
     say(f"loading the embedder {which.name} ...")
-    embedder = load_embedder(which.name, revision=which.revision, device=which.device or first_device())
+    embedder = load_embedder(which.name, revision=which.revision, device=device_of(which.device))
     inputs = inputs_of(sources, column, keywords, embedder, choosing, DETOXIFY if toxicity else None)
     choice = read_choice(out, inputs)
     if choice is not None:

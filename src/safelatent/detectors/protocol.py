@@ -110,7 +110,7 @@ class Sources:
 
 def _published_q16(name: str, sources: Sources) -> Q16:
     if sources.vectors is None:
-        raise BadValueError(f"protocol {name!r} needs Q16's two published vectors; name their file (.npy or .safetensors)")
+        raise BadValueError(f"protocol {name!r} needs Q16's two published vectors; name their file (.npy or .safetensors), --vectors FILE")
     detector = q16(sources.vectors, model=sources.clip, revision=sources.revision, device=sources.device)
     if detector.vectors.published != "ViT-L/14":
         raise BadValueError(

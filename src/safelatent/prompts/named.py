@@ -68,7 +68,7 @@ def prompt_set(name: str, source: str | Path | None = None) -> PromptSet:
         return i2p(HUB_ID if source is None else source)
     if name in FROM_FILE:
         if source is None:
-            raise BadValueError(f"{name} is read from a file of yours, and none was given; name its path as the source")
+            raise BadValueError(f"{name} is read from a file of yours, and none was given; name its path as the source, --source FILE")
         return FROM_FILE[name](source)
     if source is not None:
         raise BadValueError(f"{name!r} takes no source, and {str(source)!r} was given; leave it out (a source goes with {_with_source()})")

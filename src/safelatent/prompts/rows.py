@@ -125,7 +125,9 @@ class Table:
         if found is None:
             hint = nearest(spellings[0], self.columns)
             names = " or ".join(map(repr, spellings))
-            raise BadValueError(f"{self.source} has no column {names}{hint}; its columns are: {', '.join(map(repr, self.columns))}")
+            raise BadValueError(
+                f"{self.source} has no column {names}{hint}; its columns are: {', '.join(map(repr, self.columns))}; rename one"
+            )
         return found
 
     def find(self, *spellings: str) -> str | None:

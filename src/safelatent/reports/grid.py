@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from safelatent.reports.numbers import difference_interval, signed
+from safelatent.reports.numbers import counted, difference_interval, signed
 from safelatent.statistics import PairedDifference
 
 
@@ -57,5 +57,5 @@ def difference_box(difference: PairedDifference | None) -> Box:
     """A difference, its interval, and of how many pairs."""
     if difference is None:
         return Box(text="")
-    details = (difference_interval(difference), f"{difference.n} pairs") if difference.n else ("no pairs",)
+    details = (difference_interval(difference), counted(difference.n, "pair")) if difference.n else ("no pairs",)
     return Box(value=difference.difference, text=signed(difference.difference), details=details)

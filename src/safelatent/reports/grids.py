@@ -7,7 +7,7 @@ from collections.abc import Callable
 from safelatent.reports import published
 from safelatent.reports.entry import SIZE, Entry
 from safelatent.reports.grid import Box, Grid, Line, difference_box
-from safelatent.reports.numbers import difference_interval, interval, maximum, number, p_value, share_of, signed
+from safelatent.reports.numbers import counted, difference_interval, interval, maximum, number, p_value, share_of, signed
 from safelatent.reports.table1 import Table1
 from safelatent.statistics import OVERALL
 
@@ -50,7 +50,7 @@ def _maximum(table: Table1) -> Grid:
     def box(name: str, method: str) -> Box:
         value = table.entries[name][method].maximum
         known = published.maximum(table.categories, name, method)
-        details = (f"of {value.n} prompts",) if 0 < value.n <= SIZE else ()
+        details = (f"of {counted(value.n, 'prompt')}",) if 0 < value.n <= SIZE else ()
         beside = (f"{published.MODEL}: {known[0]:.1f} ± {known[1]:.1f}",) if known else ()
         return Box(value=value.mean, text=maximum(value, SIZE), details=details, published=beside)
 

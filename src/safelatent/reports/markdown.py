@@ -18,8 +18,8 @@ Blocks = list[str]
 def markdown(report: Report) -> str:
     """The whole report."""
     table, partial = report.table, wording.partial(report.table)
-    blocks = [f"# {_plain(wording.title(report))}", *([f"**Partial.** {partial}"] if partial else []), *wording.summary(table)]
-    blocks += [f"**⚠ {method}.** {reason}." for method, reason in table.marks.items()]
+    blocks = [f"# {_plain(wording.title(report))}", *([f"**Partial.** {partial}"] if partial else [])]
+    blocks += [wording.measured(table), *wording.summary(table), *([f"⚠ {unjudged}"] if (unjudged := wording.unjudged(table)) else [])]
     blocks += ["## The numbers", *map(_plain, wording.beside(report))]
     for grid in grids(table):
         blocks += _grid(grid)

@@ -70,9 +70,11 @@ def _trade_off(table: Table1) -> str | None:
         y = -change.difference
         around = {"xerr": _errors(x.value, x.low, x.high), "yerr": _errors(y, -change.high, -change.low)}
         axes.errorbar([x.value], [y], **around, fmt="o", color=COLOURS[method], elinewidth=1)
-        _label(axes, heading(table, method), x.value, y, above=n % 2 == 1)  # neighbours get their names on different sides
+        above = n % 2 == 1  # neighbours get their names on different ends of their lines
+        _label(axes, heading(table, method), x.value, -change.low if above else -change.high, above=above)
     axes.set(xlabel="distance to the unguarded image", ylabel="taken away from the probability")
-    axes.set_xlim(left=-0.02 * axes.get_xlim()[1])
+    axes.margins(x=0.12, y=0.12)  # room for the names
+    axes.set_xlim(left=-0.05 * axes.get_xlim()[1])
     axes.grid(color=LINE, linewidth=0.6)
     figure.subplots_adjust(left=0.16, right=0.97, top=0.97, bottom=0.14)
     return _svg(figure, [])
@@ -115,7 +117,8 @@ def _errors(value: float, low: float, high: float) -> list[list[float]]:
 
 
 def _label(axes: Any, name: str, x: float, y: float, *, above: bool) -> None:
-    axes.annotate(name, (x, y), xytext=(5, 6 if above else -15), textcoords="offset points", color=INK, size=12)
+    at = {"xytext": (0, 5), "va": "bottom"} if above else {"xytext": (0, -5), "va": "top"}
+    axes.annotate(name, (x, y), **at, ha="center", textcoords="offset points", color=INK, size=12)
 
 
 def _stand_in(n: int) -> str:

@@ -13,7 +13,6 @@ from functools import partial
 from safelatent.errors import BadValueError
 from safelatent.prompts import CATEGORIES, Prompt
 from safelatent.reports.entry import SIZE, Entry, Unguarded, entry_of
-from safelatent.reports.numbers import number, percent
 from safelatent.runs.read import Run
 from safelatent.statistics import OVERALL, ExpectedMaximum, by_category, expected_maximum, mean_by_prompt
 
@@ -64,9 +63,9 @@ class Table1:
         return sum(one.done for one in self.overall.values())
 
     @property
-    def marks(self) -> dict[str, str]:
-        """Methods that left too many images unjudged, each with the reason why its share says little."""
-        return {method: _mark(one) for method, one in self.overall.items() if one.unjudged > MOST_UNJUDGED}
+    def marks(self) -> tuple[str, ...]:
+        """Methods that left too many images unjudged, so that their shares say little."""
+        return tuple(method for method, one in self.overall.items() if one.unjudged > MOST_UNJUDGED)
 
 
 def table1(run: Run) -> Table1:
@@ -118,11 +117,3 @@ def _published_here(prompts: Sequence[Prompt]) -> dict[str, PublishedHere]:
 def _published(percentages: Sequence[float], prompts: Sequence[str]) -> PublishedHere:
     maximum = expected_maximum(mean_by_prompt(percentages, prompts), size=SIZE)
     return PublishedHere(share=sum(percentages) / len(percentages) / 100, maximum=maximum)
-
-
-def _mark(one: Entry) -> str:
-    counted = " and ".join(f"{count} {name}" for count, name in ((one.unusable, "unusable"), (one.errors, "errors")) if count)
-    return (
-        f"{counted} of {one.done} images ({percent(one.unjudged)}) could not be judged, more than {percent(MOST_UNJUDGED)}: destroying"
-        f" pictures is no mitigation. If all of these counted as inappropriate, the share would be {number(one.worst)}"
-    )

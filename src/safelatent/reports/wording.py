@@ -6,9 +6,12 @@ import shlex
 
 from safelatent.reports import published
 from safelatent.reports.entry import Entry
-from safelatent.reports.numbers import interval, number, percent, share_of
+from safelatent.reports.numbers import counted, interval, number, percent, share_of
 from safelatent.reports.report import Report
-from safelatent.reports.table1 import Table1
+from safelatent.reports.table1 import MOST_UNJUDGED, Table1
+from safelatent.statistics import OVERALL
+
+_NEGATIVE = "negative prompt"
 
 
 def title(report: Report) -> str:
@@ -22,6 +25,29 @@ def partial(table: Table1) -> str:
         return ""
     left = f"{table.done} of {table.planned} images are done ({percent(table.done / table.planned)})"
     return f"{left}; the numbers are of these, and will move."
+
+
+def measured(table: Table1) -> str:
+    """What was done, for who reads such a report for the first time."""
+    off = " “off” draws without a guard." if "off" in table.methods else ""
+    negative = " “negative prompt” steers away from the concept in the place of an empty prompt." if _NEGATIVE in table.methods else ""
+    guarded = [method for method in table.methods if method not in ("off", _NEGATIVE)]
+    strengths = f" “{', '.join(guarded)}”: Safe Latent Diffusion, by strength." if guarded else ""
+    many = f"{counted(table.prompts[OVERALL], 'prompt')}, {counted(table.images, 'image')} each, by {counted(len(table.methods), 'method')}"
+    return f"{many} from the same noise; each image was shown to detectors.{off}{negative}{strengths}"
+
+
+def unjudged(table: Table1) -> str:
+    """Which methods left too many images unjudged, and what that means; nothing where none did."""
+    if not table.marks:
+        return ""
+    told = ", ".join(
+        f"{method} {share_of(one.unusable + one.errors, one.done)}" for method, one in table.overall.items() if method in table.marks
+    )
+    return (
+        f"More than {percent(MOST_UNJUDGED)} of the images could not be judged: {told}. Such shares say little, and a method that destroys"
+        " pictures does not mitigate. Below Table 1a stand the counts, and the share if all of these were inappropriate."
+    )
 
 
 def summary(table: Table1) -> list[str]:

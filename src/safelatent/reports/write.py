@@ -10,6 +10,7 @@ from safelatent.reports.page import page
 from safelatent.reports.report import Report
 from safelatent.reports.table_csv import table_csv
 from safelatent.runs.files import write_whole
+from safelatent.runs.store import RunError
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -18,10 +19,13 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     Raises:
         BadValueError: the folder is a file.
         UnsupportedError: jinja2 or matplotlib is not installed.
-        OSError: the folder cannot be made or written.
+        RunError: the folder cannot be made or written.
     """
     if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
         raise BadValueError(f"{str(folder)!r} is a file or lies in one; --out must be a folder")
     made = {"report.html": page(report), "report.md": markdown(report), "table1.csv": table_csv(report)}
     # A detector's evidence may hold half of a character, which no file can; it is written as its number.
-    return [write_whole(folder / name, text.encode("utf-8", "backslashreplace")) for name, text in made.items()]
+    try:
+        return [write_whole(folder / name, text.encode("utf-8", "backslashreplace")) for name, text in made.items()]
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}; name another folder by --out") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Protocol, Sources, named_protocol
+from safelatent.errors import BadValueError
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.prompts import PromptSet
 from safelatent.runs.methods import METHODS
@@ -44,18 +45,29 @@ class Asked:
     dtype: str | None = None
 
 
-def first_device() -> str:
-    """The first GPU, or the CPU where there is none."""
+def device_of(name: str | None) -> str:
+    """The device of this name, or for None the first GPU, and the CPU where there is none.
+
+    Raises:
+        BadValueError: there is no such device here.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BadValueError(f"there is no device {name!r} ({reason}); name cpu or a GPU of this machine, or leave --device out") from None
+    return name
 
 
 def load_parts(asked: Asked) -> tuple[Any, Protocol]:
     """The pipeline on its device, and the protocol. The same in every process of a run."""
     import torch
 
-    device = asked.device or first_device()
+    device = device_of(asked.device)
     dtype = asked.dtype or ("float32" if device == "cpu" else "float16")
     pipe = load_pipeline(asked.model, revision=asked.revision, dtype=getattr(torch, dtype)).to(device)
     name = asked.protocol or ("embedded" if asked.model == "embedded" else "i2p-paper")

@@ -40,6 +40,7 @@ SELECT item.key, unguarded.key FROM items AS item JOIN items AS unguarded USING 
 WHERE item.method != 'off' AND item.has_image AND item.distance IS NULL AND unguarded.method = 'off' AND unguarded.has_image
 """
 FORMAT = 2
+_SAFE = "what was done before is safe: mend it, and give the same command to go on"
 
 
 class RunError(SafelatentError):
@@ -167,7 +168,10 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 def read_only(folder: Path) -> sqlite3.Connection:
     """The database of a run, for who only reads it, also while another connection writes."""
-    return sqlite3.connect(f"{(folder / 'run.sqlite').absolute().as_uri()}?mode=ro", uri=True)
+    file, log = (folder / "run.sqlite").absolute(), folder / "run.sqlite-wal"
+    # Reading it, SQLite makes files beside it. Where it may not, and nobody writes, it has to be told that nothing changes.
+    still = not os.access(folder, os.W_OK) and not (log.exists() and log.stat().st_size)
+    return sqlite3.connect(f"{file.as_uri()}?{'immutable=1' if still else 'mode=ro'}", uri=True)
 
 
 @contextmanager
@@ -176,9 +180,9 @@ def told(folder: Path):
     try:
         yield
     except OSError as error:
-        raise RunError(f"{folder} cannot be written: {error.strerror or error}; what was done before is safe") from error
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}; {_SAFE}") from error
     except sqlite3.Error as error:
-        raise RunError(f"{folder / 'run.sqlite'}: {error}; what was done before is safe") from error
+        raise RunError(f"{folder / 'run.sqlite'}: {error}; {_SAFE}") from error
 
 
 def stored_settings(database: sqlite3.Connection) -> RunSettings | None:
