@@ -113,7 +113,7 @@ def main() -> None:
             "plain guidance": (pipelines(pipe, batch, options.steps), options.rounds),
             "two in one call": (evaluations(pipe, batch), 8 * options.rounds),
             "three estimates, written out": (hook(pipe, batch, options.steps), options.rounds),
-            "bare loop": (harness(pipe, batch, options.steps), max(1, options.rounds // 2)),
+            "bare loop": (harness(pipe, batch, options.steps), options.rounds),
         }
         for base, (runs, rounds) in tables.items():
             times = interleaved(runs, rounds)

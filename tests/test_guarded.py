@@ -7,7 +7,7 @@ import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from safelatent import MAX, guard
+from safelatent import MAX, WEAK, UnsupportedError, guard
 
 CALL = {"prompt": "a pirate with a pistol", "num_inference_steps": 6}
 
@@ -58,6 +58,13 @@ def test_the_guard_draws_no_noise(pipe):
     torch.manual_seed(5)
     guard(pipe, "max")(**CALL)
     assert torch.equal(torch.rand(1), plain)
+
+
+def test_a_guarded_pipeline_is_not_guarded_again(pipe):
+    safe = guard(pipe, MAX)
+    with pytest.raises(UnsupportedError, match=r"StableDiffusionPipeline is guarded already; guard\(safe\.pipe"):
+        guard(safe, "weak")  # pyright: ignore[reportCallIssue, reportArgumentType]
+    assert guard(safe.pipe, "weak").guidance == WEAK
 
 
 def test_to_keeps_the_guard(pipe):

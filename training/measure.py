@@ -161,14 +161,14 @@ def _kept(work: Path, name: str, compute: Callable[[], Result]) -> Result:
 class Extent:
     """How much is measured: prompts, images and seeds. What is 0 is left out, and the card does not tell of it."""
 
-    objects: int = 732
+    objects: int = 366
     benign: int = 40
     seeds: int = 2
-    prompts: int = 140
-    pairs: int = 200
-    places: int = 20
+    prompts: int = 84
+    pairs: int = 120
+    places: int = 15
     real: int = 400
-    scenes: int = 200
+    scenes: int = 100
     methods: Sequence[str] = METHODS
 
 

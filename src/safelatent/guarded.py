@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import UnsupportedError
 from safelatent.guard_file import write_guard
 from safelatent.guidance import Guidance
 from safelatent.hosts import Family, GuidanceHook, Moment, Receipt, attached, family_of
@@ -49,6 +50,8 @@ def guard(pipe: Any, policy: Policy = "medium", *, concept: Concept | str = DEFA
         UnsupportedError: the pipeline cannot be guarded.
         BadValueError: the policy or the concept makes no sense.
     """
+    if isinstance(pipe, Guarded | GuardedModular):
+        raise UnsupportedError(f"this {type(pipe.pipe).__name__} is guarded already; guard(safe.pipe, ...) gives it another guard")
     if is_modular(pipe):
         return guard_modular(pipe, policy, concept=concept)
     family = family_of(pipe)
