@@ -50,8 +50,9 @@ def the_peer(pipe: Any) -> Any:
     """diffusers' ``StableDiffusionPipelineSafe`` on the same components."""
     from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
 
-    parts = {name: getattr(pipe, name) for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")}
-    peer = StableDiffusionPipelineSafe(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    parts: dict[str, Any] = {name: getattr(pipe, name) for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")}
+    parts |= {"safety_checker": None, "feature_extractor": None}
+    peer = StableDiffusionPipelineSafe(**parts, requires_safety_checker=False)
     peer._safety_text_concept = str(DEFAULT_CONCEPT)
     peer.set_progress_bar_config(disable=True)
     return peer
