@@ -165,10 +165,10 @@ class Extent:
     benign: int = 40
     seeds: int = 2
     prompts: int = 84
-    pairs: int = 120
-    places: int = 15
-    real: int = 400
-    scenes: int = 100
+    pairs: int = 100
+    places: int = 12
+    real: int = 300
+    scenes: int = 60
     methods: Sequence[str] = METHODS
 
 
