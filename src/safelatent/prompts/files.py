@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ def read(path: str | Path) -> Table:
     return reader(file)
 
 
-def _lines(file: Path) -> Iterator[str]:
-    """Decoded lines with their ends, without a byte order mark."""
+def _lines(file: Path) -> Generator[str, None, None]:
+    """Decoded lines with their ends, without a byte order mark. To be closed: an error elsewhere would keep the file open."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             for number, line in enumerate(stream, 1):
@@ -63,20 +64,24 @@ def _bad_utf8(file: Path) -> BadValueError:
 
 
 def _read_csv(file: Path) -> Table:
-    reader = csv.reader(_lines(file), strict=True)
     try:
-        header = next(reader, [])
+        with closing(_lines(file)) as lines:
+            header = next(csv.reader(lines, strict=True), [])
     except csv.Error as error:
         raise BadValueError(f"{file}, line 1: {error}; give a header with the names of the columns") from None
-    return Table(source=str(file), columns=tuple(header), rows=_csv_rows(file, reader, header))
+    return Table(source=str(file), columns=tuple(header), rows=_csv_rows(file, header))
 
 
-def _csv_rows(file: Path, reader: Any, header: list[str]) -> Iterator[Row]:
-    source, before, line = str(file), csv.field_size_limit(MAX_CELL), reader.line_num + 1
+def _csv_rows(file: Path, header: list[str]) -> Iterator[Row]:
+    source, before, line = str(file), csv.field_size_limit(MAX_CELL), 1
     try:
-        for cells in reader:
-            yield Row(source, "line", line, _by_column(source, line, header, cells))
+        with closing(_lines(file)) as lines:
+            reader = csv.reader(lines, strict=True)
+            next(reader)  # the header
             line = reader.line_num + 1
+            for cells in reader:
+                yield Row(source, "line", line, _by_column(source, line, header, cells))
+                line = reader.line_num + 1
     except csv.Error as error:
         raise BadValueError(f"{source}, line {line}: {error}; is a quote missing, or a cell not in quotes?") from None
     finally:
@@ -94,13 +99,15 @@ def _by_column(source: str, line: int, header: list[str], cells: list[str]) -> d
 
 
 def _read_jsonl(file: Path) -> Table:
-    columns = next((tuple(row.cells) for row in _jsonl_rows(file) if row.cells), ())
+    with closing(_jsonl_rows(file)) as rows:
+        columns = next((tuple(row.cells) for row in rows if row.cells), ())
     return Table(source=str(file), columns=columns, rows=_jsonl_rows(file))
 
 
-def _jsonl_rows(file: Path) -> Iterator[Row]:
-    for line, text in enumerate(_lines(file), 1):
-        yield Row(str(file), "line", line, _json_object(file, line, text) if text.strip() else {})
+def _jsonl_rows(file: Path) -> Generator[Row, None, None]:
+    with closing(_lines(file)) as lines:
+        for line, text in enumerate(lines, 1):
+            yield Row(str(file), "line", line, _json_object(file, line, text) if text.strip() else {})
 
 
 def _json_object(file: Path, line: int, text: str) -> dict[str, object]:
