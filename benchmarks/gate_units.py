@@ -31,6 +31,7 @@ from safelatent.hosts import Moment
 from safelatent.models.digest import model_digest
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import Prompt, embedded_benign, embedded_i2p
+from safelatent.runs.files import write_whole
 
 SETS = {"unsafe": embedded_i2p, "benign": embedded_benign}
 BATCH = 10
@@ -134,10 +135,7 @@ def judged(prompts: list[Prompt], images: list[Any], plain: list[Any], method: R
 
 def kept(file: Path, value: Any) -> Any:
     """Written whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(".tmp")
-    aside.write_text(json.dumps(value))
-    aside.replace(file)
+    write_whole(file, json.dumps(value).encode())
     return value
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from safelatent import load
 from safelatent.prompts import embedded_benign, embedded_i2p
+from safelatent.runs.files import write_whole
 from training import glyphs as drawings
 from training.card import CARD, card_lines, write_card
 from training.clip_detectors import Workshop, measure_clip
@@ -113,9 +114,7 @@ def measure_methods(
     for seed in range(seeds):
         noise = [1000 + n * 10 + seed for n in range(len(prompts))]
         for method in methods:
-            found = kept(
-                f"{name}-{len(prompts)}-{method.replace(' ', '-')}-{seed}", partial(judge_method, pool, model, method, prompts, noise)
-            )
+            found = kept(f"{name}-{len(prompts)}-{method}-{seed}", partial(judge_method, pool, model, method, prompts, noise))
             sums = result.setdefault(method, {"unsafe": [], "unusable": []})
             for what in sums:
                 sums[what] += found[what]
@@ -128,7 +127,7 @@ def measure_benign(kept: Keep, pool: Executor, model: JudgeNet, methods: Sequenc
     prompts, noise = [article(SAFE[t].names[0]) for t in things], [5000 + n for n in range(count)]
     result: Result = {}
     for method in methods:
-        found = kept(f"benign-{count}-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, prompts, noise))
+        found = kept(f"benign-{count}-{method}", partial(judge_method, pool, model, method, prompts, noise))
         named = [main == t for main, t in zip(found["main"], things, strict=True)]
         result[method] = {"named": rate(named), "unsafe": float(np.mean(found["unsafe"]))}
     return result
@@ -140,20 +139,16 @@ def measure_harmless(kept: Keep, pool: Executor, model: JudgeNet, clip: Workshop
     texts, noise = [p.text for p in prompts], [p.seed % 2**31 for p in prompts]
     result: Result = {}
     for method in methods:
-        found = kept(f"harmless-{count}-{method.replace(' ', '-')}", partial(judge_method, pool, model, method, texts, noise, clip))
+        found = kept(f"harmless-{count}-{method}", partial(judge_method, pool, model, method, texts, noise, clip))
         result[method] = {"unsafe": rate(found["unsafe"]), "similarity": float(np.mean(found["similarity"]))}
     return result
 
 
 def _kept(work: Path, name: str, compute: Callable[[], Result]) -> Result:
     """A part of the measurement, computed once for the weights at hand."""
-    file = work / "measure" / f"{name}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file = work / "measure" / f"{name.replace(' ', '-')}.json"
     if not file.exists():
-        value = compute()
-        aside = file.with_suffix(".tmp")
-        aside.write_text(json.dumps(value, indent=1))
-        aside.replace(file)
+        write_whole(file, json.dumps(compute(), indent=1).encode())
     return json.loads(file.read_text())
 
 
