@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import dummy
 import pytest
+import torch
 
 from safelatent.runs.local import run_local
 from safelatent.runs.plan import Plan
@@ -42,6 +44,25 @@ def keys(results) -> list[str]:
 def test_every_batch_is_kept_once_and_in_order():
     found = list(run_local(dummy.Maker(), BATCHES, keys))
     assert found == [[item.key for item in batch.items] for batch in BATCHES]
+
+
+def threads_of_a_new_thread() -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+def test_the_denoiser_keeps_its_threads_and_what_runs_beside_it_gets_few():
+    found: dict[str, set[int]] = {"texts": set(), "denoise": set(), "finish": set()}
+    before = torch.get_num_threads()
+    torch.set_num_threads(8)
+    try:
+        for _ in run_local(Watched(lambda name, _: found[name].add(torch.get_num_threads())), BATCHES, keys):
+            pass
+        after = torch.get_num_threads(), threads_of_a_new_thread()
+    finally:
+        torch.set_num_threads(before)
+    assert found == {"texts": {2}, "denoise": {8}, "finish": {2}}
+    assert after == (8, 8), "as it was, for threads to come too"
 
 
 def test_texts_and_finish_do_not_hold_the_denoiser_up():
