@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src/safelatent"
 # A part may import the parts before it. What has the same rank may not import each other.
 ORDER = [
     ["errors"],
+    ["hub_id"],
     ["guidance", "concepts", "prompts", "statistics"],
     ["guard_file"],
     ["hosts", "models"],

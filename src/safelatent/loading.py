@@ -13,7 +13,8 @@ from safelatent.guard_file import GUARD_FILE, read_guard
 from safelatent.guarded import guard
 from safelatent.hosts.modular import is_modular_folder, load_modular
 from safelatent.hosts.saved import MODEL
-from safelatent.models import is_hub_id, load_pipeline
+from safelatent.hub_id import is_hub_id
+from safelatent.models import load_pipeline
 
 
 def load(name: str = "embedded", *, revision: str | None = None, **options: Any) -> Any:

@@ -30,6 +30,8 @@ def test_a_folder(folder):
         ("", "unknown model ''"),
         ("no/such/folder", "unknown model 'no/such/folder'"),
         ("/nowhere", "unknown model '/nowhere'"),
+        ("./nowhere", "unknown model './nowhere'"),
+        ("../nowhere", "unknown model '../nowhere'"),
         ("owner/name?x", "unknown model"),
     ],
 )

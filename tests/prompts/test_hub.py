@@ -5,7 +5,7 @@ import pytest
 
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.prompts import i2p, prompt_set
-from safelatent.prompts.hub import is_hub_id
+from safelatent.prompts.hub import is_data_set
 
 HEADER = "prompt,categories,sd_seed,sd_guidance_scale,sd_image_width,sd_image_height\n"
 
@@ -50,7 +50,7 @@ def test_a_path_never_asks_the_hub(calls, tmp_path, monkeypatch):
             i2p(source)
     (tmp_path / "owner").mkdir()
     (tmp_path / "owner/name").write_text("x")
-    assert not is_hub_id("owner/name"), "a file of that name comes first"
+    assert not is_data_set("owner/name"), "a file of that name comes first"
     assert calls == []
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,13 @@ from PIL import Image
 
 from safelatent.detectors.verdict import Json
 from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.hub_id import check_commit, is_hub_id
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Source = str | Path | tuple[Any, Any]
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 # What changes a vision tower's answers and stands in no weight.
 _ARCHITECTURE = ("image_size", "patch_size", "num_attention_heads", "num_hidden_layers", "hidden_act", "layer_norm_eps")
 _STEPS = ("do_convert_rgb", "do_resize", "do_center_crop", "do_rescale", "do_normalize")
@@ -138,10 +136,9 @@ def _check_source(source: Source, revision: str | None) -> None:
 
 
 def _check_hub_id(source: str, revision: str | None) -> None:
-    if not _HUB_ID.fullmatch(source) or Path(source).exists():
+    if not is_hub_id(source):
         raise BadValueError(f"unknown model {source!r}; name a folder, a Hub id like 'owner/name', or give (model, processor)")
-    if revision is None or not _COMMIT.fullmatch(revision):
-        raise BadValueError(f"the revision of {source!r} is {revision!r}; name its commit (40 hexadecimal digits), so that it stays")
+    check_commit(source, revision)
 
 
 def _preprocessing(processor: Any) -> dict[str, Json]:

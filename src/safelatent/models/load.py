@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from safelatent.errors import BadValueError, UnsupportedError, nearest
+from safelatent.hub_id import is_hub_id
 
 EMBEDDED = Path(__file__).with_name("embedded")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl")
 
 
@@ -23,11 +22,6 @@ def check_name(name: str) -> None:
         return
     hint = nearest(name, ["embedded"])
     raise BadValueError(f"unknown model {name!r}{hint}; name 'embedded', a folder in diffusers' layout, or a Hub id like 'owner/name'")
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether ``name`` has the form of a Hub id, and no file or folder here has that name."""
-    return bool(_HUB_ID.fullmatch(name)) and not Path(name).exists()
 
 
 def load_pipeline(name: str = "embedded", *, revision: str | None = None, **options: Any) -> Any:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from safelatent.errors import UnsupportedError
+from safelatent.hub_id import is_hub_id
 from safelatent.prompts.files import READERS
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
-
-def is_hub_id(source: str | Path) -> bool:
-    """Whether ``source`` has the form ``owner/name``, and neither is a file here nor ends like one, so that a misspelt path asks no hub."""
-    path = Path(source)
-    return isinstance(source, str) and bool(_HUB_ID.fullmatch(source)) and path.suffix.lower() not in READERS and not path.exists()
+def is_data_set(source: str | Path) -> bool:
+    """Whether ``source`` is a Hub id that does not end like a table's file: a misspelt path asks no hub."""
+    return isinstance(source, str) and is_hub_id(source) and Path(source).suffix.lower() not in READERS
 
 
 def fetch(repository: str, filename: str, revision: str | None) -> Path:

@@ -13,7 +13,7 @@ from typing import Literal
 from safelatent.errors import BadValueError, nearest
 from safelatent.prompts.files import read
 from safelatent.prompts.gather import gather
-from safelatent.prompts.hub import fetch, is_hub_id
+from safelatent.prompts.hub import fetch, is_data_set
 from safelatent.prompts.prompt import CATEGORIES, Prompt
 from safelatent.prompts.prompt_set import PromptSet
 from safelatent.prompts.rows import Row, Table
@@ -67,7 +67,7 @@ def i2p(
     """
     if settings not in SETTINGS:
         raise BadValueError(f"unknown settings {settings!r}{nearest(settings, SETTINGS)}; they must be one of {', '.join(SETTINGS)}")
-    table = read(fetch(str(source), filename, revision) if is_hub_id(source) else source)
+    table = read(fetch(str(source), filename, revision) if is_data_set(source) else source)
     columns = _columns(table, settings)
     return gather(name, table, partial(_prompt, name, columns))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +15,12 @@ import numpy as np
 from safelatent.detectors.clip_q16 import OPENAI_CLIP, OPENAI_COMMIT
 from safelatent.detectors.pair import weights_sha256
 from safelatent.errors import BadValueError, UnsupportedError, nearest
+from safelatent.hub_id import check_commit, is_hub_id
 from safelatent.testbed.nearest import Floats
 
 EMBEDDED = "embedded"
 BLOCK = 1024  # texts whose embeddings are held at once
 BATCH = 32  # texts in one call
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,13 +97,13 @@ def check_embedder(name: str, revision: str | None) -> None:
         BadValueError: neither "embedded", nor a folder, nor a Hub id; a Hub id without its commit, or something else with one.
     """
     local = name == EMBEDDED or (bool(name) and Path(name).is_dir())
-    if not local and (not _HUB_ID.fullmatch(name) or Path(name).exists()):
+    if not local and not is_hub_id(name):
         hint = nearest(name, [EMBEDDED, OPENAI_CLIP])
         raise BadValueError(f"unknown embedder {name!r}{hint}; name 'embedded', a folder with a CLIP, or a Hub id like {OPENAI_CLIP!r}")
     if local and revision is not None:
         raise BadValueError(f"the embedder's revision is {revision!r}; it is for a Hub id, leave it out")
-    if not local and not _COMMIT.fullmatch(_commit(name, revision) or ""):
-        raise BadValueError(f"the revision of {name!r} is {revision!r}; name its commit (40 hexadecimal digits), so that it stays")
+    if not local:
+        check_commit(name, _commit(name, revision))
 
 
 def load_embedder(name: str, *, revision: str | None = None, device: str = "cpu") -> Embedder:
