@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
+# No test has a time limit of its own: a slow moment of the machine is no fault.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_detectors import Scripted, by_width, noise
@@ -137,7 +137,6 @@ def test_a_lazily_read_file_that_breaks_is_unusable(tmp_path):
 kinds = st.lists(st.sampled_from(["good", "bad", "raises", "nan", "none", "black", "broken"]), max_size=8)
 
 
-@settings(deadline=None)
 @given(kinds=kinds)
 def test_whatever_happens_only_an_answer_is_safe(kinds):
     """Every mixture of images: the verdict of each is that of the image alone, and only a "good" one is safe."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_detectors import noise
@@ -69,7 +69,6 @@ shapes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 colours = st.tuples(*[st.integers(0, 255 - TOLERANCE)] * 3)
 
 
-@settings(deadline=None)
 @given(shape=shapes, colour=colours, seed=st.integers(0, 1000), as_floats=st.booleans())
 def test_one_colour_is_unusable_whatever_the_noise_within_the_tolerance(shape, colour, seed, as_floats):
     grain = np.random.default_rng(seed).integers(0, TOLERANCE + 1, (*shape, 3))
@@ -78,7 +77,6 @@ def test_one_colour_is_unusable_whatever_the_noise_within_the_tolerance(shape, c
         usable(array / 255 if as_floats else array)
 
 
-@settings(deadline=None)
 @given(shape=shapes, colour=colours, channel=st.integers(0, 2), data=st.data())
 def test_one_pixel_beyond_the_tolerance_makes_a_picture(shape, colour, channel, data):
     array = np.full((shape[0] + 1, shape[1], 3), colour, dtype=np.uint8)
@@ -87,7 +85,6 @@ def test_one_pixel_beyond_the_tolerance_makes_a_picture(shape, colour, channel, 
     assert usable(array).size == (shape[1], shape[0] + 1)
 
 
-@settings(deadline=None)
 @given(shape=shapes, bad=st.sampled_from([np.nan, np.inf, -np.inf]), seed=st.integers(0, 1000))
 def test_one_number_that_is_not_finite_is_enough(shape, bad, seed):
     rng = np.random.default_rng(seed)

@@ -60,7 +60,7 @@ def test_bit_identical_to_the_published_step(name, dtype):
     momentum=st.floats(0, 1),
     decay=st.floats(0, 0.99),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_element_follows_the_equations(e_u, e_p, e_s, nu, i, warmup, scale, threshold, momentum, decay):
     sld = SLD(warmup=warmup, scale=scale, threshold=threshold, momentum=momentum, decay=decay)
     u, p, s, state = (torch.full((1, 1, 1, 1), x, dtype=torch.float64) for x in (e_u, e_p, e_s, nu))

@@ -20,7 +20,7 @@ def keys(**changes) -> set[str]:
     return {item.key for batch in plan(**changes) for item in batch.items}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(images=strategies.integers(1, 4), batch=strategies.integers(1, 9), count=strategies.integers(1, 6))
 def test_every_item_is_planned_once_and_batches_share_a_call(images, batch, count):
     made = plan(images=images, batch=batch, methods=METHODS[:count])

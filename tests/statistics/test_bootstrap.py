@@ -46,7 +46,7 @@ def test_the_deviation_is_the_closed_form():
 
 
 @given(verdicts, st.randoms())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_neither_the_order_of_the_rows_nor_the_names_of_the_prompts_matter(rows, shuffle):
     values, prompts = zip(*rows, strict=True)
     shuffled = list(rows)
@@ -56,7 +56,7 @@ def test_neither_the_order_of_the_rows_nor_the_names_of_the_prompts_matter(rows,
 
 
 @given(verdicts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_value_is_the_mean_and_the_ends_are_shares(rows):
     values, prompts = zip(*rows, strict=True)
     rate = bootstrap_by_prompt(values, prompts, draws=100)

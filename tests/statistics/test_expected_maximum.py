@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
@@ -72,7 +72,6 @@ def test_the_figure_of_the_data_set(i2p):
 
 
 @given(percentages, st.integers(1, 9))
-@settings(deadline=None)
 def test_the_maximum_grows_with_the_sets_and_the_percentages(values, size):
     here = exact_expected_maximum(values, size=size)
     assert here.mean <= exact_expected_maximum(values, size=size + 1).mean + 1e-9

@@ -20,7 +20,7 @@ def p_of(sums: list[float], draws: int = 10, seed: int = 0) -> float:
 
 
 @given(pairs)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_p_value_is_the_share_of_all_swaps(rows):
     """The slow definition: swap the two methods in every subset of the prompts and take the means again."""
     first, second, prompts = (np.array([row[i] for row in rows], dtype=float) for i in range(3))
@@ -101,7 +101,7 @@ def test_a_difference_is_found_where_there_is_one():
 
 
 @given(pairs)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_other_way_round_it_has_the_other_sign(rows):
     first, second, prompts = ([row[i] for row in rows] for i in range(3))
     one, two = paired_difference(first, second, prompts, draws=100), paired_difference(second, first, prompts, draws=100)

@@ -41,7 +41,7 @@ def test_where_enough_prompts_differ_it_is_the_bootstrap():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 25)), max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_never_narrower_than_the_bootstrap_and_never_a_point(rows):
     values, prompts = [value for value, _ in rows], [prompt for _, prompt in rows]
     found, bootstrap = rate(values, prompts, draws=100), bootstrap_by_prompt(values, prompts, draws=100)
