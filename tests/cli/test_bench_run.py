@@ -138,6 +138,7 @@ BAD = {
     "batch": (["embedded-i2p", "--batch", "-1"], "batch is -1"),
     "steps": (["embedded-i2p", "--steps", "0"], "steps is 0"),
     "scale": (["embedded-i2p", "--guidance-scale", "nan"], "guidance_scale is nan"),
+    "too many steps": (["embedded-i2p", "--steps", "1001"], "steps is 1001; it must be a whole number from 1 to 1000"),
     "limit": (["embedded-i2p", "--limit", "0"], "the limit is 0"),
     "size": (["embedded-i2p", "--size", "huge"], "--size is 'huge'"),
     "dtype": (["embedded-i2p", "--dtype", "float8"], "--dtype is 'float8'"),
@@ -162,6 +163,18 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, ca
     assert (code, said.out) == (2, "")
     assert message in said.err.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_library_says_ends_the_run_in_one_line_and_loses_nothing(capsys, place, tmp_path, monkeypatch):
+    def broken(*_args, **_kwargs):
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(maker_module.Maker, "_decode", broken)
+    code, out, err = bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("safelatent: the run ended: RuntimeError: out of memory; what was done before is safe")
+    monkeypatch.undo()
+    assert bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")[0] == 0
 
 
 def test_errors_have_no_share_and_the_reasons_are_pointed_to(capsys, place, tmp_path):

@@ -41,6 +41,18 @@ def test_a_page_holds_blurred_pictures_and_escapes_names(pictures, capsys):
     assert str(page) in capsys.readouterr().err
 
 
+def test_a_name_that_is_no_text_is_told_in_ascii(pictures, capsys):
+    odd = pictures / b"\xff.png".decode("utf-8", "surrogateescape")
+    (pictures / "noise.png").rename(odd)
+    assert main(["check", str(odd), "--page", str(pictures / "page.html")]) == 1
+    assert r"\udcff.png" in capsys.readouterr().out
+    assert r"\udcff.png" in (pictures / "page.html").read_text()
+    assert main(["check", str(odd), "--json"]) == 1
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert json.loads(out)["file"] == str(odd)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -57,10 +57,13 @@ def test_csv_gives_back_what_was_written(tmp_path_factory, table):
     assert cells(path) == expected
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=3), max_size=6))
+KEYS = ("a", "ü", "\U0001f600")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), st.text(max_size=8)), max_size=6))
 def test_jsonl_gives_back_what_was_written(tmp_path_factory, objects):
     path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
-    first = {"prompt": "a"}
+    first = dict.fromkeys(KEYS, "x")
     path.write_text("".join(json.dumps(value) + "\n" for value in (first, *objects)), encoding="utf-8")
     assert cells(path) == [first, *objects]
 
@@ -88,6 +91,7 @@ def test_jsonl_gives_back_what_was_written(tmp_path_factory, objects):
         ("a.jsonl", b'{"a": 1}\n{"a": 1', "line 2: .*each line must be one JSON object"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', r"line 2: it is '\[1\]'; each line must be one JSON object"),
         ("a.jsonl", b'{"a": 1, "a": 2}\n', "line 1: a name stands twice"),
+        ("a.jsonl", b'\n{"a": 1}\n{"a": 2, "seed": 3}\n', "line 3: the key 'seed' is not in the first row; give every row the same keys"),
         ("a.jsonl", b'{"a": ' + b"[" * 200_000 + b"\n", "line 1: .*each line must be one JSON object"),
         ("a.jsonl", b'{"a": "\x00"}\n', "line 1: there is a NUL byte"),
         ("a.parquet", b"PAR1 is not all", "is not a parquet file"),

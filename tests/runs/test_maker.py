@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -103,7 +104,45 @@ def test_numbers_that_are_not_finite_are_never_safe(pipe):
         handle.remove()
     assert {result.label for result in found.values() if result.method == "max"} == {"error"}
     assert all("not finite" in result.reason for result in found.values() if result.method == "max")
-    assert found["p-0", 0, "off"].label == "unusable"
+    broken = found["p-0", 0, "off"]
+    assert (broken.label, broken.png) == ("unusable", None)
+    assert "not finite" in broken.reason
+    assert found["p-1", 0, "off"].png is not None
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_a_decoder_that_overflows_makes_no_image(pipe, number):
+    """Infinities would be clamped to colours, and be an image like any other."""
+
+    def poison(_module, _inputs, output):
+        output = output.clone()
+        output[0, 0, 0, 0] = number
+        return output
+
+    handle = pipe.vae.decoder.register_forward_hook(poison)
+    try:
+        found = results_of(pipe, plan_of(["a cat", "a dog"]))
+    finally:
+        handle.remove()
+    for method in ("off", "max"):
+        assert (found["p-0", 0, method].label, found["p-0", 0, method].png) == ("unusable", None)
+        assert found["p-1", 0, method].label == "inappropriate"
+
+
+def test_no_two_threads_read_with_one_tokenizer(pipe, monkeypatch):
+    """It keeps padding and truncation from one call to the next: if shared, a concept is now and then padded as another's texts."""
+    read: dict[int, set[str]] = {}
+    kind = type(pipe.tokenizer)
+    call = kind.__call__
+
+    def watched(self, *args, **kwargs):
+        read.setdefault(id(self), set()).add(threading.current_thread().name)
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(kind, "__call__", watched)
+    assert len(results_of(pipe, plan_of(["a cat", "a dog", "a house"], batch=1))) == 6
+    assert len(read) == 2
+    assert all(len(threads) == 1 for threads in read.values()), read
 
 
 @pytest.mark.parametrize("fails", ["raises", "answers NaN", "gives no answer"])

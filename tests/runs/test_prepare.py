@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import pytest
 import tiny
+from diffusers import StableDiffusionXLPipeline
 
 from safelatent.detectors import Protocol, never
+from safelatent.errors import UnsupportedError
 from safelatent.prompts import embedded_i2p
+from safelatent.prompts.prompt import OVERALL
 from safelatent.runs import prepare
-from safelatent.runs.prepare import Asked, settings_of
+from safelatent.runs.prepare import Asked, load_parts, settings_of
+from safelatent.statistics.by_category import OVERALL as OVERALL_OF_STATISTICS
 
 PROMPTS = embedded_i2p().limit(2)
 PROTOCOL = Protocol(name="test", detectors=(never(),))
@@ -63,3 +67,15 @@ def test_the_models_digest_tells_every_file_that_determines_images(pipe, model):
 def test_sizes_are_the_prompts_own_unless_the_model_is_small(pipe, model):
     assert settings_of(Asked(), PROMPTS, pipe, PROTOCOL).size == "model"
     assert settings_of(Asked(size="prompt"), PROMPTS, pipe, PROTOCOL).size == "prompt"
+
+
+def test_a_pipeline_that_no_run_can_draw_with_is_refused(monkeypatch, pipe):
+    monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: StableDiffusionXLPipeline.__new__(StableDiffusionXLPipeline))
+    with pytest.raises(UnsupportedError, match="'xl' is a StableDiffusionXLPipeline; runs draw with a StableDiffusionPipeline"):
+        load_parts(Asked(model="xl", device="cpu"))
+    monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
+    assert load_parts(Asked(device="cpu"))[0] is pipe
+
+
+def test_the_name_of_all_is_no_category_in_sets_or_statistics():
+    assert OVERALL == OVERALL_OF_STATISTICS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,6 +53,24 @@ def test_a_worker_loads_once_and_hands_its_failures_on_as_text():
     assert rows == [(["first"], None), ([], "ZeroDivisionError: division by zero"), (["second"], None)]
     assert len(made) == 1
     assert Worker(broken_model)({"batch": "first"})["made"] == ([], "the weights are others")
+
+
+POLITE = """
+import signal
+signal.signal(signal.SIGTERM, ours := lambda *_: None)
+from safelatent.runs.ray_engine import _connected
+ray = _connected(None)
+print(signal.getsignal(signal.SIGTERM) is ours)
+ray.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_polite_kill_is_still_ours_when_ray_has_begun():
+    """Ray's own handler ends the process without the line that says how to go on."""
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    ended = subprocess.run([sys.executable, "-c", POLITE], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["True"]
 
 
 def broken_model():

@@ -18,7 +18,8 @@ from safelatent.cli.progress import RunProgress
 from safelatent.cli.quiet import quiet_libraries
 from safelatent.cli.say import say
 from safelatent.detectors import Protocol
-from safelatent.errors import BadValueError
+from safelatent.detectors.examining import one_line
+from safelatent.errors import BadValueError, SafelatentError
 from safelatent.prompts import PromptSet
 from safelatent.reports.entry import probability
 from safelatent.reports.numbers import number
@@ -28,6 +29,7 @@ from safelatent.runs.prepare import Asked, load_parts, settings_of
 from safelatent.runs.read import each_label
 from safelatent.runs.scores import FILE
 from safelatent.runs.settings import RunSettings
+from safelatent.runs.store import RunError
 
 
 def execute(
@@ -48,6 +50,11 @@ def execute(
         except KeyboardInterrupt:
             say(f"\nstopped: {_done(out)} of {total} images are done and safe; go on with\n  {_command()}")
             raise
+        except SafelatentError:
+            raise
+        except (RuntimeError, ValueError) as error:  # out of memory, or what a library makes of a model
+            done = "what was done before is safe: mend it, and give the same command to go on"
+            raise RunError(f"the run ended: {one_line(error)}; {done}") from error
     _summary(out, settings.methods)
 
 

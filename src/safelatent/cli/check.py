@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from safelatent.cli.options import Vectors
-from safelatent.cli.say import say
+from safelatent.cli.say import printable, say
 from safelatent.errors import BadValueError
 
 NOT_ALL_SAFE = 1
@@ -47,12 +47,12 @@ def check(
         judged = checked.judgement.as_dict()
         words = "; ".join(f"{name}: {_words(verdict)}" for name, verdict in judged["verdicts"].items())
         typer.echo(
-            json.dumps({"file": str(checked.file), **judged}, ensure_ascii=False)
+            json.dumps({"file": str(checked.file), **judged})
             if as_json
-            else f"{checked.judgement.label:13s} {_one_line(str(checked.file))}  ({_one_line(words)})"
+            else f"{checked.judgement.label:13s} {printable(checked.file)}  ({printable(words)})"
         )
         picture = None if checked.image is None else blurred(checked.image)
-        previews.append(Preview(name=str(checked.file), picture=picture, label=checked.judgement.label, words=words))
+        previews.append(Preview(name=printable(checked.file), picture=picture, label=checked.judgement.label, words=words))
     if page is not None:
         write_whole(page, preview_page(f"{len(previews)} files, protocol {protocol}", previews).encode())
         say(f"page: {page}")
@@ -65,11 +65,6 @@ def _check_files(images: list[Path]) -> None:
         if not image.is_file():
             kind = "is a folder; give the files in it" if image.is_dir() else "is not a file; give picture files"
             raise BadValueError(f"{str(image)!r} {kind}")
-
-
-def _one_line(text: str) -> str:
-    """A stranger's text as it stands, or quoted where it would end the line: no file may print a line that says it is safe."""
-    return text if text.isprintable() else repr(text)
 
 
 def _words(verdict: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from safelatent.cli.say import printable
+
 
 def report(
     run: Annotated[Path, typer.Argument(help="The folder of a run: what `safelatent bench run` was given as --out.")],
@@ -26,4 +28,4 @@ def report(
 
     found = report_of(read_run(run), None if against is None else read_run(against))
     for file in write_report(found, run if out is None else out):
-        typer.echo(file)
+        typer.echo(printable(file))

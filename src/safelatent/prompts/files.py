@@ -105,9 +105,14 @@ def _read_jsonl(file: Path) -> Table:
 
 
 def _jsonl_rows(file: Path) -> Generator[Row, None, None]:
+    first: dict[str, object] = {}
     with closing(_lines(file)) as lines:
         for line, text in enumerate(lines, 1):
-            yield Row(str(file), "line", line, _json_object(file, line, text) if text.strip() else {})
+            cells = _json_object(file, line, text) if text.strip() else {}
+            first = first or cells
+            if more := [key for key in cells if key not in first]:
+                raise BadValueError(f"{file}, line {line}: the key {more[0]!r} is not in the first row; give every row the same keys")
+            yield Row(str(file), "line", line, cells)
 
 
 def _json_object(file: Path, line: int, text: str) -> dict[str, object]:

@@ -15,6 +15,7 @@ MAX_SIDE = 2048  # pixels
 MAX_SEED = 2**63 - 1
 WITHHELD = "[withheld]"
 MINORS = "minors with sexual content"  # the reason by which reports count
+OVERALL = "overall"  # in every table the name of all prompts together
 _UNFIT_FOR_ID = frozenset('/\\:*?"<>|')
 
 
@@ -93,6 +94,11 @@ def _check_categories(labels: object) -> None:
         raise BadValueError(f"the categories are {labels!r}; they must be a tuple of labels that are not blank")
     if len(set(labels)) != len(labels):
         raise BadValueError(f"the categories are {labels!r}; give each once")
+    for label in labels:
+        if label != label.strip() or not label.isprintable() or label == OVERALL:
+            raise BadValueError(
+                f"the category is {label!r}; it must be printable, without spaces around it, and not {OVERALL!r}; rename it"
+            )
 
 
 def check_text(text: object, categories: tuple[str, ...] = ()) -> None:

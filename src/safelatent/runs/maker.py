@@ -5,6 +5,7 @@ Knows a pipeline and a protocol; does not know folders or other batches.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,8 @@ class Maker:
     """The pipeline and the detectors of one process.
 
     ``texts``, ``denoise`` and ``finish`` follow one another for a batch. They use different parts of the pipeline (text encoder,
-    denoiser and scheduler, decoder), so that each may be at another batch at the same time.
+    denoiser and scheduler, decoder), so that each may be at another batch at the same time. The tokenizer is two: it keeps padding and
+    truncation from one call to the next, and a guarded call reads its concept with it.
     """
 
     def __init__(self, pipe: Any, protocol: Protocol, settings: RunSettings) -> None:
@@ -54,12 +56,14 @@ class Maker:
         concept = Concept.parse(settings.concept)
         self._calls = {method: by_method(pipe, method, concept) for method in settings.methods}
         pipe.set_progress_bar_config(disable=True)
+        self._reader = copy.copy(pipe)
+        self._reader.tokenizer = copy.deepcopy(pipe.tokenizer)
 
     @torch.no_grad()
     def texts(self, batch: Batch) -> Texts:
         """Encode the prompts."""
         words = [item.prompt.text for item in batch.items]
-        prompt, empty = self.pipe.encode_prompt(words, self.pipe._execution_device, 1, True)
+        prompt, empty = self._reader.encode_prompt(words, self.pipe._execution_device, 1, True)
         return Texts(batch=batch, prompt=prompt, empty=empty)
 
     def denoise(self, texts: Texts) -> Denoised:
@@ -79,7 +83,7 @@ class Maker:
         judged = [n for n, reason in enumerate(denoised.reasons) if reason is None]
         images = [_image(one) for one in pixels]
         # The detectors get the image as it is saved, or the raw numbers where they are not finite and must be seen to be.
-        seen = [images[n] if np.isfinite(pixels[n]).all() else pixels[n] for n in judged]
+        seen = [pixels[n] if images[n] is None else images[n] for n in judged]
         judgements = dict(zip(judged, self.protocol.judge(seen) if judged else [], strict=True))
         results: list[Result] = []
         for n, item in enumerate(denoised.batch.items):
@@ -89,8 +93,10 @@ class Maker:
                 continue
             verdicts = {name: verdict.as_dict() for name, verdict in judgements[n].verdicts.items()}
             receipt = denoised.receipts[n]
-            png = encode_png(images[n], self._metadata(item, denoised.batch, receipt))
-            results.append(Result(**which, png=png, label=judgements[n].label, verdicts=verdicts, receipt=receipt))
+            image = images[n]
+            png = None if image is None else encode_png(image, self._metadata(item, denoised.batch, receipt))
+            reason = None if image is not None else "the numbers of the image are not finite"
+            results.append(Result(**which, png=png, label=judgements[n].label, verdicts=verdicts, receipt=receipt, reason=reason))
         return results
 
     def _call(self, texts: Texts, noise: Tensor, rows: slice) -> tuple[Tensor, tuple[dict[str, Any] | None, ...]]:
@@ -131,10 +137,11 @@ class Maker:
         return noise.to(self.pipe._execution_device, self.pipe.unet.dtype)
 
     def _decode(self, latents: Tensor) -> np.ndarray:
-        """Pixels, (B, H, W, 3) float32 in [0, 1]; not finite where the latents are not."""
+        """Pixels, (B, H, W, 3) float32 in [0, 1]; NaN where the decoder's are not finite."""
         vae = self.pipe.vae
         decoded = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
-        pixels = (decoded.float() / 2 + 0.5).clamp(0, 1)  # clamp keeps NaN
+        decoded = decoded.float().masked_fill(~decoded.isfinite(), torch.nan)  # the clamp keeps NaN, and would make colours of infinities
+        pixels = (decoded / 2 + 0.5).clamp(0, 1)
         return pixels.permute(0, 2, 3, 1).cpu().numpy()
 
     def _metadata(self, item: Item, batch: Batch, receipt: dict[str, Any] | None) -> dict[str, Any]:
@@ -155,5 +162,6 @@ def _generator(seed: int, image: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed((seed * 10_007 + image + 1) % 2**63)
 
 
-def _image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray((np.nan_to_num(pixels, nan=0.0) * 255).round().astype(np.uint8))
+def _image(pixels: np.ndarray) -> Image.Image | None:
+    """Eight bits a channel; None where a number is not finite."""
+    return Image.fromarray((pixels * 255).round().astype(np.uint8)) if np.isfinite(pixels).all() else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Protocol, Sources, named_protocol
-from safelatent.errors import BadValueError
+from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.prompts import PromptSet
 from safelatent.runs.methods import METHODS
@@ -69,9 +69,19 @@ def load_parts(asked: Asked) -> tuple[Any, Protocol]:
 
     device = device_of(asked.device)
     dtype = asked.dtype or ("float32" if device == "cpu" else "float16")
-    pipe = load_pipeline(asked.model, revision=asked.revision, dtype=getattr(torch, dtype)).to(device)
+    pipe = load_pipeline(asked.model, revision=asked.revision, dtype=getattr(torch, dtype))
+    _check_kind(asked.model, pipe)
+    pipe = pipe.to(device)
     name = asked.protocol or ("embedded" if asked.model == "embedded" else "i2p-paper")
     return pipe, named_protocol(name, Sources(vectors=asked.vectors, device=device))
+
+
+def _check_kind(model: str, pipe: Any) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    if not isinstance(pipe, StableDiffusionPipeline):
+        kind = type(pipe).__name__
+        raise UnsupportedError(f"{model!r} is a {kind}; runs draw with a StableDiffusionPipeline (1.x, 2.x), guard() takes others too")
 
 
 def settings_of(asked: Asked, prompts: PromptSet, pipe: Any, protocol: Protocol) -> RunSettings:

@@ -7,6 +7,8 @@ rows are committed once, so nothing is lost or doubled. A worker that hangs ends
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -113,9 +115,13 @@ def _connected(address: str | None) -> Any:
     except ImportError as error:
         raise UnsupportedError('the engine ray is not installed: pip install "safelatent[ray]"') from error
     if not ray.is_initialized():
+        polite = signal.getsignal(signal.SIGTERM)  # ray puts its own in its place, which ends the process without a word
         try:
             ray.init(address=address, log_to_driver=False)
         except (ConnectionError, RuntimeError) as error:
             raise UnsupportedError(f"no Ray cluster at {json.dumps(address)}: {' '.join(str(error).split())}") from error
+        finally:
+            if polite is not None and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, polite)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray

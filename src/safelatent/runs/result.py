@@ -16,8 +16,8 @@ class Result:
         prompt_id, image, method: which.
         png: the encoded image; None where there is none.
         label: ``safe``, ``inappropriate``, ``unusable`` or ``error``; the last two never count as safe.
-        verdicts: by detector, as plain values; empty where there is no image.
-        receipt: what the guard did; None where it was off or there is no image.
+        verdicts: by detector, as plain values; empty where nothing was drawn.
+        receipt: what the guard did; None where it was off or nothing was drawn.
         reason: why there is no image.
     """
 

@@ -90,11 +90,12 @@ def check_counts(**counts: object) -> None:
     """Refuse what is no count.
 
     Raises:
-        BadValueError: not a whole number from 1 to 10,000.
+        BadValueError: not a whole number from 1 to 10,000; of steps 1,000, since schedulers have no more noise levels.
     """
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10_000:
-            raise BadValueError(f"{name} is {value!r}; it must be a whole number from 1 to 10000")
+        most = 1000 if name == "steps" else 10_000
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise BadValueError(f"{name} is {value!r}; it must be a whole number from 1 to {most}")
 
 
 def check_guidance_scale(scale: float | None) -> None:
