@@ -169,7 +169,7 @@ def test_what_a_library_says_ends_the_run_in_one_line_and_loses_nothing(capsys, 
     def broken(*_args, **_kwargs):
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(maker_module.Maker, "_decode", broken)
+    monkeypatch.setattr(maker_module.Maker, "_pixels", broken)
     code, out, err = bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith("safelatent: the run ended: RuntimeError: out of memory; what was done before is safe")

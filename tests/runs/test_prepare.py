@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import tiny
-from diffusers import StableDiffusionXLPipeline
+from diffusers import StableDiffusionImg2ImgPipeline
 
 from safelatent.detectors import Protocol, never
 from safelatent.errors import UnsupportedError
@@ -70,9 +70,10 @@ def test_sizes_are_the_prompts_own_unless_the_model_is_small(pipe, model):
 
 
 def test_a_pipeline_that_no_run_can_draw_with_is_refused(monkeypatch, pipe):
-    monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: StableDiffusionXLPipeline.__new__(StableDiffusionXLPipeline))
-    with pytest.raises(UnsupportedError, match="'xl' is a StableDiffusionXLPipeline; runs draw with a StableDiffusionPipeline"):
-        load_parts(Asked(model="xl", device="cpu"))
+    needs_more = StableDiffusionImg2ImgPipeline.__new__(StableDiffusionImg2ImgPipeline)
+    monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: needs_more)
+    with pytest.raises(UnsupportedError, match="runs draw from text alone, and StableDiffusionImg2ImgPipeline needs more"):
+        load_parts(Asked(model="owner/name", device="cpu"))
     monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
     assert load_parts(Asked(device="cpu"))[0] is pipe
 

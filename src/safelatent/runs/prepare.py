@@ -8,9 +8,11 @@ from typing import Any
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Protocol, Sources, named_protocol
-from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.errors import BadValueError
+from safelatent.hosts import family_of
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.prompts import PromptSet
+from safelatent.runs.asking import asking_of
 from safelatent.runs.methods import METHODS
 from safelatent.runs.settings import RunSettings
 
@@ -70,24 +72,17 @@ def load_parts(asked: Asked) -> tuple[Any, Protocol]:
     device = device_of(asked.device)
     dtype = asked.dtype or ("float32" if device == "cpu" else "float16")
     pipe = load_pipeline(asked.model, revision=asked.revision, dtype=getattr(torch, dtype))
-    _check_kind(asked.model, pipe)
+    asking_of(pipe)  # refuses what no run can draw with, before anything is begun
     pipe = pipe.to(device)
     name = asked.protocol or ("embedded" if asked.model == "embedded" else "i2p-paper")
     return pipe, named_protocol(name, Sources(vectors=asked.vectors, device=device))
 
 
-def _check_kind(model: str, pipe: Any) -> None:
-    from diffusers import StableDiffusionPipeline
-
-    if not isinstance(pipe, StableDiffusionPipeline):
-        kind = type(pipe).__name__
-        raise UnsupportedError(f"{model!r} is a {kind}; runs draw with a StableDiffusionPipeline (1.x, 2.x), guard() takes others too")
-
-
 def settings_of(asked: Asked, prompts: PromptSet, pipe: Any, protocol: Protocol) -> RunSettings:
     """Everything that determines the run's images and scores."""
     scheduler = {"class": type(pipe.scheduler).__name__, **{k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")}}
-    own = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    latent_side = getattr(pipe, "default_sample_size", None) or getattr(pipe, family_of(pipe).denoiser).config.sample_size
+    own = latent_side * pipe.vae_scale_factor
     folder = model_folder(asked.model, asked.revision)
     return RunSettings(
         prompts=prompts.name,
