@@ -5,6 +5,7 @@ import json
 import math
 import threading
 
+import dummy
 import numpy as np
 import pytest
 import tiny
@@ -17,7 +18,6 @@ from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.local import run_local
 from safelatent.runs.maker import Maker
 from safelatent.runs.plan import Plan
-from safelatent.runs.settings import RunSettings
 
 STEPS = 12
 CONCEPT = "violence, weapons"  # the paper's whole concept is no prompt here: it names a minor's abuse beside the sexual
@@ -30,21 +30,8 @@ def pipe():
 
 def plan_of(texts: list[str], *, images: int = 1, batch: int = 8, methods: tuple[str, ...] = ("off", "max")) -> Plan:
     prompts = tuple(Prompt(text=text, id=f"p-{n}", seed=100 + n) for n, text in enumerate(texts))
-    settings = RunSettings(
-        prompts="test",
-        prompts_digest="0",
-        model="tiny",
-        model_digest="0",
-        scheduler={},
-        protocol="test",
-        protocol_hash="0",
-        steps=STEPS,
-        images=images,
-        batch=batch,
-        methods=methods,
-        concept=CONCEPT,
-    )
-    return Plan(settings=settings, prompts=PromptSet(name="test", prompts=prompts, rows=len(prompts), skipped={}))
+    asked = {"steps": STEPS, "images": images, "batch": batch, "methods": methods, "concept": CONCEPT, "model": "tiny", "model_digest": "0"}
+    return dummy.plan(PromptSet(name="test", prompts=prompts, rows=len(prompts), skipped={}), **asked)
 
 
 def results_of(pipe, plan: Plan):

@@ -30,7 +30,7 @@ from safelatent.runs.prepare import Asked, load_parts, settings_of
 from safelatent.runs.read import each_label
 from safelatent.runs.scores import FILE
 from safelatent.runs.settings import RunSettings
-from safelatent.runs.store import RunError
+from safelatent.runs.store import KEPT, RunError
 
 
 def execute(
@@ -54,8 +54,7 @@ def execute(
         except SafelatentError:
             raise
         except (RuntimeError, ValueError) as error:  # out of memory, or what a library makes of a model
-            done = "what was done before is safe: mend it, and give the same command to go on"
-            raise RunError(f"the run ended: {one_line(error)}; {done}") from error
+            raise RunError(f"the run ended: {one_line(error)}; {KEPT}") from error
     _summary(out, settings.methods)
 
 

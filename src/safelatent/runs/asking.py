@@ -16,14 +16,26 @@ from safelatent.errors import UnsupportedError
 from safelatent.hosts import Family, family_of
 from safelatent.runs.plan import Batch, Item
 
+TEXT_TO_IMAGE = (
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+    "StableDiffusion3Pipeline",
+    "FluxPipeline",
+    "PixArtAlphaPipeline",
+    "PixArtSigmaPipeline",
+    "SanaPipeline",
+)
+
 
 class Asking(Protocol):
     """The way of one kind of pipeline.
 
     Attributes:
-        output_type: what the pipeline's call is to give, a row each.
+        scale: the argument of the call that is the guidance scale.
+        output_type: what the call is to give, a row each.
     """
 
+    scale: str
     output_type: str
 
     def ahead(self, batch: Batch) -> dict[str, Any]:
@@ -49,7 +61,7 @@ def asking_of(pipe: Any) -> Asking:
 
     family = family_of(pipe)
     if isinstance(pipe, StableDiffusionPipeline):
-        return InParts(pipe)
+        return InParts(pipe, family)
     if type(pipe).__name__ not in TEXT_TO_IMAGE:
         raise UnsupportedError(f"runs draw from text alone, and {type(pipe).__name__} needs more; use one of {', '.join(TEXT_TO_IMAGE)}")
     return Whole(family)
@@ -64,17 +76,6 @@ def length_of(pipe: Any) -> tuple[Any, int]:
     return long[0], inspect.signature(pipe.__call__).parameters["max_sequence_length"].default
 
 
-TEXT_TO_IMAGE = (
-    "StableDiffusionPipeline",
-    "StableDiffusionXLPipeline",
-    "StableDiffusion3Pipeline",
-    "FluxPipeline",
-    "PixArtAlphaPipeline",
-    "PixArtSigmaPipeline",
-    "SanaPipeline",
-)
-
-
 class InParts:
     """Stable Diffusion 1.x and 2.x: texts before, latents from the call, the decoder after.
 
@@ -84,7 +85,8 @@ class InParts:
 
     output_type = "latent"
 
-    def __init__(self, pipe: Any) -> None:
+    def __init__(self, pipe: Any, family: Family) -> None:
+        self.scale = family.scale
         self._pipe, self._reader = pipe, copy.copy(pipe)
         self._reader.tokenizer = copy.deepcopy(pipe.tokenizer)
 
@@ -97,7 +99,7 @@ class InParts:
 
     def generator(self, item: Item) -> torch.Generator:
         """Apart from the first noise's, and apart for every image of a prompt: for schedulers that add noise."""
-        return _seeded((item.prompt.seed * 10_007 + item.image + 1) % 2**63)
+        return _seeded(_own_seed(item))
 
     def pixels(self, made: Tensor) -> Tensor:
         """Decoded."""
@@ -125,20 +127,25 @@ class Whole:
     output_type = "pt"
 
     def __init__(self, family: Family) -> None:
-        self._family = family
+        self.scale, self._sequential = family.scale, family.sequential
 
     def ahead(self, batch: Batch) -> dict[str, Any]:
         """The prompts, and, for a family that asks for it, empty negative ones."""
         words = [item.prompt.text for item in batch.items]
-        return {"prompt": words} | ({"negative_prompt": [""] * len(words)} if self._family.sequential else {})
+        return {"prompt": words} | ({"negative_prompt": [""] * len(words)} if self._sequential else {})
 
     def generator(self, item: Item) -> torch.Generator:
         """The same for all methods: the first noise is drawn from it."""
-        return _seeded(item.prompt.seed if item.image == 0 else (item.prompt.seed * 10_007 + item.image + 1) % 2**63)
+        return _seeded(item.prompt.seed if item.image == 0 else _own_seed(item))
 
     def pixels(self, made: Tensor) -> Tensor:
         """As the pipeline gave them."""
         return made.float().permute(0, 2, 3, 1)
+
+
+def _own_seed(item: Item) -> int:
+    """Apart from the prompt's, and apart for every image of a prompt."""
+    return (item.prompt.seed * 10_007 + item.image + 1) % 2**63
 
 
 def _seeded(seed: int) -> torch.Generator:

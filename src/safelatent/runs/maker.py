@@ -17,7 +17,6 @@ from torch import Tensor
 from safelatent.concepts import Concept
 from safelatent.detectors import Protocol
 from safelatent.errors import SafelatentError
-from safelatent.hosts import family_of
 from safelatent.runs.asking import asking_of
 from safelatent.runs.methods import by_method
 from safelatent.runs.plan import Batch, Item
@@ -55,7 +54,7 @@ class Maker:
         self.pipe, self.protocol, self.settings = pipe, protocol, settings
         concept = Concept.parse(settings.concept)
         self._calls = {method: by_method(pipe, method, concept) for method in settings.methods}
-        self._asking, self._scale = asking_of(pipe), family_of(pipe).scale
+        self._asking = asking_of(pipe)
         pipe.set_progress_bar_config(disable=True)
 
     @torch.no_grad()
@@ -101,7 +100,7 @@ class Maker:
             width=batch.width,
             height=batch.height,
             num_inference_steps=self.settings.steps,
-            **{self._scale: batch.guidance_scale},
+            **{self._asking.scale: batch.guidance_scale},
             generator=[self._asking.generator(item) for item in items],
             output_type=self._asking.output_type,
         )

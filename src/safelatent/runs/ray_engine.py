@@ -23,7 +23,7 @@ from safelatent.runs.plan import Batch
 from safelatent.runs.prepare import Asked, load_parts
 from safelatent.runs.result import Result
 from safelatent.runs.settings import RunSettings
-from safelatent.runs.store import RunError
+from safelatent.runs.store import KEPT, RunError
 
 Do = Callable[[Batch], list[Result]]
 Kept = TypeVar("Kept")
@@ -105,7 +105,7 @@ def run_ray(
 
 
 def _failed(reason: str) -> RunError:
-    return RunError(f"a worker failed: {reason}; what was done before is safe: mend it, and give the same command to go on")
+    return RunError(f"a worker failed: {reason}; {KEPT}")
 
 
 def _connected(address: str | None) -> Any:

@@ -12,6 +12,7 @@ from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.errors import BadValueError
 from safelatent.runs.methods import METHODS
 
+MOST = {"steps": 1000, "images": 10_000, "batch": 10_000}  # schedulers have a thousand noise levels
 SIZES = ("prompt", "model")
 
 
@@ -90,12 +91,11 @@ def check_counts(**counts: object) -> None:
     """Refuse what is no count.
 
     Raises:
-        BadValueError: not a whole number from 1 to 10,000; of steps 1,000, since schedulers have no more noise levels.
+        BadValueError: not a whole number from 1 to what ``MOST`` allows.
     """
     for name, value in counts.items():
-        most = 1000 if name == "steps" else 10_000
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise BadValueError(f"{name} is {value!r}; it must be a whole number from 1 to {most}")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST[name]:
+            raise BadValueError(f"{name} is {value!r}; it must be a whole number from 1 to {MOST[name]}")
 
 
 def check_guidance_scale(scale: float | None) -> None:

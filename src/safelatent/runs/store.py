@@ -40,7 +40,7 @@ SELECT item.key, unguarded.key FROM items AS item JOIN items AS unguarded USING 
 WHERE item.method != 'off' AND item.has_image AND item.distance IS NULL AND unguarded.method = 'off' AND unguarded.has_image
 """
 FORMAT = 2
-_SAFE = "what was done before is safe: mend it, and give the same command to go on"
+KEPT = "what was done before is safe: mend it, and give the same command to go on"
 
 
 class RunError(SafelatentError):
@@ -180,9 +180,9 @@ def told(folder: Path):
     try:
         yield
     except OSError as error:
-        raise RunError(f"{folder} cannot be written: {error.strerror or error}; {_SAFE}") from error
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}; {KEPT}") from error
     except sqlite3.Error as error:
-        raise RunError(f"{folder / 'run.sqlite'}: {error}; {_SAFE}") from error
+        raise RunError(f"{folder / 'run.sqlite'}: {error}; {KEPT}") from error
 
 
 def stored_settings(database: sqlite3.Connection) -> RunSettings | None:
