@@ -6,7 +6,6 @@ the denoiser applies the guidance; afterwards the pipeline is as it was. A call 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from safelatent.hosts.classic import bind_call, check_call, check_distilled
 from safelatent.hosts.concept_text import check_concept, encode_concept
 from safelatent.hosts.modular import GuardedModular, guard_modular, is_modular
 from safelatent.hosts.policy import guidance_of
+from safelatent.hosts.prompt_length import default_length
 from safelatent.hosts.saved import COMMIT, MODEL, push
 from safelatent.hosts.schedule import is_flow
 
@@ -57,7 +57,7 @@ def guard(pipe: Any, policy: Policy = "medium", *, concept: Concept | str = DEFA
     family = family_of(pipe)
     check_distilled(pipe, family)
     concept = Concept.parse(concept)
-    check_concept(pipe, concept, _default_length(pipe))
+    check_concept(pipe, concept, default_length(pipe))
     return Guarded(pipe=pipe, family=family, guidance=guidance_of(policy, flow=is_flow(pipe.scheduler)), concept=concept)
 
 
@@ -120,9 +120,3 @@ class Guarded:
             output = self.pipe(**arguments)
         receipts = hook.run.finish().receipts(str(self.concept), hook.run.steps)
         return output, receipts
-
-
-def _default_length(pipe: Any) -> int | None:
-    """How many tokens the text encoders without a limit of their own read of a prompt."""
-    parameter = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
-    return None if parameter is None else parameter.default

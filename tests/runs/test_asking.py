@@ -14,7 +14,7 @@ from test_maker import pixels, results_of
 from safelatent import guard
 from safelatent.errors import UnsupportedError
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.asking import InParts, Whole, asking_of, length_of
+from safelatent.runs.asking import InParts, Whole, asking_of
 
 STEPS, SCALE, CONCEPT = 4, 5.0, "violence, weapons"
 TEXTS = ("a cat", "a dog at night")
@@ -104,10 +104,3 @@ def test_stable_diffusion_is_asked_in_parts_and_others_whole():
         assert isinstance(asking_of(pipeline(kind)), Whole)
     with pytest.raises(UnsupportedError, match="cannot guard object"):
         asking_of(object())
-
-
-def test_the_length_that_is_read_of_a_prompt():
-    assert length_of(tiny.pipeline())[1] == 77
-    assert length_of(pipeline("sdxl"))[1] == 77
-    assert length_of(pipeline("sd3"))[1] == 77, "without its T5"
-    assert [length_of(pipeline(kind))[1] for kind in ("flux", "pixart", "sana")] == [512, 120, 300]

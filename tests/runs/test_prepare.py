@@ -70,9 +70,9 @@ def test_sizes_are_the_prompts_own_unless_the_model_is_small(pipe, model):
 
 
 def test_a_pipeline_that_no_run_can_draw_with_is_refused(monkeypatch, pipe):
-    needs_more = StableDiffusionImg2ImgPipeline.__new__(StableDiffusionImg2ImgPipeline)
-    monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: needs_more)
-    with pytest.raises(UnsupportedError, match="runs draw from text alone, and StableDiffusionImg2ImgPipeline needs more"):
+    from_an_image = StableDiffusionImg2ImgPipeline.__new__(StableDiffusionImg2ImgPipeline)
+    monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: from_an_image)
+    with pytest.raises(UnsupportedError, match="runs draw from text alone, and StableDiffusionImg2ImgPipeline from an image too"):
         load_parts(Asked(model="owner/name", device="cpu"))
     monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
     assert load_parts(Asked(device="cpu"))[0] is pipe

@@ -20,10 +20,10 @@ from safelatent.cli.say import say
 from safelatent.detectors import Protocol
 from safelatent.detectors.examining import one_line
 from safelatent.errors import BadValueError, SafelatentError
+from safelatent.hosts.prompt_length import cut_prompts
 from safelatent.prompts import PromptSet
 from safelatent.reports.entry import probability
 from safelatent.reports.numbers import number
-from safelatent.runs.asking import length_of
 from safelatent.runs.bench import Engine, run
 from safelatent.runs.plan import Plan
 from safelatent.runs.prepare import Asked, load_parts, settings_of
@@ -95,10 +95,9 @@ def _ray(asked: Asked, settings: RunSettings, address: str | None, patience: flo
 def _announce(settings: RunSettings, prompts: PromptSet, pipe: Any) -> None:
     skipped = "; ".join(f"{reason}: {count}" for reason, count in prompts.skipped.items()) or "none"
     say(f"{prompts.name}: {prompts.rows} rows, {len(prompts)} prompts; skipped: {skipped}")
-    tokenizer, limit = length_of(pipe)
-    cut = sum(len(tokenizer(prompt.text, truncation=False, verbose=False).input_ids) > limit for prompt in prompts)
+    cut, limit = cut_prompts(pipe, (prompt.text for prompt in prompts))
     if cut:
-        say(f"note: {cut} prompts have more than the {limit} tokens that the model reads; what comes after is not drawn")
+        say(f"note: {len(cut)} prompts have more than the {limit} tokens that the model reads; what comes after is not drawn")
     many = f"{len(prompts)} prompts x {settings.images} images x {len(settings.methods)} methods"
     say(f"{many}, {settings.steps} steps, protocol {settings.protocol} ({settings.protocol_hash[:12]})")
 

@@ -16,6 +16,7 @@ from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.guidance import PRESETS
 from safelatent.hosts.clean import CleanEstimate
+from safelatent.hosts.prompt_length import cut_prompts
 from safelatent.models import load_pipeline
 from safelatent.reports import Cell, TraceMoment, comparison_sheet, trace_sheet
 from safelatent.runs.methods import METHODS
@@ -33,11 +34,9 @@ def load_quietly(model: str) -> Any:
 
 def warn_of_cut_prompts(pipe: Any, prompts: Sequence[str]) -> None:
     """Name every prompt that the text encoder does not read to its end."""
-    limit = pipe.tokenizer.model_max_length
-    for text in dict.fromkeys(prompts):
-        count = len(pipe.tokenizer(text, truncation=False).input_ids)
-        if count > limit:
-            say(f"note: {_short(text)} has {count} tokens, the model reads {limit}; what comes after is not drawn")
+    cut, limit = cut_prompts(pipe, dict.fromkeys(prompts))
+    for text, count in cut:
+        say(f"note: {_short(text)} has {count} tokens, the model reads {limit}; what comes after is not drawn")
 
 
 def announce(pipe: Any, request: Request, number: int, total: int) -> None:

@@ -16,16 +16,6 @@ from safelatent.errors import UnsupportedError
 from safelatent.hosts import Family, family_of
 from safelatent.runs.plan import Batch, Item
 
-TEXT_TO_IMAGE = (
-    "StableDiffusionPipeline",
-    "StableDiffusionXLPipeline",
-    "StableDiffusion3Pipeline",
-    "FluxPipeline",
-    "PixArtAlphaPipeline",
-    "PixArtSigmaPipeline",
-    "SanaPipeline",
-)
-
 
 class Asking(Protocol):
     """The way of one kind of pipeline.
@@ -62,18 +52,9 @@ def asking_of(pipe: Any) -> Asking:
     family = family_of(pipe)
     if isinstance(pipe, StableDiffusionPipeline):
         return InParts(pipe, family)
-    if type(pipe).__name__ not in TEXT_TO_IMAGE:
-        raise UnsupportedError(f"runs draw from text alone, and {type(pipe).__name__} needs more; use one of {', '.join(TEXT_TO_IMAGE)}")
+    if "image" in inspect.signature(pipe.__call__).parameters:
+        raise UnsupportedError(f"runs draw from text alone, and {type(pipe).__name__} from an image too; use its text-to-image pipeline")
     return Whole(family)
-
-
-def length_of(pipe: Any) -> tuple[Any, int]:
-    """The tokenizer that reads most of a prompt, and how many tokens it reads: a T5's or Gemma's, or else CLIP's."""
-    named = [getattr(pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3")]
-    long = [one for one in named if one is not None and "CLIP" not in type(one).__name__]
-    if not long:
-        return pipe.tokenizer, pipe.tokenizer.model_max_length
-    return long[0], inspect.signature(pipe.__call__).parameters["max_sequence_length"].default
 
 
 class InParts:
