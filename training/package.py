@@ -1,5 +1,6 @@
 """From a checkpoint to the pipeline folder that the package ships: diffusers' layout, safetensors, half precision on disk."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -35,4 +36,8 @@ def package(work: Path, target: Path | None = None) -> Path:
     """Write the pipeline to ``target`` (default: the package's own folder) and return it."""
     target = target or PACKAGED
     assemble(work).to(torch.float16).save_pretrained(target, safe_serialization=True)
+    file = target / "vae/config.json"
+    config = json.loads(file.read_text())
+    del config["_name_or_path"]  # a folder of the machine it was trained on
+    file.write_text(json.dumps(config, indent=2) + "\n")
     return target

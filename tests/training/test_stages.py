@@ -56,6 +56,7 @@ def test_the_whole_way_ends_in_a_pipeline_that_can_be_guarded(work, tmp_path):
     assert out.images[0].size == (64, 64)
     assert out.receipts[0].guided_steps == 4
     assert not list((tmp_path / "model").rglob("*.bin"))
+    assert not any(str(work) in file.read_text() for file in (tmp_path / "model").rglob("*.json"))
 
 
 @pytest.mark.slow
