@@ -19,6 +19,7 @@ from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, GuardError
 from safelatent.hosts.attached import attached
 from safelatent.hosts.families import Family
+from safelatent.hosts.prompt_length import count_tokens, is_clip, readers
 
 # The denoiser's arguments that speak of the prompt, at any depth.
 TEXT_ARGUMENTS = ("encoder_hidden_states", "encoder_attention_mask", "pooled_projections", "text_embeds", "txt_ids")
@@ -61,15 +62,10 @@ def check_concept(pipe: Any, concept: Concept, max_sequence_length: int | None =
     Raises:
         BadValueError: more tokens than a text encoder reads.
     """
-    for name, tokenizer in pipe.components.items():
-        if not name.startswith("tokenizer") or tokenizer is None:
-            continue
-        positions = getattr(getattr(pipe, name.replace("tokenizer", "text_encoder")).config, "max_position_embeddings", None)
-        is_clip = type(tokenizer).__name__.startswith("CLIP")
-        limit = min(tokenizer.model_max_length, positions) if is_clip and positions else max_sequence_length
-        text = pipe.maybe_convert_prompt(str(concept), tokenizer) if is_clip and hasattr(pipe, "maybe_convert_prompt") else str(concept)
-        count = len(tokenizer(text, truncation=False, verbose=False).input_ids)
-        if limit is not None and count > limit:
+    for tokenizer, limit in readers(pipe, max_sequence_length):
+        converts = is_clip(tokenizer) and hasattr(pipe, "maybe_convert_prompt")
+        count = count_tokens(tokenizer, pipe.maybe_convert_prompt(str(concept), tokenizer) if converts else str(concept))
+        if count > limit:
             raise BadValueError(
                 f"the concept has {count} tokens, the text encoder reads {limit}; take terms away, nothing is cut in silence"
             )
