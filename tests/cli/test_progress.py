@@ -44,6 +44,18 @@ def test_one_line_that_updates_on_a_terminal(monkeypatch):
     assert "none judged, 4 unusable" in shown.split("\r")[-1]
 
 
+def test_plain_lines_on_a_terminal_without_room(monkeypatch):
+    """A line that updates would be as wide as the terminal: nothing at all."""
+    terminal = Terminal()
+    monkeypatch.setattr(terminal, "fileno", lambda: 2, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(module.os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
+    progress = RunProgress(4, 0)
+    progress.show(Counter(safe=4))
+    progress.close()
+    assert terminal.getvalue().startswith("4 of 4 images, ")
+
+
 def test_where_no_batch_comes_for_long_a_line_says_what_to_do(monkeypatch):
     said = Event()
 

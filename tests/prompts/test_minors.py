@@ -123,6 +123,10 @@ def test_any_text_gets_an_answer_and_case_does_not_change_it(text):
         "12-y-e-a-r-old",
         "3 2 year olds",
         "16 years of age",
+        "under 18",
+        "under-eighteen",
+        "below the age of 18",
+        "not yet 18",
     ],
 )
 def test_ages_below_eighteen_count(age):
@@ -131,7 +135,18 @@ def test_ages_below_eighteen_count(age):
 
 
 @pytest.mark.parametrize(
-    "age", ["18 year old", "age 20", "a 100 year old", "2 0 years old", "2 5 y. o.", "2 0 - year - old", "110 years", "an 80s film"]
+    "age",
+    [
+        "18 year old",
+        "age 20",
+        "a 100 year old",
+        "2 0 years old",
+        "2 5 y. o.",
+        "2 0 - year - old",
+        "110 years",
+        "under 180 lamps",
+        "an 80s film",
+    ],
 )
 def test_other_ages_do_not(age):
     assert not refused(f"a nude model, {age}")
@@ -156,6 +171,22 @@ def test_no_prompt_can_be_made_of_it_by_any_way():
 def test_words_that_only_hold_the_letters_do_not_count():
     for text in ("a nudge for a miner", "Essex kidney pie", "a bassoon and a boycott", "sextant of a babysitter", "tenteen nudel"):
         assert not refused(text), text
+
+
+@pytest.mark.parametrize(
+    "picture", ["\U0001f467", "\U0001f466\U0001f3fd", "\U0001f9d2", "\U0001f476", "\U0001f468\u200d\U0001f469\u200d\U0001f467"]
+)
+def test_a_picture_of_a_minor_is_a_word_for_one(picture):
+    """Also in another skin, and within a family that is joined to one picture."""
+    assert refused(f"nude{picture}")
+    assert refused(picture, ["sexual"])
+    assert not refused(f"a park with {picture}")
+    assert not refused("nude \U0001f469")
+
+
+def test_a_pupil_of_a_school_is_a_minor_however_it_is_written():
+    for word in ("high school student", "highschooler", "middleschoolers", "high-schooler"):
+        assert refused(f"a sexy {word}"), word
 
 
 def test_numbers_are_not_words():

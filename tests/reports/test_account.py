@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from made_runs import made_run
 
 from safelatent.prompts import Prompt
@@ -18,7 +21,7 @@ def test_what_was_run_names_model_protocol_and_hashes(tmp_path):
 
 def test_skips_and_reasons_are_counted(tmp_path):
     told = account(made_run(tmp_path, evidence={"main": "black"}))
-    assert told.skipped == {"withheld": 2, "empty": 1}
+    assert told.skipped == {"minors with sexual content": 0, "withheld": 2, "empty": 1}
     assert set(told.reasons) == {
         Reason(method="max", label="unusable", reason="judge: main black", count=2),
         Reason(method="off", label="unusable", reason="judge: main black", count=1),
@@ -31,8 +34,8 @@ def test_skips_and_reasons_are_counted(tmp_path):
 def test_reasons_beyond_the_most_are_counted_together(tmp_path):
     prompts = [Prompt(text=f"text {n}", id=f"p-{n}") for n in range(30)]
     run = made_run(tmp_path, lambda _: "u", prompts, methods=("off",), images=1)
-    for n, row in enumerate(run.rows):
-        row.verdicts["judge"]["evidence"] = f"reason {n}"
-    told = account(run)
+    verdicts = [json.dumps({"judge": row.verdicts["judge"] | {"evidence": f"reason {n}"}}) for n, row in enumerate(run.rows)]
+    rows = tuple(replace(row, verdicts_json=one) for row, one in zip(run.rows, verdicts, strict=True))
+    told = account(replace(run, rows=rows))
     assert len(told.reasons) == MOST_REASONS
     assert told.further == 30 - MOST_REASONS

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ PROMPTS = [Prompt(text=f"text {n % 4}", id=f"p-{n}") for n in range(6)]
 
 def rows(labels: list[str], method: str) -> list[Row]:
     """Two images a prompt, as far as there are labels."""
-    shared = {"method": method, "verdicts": {}, "receipt": None, "reason": None, "file": None}
+    shared = {"folder": Path("run"), "method": method, "verdicts_json": "{}", "receipt_json": None, "reason": None, "has_image": False}
     return [
         Row(key=f"{method} {n}", prompt=PROMPTS[n // 2], image=n % 2, label=label, distance=n / 20, **shared)
         for n, label in enumerate(labels)

@@ -169,6 +169,17 @@ def test_distances_are_filled_in_whatever_order_the_methods_come(tmp_path):
     assert (tmp_path / "forwards/scores.csv").read_bytes() == (tmp_path / "backwards/scores.csv").read_bytes()
 
 
+def test_the_names_of_a_new_runs_folders_are_synced(tmp_path, monkeypatch):
+    synced: list[Path] = []
+    real = store.sync_folder
+    monkeypatch.setattr(store, "sync_folder", lambda folder: synced.append(folder) or real(folder))
+    everything(tmp_path / "runs/new")
+    assert set(synced) == {tmp_path, tmp_path / "runs"}
+    synced.clear()
+    everything(tmp_path / "runs/new")
+    assert synced == []
+
+
 def test_a_full_database_loses_nothing(tmp_path):
     going = run(tmp_path, dummy.settings(PROMPTS), PROMPTS, dummy.engine)
     next(going)

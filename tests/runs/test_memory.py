@@ -16,9 +16,11 @@ from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs import store
 from safelatent.runs.bench import run
 from safelatent.runs.local import run_local
-from safelatent.runs.read import each_row
+from safelatent.runs.plan import Plan
+from safelatent.runs.read import each_row, read_run
 from safelatent.runs.result import Result
 from safelatent.runs.scores import score_lines
+from safelatent.runs.store import Store
 
 PROMPTS = PromptSet(name="many", prompts=tuple(Prompt(text=f"prompt {n}", id=f"p-{n}", seed=n) for n in range(500)), rows=500, skipped={})
 FEW, MANY = 2, 10  # images a prompt, by each of two methods
@@ -71,3 +73,28 @@ def test_memory_stays_flat_from_two_thousand_images_to_ten_thousand(tmp_path, mo
     for what, less, more in zip(("drawing", "writing the table"), few, many, strict=True):
         each = (more - less) / images
         assert each < 8, f"{what}: {less} bytes for 2,000 images, {more} for 10,000: {each:.1f} bytes an image"
+
+
+def test_a_row_that_is_read_takes_little_more_than_its_text(tmp_path):
+    """A report holds every row of a run, 271,200 of them for I2P by six methods."""
+    prompts = PromptSet(name="few", prompts=PROMPTS.prompts[:50], rows=50, skipped={})
+    settings = dummy.settings(prompts, images=10, methods=("off", "max"), batch=50)
+    verdict = {"label": "safe", "score": 0.25, "threshold": 0.5, "evidence": {"FACE_FEMALE": 0.5, "BELLY_EXPOSED": 0.25}}
+    receipt = {"concept": "violence " * 20, "settings": {"scale": 5000.0, "momentum": 0.5, "decay": 0.7}, "steps": 50, "guided_steps": 50}
+    with Store(tmp_path, settings, prompts) as store:
+        for batch in Plan(settings=settings, prompts=prompts):
+            which = [{"key": item.key, "prompt_id": item.prompt.id, "image": item.image, "method": item.method} for item in batch.items]
+            store.commit(
+                [Result(**one, png=None, label="safe", verdicts={"one": verdict, "two": verdict}, receipt=receipt) for one in which]
+            )
+    tracemalloc.start()
+    try:
+        found = read_run(tmp_path)
+        each = held() / len(found.rows)
+    finally:
+        tracemalloc.stop()
+    first = found.rows[0]
+    assert first.verdicts == {"one": verdict, "two": verdict}
+    assert first.receipt == receipt
+    text = len(first.verdicts_json) + len(first.receipt_json or "")
+    assert each < text + 800, f"{each:.0f} bytes a row, of which {text} are text"

@@ -10,7 +10,8 @@ from safelatent.detectors import Protocol, never
 from safelatent.errors import UnsupportedError
 from safelatent.prompts import embedded_i2p
 from safelatent.prompts.prompt import OVERALL
-from safelatent.runs import prepare
+from safelatent.runs import asking, prepare
+from safelatent.runs.maker import Maker
 from safelatent.runs.prepare import Asked, load_parts, settings_of
 from safelatent.statistics.by_category import OVERALL as OVERALL_OF_STATISTICS
 
@@ -76,6 +77,39 @@ def test_a_pipeline_that_no_run_can_draw_with_is_refused(monkeypatch, pipe):
         load_parts(Asked(model="owner/name", device="cpu"))
     monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
     assert load_parts(Asked(device="cpu"))[0] is pipe
+
+
+class Failing:
+    """A detector whose file is broken, as it turns out when it is first asked."""
+
+    name, threshold = "failing", 0.5
+
+    def fingerprint(self):
+        return {"name": self.name}
+
+    def score(self, images):
+        raise RuntimeError("the weights are\ntruncated")
+
+
+def test_a_detector_that_cannot_answer_is_refused_before_anything_is_drawn(monkeypatch, pipe):
+    """Not after a night of drawing, all of whose images would be errors."""
+    monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
+    monkeypatch.setattr(prepare, "named_protocol", lambda *_: Protocol(name="test", detectors=(never(), Failing())))
+    with pytest.raises(UnsupportedError, match=r"failing fails on a plain picture \(RuntimeError: the weights are truncated\)"):
+        load_parts(Asked(device="cpu"))
+
+
+def test_a_pipelines_tokenizer_is_copied_once(monkeypatch, pipe):
+    """By what draws with it; to be looked at, whether it can be drawn with, it needs no copy."""
+    copied: list[object] = []
+    real = asking.copy.deepcopy
+    monkeypatch.setattr(asking.copy, "deepcopy", lambda one, *rest: copied.append(one) or real(one, *rest))
+    monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
+    load_parts(Asked(device="cpu"))
+    assert pipe.tokenizer not in copied
+    settings = settings_of(Asked(methods=("off",)), PROMPTS, pipe, PROTOCOL)
+    Maker(pipe, PROTOCOL, settings)
+    assert copied.count(pipe.tokenizer) == 1
 
 
 def test_the_name_of_all_is_no_category_in_sets_or_statistics():

@@ -23,6 +23,26 @@ def test_the_file_says_how_it_was_made(tmp_path):
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
+def test_the_names_of_new_folders_are_synced_before_the_file_counts_as_written(tmp_path, monkeypatch):
+    """A row is the commit; a power cut right after it must find the image's folder, and the folder above that."""
+    places: dict[int, str] = {}
+    synced: list[str] = []
+    really_open, really_sync = os.open, os.fsync
+
+    def opened(path, *rest, **named):
+        handle = really_open(path, *rest, **named)
+        places[handle] = os.path.relpath(path, tmp_path)
+        return handle
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(places[handle]) or really_sync(handle))
+    save_picture(PICTURE, tmp_path / "images/ab/a.png", {})
+    assert [place for place in synced if not place.endswith(".tmp")] == [".", "images", "images/ab"]
+    synced.clear()
+    save_picture(PICTURE, tmp_path / "images/ab/b.png", {})
+    assert [place for place in synced if not place.endswith(".tmp")] == ["images/ab"]
+
+
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, moment):
     save_picture(PICTURE, tmp_path / "a.png", {"old": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,5 +45,6 @@ def run(labels: dict[str, list[str]], prompts: list[Prompt], detectors: tuple[st
         for image, label in enumerate(labels[one.id]):
             verdicts = {} if label == "error" else {name: {"label": label} for name in detectors}
             which: dict[str, Any] = {"key": f"{one.id}-{image}", "prompt": one, "image": image, "method": "off", "label": label}
-            rows.append(Row(**which, verdicts=verdicts, receipt=None, reason=None, file=None, distance=None))
+            which |= {"folder": Path("run"), "verdicts_json": json.dumps(verdicts), "receipt_json": None, "has_image": False}
+            rows.append(Row(**which, reason=None, distance=None))
     return Run(folder=Path("run"), settings=settings(**changes), prompts=tuple(prompts), rows_read=9, skipped={}, rows=tuple(rows))

@@ -19,7 +19,7 @@ class RunProgress:
 
     def __init__(self, total: int, done: int) -> None:
         self.total, self.first, self.start, self.last = total, done, time.monotonic(), 0.0
-        self.bar = tqdm(total=total, initial=done, unit="img", dynamic_ncols=True) if sys.stderr.isatty() else None
+        self.bar = tqdm(total=total, initial=done, unit="img", dynamic_ncols=True) if _is_watched() else None
         self.came, self.closed = Event(), False
         Thread(target=self._mind, daemon=True).start()
 
@@ -57,6 +57,16 @@ class RunProgress:
         rate = (done - self.first) / max(time.monotonic() - self.start, 1e-9)
         left = f", {_span((self.total - done) / rate)} left" if rate > 0 and done < self.total else ""
         print(f"{done} of {self.total} images, {rate:.2f} a second{left}, {_words(counts)}", file=sys.stderr, flush=True)
+
+
+def _is_watched() -> bool:
+    """Whether standard error is a terminal with room for a line: those of some containers and build services are 0 wide."""
+    if not sys.stderr.isatty():
+        return False
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except OSError:  # it does not tell
+        return True
 
 
 def _words(counts: Mapping[str, int]) -> str:

@@ -1,9 +1,10 @@
 """The rule that is never switched off: no image is made from words for minors together with sexual content.
 
 ``refused(text, categories)`` is the whole of it: a word for a minor, or an age below 18, and a sexual word, in the text or among its
-categories. The rule errs towards refusing: *girl*, *young*, *baby* and *school* count, whatever was meant. It reads English words through
-capitals, accents, full-width and other compatibility forms, Cyrillic and Greek look-alikes, invisible characters, digits and signs for
-letters, punctuation inside words, and words spelt out letter by letter. What it cannot do stands in ``docs/prompts.md``.
+categories. The rule errs towards refusing: *girl*, *young*, *baby* and *school* count, whatever was meant, and so do the pictures of a
+girl, a boy, a baby and a child. It reads English words through capitals, accents, full-width and other compatibility forms, Cyrillic and
+Greek look-alikes, invisible characters, digits and signs for letters, punctuation inside words, and words spelt out letter by letter. What
+it cannot do stands in ``docs/prompts.md``.
 
 Knows words; does not know prompts, files or models.
 """
@@ -19,9 +20,10 @@ child childs children childrens childhood childlike childish kid kids kiddie kid
 babies newborn newborns tot tots boy boys girl girls girlie girlies girly lad lads lass lassie teen teens teenage teenaged teenager
 teenagers teenie preteen preteens tween tweens adolescent adolescents adolescence minor minors underage underaged juvenile juveniles young
 younger youngest youngster youngsters youth youths youthful prepubescent pubescent puberty school schools schoolgirl schoolgirls schoolboy
-schoolboys schoolchild schoolchildren schoolkid schoolkids schooler schoolers grader graders highschool preschool preschooler preschoolers
-kindergarten daughter daughters son sons stepdaughter stepson stepchild granddaughter grandson grandchild grandchildren grandkid grandkids
-niece nephew loli lolis lolita lolitas lolicon shota shotas shotacon jailbait
+schoolboys schoolchild schoolchildren schoolkid schoolkids schooler schoolers grader graders highschool highschooler highschoolers
+middleschool middleschooler middleschoolers preschool preschooler preschoolers kindergarten daughter daughters son sons stepdaughter stepson
+stepchild granddaughter grandson grandchild grandchildren grandkid grandkids niece nephew loli lolis lolita lolitas lolicon shota shotas
+shotacon jailbait
 """
 _SEXUAL = """
 sexual sexually sexualised sexualized sexuality sex sexy sexier sexiest nude nudes nudity nudist nudists nudism naked nakedness unclothed
@@ -41,8 +43,8 @@ _UNDER_18 = (
     "(?:0?[0-9]|1[0-7]|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)"
 )
 _AGE = re.compile(
-    rf"(?<![a-z0-9])(?:{_UNDER_18}\s*(?:years?|yrs?|y)\s*(?:of\s*age|old|o)?|{_UNDER_18}\s*months?\s*old|age[ds]?\s*(?:of\s*)?{_UNDER_18})"
-    r"(?![a-z0-9])"
+    rf"(?<![a-z0-9])(?:{_UNDER_18}\s*(?:years?|yrs?|y)\s*(?:of\s*age|old|o)?|{_UNDER_18}\s*months?\s*old|age[ds]?\s*(?:of\s*)?{_UNDER_18}"
+    r"|(?:under|below|not\s*yet)\s*(?:the\s*)?(?:age\s*)?(?:of\s*)?(?:18|eighteen))(?![a-z0-9])"
 )
 # "2 0 years old", as tokenised collections write it, is 20; "3 2 year olds" are three of two years.
 _SPLIT_NUMBER = re.compile(r"(?<![a-z0-9])([1-9]) ([0-9])(?= (?:years?|yrs?|y) (?:of age|old|o)(?![a-z0-9]))")
@@ -78,6 +80,7 @@ y ΥУγуʏ
 z Ζᴢ
 """
 _TO_LATIN = {ord(other): row[0] for row in _LOOK_ALIKES.split("\n") if row for other in row[2:]}
+_PICTURES = {0x1F466: " boy ", 0x1F467: " girl ", 0x1F476: " baby ", 0x1F9D2: " child "}  # also within a family of joined pictures
 _HIDDEN = {0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0}  # blank letters, which no category tells
 
 # What is hardly told apart by eye (i, l) is one letter in every reading, so that 1 and a capital I stand for both.
@@ -106,7 +109,7 @@ def _fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     seen = "".join(c for c in unicodedata.normalize("NFKD", text) if not _is_hidden(c))
-    return seen.translate(_TO_LATIN).lower().translate(_TO_LATIN)
+    return seen.translate(_PICTURES).translate(_TO_LATIN).lower().translate(_TO_LATIN)
 
 
 def _is_hidden(char: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from safelatent.prompts.prompt import MINORS
 from safelatent.runs.read import Row, Run
 
 MOST_REASONS = 20  # kinds of failures that are listed one by one
@@ -28,7 +29,7 @@ class Account:
 
     Attributes:
         settings: name and value, in words.
-        skipped: rows of the prompts' source without a prompt, by reason.
+        skipped: rows of the prompts' source without a prompt, by reason; minors with sexual content first, also where there are none.
         reasons: the commonest first, at most ``MOST_REASONS``.
         further: images whose reason is not among them.
     """
@@ -46,7 +47,7 @@ def account(run: Run) -> Account:
     reasons = tuple(Reason(method=m, label=label, reason=reason, count=count) for (m, label, reason), count in common)
     return Account(
         settings=_settings(run),
-        skipped=run.skipped,
+        skipped={MINORS: 0, **run.skipped},
         reasons=reasons,
         further=counts.total() - sum(reason.count for reason in reasons),
     )

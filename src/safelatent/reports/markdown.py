@@ -61,7 +61,7 @@ def _account(report: Report) -> Blocks:
     skipped = [(_plain(reason), str(count)) for reason, count in told.skipped.items()]
     reasons = [(one.method, one.label, _plain(one.reason), str(one.count)) for one in told.reasons]
     blocks = ["## What was run", _rows(("setting", "value"), [(name, _plain(value)) for name, value in told.settings])]
-    blocks += ["### Rows of the prompts that were skipped", _rows(("reason", "rows"), skipped) if skipped else "None."]
+    blocks += ["### Rows of the prompts that were skipped", _rows(("reason", "rows"), skipped)]
     blocks += ["### Images without a verdict", _rows(("method", "label", "reason", "images"), reasons) if reasons else "None."]
     return [*blocks, *([f"And {told.further} more, for other reasons: see scores.csv."] if told.further else [])]
 

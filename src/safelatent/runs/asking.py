@@ -41,20 +41,28 @@ class Asking(Protocol):
         ...
 
 
-def asking_of(pipe: Any) -> Asking:
-    """The way to ask ``pipe``.
+def family_to_draw(pipe: Any) -> Family:
+    """The family of a pipeline that a run can draw with.
 
     Raises:
         UnsupportedError: it cannot be guarded, or draws from an image.
     """
-    from diffusers import StableDiffusionPipeline
-
     family = family_of(pipe)
-    if isinstance(pipe, StableDiffusionPipeline):
-        return InParts(pipe, family)
     if "image" in inspect.signature(pipe.__call__).parameters:
         raise UnsupportedError(f"runs draw from text alone, and {type(pipe).__name__} from an image too; use its text-to-image pipeline")
-    return Whole(family)
+    return family
+
+
+def asking_of(pipe: Any) -> Asking:
+    """The way to ask ``pipe``.
+
+    Raises:
+        UnsupportedError: no run can draw with it.
+    """
+    from diffusers import StableDiffusionPipeline
+
+    family = family_to_draw(pipe)
+    return InParts(pipe, family) if isinstance(pipe, StableDiffusionPipeline) else Whole(family)
 
 
 class InParts:

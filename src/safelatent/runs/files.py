@@ -19,7 +19,7 @@ def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
     Raises:
         OSError: the folder cannot be made or written; nothing half-written stays.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(file.parent)
     handle, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -31,12 +31,24 @@ def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
     return file
 
 
-def _sync_folder(folder: Path) -> None:
-    """The new name itself must survive a power cut."""
+def _make_folder(folder: Path) -> None:
+    """The folder and those above it, where they are missing; their names survive a power cut too."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut.
+
+    Raises:
+        OSError: the disk is full, or fails.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

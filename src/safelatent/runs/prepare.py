@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Protocol, Sources, named_protocol
-from safelatent.errors import BadValueError
+from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.hosts import family_of
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.prompts import PromptSet
-from safelatent.runs.asking import asking_of
+from safelatent.runs.asking import family_to_draw
 from safelatent.runs.methods import METHODS
 from safelatent.runs.settings import RunSettings
 
@@ -66,16 +68,34 @@ def device_of(name: str | None) -> str:
 
 
 def load_parts(asked: Asked) -> tuple[Any, Protocol]:
-    """The pipeline on its device, and the protocol. The same in every process of a run."""
+    """The pipeline on its device, and the protocol. The same in every process of a run.
+
+    Raises:
+        SafelatentError: one of them cannot be loaded, or no run can be made with it.
+    """
     import torch
 
     device = device_of(asked.device)
     dtype = asked.dtype or ("float32" if device == "cpu" else "float16")
     pipe = load_pipeline(asked.model, revision=asked.revision, dtype=getattr(torch, dtype))
-    asking_of(pipe)  # refuses what no run can draw with, before anything is begun
+    family_to_draw(pipe)  # refuses what no run can draw with, before anything is begun
     pipe = pipe.to(device)
     name = asked.protocol or ("embedded" if asked.model == "embedded" else "i2p-paper")
-    return pipe, named_protocol(name, Sources(vectors=asked.vectors, device=device))
+    protocol = named_protocol(name, Sources(vectors=asked.vectors, device=device))
+    check_answers(protocol)
+    return pipe, protocol
+
+
+def check_answers(protocol: Protocol) -> None:
+    """Refuse a detector that fails on a plain picture: it would turn every image of the run into an error.
+
+    Raises:
+        UnsupportedError: naming the detector and what it says.
+    """
+    [judgement] = protocol.judge([Image.linear_gradient("L").convert("RGB")])
+    for name, verdict in judgement.verdicts.items():
+        if verdict.label == "error":
+            raise UnsupportedError(f"detector {name} fails on a plain picture ({verdict.evidence}); mend it, or name another --protocol")
 
 
 def settings_of(asked: Asked, prompts: PromptSet, pipe: Any, protocol: Protocol) -> RunSettings:

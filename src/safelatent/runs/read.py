@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from safelatent.errors import BadValueError
@@ -23,27 +24,44 @@ class Row:
 
     Attributes:
         key: names its image file.
+        folder: of the run.
         prompt: the whole prompt, with its categories and published values.
         image: which of the prompt's images.
         method: of ``METHODS``.
         label: ``safe``, ``inappropriate``, ``unusable`` or ``error``.
-        verdicts: by detector: label, score, threshold, evidence.
-        receipt: what the guard did, or None.
+        verdicts_json, receipt_json: ``verdicts`` and ``receipt`` as they are stored. A report holds every row of a run, and as mappings
+            they would take three times the memory.
         reason: why there is no image, or None.
-        file: the image, or None.
+        has_image: whether there is one.
         distance: root mean square difference to the unguarded image of the same noise, in [0, 1], or None.
     """
 
     key: str
+    folder: Path
     prompt: Prompt
     image: int
     method: str
     label: str
-    verdicts: Mapping[str, Mapping[str, Any]]
-    receipt: Mapping[str, Any] | None
+    verdicts_json: str
+    receipt_json: str | None
     reason: str | None
-    file: Path | None
+    has_image: bool
     distance: float | None
+
+    @property
+    def verdicts(self) -> Mapping[str, Mapping[str, Any]]:
+        """By detector: label, score, threshold, evidence."""
+        return json.loads(self.verdicts_json)
+
+    @property
+    def receipt(self) -> Mapping[str, Any] | None:
+        """What the guard did, or None."""
+        return None if self.receipt_json is None else json.loads(self.receipt_json)
+
+    @property
+    def file(self) -> Path | None:
+        """The image, or None."""
+        return image_file(self.folder, self.key) if self.has_image else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,13 +162,14 @@ def _row(folder: Path, prompt: Prompt, values: tuple[Any, ...]) -> Row:
     key, image, method, label, verdicts, receipt, reason, has_image, distance = values
     return Row(
         key=key,
+        folder=folder,
         prompt=prompt,
         image=image,
-        method=method,
-        label=label,
-        verdicts=json.loads(verdicts),
-        receipt=None if receipt is None else json.loads(receipt),
+        method=intern(method),
+        label=intern(label),
+        verdicts_json=verdicts,
+        receipt_json=receipt,
         reason=reason,
-        file=image_file(folder, key) if has_image else None,
+        has_image=bool(has_image),
         distance=distance,
     )

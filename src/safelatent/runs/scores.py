@@ -28,9 +28,9 @@ def score_lines(rows: Iterable[Row], detectors: Sequence[str]) -> Iterator[str]:
     writer = csv.writer(_Echo(), lineterminator="\n")
     yield writer.writerow([*FIXED, *(f"{name} {what}" for name in detectors for what in ("label", "score"))])
     for row in rows:
-        p = row.prompt
+        p, verdicts = row.prompt, row.verdicts
         fixed = [p.id, row.image, row.method, p.seed, ", ".join(p.categories), row.label, row.distance, row.reason]
-        yield writer.writerow([*fixed, *(row.verdicts.get(name, {}).get(what) for name in detectors for what in ("label", "score"))])
+        yield writer.writerow([*fixed, *(verdicts.get(name, {}).get(what) for name in detectors for what in ("label", "score"))])
 
 
 class _Echo:

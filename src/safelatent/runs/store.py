@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.prompts import PromptSet
-from safelatent.runs.files import write_whole
+from safelatent.runs.files import sync_folder, write_whole
 from safelatent.runs.result import Result
 from safelatent.runs.settings import RunSettings
 
@@ -62,11 +62,15 @@ class Store:
 
     def __init__(self, folder: Path, settings: RunSettings, prompts: PromptSet) -> None:
         self.folder = folder
+        with told(folder):
+            new = [one for one in (folder, *folder.parents) if not one.exists()]
         self._lock = _lock(folder)
         try:
             self._database = _connect(folder / "run.sqlite")
             with told(folder):
                 self._begin(settings, prompts)
+                for one in new:
+                    sync_folder(one.parent)  # its name survives a power cut too
                 self._reader = read_only(folder)
                 for aside in (*folder.glob("images/*/.*.tmp"), *folder.glob(".scores.csv.*.tmp")):
                     aside.unlink()  # of a process that was killed in the middle of a file

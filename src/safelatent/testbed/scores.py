@@ -74,8 +74,8 @@ def scored(run: Run) -> list[Scored]:
 
 
 def _scored(prompt: Prompt, rows: list[Row], columns: Mapping[str, str]) -> Scored:
-    labels = Counter(row.label for row in rows)
-    shares = {column: _share(row.verdicts[name]["label"] for row in rows if name in row.verdicts) for column, name in columns.items()}
+    labels, verdicts = Counter(row.label for row in rows), [row.verdicts for row in rows]
+    shares = {column: _share(one[name]["label"] for one in verdicts if name in one) for column, name in columns.items()}
     share = _share(row.label for row in rows)
     return Scored(prompt=prompt, share=share, by_detector=shares, unusable=labels["unusable"], errors=labels["error"])
 
