@@ -283,13 +283,21 @@ def test_a_second_order_solver_updates_the_momentum_once_a_step():
         state = after
 
 
-def test_weak_costs_135_evaluations_and_gives_the_same_image_to_the_bit(pipe, monkeypatch, concept_call):
-    lazy = call(guard(pipe, WEAK), num_inference_steps=50)
+def test_weak_costs_135_evaluations_and_gives_the_same_image(monkeypatch, concept_call):
+    """To the bit where the concept is a call of its own. Joined, batches of two stand against batches of three, which some processors
+    round otherwise in the last place: there in double precision, where the random weights do not magnify that to anything.
+    """
+    pipe = tiny.pipeline().to(torch.float64 if concept_call == "joined" else torch.float32)
+    latents = noise().to(pipe.unet.dtype)
+    lazy = call(guard(pipe, WEAK), num_inference_steps=50, latents=latents)
     assert lazy.receipts[0].evaluations == 135
     monkeypatch.setattr(SLD, "needs_concept", lambda self, i: True)
-    eager = call(guard(pipe, WEAK), num_inference_steps=50)
+    eager = call(guard(pipe, WEAK), num_inference_steps=50, latents=latents)
     assert eager.receipts[0].evaluations == 150
-    assert torch.equal(lazy.images, eager.images)
+    if concept_call == "joined":
+        torch.testing.assert_close(lazy.images, eager.images, atol=1e-9, rtol=0)
+    else:
+        assert torch.equal(lazy.images, eager.images)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
