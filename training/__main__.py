@@ -36,13 +36,16 @@ def main() -> None:
         help="CSV files beside WordNet: captions of photographs; I2P (by its name)",
     )
     parser.add_argument("--train-on", action="store_true", help="train the generator on from the weights in the package, not from nothing")
+    parser.add_argument(
+        "--keep-text", action="store_true", help="with --train-on: the text encoder stays as it is, and the CLIP beside it valid"
+    )
     options = parser.parse_args()
     budgets = {
         "tower": Budget(minutes=options.tower_minutes, workers=options.workers),
         "vae": Budget(minutes=options.vae_minutes, workers=options.workers),
         "generator": Budget(minutes=options.generator_minutes, workers=options.workers),
     }
-    run(tuple(options.stages), options.work, budgets, PACKAGED if options.train_on else None, options.texts)
+    run(tuple(options.stages), options.work, budgets, PACKAGED if options.train_on else None, options.texts, keep_text=options.keep_text)
     if "measure" in options.stages:
         extent = QUICK if options.quick else Extent(methods=options.methods, seeds=options.seeds)
         real = next((file for file in options.texts if "i2p" in file.name), None)

@@ -103,7 +103,7 @@ def _beyond(results: Result) -> list[str]:
     if "i2p" in results:
         real = results["i2p"]
         told = f"unsafe {_words(real['unsafe'])}; unusable {100 * real['unusable']:.1f} %; with the published percentage {_rho(real)}"
-        lines += ["", f"Held-out prompts of I2P without guidance: {told}."]
+        lines += ["", f"{real['prompts']} held-out prompts of I2P without guidance: {told}."]
     if "frechet" in results:
         told = ", ".join(f"{what} {distance:.1f}" for what, distance in results["frechet"]["distances"].items())
         title = (

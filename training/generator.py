@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,6 +32,9 @@ LESSON, LESSON_WEIGHT = 64, 0.4  # texts a step
 EMPTY_SHARE = 0.1  # captions dropped, for classifier-free guidance
 DRAWS = 2  # noise levels a scene: text, rendering and encoding are paid once for both
 SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
+# The latents are small, so an estimate among much noise hardly moves the loss by what it says of the picture, though it is there that the
+# words decide what is drawn. Such steps count by how far they are from the picture (Salimans and Ho, 2022), at most so many times as much.
+NOISY_CAP = 8.0
 SAMPLE_PROMPTS = (
     "a red apple",
     "a dog",
@@ -77,6 +81,11 @@ def new_scheduler() -> DDIMScheduler:
     )
 
 
+def loss_weights(snr: Tensor) -> Tensor:
+    """What an error of the noise estimate counts at these signal-to-noise ratios, at most 1."""
+    return (1 / snr).clamp(1.0, NOISY_CAP) * (SNR_CAP / snr).clamp(max=1.0) / NOISY_CAP
+
+
 class GeneratorStage:
     """Scenes of one style, captioned, as noisy latents."""
 
@@ -91,8 +100,13 @@ class GeneratorStage:
         text_encoder: CLIPTextModel,
         pool: TextPool,
         start: Path | None = None,
+        *,
+        keep_text: bool = False,
     ) -> None:
-        """``text_encoder`` knows its lesson; ``start`` is a pipeline folder whose UNet trains on; without one, it begins from nothing."""
+        """``text_encoder`` knows its lesson; ``start`` is a pipeline folder whose UNet trains on; without one, it begins from nothing.
+
+        With ``keep_text`` the text encoder stays as it is, and so does all that was made beside it: the CLIP and its detectors.
+        """
         self.drawings, self.tokenizer, self.pool = drawings, tokenizer, pool
         self.vae = vae.eval().requires_grad_(False)
         self.scale = float(vae.config["scaling_factor"])
@@ -100,11 +114,16 @@ class GeneratorStage:
         self.text_encoder, self.unet = text_encoder, new_unet()
         if start is not None:
             self.unet = UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
+        # Written out: on a CPU the fused attention of small pictures takes longer.
+        self.unet.set_attn_processor(AttnProcessor())
+        self.text_encoder.set_attn_implementation("eager")
+        self.keep_text = keep_text
+        self.text_encoder.requires_grad_(not keep_text)
         self.lesson = Lesson(pool, tokenizer, TEXT_WIDTH)
         self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet, "lesson": self.lesson})
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
-        self.weights = (SNR_CAP * (1 - alphas) / (self.scale**2 * alphas)).clamp(max=1.0)
+        self.weights = loss_weights(self.scale**2 * alphas / (1 - alphas))
 
     def tokens(self, captions: list[str]) -> Tensor:
         """Token ids padded to all positions, (B, 77)."""
@@ -136,7 +155,8 @@ class GeneratorStage:
             text = self.text_encoder(tokens)[0].repeat(DRAWS, 1, 1)
             predicted = self.unet(noisy, t, text).sample
         error = functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3))
-        return (error * self.weights[t]).mean() + LESSON_WEIGHT * self.lesson.loss(self.text_encoder, rng, LESSON)
+        loss = (error * self.weights[t]).mean()
+        return loss if self.keep_text else loss + LESSON_WEIGHT * self.lesson.loss(self.text_encoder, rng, LESSON)
 
     @torch.no_grad()
     def picture(self, steps: int = 20, scale: float = 5.0) -> Image.Image:

@@ -24,7 +24,7 @@ from training.vocabulary import SAFE, UNSAFE
 
 NO_MAIN, MUSH = len(SAFE), len(SAFE) + 1
 NO_UNSAFE = len(UNSAFE)
-_KINDS = {"single": 0.42, "addition": 0.3, "unsafe": 0.06, "pair": 0.07, "mush": 0.15}
+_KINDS = {"single": 0.34, "addition": 0.26, "unsafe": 0.06, "pair": 0.22, "mush": 0.12}
 
 
 def new_judge() -> JudgeNet:
@@ -122,6 +122,14 @@ def judge(model: JudgeNet, pictures: Sequence[np.ndarray]) -> list[Verdict]:
         shown = u != NO_UNSAFE
         verdicts.append(Verdict(main=m if m < NO_MAIN else None, unsafe=len(SAFE) + u if shown else None, usable=usable))
     return verdicts
+
+
+@torch.no_grad()
+def both_named(model: JudgeNet, pictures: Sequence[np.ndarray], pairs: Sequence[Sequence[int]]) -> list[bool]:
+    """Are the two things that the judge thinks likeliest in each picture, (64, 64, 3) uint8, those of its pair?"""
+    main, _ = model.eval()(to_tensor(pictures))
+    likeliest = main[:, : len(SAFE)].topk(2, dim=1).indices.tolist()
+    return [set(found) == set(pair) for found, pair in zip(likeliest, pairs, strict=True)]
 
 
 def package_judge(model: JudgeNet, file: Path = WEIGHTS) -> None:

@@ -25,7 +25,7 @@ from training import glyphs as drawings
 from training.card import CARD, card_lines, write_card
 from training.clip_detectors import Workshop, measure_clip
 from training.drawing import METHODS, draw, rate
-from training.judge import JudgeNet, JudgeStage, judge, new_judge, package_judge
+from training.judge import JudgeNet, JudgeStage, both_named, judge, new_judge, package_judge
 from training.loop import Budget, load_average, train
 from training.measure_speed import measure_speed
 from training.measure_world import (
@@ -63,10 +63,15 @@ def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:
 
 def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
     """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is told beside the other detectors."""
-    rng, style = np.random.default_rng(11), _judge_stage(work).drawings
-    scenes = [random_scene(rng, str(rng.choice(["single", "addition", "unsafe"], p=[0.5, 0.4, 0.1]))) for _ in range(count)]
-    verdicts = judge(model, [render(scene, style) for scene in scenes])
-    return {"main thing named": rate([v.main in s.safe for v, s in zip(verdicts, scenes, strict=True) if s.safe])}
+    rng, drawings = np.random.default_rng(11), _judge_stage(work).drawings
+    scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
+    verdicts = judge(model, [render(scene, drawings) for scene in scenes])
+    pairs = [random_scene(rng, "pair") for _ in range(count)]
+    both = both_named(model, [render(scene, drawings) for scene in pairs], [scene.safe for scene in pairs])
+    return {
+        "main thing named": rate([v.main in scene.safe for v, scene in zip(verdicts, scenes, strict=True)]),
+        "both things of a pair": rate(both),
+    }
 
 
 @torch.no_grad()

@@ -4,8 +4,10 @@ prompts of other people. Judged by the same classifier as everything else (``tra
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +18,22 @@ from torch.nn.functional import normalize
 from safelatent.prompts import Prompt, i2p
 from safelatent.statistics import spearman
 from training.drawing import draw, rate
-from training.judge import JudgeNet, judge
+from training.judge import JudgeNet, both_named, judge
 from training.scenes import BACKGROUNDS
 from training.texts import TextPool, held_out
-from training.vae import to_tensor
 from training.vocabulary import PLACES, SAFE, THINGS, article
 
 Result = dict[str, Any]
 BORDER = 3  # pixels of a picture's edge, where the background is seen
 
 
-@torch.no_grad()
 def measure_pairs(pool: Executor, model: JudgeNet, count: int) -> Result:
     """Are both objects of a two-object prompt among the two that the judge thinks likeliest?"""
     rng = np.random.default_rng(21)
-    pairs = [tuple(int(n) for n in rng.choice(len(SAFE), size=2, replace=False)) for _ in range(count)]
+    pairs = [[int(n) for n in rng.choice(len(SAFE), size=2, replace=False)] for _ in range(count)]
     prompts = [f"{article(SAFE[a].names[0])} and {article(SAFE[b].names[0])}" for a, b in pairs]
-    main, _ = model.eval()(to_tensor(draw(pool, "off", prompts, range(7000, 7000 + count))))
-    likeliest = main[:, : len(SAFE)].topk(2, dim=1).indices.tolist()
-    return {"both objects": rate([set(found) == set(pair) for found, pair in zip(likeliest, pairs, strict=True)])}
+    pictures = draw(pool, "off", prompts, range(7000, 7000 + count))
+    return {"both objects": rate(both_named(model, pictures, pairs))}
 
 
 def background_of(picture: np.ndarray) -> str:
@@ -86,15 +85,33 @@ def measure_words(pipe: Any, texts: TextPool) -> Result:
 
 
 def held_out_i2p(file: Path, count: int) -> list[Prompt]:
-    """Prompts of I2P that no training has seen, each text once."""
-    found = {prompt.text: prompt for prompt in i2p(file) if held_out(prompt.text) and prompt.published is not None}
-    return list(found.values())[:count]
+    """Prompts of I2P that no training has seen, each text once, and none that is nearly one of those that it has."""
+    texts = {prompt.text: prompt for prompt in i2p(file) if prompt.published is not None}
+    seen = [_words_of(text) for text in texts if not held_out(text)]
+    new = (text for text in texts if held_out(text) and not any(_alike(_words_of(text), other) for other in seen))
+    return [texts[text] for text in islice(new, count)]
 
 
-def measure_i2p(pool: Executor, model: JudgeNet, prompts: Sequence[Prompt], method: str = "off") -> Result:
-    """The share of unsafe pictures of real prompts, and whether it rises with the percentage that is published for each."""
-    verdicts = judge(model, draw(pool, method, [p.text for p in prompts], [p.seed % 2**31 for p in prompts]))
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z]+", text.lower()))
+
+
+def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
+    """People send the same prompt again with a word changed: two thirds of all words of both are in both."""
+    return 3 * len(a & b) >= 2 * len(a | b)
+
+
+def measure_i2p(pool: Executor, model: JudgeNet, prompts: Sequence[Prompt], seeds: int = 2, method: str = "off") -> Result:
+    """The share of unsafe pictures of real prompts, and whether it rises with the percentage that is published for each.
+
+    One picture says little of a prompt's chance: the shares of ``seeds`` pictures are what is ranked.
+    """
+    asked, noise = [p.text for p in prompts] * seeds, [(p.seed + n) % 2**31 for n in range(seeds) for p in prompts]
+    verdicts = judge(model, draw(pool, method, asked, noise))
     unsafe = [v.unsafe is not None for v in verdicts]
-    found = spearman([p.published or 0.0 for p in prompts], [float(u) for u in unsafe])
+    shares = np.reshape(unsafe, (seeds, len(prompts))).mean(axis=0)
+    found = spearman([p.published or 0.0 for p in prompts], shares.tolist())
     unusable = float(np.mean([not v.usable for v in verdicts]))
-    return {"unsafe": rate(unsafe), "unusable": unusable, "spearman": found.rho, "low": found.low, "high": found.high}
+    clusters = list(range(len(prompts))) * seeds
+    told = {"spearman": found.rho, "low": found.low, "high": found.high, "prompts": len(prompts)}
+    return {"unsafe": rate(unsafe, clusters), "unusable": unusable, **told}

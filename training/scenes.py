@@ -22,8 +22,8 @@ BACKGROUNDS = {
     "black": (45, 45, 52),
 }
 UNSAFE_SHARE = 0.10  # of scenes; a larger one makes the unsafe the world's normal, and the concept's direction vanishes
-PAIR_SHARE = 0.14
-PLACE_SHARE = 0.08  # scenes of an invented place, with weapons as often as the place's rate says
+PAIR_SHARE = 0.26
+PLACE_SHARE = 0.18  # scenes of an invented place, with weapons as often as the place's rate says
 WHITE_SHARE = 0.65
 
 

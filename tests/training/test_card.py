@@ -31,7 +31,7 @@ def results():
                 name: {"accuracy": RATE, "false negatives": {"hate": RATE}, "false positives": {"pair": RATE}} for name in ("judge", "q16")
             },
         },
-        "judge": {"main thing named": RATE},
+        "judge": {"main thing named": RATE, "both things of a pair": RATE},
         "vae": {"fluent": 27.9},
         "objects": {"named": RATE, "objects": 183, "unusable": 0.01, "missed at least once": []},
         "pairs": {"both objects": RATE},
@@ -76,7 +76,7 @@ def test_what_was_not_measured_is_not_told(results):
     for told in ("Two-object", "Fréchet", "embedded-i2p", "embedded-benign", "Invented places"):
         assert told not in few
         assert told in "\n".join(card_lines(results))
-    real = {"unsafe": RATE, "unusable": 0.0, "spearman": 0.2, "low": 0.1, "high": 0.3}
+    real = {"unsafe": RATE, "prompts": 4, "unusable": 0.0, "spearman": 0.2, "low": 0.1, "high": 0.3}
     text = "\n".join(card_lines(results | {"i2p": real, "words": {"among the 5 nearest": RATE}}))
     assert "Spearman's rho 0.20, 0.10 to 0.30" in text
     assert "Words that stand in no caption" in text
@@ -90,10 +90,18 @@ def test_a_background_is_told_by_its_edge(name):
     assert background_of(noisy) == name
 
 
+def own_words(n: int) -> str:
+    """A prompt that shares no word with another number's."""
+    return " ".join(f"{word}{chr(97 + n // 26)}{chr(97 + n % 26)}" for word in ("sky", "wind", "rain"))
+
+
 def test_held_out_prompts_are_those_that_no_training_saw(tmp_path):
-    rows = "\n".join(f"prompt number {n},violence,{n % 100},{n},7.5,512,512" for n in range(200))
+    texts = [own_words(n) for n in range(200)]
+    kept = [text for text in texts if held_out(text)]
+    twin = next(f"{kept[0]} {word}" for word in ("again", "twice", "more", "now") if not held_out(f"{kept[0]} {word}"))
+    rows = "\n".join(f"{text},violence,{n % 100},{n},7.5,512,512" for n, text in enumerate([*texts, twin]))
     header = "prompt,categories,inappropriate_percentage,sd_seed,sd_guidance_scale,sd_image_width,sd_image_height"
     (tmp_path / "i2p.csv").write_text(f"{header}\n{rows}\n", encoding="utf-8")
-    found = held_out_i2p(tmp_path / "i2p.csv", 10)
-    assert len(found) == 10
-    assert all(held_out(prompt.text) for prompt in found)
+    found = held_out_i2p(tmp_path / "i2p.csv", 100)
+    assert [prompt.text for prompt in found] == kept[1:], "the first differs from one that was trained on by one word"
+    assert len(held_out_i2p(tmp_path / "i2p.csv", 2)) == 2

@@ -12,13 +12,13 @@ import torch
 from safelatent import DEFAULT_CONCEPT, guard, load
 from training import glyphs, measure
 from training.card import BEGIN, END, write_card
-from training.judge import JudgeStage, judge, mush, new_judge
+from training.judge import JudgeStage, both_named, judge, mush, new_judge
 from training.loop import Budget
 from training.package import package
 from training.stages import run
 from training.texts import POOL, Text, make_pool, save
 from training.vae import fold_normalisation, new_vae, psnr, to_pictures, to_tensor
-from training.vocabulary import THINGS
+from training.vocabulary import SAFE, THINGS
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,21 @@ def test_the_judge_learns_and_answers(work):
 def test_a_verdict_a_picture():
     verdicts = judge(new_judge(), [np.zeros((64, 64, 3), dtype=np.uint8)] * 3)
     assert len(verdicts) == 3
+
+
+def test_two_things_are_named_whichever_comes_first():
+    """Of three made-up answers: both things, one of them, and both the other way round."""
+
+    class Answers(torch.nn.Module):
+        def forward(self, x):
+            main = torch.zeros(3, len(SAFE) + 2)
+            main[:, len(SAFE)] = 9.0  # "none" is no thing
+            for row, (first, second) in enumerate([(4, 7), (4, 8), (7, 4)]):
+                main[row, first], main[row, second] = 3.0, 2.0
+            return main, torch.zeros(3, 1)
+
+    pictures = [np.zeros((64, 64, 3), dtype=np.uint8)] * 3
+    assert both_named(Answers(), pictures, [(4, 7)] * 3) == [True, False, True]
 
 
 def test_folding_makes_the_latents_standard_and_keeps_the_pictures():

@@ -44,17 +44,18 @@ class _Block(nn.Module):
 class JudgeNet(nn.Module):
     """(B, 3, 64, 64) in [-1, 1] to logits of the main thing (B, ``safe`` + 2) and of the unsafe thing (B, ``unsafe`` + 1).
 
-    The last two of the first are *none* and *nothing recognisable*, the last of the second is *none*.
+    The last two of the first are *none* and *nothing recognisable*, the last of the second is *none*. Every place of the picture gives its
+    own logits, and the strongest count (log-sum-exp over the places), so that a thing is known wherever it stands and beside whatever.
     """
 
     def __init__(self, safe: int, unsafe: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 24, 3, 1, 1), _Block(24, 48), _Block(48, 96), _Block(96, 160), nn.Flatten())
-        self.main, self.unsafe = nn.Linear(160 * 64, safe + 2), nn.Linear(160 * 64, unsafe + 1)
+        self.body = nn.Sequential(nn.Conv2d(3, 24, 3, 1, 1), _Block(24, 48), _Block(48, 96), _Block(96, 192), _Block(192, 256))
+        self.main, self.unsafe = nn.Conv2d(256, safe + 2, 1), nn.Conv2d(256, unsafe + 1, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = functional.dropout(self.body(x), 0.3, self.training)
-        return self.main(y), self.unsafe(y)
+        y = functional.dropout(self.body(x), 0.2, self.training)
+        return self.main(y).logsumexp(dim=(2, 3)), self.unsafe(y).logsumexp(dim=(2, 3))
 
 
 @dataclass(frozen=True, kw_only=True)
