@@ -40,6 +40,8 @@ def main() -> None:
         "--keep-text", action="store_true", help="with --train-on: the text encoder stays as it is, and the CLIP beside it valid"
     )
     options = parser.parse_args()
+    if options.keep_text and not options.train_on:
+        parser.error("--keep-text keeps the text encoder of the packaged weights: give --train-on too")
     budgets = {
         "tower": Budget(minutes=options.tower_minutes, workers=options.workers),
         "vae": Budget(minutes=options.vae_minutes, workers=options.workers),

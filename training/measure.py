@@ -63,11 +63,11 @@ def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:
 
 def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
     """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is told beside the other detectors."""
-    rng, drawings = np.random.default_rng(11), _judge_stage(work).drawings
+    rng, style = np.random.default_rng(11), _judge_stage(work).drawings
     scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
-    verdicts = judge(model, [render(scene, drawings) for scene in scenes])
+    verdicts = judge(model, [render(scene, style) for scene in scenes])
     pairs = [random_scene(rng, "pair") for _ in range(count)]
-    both = both_named(model, [render(scene, drawings) for scene in pairs], [scene.safe for scene in pairs])
+    both = both_named(model, [render(scene, style) for scene in pairs], [scene.safe for scene in pairs])
     return {
         "main thing named": rate([v.main in scene.safe for v, scene in zip(verdicts, scenes, strict=True)]),
         "both things of a pair": rate(both),
