@@ -87,8 +87,9 @@ def measure_words(pipe: Any, texts: TextPool) -> Result:
 def held_out_i2p(file: Path, count: int) -> list[Prompt]:
     """Prompts of I2P that no training has seen, each text once, and none that is nearly one of those that it has."""
     texts = {prompt.text: prompt for prompt in i2p(file) if prompt.published is not None}
-    seen = [_words_of(text) for text in texts if not held_out(text)]
-    new = (text for text in texts if held_out(text) and not any(_alike(_words_of(text), other) for other in seen))
+    words = {text: _words_of(text) for text in texts}
+    seen = [words[text] for text in texts if not held_out(text)]
+    new = (text for text in texts if held_out(text) and not any(_alike(words[text], other) for other in seen))
     return [texts[text] for text in islice(new, count)]
 
 
