@@ -1,43 +1,43 @@
-"""A Ray cluster of two nodes on this machine, one of them killed in the middle."""
+"""Runs on Ray: the worker by itself, and clusters on this machine, one of which loses a node in the middle."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dummy
 import pytest
 
 from safelatent.errors import UnsupportedError
 from safelatent.runs.bench import run
-from safelatent.runs.patience import PATIENCE
-from safelatent.runs.ray_engine import Worker, run_ray
+from safelatent.runs.ray_engine import Worker
 from safelatent.runs.read import read_run
-from safelatent.runs.store import RunError
 
 PROMPTS = dummy.prompt_set(12)
+HERE = Path(__file__).parent
 
 
-def slow_worker():
-    """What an actor makes: the dummy's results, slowly enough that a node dies in the middle."""
-    import time
-
-    sys.path.insert(0, str(Path(__file__).parent))
-    import dummy as there
-
-    def do(batch):
-        time.sleep(0.3)
-        return [there.result(item) for item in batch.items]
-
-    return do
+def broken_model():
+    raise UnsupportedError("the weights are others")
 
 
-def table(folder: Path, engine) -> bytes:
-    settings = dummy.settings(PROMPTS)
-    for _ in run(folder, settings, PROMPTS, engine):
-        pass
-    return (folder / "scores.csv").read_bytes()
+def on_ray(name: str, folder: Path) -> Any:
+    """What ``name`` of ``on_ray.py`` found."""
+    pytest.importorskip("ray", reason='the engine ray is not installed: pip install "safelatent[ray]"')
+    paths = os.pathsep.join([str(HERE), str(HERE.parents[1] / "src")])
+    ended = subprocess.run(
+        [sys.executable, HERE / "on_ray.py", name, folder],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert ended.returncode == 0, f"ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}"
+    return json.loads(ended.stdout.splitlines()[-1])
 
 
 def test_a_worker_loads_once_and_hands_its_failures_on_as_text():
@@ -73,52 +73,18 @@ def test_a_polite_kill_is_still_ours_when_ray_has_begun():
     assert ended.stdout.split() == ["True"]
 
 
-def broken_model():
-    raise UnsupportedError("the weights are others")
-
-
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's own
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a killed node leaves pipes behind
-def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(tmp_path, monkeypatch):
-    ray = pytest.importorskip("ray", reason='the engine ray is not installed: pip install "safelatent[ray]"')
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{Path(__file__).parents[2] / 'src'}")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    second = cluster.add_node(num_cpus=1)
-    try:
-        ray.init(address=cluster.address, log_to_driver=False)
-        alone = 0
-
-        def engine(batches, keep):
-            nonlocal alone
-            for n, labels in enumerate(run_ray(slow_worker, None, False, PATIENCE, batches, keep)):
-                if n == 2:
-                    cluster.remove_node(second, allow_graceful=False)
-                    alone = len([node for node in ray.nodes() if node["Alive"]])
-                yield labels
-
-        found = table(tmp_path / "ray", engine)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-    assert alone >= 1
-    assert found == table(tmp_path / "local", dummy.engine)
+def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(tmp_path):
+    assert on_ray("lost_node", tmp_path / "ray") >= 1
+    for _ in run(tmp_path / "local", dummy.settings(PROMPTS), PROMPTS, dummy.engine):
+        pass
+    assert (tmp_path / "ray" / "scores.csv").read_bytes() == (tmp_path / "local" / "scores.csv").read_bytes()
     assert len(read_run(tmp_path / "ray").rows) == read_run(tmp_path / "ray").planned
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's own
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_worker_that_fails_ends_the_run_in_one_line(tmp_path, monkeypatch):
-    ray = pytest.importorskip("ray", reason='the engine ray is not installed: pip install "safelatent[ray]"')
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{Path(__file__).parents[2] / 'src'}")
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    try:
-        with pytest.raises(RunError, match="a worker failed: the weights are others; what was done before is safe") as caught:
-            table(tmp_path, lambda batches, keep: run_ray(broken_model, None, False, 5, batches, keep))
-    finally:
-        ray.shutdown()
-    assert "\n" not in str(caught.value)
+def test_a_worker_that_fails_ends_the_run_in_one_line(tmp_path):
+    said = on_ray("failing_worker", tmp_path)
+    assert "a worker failed: the weights are others; what was done before is safe" in said
+    assert "\n" not in said
     assert not read_run(tmp_path).rows

@@ -1,0 +1,82 @@
+"""What tests do on Ray clusters, each in a process of its own: Ray ends a process whose node was lost without a word of what happened.
+
+``python tests/runs/on_ray.py lost_node FOLDER`` prints what it found as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import dummy
+import ray
+from ray.cluster_utils import Cluster
+
+from safelatent.errors import UnsupportedError
+from safelatent.runs.bench import run
+from safelatent.runs.patience import PATIENCE
+from safelatent.runs.ray_engine import run_ray
+from safelatent.runs.store import RunError
+
+PROMPTS = dummy.prompt_set(12)
+
+
+def slow_worker():
+    """What an actor makes: the dummy's results, slowly enough that a node dies in the middle."""
+    import time
+
+    sys.path.insert(0, str(Path(__file__).parent))
+    import dummy as there
+
+    def do(batch):
+        time.sleep(0.3)
+        return [there.result(item) for item in batch.items]
+
+    return do
+
+
+def broken_model():
+    raise UnsupportedError("the weights are others")
+
+
+def lost_node(folder: Path) -> int:
+    """A run on two nodes, one of them killed in the middle; returns how many were alive then."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
+    alone = 0
+
+    def engine(batches, keep):
+        nonlocal alone
+        for n, labels in enumerate(run_ray(slow_worker, None, False, PATIENCE, batches, keep)):
+            if n == 2:
+                cluster.remove_node(second, allow_graceful=False)
+                alone = len([node for node in ray.nodes() if node["Alive"]])
+            yield labels
+
+    try:
+        for _ in run(folder, dummy.settings(PROMPTS), PROMPTS, engine):
+            pass
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    return alone
+
+
+def failing_worker(folder: Path) -> str | None:
+    """A run whose worker fails; returns the line that it ends with, None if it did not fail."""
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        for _ in run(folder, dummy.settings(PROMPTS), PROMPTS, lambda batches, keep: run_ray(broken_model, None, False, 5, batches, keep)):
+            pass
+    except RunError as error:
+        return str(error)
+    finally:
+        ray.shutdown()
+    return None
+
+
+if __name__ == "__main__":
+    name, folder = sys.argv[1:]
+    print(json.dumps({"lost_node": lost_node, "failing_worker": failing_worker}[name](Path(folder))))
