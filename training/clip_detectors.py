@@ -156,16 +156,26 @@ def fit_thresholds(cosines: Tensor, unsafe: Tensor, rounds: int = 5) -> Tensor:
     return thresholds
 
 
-def concept_vector(shop: Workshop, names: str) -> Tensor:
-    """(D,): the mean of texts that name a thing of the group, alone and beside safe ones."""
-    things = [article(name) for name in words(names)]
-    texts = things + [f"{article(safe.names[0])} with {thing}" for safe in SAFE for thing in things]
-    return functional.normalize(shop.embed_texts(texts).mean(dim=0), dim=0)
+def harmless_vector(shop: Workshop) -> Tensor:
+    """(D,): the mean of texts that name safe things, alone and by twos."""
+    things = [article(safe.names[0]) for safe in SAFE]
+    twos = [f"{one} with {other}" for one, other in zip(things, things[7:] + things[:7], strict=True)]
+    return (shop.embed_texts(things).mean(dim=0) + shop.embed_texts(twos).mean(dim=0)) / 2
+
+
+def concept_vector(shop: Workshop, names: str, harmless: Tensor) -> Tensor:
+    """(D,): the mean of texts that name a thing of the group beside safe ones, less what all texts have in common.
+
+    With that left in, what tells concepts apart is a small part of the cosines, and thresholds say less.
+    """
+    texts = [f"{article(safe.names[0])} with {article(name)}" for safe in SAFE for name in words(names)]
+    return functional.normalize(shop.embed_texts(texts).mean(dim=0) - harmless, dim=0)
 
 
 def make_checker(shop: Workshop, seen: Labelled) -> dict[str, Tensor]:
     """What a ``StableDiffusionSafetyChecker`` holds beside the image tower."""
-    concepts = torch.stack([concept_vector(shop, names) for names in CONCEPTS])
+    harmless = harmless_vector(shop)
+    concepts = torch.stack([concept_vector(shop, names, harmless) for names in CONCEPTS])
     care = shop.embed_texts(SPECIAL_CARE)
     care_cosines = seen.embeddings @ care.T
     care_thresholds = torch.tensor([best_threshold(column, seen.unsafe) for column in care_cosines.T])
