@@ -11,33 +11,23 @@ from typing import Any
 
 import dummy
 import pytest
+from ray_harness import broken_model, table
 
-from safelatent.errors import UnsupportedError
-from safelatent.runs.bench import run
 from safelatent.runs.ray_engine import Worker
 from safelatent.runs.read import read_run
 
-PROMPTS = dummy.prompt_set(12)
 HERE = Path(__file__).parent
-
-
-def broken_model():
-    raise UnsupportedError("the weights are others")
+QUIET = [f"-Wignore::{kind}" for kind in ("DeprecationWarning", "FutureWarning", "ResourceWarning")]  # Ray's own
 
 
 def on_ray(name: str, folder: Path) -> Any:
-    """What ``name`` of ``on_ray.py`` found."""
+    """What ``name`` of ``ray_harness.py`` found."""
     pytest.importorskip("ray", reason='the engine ray is not installed: pip install "safelatent[ray]"')
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1] / "src")])
-    ended = subprocess.run(
-        [sys.executable, HERE / "on_ray.py", name, folder],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
-    assert ended.returncode == 0, f"ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}"
-    return json.loads(ended.stdout.splitlines()[-1])
+    path = os.pathsep.join([str(HERE), str(HERE.parents[1] / "src")])
+    command = [sys.executable, "-Werror", *QUIET, str(HERE / "ray_harness.py"), name, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path})
+    assert done.returncode == 0, f"ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_a_worker_loads_once_and_hands_its_failures_on_as_text():
@@ -76,9 +66,7 @@ def test_a_polite_kill_is_still_ours_when_ray_has_begun():
 @pytest.mark.slow
 def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(tmp_path):
     assert on_ray("lost_node", tmp_path / "ray") >= 1
-    for _ in run(tmp_path / "local", dummy.settings(PROMPTS), PROMPTS, dummy.engine):
-        pass
-    assert (tmp_path / "ray" / "scores.csv").read_bytes() == (tmp_path / "local" / "scores.csv").read_bytes()
+    assert (tmp_path / "ray" / "scores.csv").read_bytes() == table(tmp_path / "local", dummy.engine)
     assert len(read_run(tmp_path / "ray").rows) == read_run(tmp_path / "ray").planned
 
 

@@ -1,6 +1,6 @@
-"""What tests do on Ray clusters, each in a process of its own: Ray ends a process whose node was lost without a word of what happened.
+"""Runs on Ray clusters of this machine. Prints what was found, as JSON.
 
-``python tests/runs/on_ray.py lost_node FOLDER`` prints what it found as one line of JSON.
+Run by test_ray_engine.py as a process of its own: Ray ends a process whose node is lost without a word.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 
 import dummy
-import ray
-from ray.cluster_utils import Cluster
 
 from safelatent.errors import UnsupportedError
 from safelatent.runs.bench import run
@@ -40,11 +38,20 @@ def broken_model():
     raise UnsupportedError("the weights are others")
 
 
+def table(folder: Path, engine) -> bytes:
+    """The score table of a run to its end."""
+    for _ in run(folder, dummy.settings(PROMPTS), PROMPTS, engine):
+        pass
+    return (folder / "scores.csv").read_bytes()
+
+
 def lost_node(folder: Path) -> int:
     """A run on two nodes, one of them killed in the middle; returns how many were alive then."""
+    import ray
+    from ray.cluster_utils import Cluster
+
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = cluster.add_node(num_cpus=1)
-    ray.init(address=cluster.address, log_to_driver=False)
     alone = 0
 
     def engine(batches, keep):
@@ -56,8 +63,8 @@ def lost_node(folder: Path) -> int:
             yield labels
 
     try:
-        for _ in run(folder, dummy.settings(PROMPTS), PROMPTS, engine):
-            pass
+        ray.init(address=cluster.address, log_to_driver=False)
+        table(folder, engine)
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -66,10 +73,11 @@ def lost_node(folder: Path) -> int:
 
 def failing_worker(folder: Path) -> str | None:
     """A run whose worker fails; returns the line that it ends with, None if it did not fail."""
+    import ray
+
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
-        for _ in run(folder, dummy.settings(PROMPTS), PROMPTS, lambda batches, keep: run_ray(broken_model, None, False, 5, batches, keep)):
-            pass
+        table(folder, lambda batches, keep: run_ray(broken_model, None, False, 5, batches, keep))
     except RunError as error:
         return str(error)
     finally:
