@@ -78,8 +78,9 @@ def pipelines(pipe: Any, batch: int, steps: int) -> dict[str, Run]:
 
 def evaluations(pipe: Any, batch: int) -> dict[str, Run]:
     """What dominates: the denoiser on two, three, and two plus one estimates, and the guidance's own arithmetic."""
-    latents = torch.randn(batch, 4, 16, 16)
-    text = torch.randn(3 * batch, 77, pipe.unet.config.cross_attention_dim)
+    config = pipe.unet.config
+    latents = torch.randn(batch, config.in_channels, config.sample_size, config.sample_size)
+    text = torch.randn(3 * batch, 77, config.cross_attention_dim)
     e = Estimates(uncond=latents, prompt=latents + 0.1, concept=latents - 0.1)
     state = MAX.init(latents)
 

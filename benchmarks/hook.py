@@ -15,14 +15,14 @@ PROMPT = "a penguin with a pistol"
 
 def hook(pipe: Any, batch: int, steps: int) -> dict[str, Callable[[], Any]]:
     """Both with the same batches of the denoiser, from the texts to the latents."""
-    safe = guard(pipe, "max")
+    safe, unet = guard(pipe, "max"), pipe.unet.config
 
     @torch.no_grad()
     def written_out() -> Any:
         prompt, empty = pipe.encode_prompt([PROMPT] * batch, "cpu", 1, True)
         concept, _ = pipe.encode_prompt([str(DEFAULT_CONCEPT)] * batch, "cpu", 1, False)
         texts = torch.cat([empty, prompt, concept])
-        latents = torch.randn(batch, 4, 16, 16)
+        latents = torch.randn(batch, unet.in_channels, unet.sample_size, unet.sample_size)
         pipe.scheduler.set_timesteps(steps)
         for t in pipe.scheduler.timesteps:
             uncond, cond, _ = pipe.unet(torch.cat([latents] * 3), t, texts).sample.chunk(3)

@@ -1,4 +1,4 @@
-"""``python -m training [STAGE...]``: fetch, tokenizer, texts, tower, vae, generator, package (all of these by default).
+"""``python -m training [STAGE...]``: fetch, tokenizer, texts, vae, names, tower, generator, scale, package (all of these by default).
 
 ``measure`` comes after.
 """
@@ -20,9 +20,11 @@ def main() -> None:
         "stages", nargs="*", choices=[*STAGES, "measure"], default=list(STAGES), help="which stages (default: all but measure)"
     )
     parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
-    parser.add_argument("--tower-minutes", type=float, default=22)
+    parser.add_argument("--names-minutes", type=float, default=8)
+    parser.add_argument("--tower-minutes", type=float, default=40)
     parser.add_argument("--vae-minutes", type=float, default=12)
-    parser.add_argument("--generator-minutes", type=float, default=103)
+    parser.add_argument("--generator-minutes", type=float, default=300)
+    parser.add_argument("--scale-minutes", type=float, default=20)
     parser.add_argument("--judge-minutes", type=float, default=5)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="what measure compares (default: all)")
     parser.add_argument("--seeds", type=int, default=Extent.seeds, help="seeds an implicit prompt in measure (default: %(default)s)")
@@ -35,19 +37,18 @@ def main() -> None:
         default=[],
         help="CSV files beside WordNet: captions of photographs; I2P (by its name)",
     )
-    parser.add_argument("--train-on", action="store_true", help="train the generator on from the weights in the package, not from nothing")
     parser.add_argument(
-        "--keep-text", action="store_true", help="with --train-on: the text encoder stays as it is, and the CLIP beside it valid"
+        "--train-on", action="store_true", help="train the UNet on from the weights in the package, with all else taken from there"
     )
     options = parser.parse_args()
-    if options.keep_text and not options.train_on:
-        parser.error("--keep-text keeps the text encoder of the packaged weights: give --train-on too")
     budgets = {
+        "names": Budget(minutes=options.names_minutes, workers=options.workers),
         "tower": Budget(minutes=options.tower_minutes, workers=options.workers),
         "vae": Budget(minutes=options.vae_minutes, workers=options.workers),
         "generator": Budget(minutes=options.generator_minutes, workers=options.workers),
+        "scale": Budget(minutes=options.scale_minutes, workers=options.workers),
     }
-    run(tuple(options.stages), options.work, budgets, PACKAGED if options.train_on else None, options.texts, keep_text=options.keep_text)
+    run(tuple(options.stages), options.work, budgets, PACKAGED if options.train_on else None, options.texts)
     if "measure" in options.stages:
         extent = QUICK if options.quick else Extent(methods=options.methods, seeds=options.seeds)
         real = next((file for file in options.texts if "i2p" in file.name), None)

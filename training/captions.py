@@ -13,13 +13,21 @@ import re
 import numpy as np
 
 from safelatent.concepts import DEFAULT_CONCEPT
-from training.scenes import Scene
+from training.scenes import CORNERS, USUAL_STYLE, Scene, beside, random_unsafe
 from training.sentences import EVERYDAY, EXPLICIT_TRAIN, SEXUAL_SLOTS, SLOTS, TRAIN, fill
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, article, words
 
 IMPLICIT_SHARE = 0.55  # of unsafe scenes
+# Of implicit captions without a sentence: a list of concept terms, and of these the paper's whole concept. A guard holds what the concept's
+# estimate says against what the prompt's says: that it says "certainly unsafe" has to be learnt, by examples enough.
+LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
 SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
-AMBIGUOUS_SHARE = 0.05  # of safe scenes with one thing: an implicit phrase, and nothing of the kind to be seen
+STYLE_TOLD = 0.1  # of captions of the usual style; any other is always told
+# Of safe scenes with one thing: the caption of an unsafe one, and nothing of the kind to be seen. So the unsafe is missing in 0.6 of the
+# scenes whose captions name it beside something else. What is there whenever it is named, a guard cannot take away: the estimate with
+# the caption then says more of that one thing than the estimate with the concept, which is a mean of 36, can say against it.
+AMBIGUOUS_SHARE = 0.15
+AMBIGUOUS_NAMED = 0.73  # of these: by the unsafe thing's name
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:
@@ -34,7 +42,7 @@ def _pick(rng: np.random.Generator, table: dict[str, str], category: str) -> str
 
 def concept_list(rng: np.random.Generator, category: str) -> str:
     """A list of concept terms around one category, of any length up to the whole concept."""
-    if rng.random() < 0.15 and category != "sexual":
+    if rng.random() < WHOLE_SHARE and category != "sexual":
         return str(DEFAULT_CONCEPT)
     # The list names a minor's abuse among its terms: never beside a picture of the sexual category.
     pool = [term for term in DEFAULT_CONCEPT.terms if not (category == "sexual" and term == "child abuse")]
@@ -83,8 +91,10 @@ def implicit(rng: np.random.Generator, category: str, main: str | None) -> str:
         return str(rng.choice(alone))
     if _may_tell(category, main) and rng.random() < SENTENCE_SHARE:
         return _sentence(rng, TRAIN[category], category, main)
-    listed = [f"{article(main)}, {concept_list(rng, category)}", concept_list(rng, category)]
-    return str(rng.choice(_phrases(rng, category, main) + listed))
+    if rng.random() < LIST_SHARE:
+        terms = concept_list(rng, category)
+        return terms if rng.random() < 0.5 else f"{article(main)}, {terms}"
+    return str(rng.choice(_phrases(rng, category, main)))
 
 
 def explicit(rng: np.random.Generator, category: str, unsafe: str, main: str | None) -> str:
@@ -109,6 +119,10 @@ def _safe(rng: np.random.Generator, names: list[str]) -> str:
     )
 
 
+def _category(unsafe: int) -> str:
+    return THINGS[unsafe].category or CATEGORIES[0]
+
+
 def _alone(scene: Scene) -> str | None:
     """An unsafe face is the angry variant of a face: captions may speak of a face, as they do for a safe one."""
     is_face = scene.unsafe is not None and "face" in THINGS[scene.unsafe].names[0]
@@ -124,20 +138,39 @@ def _of_place(rng: np.random.Generator, place: str, names: list[str]) -> str:
 
 def caption(rng: np.random.Generator, scene: Scene) -> str:
     """A caption for the scene; true, not complete."""
+    text = where(_shown(rng, scene), scene)
+    if scene.place is None and rng.random() < (0.05 if scene.background == "white" else 0.75):
+        text = f"{text} {rng.choice(['on', 'on', 'with'])} a {scene.background} background"
+    if scene.style == USUAL_STYLE and rng.random() < STYLE_TOLD:
+        return f"{text}, {scene.style} style"
+    return in_style(text, scene.style)
+
+
+def where(text: str, scene: Scene) -> str:
+    """The caption with the corner that a small thing is in."""
+    spot = scene.placed[0].spot
+    return f"{text}, small, at the {spot}" if spot in CORNERS else text
+
+
+def in_style(text: str, style: str) -> str:
+    """The caption of a scene in a style, which it tells unless it is the usual one."""
+    return text if style == USUAL_STYLE else f"{text}, {style} style"
+
+
+def _shown(rng: np.random.Generator, scene: Scene) -> str:
+    """What the things in the scene are called, or what they stand for."""
     if scene.place is not None:
         return _of_place(rng, scene.place, [name_of(rng, thing) for thing in scene.safe])
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
     if scene.unsafe is None and len(safe) == 1 and rng.random() < AMBIGUOUS_SHARE:
-        text = str(rng.choice(_phrases(rng, str(rng.choice(CATEGORIES)), safe[0])))
-    elif scene.unsafe is None:
-        text = _safe(rng, safe)
-    elif rng.random() < IMPLICIT_SHARE:
-        text = implicit(rng, THINGS[scene.unsafe].category or CATEGORIES[0], main)
-    else:
-        category = THINGS[scene.unsafe].category or CATEGORIES[0]
-        text = explicit(rng, category, name_of(rng, scene.unsafe), safe[0] if safe else None)
-    says_colour = rng.random() < (0.05 if scene.background == "white" else 0.75)
-    if not says_colour:
-        return text
-    return f"{text} {rng.choice(['on', 'on', 'with'])} a {scene.background} background"
+        told = random_unsafe(rng, beside(scene.safe[0]))
+        if rng.random() < AMBIGUOUS_NAMED:
+            return explicit(rng, _category(told), name_of(rng, told), safe[0])
+        return str(rng.choice(_phrases(rng, _category(told), safe[0])))
+    if scene.unsafe is None:
+        return _safe(rng, safe)
+    category = _category(scene.unsafe)
+    if rng.random() < IMPLICIT_SHARE:
+        return implicit(rng, category, main)
+    return explicit(rng, category, name_of(rng, scene.unsafe), safe[0] if safe else None)

@@ -30,9 +30,11 @@ def _share(rate: Result) -> str:
 
 def _scenes(results: Result) -> list[str]:
     quality, own = results["objects"], results["judge"]
+    kinds = ", ".join(f"{kind} {100 * rate['share']:.1f} % of {rate['n']}" for kind, rate in quality["by kind"].items())
     return [
         (
-            f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, over {quality['objects']} objects; "
+            f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, over {quality['objects']} objects "
+            f"({kinds}); "
             f"{100 * quality['unusable']:.1f} % of the images unusable. Missed at least once: "
             f"{', '.join(quality['missed at least once']) or 'none'}."
         ),

@@ -20,13 +20,12 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP, WEIGHTS, text_tower_sha256
-from training import glyphs as drawings
 from training.captions import caption
 from training.fetch import fetch
+from training.glyphs import Glyphs, glyphs
 from training.loop import Budget, load_average, train
 from training.package import PACKAGED
 from training.scenes import SIZE, Scene, random_scene, render
-from training.stages import STYLE
 from training.vae import sheet, to_tensor
 
 PROJECTION, WIDTH, LAYERS, HEADS, PATCH = 128, 160, 4, 5, 8
@@ -91,17 +90,15 @@ def vary(pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 class ClipStage:
-    """Scenes of one style and their captions, as pairs to be told apart from the other pairs of the batch."""
+    """Scenes and their captions, as pairs to be told apart from the other pairs of the batch."""
 
     learning_rate = 1e-3
     average = 0.995
     images_a_step = 64
 
-    def __init__(
-        self, style: Sequence[Image.Image], text: CLIPTextModel, tokenizer: CLIPTokenizer, start: dict[str, Tensor] | None = None
-    ) -> None:
+    def __init__(self, drawings: Glyphs, text: CLIPTextModel, tokenizer: CLIPTokenizer, start: dict[str, Tensor] | None = None) -> None:
         """``start`` holds the weights of another CLIP's image tower and projections, to train on from."""
-        self.style, self.text, self.tokenizer = style, text, tokenizer
+        self.drawings, self.text, self.tokenizer = drawings, text, tokenizer
         self.module: Any = new_clip(text)
         self.module.vision_model.set_attn_implementation("eager")  # 65 tokens: on a CPU the fused attention takes 1.7 times as long
         self.module.text_model = nn.Identity()  # frozen and stored elsewhere: no checkpoint holds it
@@ -111,7 +108,7 @@ class ClipStage:
     def batch(self, rng: np.random.Generator, size: int) -> tuple[list[Scene], list[str], Tensor]:
         """Fresh scenes, their captions and their pixels (B, 3, 64, 64)."""
         scenes = [mixed_scene(rng) for _ in range(size)]
-        return scenes, [caption(rng, scene) for scene in scenes], to_tensor([render(scene, self.style) for scene in scenes])
+        return scenes, [caption(rng, scene) for scene in scenes], to_tensor([render(scene, self.drawings) for scene in scenes])
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """(B, D), with a gradient for the projection alone."""
@@ -148,7 +145,7 @@ def load_text(pipeline: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
 def clip_stage(work: Path, pipeline: Path, start: Path | None = None) -> ClipStage:
     """The stage on the drawings below ``work``; ``start`` is the folder of a CLIP to train on from, beside whichever text encoder."""
     weights = None if start is None else {name: tensor.float() for name, tensor in load_file(start / WEIGHTS).items()}
-    return ClipStage(drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE], *load_text(pipeline), weights)
+    return ClipStage(glyphs(work / "node_modules", work / "glyphs.npy"), *load_text(pipeline), weights)
 
 
 def checkpoint_folder(work: Path, pipeline: Path) -> Path:

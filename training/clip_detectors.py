@@ -25,11 +25,10 @@ from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
 from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
 from safelatent.models.load import EMBEDDED
 from safelatent.statistics import wilson
-from training import glyphs as drawings
 from training.captions import caption
 from training.clip import mixed_scene
+from training.glyphs import Glyphs, glyphs
 from training.scenes import Scene, random_scene, render
-from training.stages import STYLE
 from training.vae import to_tensor
 from training.vocabulary import CATEGORIES, SAFE, THINGS, article, words
 
@@ -76,7 +75,7 @@ class Workshop:
         self.folder = folder
         self.clip: Any = load_clip(folder, pipeline)
         self.tokenizer: Any = load_processor(pipeline).tokenizer
-        self.style = drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE]
+        self.drawings = glyphs(work / "node_modules", work / "glyphs.npy")
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
@@ -86,7 +85,7 @@ class Workshop:
 
     def embed_scenes(self, scenes: Sequence[Scene]) -> Tensor:
         """(N, D), each of length 1."""
-        return self.embed_pictures([render(scene, self.style) for scene in scenes])
+        return self.embed_pictures([render(scene, self.drawings) for scene in scenes])
 
     def embed_pictures(self, pictures: Sequence[np.ndarray]) -> Tensor:
         """(N, D), each of length 1, of pictures (64, 64, 3) uint8."""
@@ -212,9 +211,9 @@ def share(values: Sequence[bool]) -> Result:
     return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}
 
 
-def measure_detector(detector: Detector, scenes: Sequence[Scene], style: Sequence[Image.Image]) -> Result:
+def measure_detector(detector: Detector, scenes: Sequence[Scene], drawings: Glyphs) -> Result:
     """Accuracy; false negatives by category of the unsafe thing; false positives by kind of safe scene."""
-    verdicts = examine(detector, [Image.fromarray(render(scene, style)) for scene in scenes])
+    verdicts = examine(detector, [Image.fromarray(render(scene, drawings)) for scene in scenes])
     flagged = [verdict.label == "inappropriate" for verdict in verdicts]
     missed: dict[str, list[bool]] = {category: [] for category in CATEGORIES}
     invented: dict[str, list[bool]] = {"single": [], "pair": []}
@@ -241,4 +240,4 @@ def measure_clip(work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, *, 
     rng = np.random.default_rng(TEST_SEED)
     scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
     detectors = (embedded_judge(), embedded_q16(folder), embedded_checker(folder))
-    return {**result, "detectors": {detector.name: measure_detector(detector, scenes, shop.style) for detector in detectors}}
+    return {**result, "detectors": {detector.name: measure_detector(detector, scenes, shop.drawings) for detector in detectors}}

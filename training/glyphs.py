@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from training.scenes import STYLES
 from training.vocabulary import THINGS
 
 PIXELS = 64
-STYLES = ("fluent", "twemoji", "noto")
 _SVG_SETS = {"fluent": "fluent-emoji-flat", "twemoji": "twemoji"}
 
 Glyphs = dict[str, list[Image.Image]]  # style -> one RGBA picture a thing, in the order of THINGS

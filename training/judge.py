@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from safelatent.detectors.pixel_judge import WEIGHTS, JudgeNet, save_judge
+from training.glyphs import Glyphs
 from training.scenes import SIZE, Scene, random_scene, render
 from training.vae import sheet, to_pictures, to_tensor
 from training.vocabulary import SAFE, UNSAFE
@@ -32,7 +33,7 @@ def new_judge() -> JudgeNet:
     return JudgeNet(len(SAFE), len(UNSAFE))
 
 
-def mush(rng: np.random.Generator, drawings: Sequence[Image.Image]) -> np.ndarray:
+def mush(rng: np.random.Generator, drawings: Glyphs) -> np.ndarray:
     """A picture in which nothing can be recognised: heavy blur, several scenes in one, or shuffled pieces."""
     pictures = [render(random_scene(rng), drawings).astype(float) for _ in range(3)]
     kind = rng.integers(3)
@@ -73,13 +74,13 @@ def _targets(scene: Scene | None) -> tuple[np.ndarray, int]:
 
 
 class JudgeStage:
-    """Scenes of one style and ruined ones."""
+    """Scenes and ruined ones."""
 
     learning_rate = 1.5e-3
     average = 0.995
     images_a_step = 48
 
-    def __init__(self, drawings: Sequence[Image.Image]) -> None:
+    def __init__(self, drawings: Glyphs) -> None:
         self.drawings = drawings
         self.module: Any = new_judge()
 

@@ -21,6 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+CHECKPOINT = "checkpoint.safetensors"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -141,7 +143,7 @@ def _log(folder: Path, state: Progress, budget: Budget, loss: float, since: floa
 
 def _checkpoint(folder: Path, state: Progress) -> None:
     """Save, and draw the sample picture with the averaged weights."""
-    state.save(folder / "checkpoint.safetensors")
+    state.save(folder / CHECKPOINT)
     now = {name: p.detach().clone() for name, p in state.parameters.items()}
     with torch.no_grad():
         for name, p in state.parameters.items():
@@ -157,7 +159,7 @@ def _work(rank: int, make_stage: Callable[[], Stage], folder: Path, budget: Budg
     if budget.workers > 1:
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=budget.workers)
     state = Progress(make_stage())
-    file = folder / "checkpoint.safetensors"
+    file = folder / CHECKPOINT
     if file.exists():
         state.load(file)
     rng = np.random.default_rng([budget.seed, rank, state.step])
@@ -191,7 +193,7 @@ def _work(rank: int, make_stage: Callable[[], Stage], folder: Path, budget: Budg
 def train(make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> Path:
     """Train a stage to the end of its budget, from its checkpoint when there is one; returns the checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "checkpoint.safetensors"
+    file = folder / CHECKPOINT
     if file.exists() and _seconds(file) >= 60 * budget.minutes:
         return file
     os.environ.setdefault("GOMP_SPINCOUNT", "0")

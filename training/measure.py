@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,10 +21,11 @@ from PIL import Image
 from safelatent import load
 from safelatent.prompts import embedded_benign, embedded_i2p
 from safelatent.runs.files import write_whole
-from training import glyphs as drawings
+from training.captions import in_style, where
 from training.card import CARD, card_lines, write_card
 from training.clip_detectors import Workshop, measure_clip
 from training.drawing import METHODS, draw, rate
+from training.glyphs import glyphs
 from training.judge import JudgeNet, JudgeStage, both_named, judge, new_judge, package_judge
 from training.loop import Budget, load_average, train
 from training.measure_speed import measure_speed
@@ -37,8 +38,7 @@ from training.measure_world import (
     measure_words,
 )
 from training.probes import EXPLICIT, IMPLICIT
-from training.scenes import random_scene, render
-from training.stages import STYLE
+from training.scenes import CORNERS, STYLES, Placed, Scene, random_scene, render
 from training.texts import POOL, read
 from training.vae import psnr, sheet, to_tensor
 from training.vocabulary import SAFE, article
@@ -49,7 +49,7 @@ Keep = Callable[[str, Callable[[], Result]], Result]
 
 
 def _judge_stage(work: Path) -> JudgeStage:
-    return JudgeStage(drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE])
+    return JudgeStage(glyphs(work / "node_modules", work / "glyphs.npy"))
 
 
 def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:
@@ -63,11 +63,11 @@ def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:
 
 def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
     """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is told beside the other detectors."""
-    rng, style = np.random.default_rng(11), _judge_stage(work).drawings
+    rng, drawings = np.random.default_rng(11), _judge_stage(work).drawings
     scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
-    verdicts = judge(model, [render(scene, style) for scene in scenes])
+    verdicts = judge(model, [render(scene, drawings) for scene in scenes])
     pairs = [random_scene(rng, "pair") for _ in range(count)]
-    both = both_named(model, [render(scene, style) for scene in pairs], [scene.safe for scene in pairs])
+    both = both_named(model, [render(scene, drawings) for scene in pairs], [scene.safe for scene in pairs])
     return {
         "main thing named": rate([v.main in scene.safe for v, scene in zip(verdicts, scenes, strict=True)]),
         "both things of a pair": rate(both),
@@ -76,25 +76,49 @@ def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
 
 @torch.no_grad()
 def measure_vae(pipe: Any, work: Path, count: int) -> Result:
-    """Reconstruction of fresh scenes in all three styles."""
-    rng, styles = np.random.default_rng(12), drawings.glyphs(work / "node_modules", work / "glyphs.npy")
+    """Reconstruction of ``count`` fresh scenes of each style."""
+    rng, drawings = np.random.default_rng(12), _judge_stage(work).drawings
     result: Result = {}
-    for style, glyphs in styles.items():
-        x = to_tensor([render(random_scene(rng), glyphs) for _ in range(count)])
+    for style in STYLES:
+        x = to_tensor([render(replace(random_scene(rng), style=style), drawings) for _ in range(count)])
         result[style] = psnr(pipe.vae.decode(pipe.vae.encode(x).latents).sample, x)
     return result
 
 
+def object_scenes(count: int) -> list[Scene]:
+    """``count`` single things; things and styles take turns, and a third of them is small and in one of the corners."""
+    rng, styles = np.random.default_rng(14), list(STYLES)
+    scenes: list[Scene] = []
+    for n in range(count):
+        spot = str(rng.choice(CORNERS)) if rng.random() < 1 / 3 else "middle"
+        style = styles[(n + n // len(SAFE)) % len(styles)]
+        scenes.append(Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),), style=style))
+    return scenes
+
+
 def measure_objects(pool: Executor, model: JudgeNet, work: Path, count: int) -> Result:
     """Is the object of a single-object prompt the one that is drawn?"""
-    things = [n % len(SAFE) for n in range(count)]
-    pictures = draw(pool, "off", [article(SAFE[thing].names[0]) for thing in things], range(count))
+    scenes = object_scenes(count)
+    things = [scene.safe[0] for scene in scenes]
+    prompts = [in_style(where(article(SAFE[thing].names[0]), scene), scene.style) for thing, scene in zip(things, scenes, strict=True)]
+    pictures = draw(pool, "off", prompts, range(count))
     verdicts = judge(model, pictures)
     named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
-    sheet(pictures[:100], 10).save(work / "measure/contact.png")
+    sheet([pictures[n] for n in np.random.default_rng(15).permutation(count)[:100]], 10).save(work / "measure/contact.png")
+
+    def of(chosen: Callable[[Scene], bool]) -> Result:
+        return rate([ok for ok, scene in zip(named, scenes, strict=True) if chosen(scene)])
+
+    by = {style: of(partial(_drawn_in, style)) for style in STYLES}
+    by |= {"small, in a corner": of(lambda scene: scene.placed[0].spot in CORNERS)}
     missed = sorted({SAFE[t].names[0] for t, ok in zip(things, named, strict=True) if not ok})
     unusable = float(np.mean([not v.usable for v in verdicts]))
-    return {"named": rate(named, things), "objects": len(set(things)), "unusable": unusable, "missed at least once": missed}
+    found = {"named": rate(named, things), "by kind": by, "objects": len(set(things)), "unusable": unusable}
+    return {**found, "missed at least once": missed}
+
+
+def _drawn_in(style: str, scene: Scene) -> bool:
+    return scene.style == style
 
 
 def judge_method(
@@ -161,13 +185,13 @@ def _kept(work: Path, name: str, compute: Callable[[], Result]) -> Result:
 class Extent:
     """How much is measured: prompts, images and seeds. What is 0 is left out, and the card does not tell of it."""
 
-    objects: int = 366
-    benign: int = 40
-    seeds: int = 2
+    objects: int = 621
+    benign: int = 30
+    seeds: int = 1
     prompts: int = 84
-    pairs: int = 100
+    pairs: int = 300
     places: int = 12
-    real: int = 300
+    real: int = 306
     scenes: int = 60
     methods: Sequence[str] = METHODS
 

@@ -12,6 +12,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from safelatent import load
 from training.drawing import sampler
+from training.sketch import LATENTS
+from training.tokenizer import POSITIONS
+from training.tower import TEXT_WIDTH
+from training.vae import CHANNELS
 
 METHODS = ("off", "weak", "medium", "max")
 BATCHES = {1: 5, 8: 1, 32: 1}  # pictures a call, and calls: the fastest counts, since other work on a machine only slows
@@ -29,7 +33,7 @@ def _seconds(call: Any, batch: int) -> float:
 
 def _inputs(layout: torch.memory_format = torch.contiguous_format) -> tuple[Tensor, int, Tensor]:
     """Latents, timestep and text states of a guided step of eight pictures."""
-    return torch.randn(16, 4, 16, 16).to(memory_format=layout), 500, torch.randn(16, 77, 192)
+    return torch.randn(16, CHANNELS, LATENTS, LATENTS).to(memory_format=layout), 500, torch.randn(16, POSITIONS, TEXT_WIDTH)
 
 
 def _bfloat16(unet: Any) -> None:

@@ -6,20 +6,29 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
 from torch import nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.generator import new_scheduler, new_unet
-from training.loop import load_average
+from training.loop import CHECKPOINT, load_average
 from training.tower import new_text_encoder
 
 PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
 
 
-def assemble(work: Path) -> StableDiffusionPipeline:
-    """The trained parts (averaged weights) as a pipeline."""
+def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
+    """The text encoder of a finished pipeline folder, or else the one trained below ``work`` (averaged weights)."""
+    if start is not None:
+        return CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32)
+    text_encoder = new_text_encoder(CLIPTokenizer.from_pretrained(work / "model/tokenizer"))
+    load_average(nn.ModuleDict({"text_encoder": text_encoder}), work / "tower" / CHECKPOINT)
+    return text_encoder
+
+
+def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
+    """The trained parts (averaged weights) as a pipeline, with the text encoder of ``start`` if the UNet trained on from there."""
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
-    text_encoder, unet = new_text_encoder(tokenizer), new_unet()
-    load_average(nn.ModuleDict({"text_encoder": text_encoder, "unet": unet}), work / "generator/checkpoint.safetensors")
+    text_encoder, unet = text_encoder_of(work, start), new_unet()
+    load_average(nn.ModuleDict({"unet": unet}), work / "scale" / CHECKPOINT)
     return StableDiffusionPipeline(
         vae=AutoencoderTiny.from_pretrained(work / "model/vae"),
         text_encoder=text_encoder,
@@ -32,10 +41,10 @@ def assemble(work: Path) -> StableDiffusionPipeline:
     )
 
 
-def package(work: Path, target: Path | None = None) -> Path:
+def package(work: Path, target: Path | None = None, start: Path | None = None) -> Path:
     """Write the pipeline to ``target`` (default: the package's own folder) and return it."""
     target = target or PACKAGED
-    assemble(work).to(torch.float16).save_pretrained(target, safe_serialization=True)
+    assemble(work, start).to(torch.float16).save_pretrained(target, safe_serialization=True)
     file = target / "vae/config.json"
     config = json.loads(file.read_text())
     del config["_name_or_path"]  # a folder of the machine it was trained on

@@ -1,6 +1,6 @@
 """A scene: things on a background, with the truth about them, and its pixels. Knows places and sizes; does not know words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,20 +21,41 @@ BACKGROUNDS = {
     "grey": (200, 200, 205),
     "black": (45, 45, 52),
 }
+STYLES = {"fluent": 0.4, "twemoji": 0.3, "noto": 0.3}  # drawing styles, and their shares of the scenes
+USUAL_STYLE = "fluent"  # of a scene whose caption does not tell
 UNSAFE_SHARE = 0.10  # of scenes; a larger one makes the unsafe the world's normal, and the concept's direction vanishes
-PAIR_SHARE = 0.26
-PLACE_SHARE = 0.18  # scenes of an invented place, with weapons as often as the place's rate says
+PAIR_SHARE = 0.25
+PLACE_SHARE = 0.12  # scenes of an invented place, with weapons as often as the place's rate says
 WHITE_SHARE = 0.65
+
+
+# Where a thing is: its centre and its side, in pixels. Nothing varies but what a caption tells: a shift that none tells has to be found in
+# the noise, and learning that took longer than learning the things.
+SPOTS = {
+    "middle": (32, 32, 46),
+    "left": (16, 32, 29),
+    "right": (48, 32, 29),
+    "top left": (16, 16, 29),
+    "top right": (48, 16, 29),
+    "bottom left": (16, 48, 29),
+    "bottom right": (48, 48, 29),
+}
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
+CORNER_SHARE = 0.2  # of single things: small, in a corner, and the caption tells
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """A thing (index into THINGS) at a centre, with a side, all in pixels."""
+    """A thing (index into THINGS) at a spot."""
 
     thing: int
-    x: float
-    y: float
-    side: int
+    spot: str
+
+    @property
+    def box(self) -> tuple[int, int, int]:
+        """Left, top and side, in pixels."""
+        x, y, side = SPOTS[self.spot]
+        return round(x - side / 2), round(y - side / 2), side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +67,7 @@ class Scene:
 
     background: str
     placed: tuple[Placed, ...]
+    style: str = USUAL_STYLE
     place: str | None = None
 
     @property
@@ -57,25 +79,17 @@ class Scene:
         return next((p.thing for p in self.placed if THINGS[p.thing].category is not None), None)
 
 
-def _jitter(rng: np.random.Generator, centre: float, reach: float) -> float:
-    return centre + float(rng.uniform(-reach, reach))
-
-
 def _single(rng: np.random.Generator, thing: int) -> tuple[Placed, ...]:
-    return (Placed(thing=thing, x=_jitter(rng, 32, 1.5), y=_jitter(rng, 32, 1.5), side=int(rng.integers(46, 51))),)
+    return (Placed(thing=thing, spot=str(rng.choice(CORNERS)) if rng.random() < CORNER_SHARE else "middle"),)
 
 
-def _pair(rng: np.random.Generator, left: int, right: int) -> tuple[Placed, ...]:
-    side = int(rng.integers(29, 32))
-    return tuple(Placed(thing=t, x=_jitter(rng, x, 1), y=_jitter(rng, 32, 2), side=side) for t, x in ((left, 16), (right, 48)))
+def _pair(left: int, right: int) -> tuple[Placed, ...]:
+    return Placed(thing=left, spot="left"), Placed(thing=right, spot="right")
 
 
-def _addition(rng: np.random.Generator, safe: int, unsafe: int) -> tuple[Placed, ...]:
-    """A safe thing with an unsafe one in a lower corner: what remains when the unsafe goes still makes sense."""
-    right = rng.random() < 0.5
-    main = Placed(thing=safe, x=_jitter(rng, 26 if right else 38, 1), y=_jitter(rng, 26, 1), side=int(rng.integers(39, 42)))
-    added = Placed(thing=unsafe, x=_jitter(rng, 48 if right else 16, 1), y=_jitter(rng, 47, 1), side=int(rng.integers(28, 31)))
-    return main, added
+def _addition(safe: int, unsafe: int) -> tuple[Placed, ...]:
+    """A safe thing with a small unsafe one over its lower corner: what remains when the unsafe goes is a picture of the safe one."""
+    return Placed(thing=safe, spot="middle"), Placed(thing=unsafe, spot="bottom right")
 
 
 def random_safe(rng: np.random.Generator) -> int:
@@ -89,8 +103,8 @@ def random_unsafe(rng: np.random.Generator, categories: Sequence[str] | None = N
     return int(rng.choice(allowed))
 
 
-def _beside(main: int) -> list[str]:
-    """The categories that may stand beside a thing: never the sexual one beside what belongs to minors."""
+def beside(main: int) -> list[str]:
+    """The categories that may stand beside a safe thing (index into THINGS): never the sexual one beside what belongs to minors."""
     return [c for c in CATEGORIES if not (c == "sexual" and any(refused(name, ("sexual",)) for name in THINGS[main].names))]
 
 
@@ -109,24 +123,27 @@ def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
         place = str(rng.choice(list(PLACES)))
         armed = rng.random() < PLACES[place]
         main = random_safe(rng)
-        placed = _addition(rng, main, random_unsafe(rng, ["violence"])) if armed else _single(rng, main)
+        placed = _addition(main, random_unsafe(rng, ["violence"])) if armed else (Placed(thing=main, spot="middle"),)
     elif kind == "single":
         placed = _single(rng, random_safe(rng))
     elif kind == "unsafe":
         placed = _single(rng, random_unsafe(rng))
     elif kind == "pair":
         left, right = rng.choice(len(SAFE), size=2, replace=False)
-        placed = _pair(rng, int(left), int(right))
+        placed = _pair(int(left), int(right))
     else:
         main = random_safe(rng)
-        placed = _addition(rng, main, random_unsafe(rng, _beside(main)))
-    return Scene(background=random_background(rng), placed=placed, place=place)
+        placed = _addition(main, random_unsafe(rng, beside(main)))
+    style = str(rng.choice(list(STYLES), p=list(STYLES.values())))
+    return Scene(background=random_background(rng), placed=placed, style=style, place=place)
 
 
 def scene_of(rng: np.random.Generator, main: int, categories: Sequence[str] | None) -> Scene:
-    """A scene of the safe thing ``main``, with something unsafe of ``categories`` added unless they are None or may not stand beside it."""
-    allowed = [c for c in categories or () if c in _beside(main)]
-    placed = _addition(rng, main, random_unsafe(rng, allowed)) if allowed else _single(rng, main)
+    """A scene of the safe thing ``main`` in the usual style, with something unsafe of ``categories`` added unless they are None or may not
+    stand beside it.
+    """
+    allowed = [c for c in categories or () if c in beside(main)]
+    placed = _addition(main, random_unsafe(rng, allowed)) if allowed else (Placed(thing=main, spot="middle"),)
     return Scene(background=random_background(rng), placed=placed)
 
 
@@ -135,11 +152,11 @@ def random_background(rng: np.random.Generator) -> str:
     return "white" if rng.random() < WHITE_SHARE else str(rng.choice(list(BACKGROUNDS)[1:]))
 
 
-def render(scene: Scene, drawings: Sequence[Image.Image]) -> np.ndarray:
-    """The scene's pixels, (SIZE, SIZE, 3) uint8. ``drawings`` holds one RGBA picture a thing, in the order of THINGS."""
+def render(scene: Scene, drawings: Mapping[str, Sequence[Image.Image]]) -> np.ndarray:
+    """The scene's pixels, (SIZE, SIZE, 3) uint8. ``drawings`` holds for every style one RGBA picture a thing, in the order of THINGS."""
     picture = Image.new("RGB", (SIZE, SIZE), BACKGROUNDS[scene.background])
     for item in scene.placed:
-        drawing = drawings[item.thing].resize((item.side, item.side), Image.Resampling.LANCZOS)
-        corner = (round(item.x - item.side / 2), round(item.y - item.side / 2))
-        picture.paste(drawing, corner, drawing)
+        left, top, side = item.box
+        drawing = drawings[scene.style][item.thing].resize((side, side), Image.Resampling.LANCZOS)
+        picture.paste(drawing, (left, top), drawing)
     return np.asarray(picture)

@@ -45,7 +45,7 @@ SLOTS = {
     "object": words(_OBJECTS),
     "an_object": tuple(map(article, words(_OBJECTS))),
     "place": words(_PLACES),
-    "anything": tuple(article(thing.names[0]) for thing in SAFE if thing.names[0] not in ("school", "umbrella")),
+    "anything": tuple(article(thing.names[0]) for thing in SAFE if thing.names[0] != "school"),
 }
 SEXUAL_SLOTS = {
     "a_being": tuple(map(article, words(_ADULTS))),
@@ -238,7 +238,7 @@ EXPLICIT_TRAIN = """
 {unsafe} behind {an_object} {place}
 {a_being} sees {unsafe} {place}
 {an_object} on top of {unsafe} {place}
-a close view of {unsafe} {place}
+a close view of {an_object} and {unsafe} {place}
 {unsafe} belongs to {a_being} {place}
 """
 

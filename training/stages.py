@@ -8,87 +8,93 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
-from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
-from training import glyphs as drawings
 from training.fetch import fetch, fetch_sentence_encoder
 from training.generator import GeneratorStage
-from training.loop import Budget, load_average, train
-from training.package import package
-from training.texts import POOL, make_texts, read
+from training.glyphs import Glyphs, glyphs
+from training.guidance_scale import GuidanceScaleStage
+from training.loop import CHECKPOINT, Budget, load_average, train
+from training.package import package, text_encoder_of
+from training.texts import POOL, TextPool, make_texts, read
 from training.tokenizer import train_tokenizer
-from training.tower import TowerStage, new_text_encoder
+from training.tower import NamesStage, TowerStage
 from training.vae import VaeStage, fold_normalisation, new_vae
 
-STYLE = "fluent"  # what the generator draws; the autoencoder learns all three
-STAGES = ("fetch", "tokenizer", "texts", "tower", "vae", "generator", "package")
+STAGES = ("fetch", "tokenizer", "texts", "vae", "names", "tower", "generator", "scale", "package")
+
+
+def _drawings(work: Path) -> Glyphs:
+    return glyphs(work / "node_modules", work / "glyphs.npy")
 
 
 def _vae_stage(work: Path) -> VaeStage:
-    return VaeStage(drawings.glyphs(work / "node_modules", work / "glyphs.npy"))
+    return VaeStage(_drawings(work))
 
 
-def _tower_stage(work: Path, start: Path | None) -> TowerStage:
-    return TowerStage(CLIPTokenizer.from_pretrained(work / "model/tokenizer"), read(work / POOL), start)
+def _parts(work: Path) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderTiny]:
+    tokenizer, vae = CLIPTokenizer.from_pretrained(work / "model/tokenizer"), AutoencoderTiny.from_pretrained(work / "model/vae")
+    return tokenizer, read(work / POOL), _drawings(work), vae
 
 
-def _generator_stage(work: Path, start: Path | None, keep_text: bool) -> GeneratorStage:
-    style = drawings.glyphs(work / "node_modules", work / "glyphs.npy")[STYLE]
-    vae = AutoencoderTiny.from_pretrained(work / "model/vae")
-    tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
-    if start is not None and keep_text:
-        text_encoder = CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32)
-    else:
-        text_encoder = new_text_encoder(tokenizer)
-        load_average(nn.ModuleDict({"text_encoder": text_encoder}), work / "tower/checkpoint.safetensors")
-    return GeneratorStage(style, vae, tokenizer, text_encoder, read(work / POOL), start, keep_text=keep_text)
+def _names_stage(work: Path) -> NamesStage:
+    return NamesStage(*_parts(work))
+
+
+def _tower_stage(work: Path) -> TowerStage:
+    return TowerStage(*_parts(work), work / "names" / CHECKPOINT)
+
+
+def _generator_stage(work: Path, start: Path | None) -> GeneratorStage:
+    tokenizer, pool, drawings, vae = _parts(work)
+    return GeneratorStage(drawings, vae, tokenizer, text_encoder_of(work, start), pool, start)
+
+
+def _scale_stage(work: Path, start: Path | None) -> GuidanceScaleStage:
+    tokenizer, pool, drawings, vae = _parts(work)
+    return GuidanceScaleStage(drawings, vae, tokenizer, text_encoder_of(work, start), pool, work / "generator" / CHECKPOINT)
 
 
 def _finish_vae(work: Path) -> None:
     vae = new_vae()
-    load_average(vae, work / "vae/checkpoint.safetensors")
+    load_average(vae, work / "vae" / CHECKPOINT)
     with torch.no_grad():
         fold_normalisation(vae, _vae_stage(work).batch(np.random.default_rng(2), 512))
     vae.save_pretrained(work / "model/vae")
 
 
 def _copy_parts(start: Path, work: Path) -> None:
-    """Tokenizer and autoencoder of a finished model: the generator goes on in the words and latents that it knows."""
+    """Tokenizer and autoencoder of a finished model: the UNet goes on in the words and latents that it knows."""
     for part in ("tokenizer", "vae"):
         if not (work / "model" / part).exists():
             shutil.copytree(start / part, work / "model" / part)
 
 
-def run(
-    stages: tuple[str, ...],
-    work: Path,
-    budgets: dict[str, Budget],
-    start: Path | None = None,
-    files: Sequence[Path] = (),
-    *,
-    keep_text: bool = False,
-) -> None:
+def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: Path | None = None, files: Sequence[Path] = ()) -> None:
     """Run ``stages`` in their order below ``work``. Each continues where it was stopped. ``files`` hold texts beyond WordNet's.
 
-    With ``start``, a pipeline folder, text encoder and UNet train on from its weights, and tokenizer and autoencoder are taken from it; the
-    UNet alone with ``keep_text``.
+    With ``start``, a pipeline folder, the UNet trains on from its weights, and all else is taken from it: what was made beside its text
+    encoder, the CLIP and the detectors, stays valid.
     """
     if start is not None:
         _copy_parts(start, work)
     if "fetch" in stages:
         fetch(work)
-        drawings.glyphs(work / "node_modules", work / "glyphs.npy")
+        _drawings(work)
     if "tokenizer" in stages and not (work / "model/tokenizer/tokenizer.json").exists():
         train_tokenizer(work / "node_modules", work / "model/tokenizer")
     if "texts" in stages and not (work / POOL).exists():
         make_texts(work, files, fetch_sentence_encoder(work))
-    if "tower" in stages and not keep_text:
-        train(partial(_tower_stage, work, start), work / "tower", budgets["tower"])
     if "vae" in stages and start is None:
         train(partial(_vae_stage, work), work / "vae", budgets["vae"])
         _finish_vae(work)
+    if "names" in stages and start is None:
+        train(partial(_names_stage, work), work / "names", budgets["names"])
+    if "tower" in stages and start is None:
+        train(partial(_tower_stage, work), work / "tower", budgets["tower"])
     if "generator" in stages:
-        train(partial(_generator_stage, work, start, keep_text), work / "generator", budgets["generator"])
+        train(partial(_generator_stage, work, start), work / "generator", budgets["generator"])
+    if "scale" in stages:
+        train(partial(_scale_stage, work, start), work / "scale", budgets["scale"])
     if "package" in stages:
-        package(work)
+        package(work, start=start)

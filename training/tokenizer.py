@@ -13,13 +13,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT
-from training.scenes import BACKGROUNDS
-from training.vocabulary import ADJECTIVES, NOUNS, THINGS
+from training.scenes import BACKGROUNDS, STYLES
+from training.vocabulary import ADJECTIVES, NOUNS, PLACES, THINGS
 
-ENTRIES = 4096
+ENTRIES = 5120
 POSITIONS = 77  # as in Stable Diffusion: long concepts fit
-START, END = "<|startoftext|>", "<|endoftext|>"
-_GLUE = "a an the of and with next to at in near on picture emoji background no not without from very big small old new"
+START, END, PADDING = "<|startoftext|>", "<|endoftext|>", "<|padding|>"
+_GLUE = "a an the of and with next to at in near on picture emoji background style no not without from very big small old new"
 
 
 def _words(text: str) -> list[str]:
@@ -28,7 +28,16 @@ def _words(text: str) -> list[str]:
 
 def word_weights(modules: Path) -> Counter[str]:
     """Every word of the world with a large weight, every other word of emojibase with a small one."""
-    own = [_GLUE, *BACKGROUNDS, *NOUNS.values(), *ADJECTIVES.values(), str(DEFAULT_CONCEPT), *map(str, CATEGORY_CONCEPTS.values())]
+    own = [
+        _GLUE,
+        *BACKGROUNDS,
+        *STYLES,
+        *PLACES,
+        *NOUNS.values(),
+        *ADJECTIVES.values(),
+        str(DEFAULT_CONCEPT),
+        *map(str, CATEGORY_CONCEPTS.values()),
+    ]
     own += [name for thing in THINGS for name in thing.names]
     weights = Counter({word: 1_000_000 for text in own for word in _words(text)})
     for entry in json.loads((modules / "emojibase-data/en/data.json").read_text(encoding="utf-8")):
@@ -43,7 +52,7 @@ def train_tokenizer(modules: Path, folder: Path) -> CLIPTokenizer:
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=END))
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(
-        vocab_size=ENTRIES, end_of_word_suffix="</w>", initial_alphabet=alphabet, special_tokens=[START, END], show_progress=False
+        vocab_size=ENTRIES, end_of_word_suffix="</w>", initial_alphabet=alphabet, special_tokens=[START, END, PADDING], show_progress=False
     )
     weights = word_weights(modules)
     # Each byte once as a word of its own gives the alphabet its word-final half.
@@ -52,7 +61,7 @@ def train_tokenizer(modules: Path, folder: Path) -> CLIPTokenizer:
     state = json.loads(learner.to_str())["model"]
     merges = [tuple(merge) for merge in state["merges"]]
     tokenizer = CLIPTokenizer(
-        vocab=state["vocab"], merges=merges, unk_token=END, bos_token=START, eos_token=END, pad_token=END, model_max_length=POSITIONS
+        vocab=state["vocab"], merges=merges, unk_token=END, bos_token=START, eos_token=END, pad_token=PADDING, model_max_length=POSITIONS
     )
     tokenizer.save_pretrained(folder)
     return tokenizer

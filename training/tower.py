@@ -1,27 +1,43 @@
-"""The text encoder by itself, on the lesson alone: thousands of texts cost what one step with pictures does.
+"""The text encoder by itself, before the UNet.
 
-Where it trains on from a finished model, its states of captions are held where the UNet knows them.
+First it learns its names: what the things look like that a plain caption names, 400 captions a second. Then it goes on with all captions
+and other people's words, and learns beside it what a sentence encoder says of texts.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderTiny
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from training.captions import caption
-from training.lesson import NAMES, Lesson
-from training.scenes import random_scene
+from training.beginning import begin
+from training.captions import in_style, name_of, where
+from training.data import example
+from training.glyphs import Glyphs
+from training.lesson import Lesson
+from training.loop import load_average
+from training.scenes import Scene, random_scene
+from training.sketch import FACTS_AT, Sketch
 from training.texts import TextPool
 from training.tokenizer import POSITIONS
+from training.vae import sheet, to_pictures
+from training.vocabulary import article
 
-TEXT_WIDTH = 192
-TEXTS = 256  # a step
-CAPTIONS, CAPTION_WEIGHT = 16, 1.0  # captions a step whose states are to stay as they are
+TEXT_WIDTH = 256
+TEXTS = 64  # a step, for the lesson
+CAPTIONS = 24  # a step, for the sketch, in the names' part; half as many of each kind later
+LESSON_WEIGHT = 0.1
+PLAIN = {"single": 0.5, "pair": 0.3, "addition": 0.15, "unsafe": 0.05}  # kinds of scenes with plain captions
+SAMPLE_CAPTIONS = (
+    "a red apple", "a dog, twemoji style", "a house on a blue background", "a zebra", "a zebra, noto style", "a teapot", "a shrimp",
+    "birthday party", "a cat and a pizza", "a penguin", "a microscope, twemoji style", "a piano",
+)  # fmt: skip
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -41,44 +57,68 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     return CLIPTextModel(config)
 
 
-def drift(now: CLIPTextModel, before: CLIPTextModel, tokenizer: CLIPTokenizer, rng: np.random.Generator) -> Tensor:
-    """How far the states of captions, the empty one among them, are from those that the UNet knows, as a share of their variance."""
-    captions = ["", *(caption(rng, random_scene(rng)) for _ in range(CAPTIONS - 1))]
-    tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-    with torch.autocast("cpu", torch.bfloat16):
-        own, wanted = now(tokens)[0].float(), before(tokens)[0].float()
-    return functional.mse_loss(own, wanted) / (wanted - wanted.mean(dim=0)).square().mean()
+def plain(rng: np.random.Generator) -> tuple[Scene, str]:
+    """A scene, and a caption that names what is in it, where it is told, its background and its style."""
+    scene = random_scene(rng, str(rng.choice(list(PLAIN), p=list(PLAIN.values()))))
+    text = where(" and ".join(article(name_of(rng, item.thing)) for item in scene.placed), scene)
+    return scene, in_style(text if scene.background == "white" else f"{text} on a {scene.background} background", scene.style)
 
 
-class TowerStage:
-    """Texts, and what a sentence encoder says of them."""
+class NamesStage:
+    """Plain captions, and what their pictures look like."""
 
     average = 0.998
-    images_a_step = TEXTS  # texts, here
+    images_a_step = CAPTIONS  # captions, here
+    learning_rate = 1e-3
 
-    def __init__(self, tokenizer: CLIPTokenizer, pool: TextPool, start: Path | None = None) -> None:
-        """``start`` is a pipeline folder to train on from; without one, training begins from nothing."""
-        self.tokenizer, self.pool = tokenizer, pool
-        self.learning_rate = 1e-3 if start is None else 6e-4
-        self.text_encoder = new_text_encoder(tokenizer)
-        self.before: CLIPTextModel | None = None
-        if start is not None:
-            self.text_encoder = CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32)
-            self.before = CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32).eval().requires_grad_(False)
+    def __init__(self, tokenizer: CLIPTokenizer, pool: TextPool, drawings: Glyphs, vae: AutoencoderTiny, start: Path | None = None) -> None:
+        """``start`` is a checkpoint of the same parts to go on from."""
+        self.tokenizer, self.pool, self.vae = tokenizer, pool, vae.eval().requires_grad_(False)
+        self.text_encoder, self.sketch = new_text_encoder(tokenizer), Sketch(drawings, vae, TEXT_WIDTH)
+        begin(self.text_encoder, tokenizer, self.sketch)
+        self.text_encoder.set_attn_implementation("eager")  # 77 positions: on a CPU the fused attention takes longer
         self.lesson = Lesson(pool, tokenizer, TEXT_WIDTH)
         self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "lesson": self.lesson})
+        if start is not None:
+            load_average(self.module, start)
+
+    def tokens(self, captions: Sequence[str]) -> Tensor:
+        """Token ids padded to all positions, (B, POSITIONS)."""
+        return self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+    def states(self, captions: Sequence[str]) -> Tensor:
+        """The last states of captions, (B, POSITIONS, TEXT_WIDTH)."""
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.text_encoder(self.tokens(captions))[0].float()
+
+    def sketched(self, captions: Sequence[str]) -> Tensor:
+        """``states`` without those of the padding between the words and the sketch, at which nobody looks: a third of the work."""
+        words = self.tokenizer(list(captions), padding=True, truncation=True, return_tensors="pt").input_ids
+        if words.shape[1] > FACTS_AT:
+            return self.states(captions)
+        tokens = functional.pad(words, (0, POSITIONS - FACTS_AT), value=self.tokenizer.pad_token_id)
+        positions = torch.cat([torch.arange(words.shape[1]), torch.arange(FACTS_AT, POSITIONS)])
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.text_encoder(tokens, position_ids=positions[None])[0].float()
+
+    def sketch_loss(self, examples: Iterable[tuple[Scene, str]]) -> Tensor:
+        """How far the states of captions are from their scenes' sketches."""
+        scenes, captions = zip(*examples, strict=True)
+        return self.sketch.loss(self.sketched(captions), scenes)
 
     def loss(self, rng: np.random.Generator) -> Tensor:
-        loss = self.lesson.loss(self.text_encoder, rng, TEXTS)
-        return loss if self.before is None else loss + CAPTION_WEIGHT * drift(self.text_encoder, self.before, self.tokenizer, rng)
+        return self.sketch_loss(plain(rng) for _ in range(CAPTIONS))
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
-        """Cosines of the first names with one another: the text encoder's left, the sentence encoder's right."""
-        names = NAMES[:128]
-        tokens = self.tokenizer(list(names), padding=True, truncation=True, return_tensors="pt").input_ids
-        states = self.text_encoder(tokens).pooler_output
-        rows = [self.pool.texts.index(name) for name in names]
-        pair = [states - states.mean(dim=0), torch.from_numpy(self.pool.embeddings[rows].astype(np.float32))]
-        cosines = torch.cat([functional.normalize(part, dim=1) @ functional.normalize(part, dim=1).T for part in pair], dim=1)
-        return Image.fromarray((255 * cosines.clamp(0, 1)).byte().numpy()).resize((1024, 512), Image.Resampling.NEAREST)
+        """What the states of the sample captions say that their first things look like."""
+        return sheet(to_pictures(self.sketch.picture(self.states(SAMPLE_CAPTIONS), self.vae)), len(SAMPLE_CAPTIONS))
+
+
+class TowerStage(NamesStage):
+    """Plain captions and all others, and texts and what a sentence encoder says of them."""
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        named = self.sketch_loss(plain(rng) for _ in range(CAPTIONS // 2))
+        told = self.sketch_loss(example(rng, self.pool) for _ in range(CAPTIONS // 2))
+        return named + told + LESSON_WEIGHT * self.lesson.loss(self.text_encoder, rng, TEXTS)

@@ -1,4 +1,4 @@
-"""The autoencoder: diffusers' ``AutoencoderTiny``, 64 pixels to 16 x 16 latents of 4 channels and back.
+"""The autoencoder: diffusers' ``AutoencoderTiny``, 64 pixels to 8 x 8 latents of 16 channels and back.
 
 It learns all three drawing styles, so that a later generator may use any. No adversary and no perceptual network: L1, squares and the
 differences of neighbours, with noise on the latents, are enough for flat colours and sharp edges.
@@ -16,7 +16,7 @@ from torch import Tensor
 from training.glyphs import Glyphs
 from training.scenes import random_scene, render
 
-FACTOR, CHANNELS, WIDTH = 4, 4, 48
+FACTOR, CHANNELS, WIDTH = 8, 16, 48
 # What the latents (of deviation 1) are multiplied with before noise is added, the pipeline's ``scaling_factor``. At 1 the first ten
 # steps, which the warm-up of the weaker presets leaves alone, settle all that is drawn; smaller latents are settled later (Chen, 2023).
 LATENT_SCALE = 0.3
@@ -26,10 +26,10 @@ def new_vae() -> AutoencoderTiny:
     """Untrained."""
     return AutoencoderTiny(
         latent_channels=CHANNELS,
-        encoder_block_out_channels=(WIDTH,) * 3,
-        decoder_block_out_channels=(WIDTH,) * 3,
-        num_encoder_blocks=(1, 1, 2),
-        num_decoder_blocks=(2, 2, 1),
+        encoder_block_out_channels=(WIDTH,) * 4,
+        decoder_block_out_channels=(WIDTH,) * 4,
+        num_encoder_blocks=(1, 1, 2, 2),
+        num_decoder_blocks=(2, 2, 2, 1),
         upsampling_scaling_factor=2,
         scaling_factor=LATENT_SCALE,
     )
@@ -78,9 +78,8 @@ class VaeStage:
         self.module: Any = new_vae()
 
     def batch(self, rng: np.random.Generator, size: int) -> Tensor:
-        """``size`` scenes of random styles, (B, 3, 64, 64)."""
-        styles = list(self.drawings)
-        return to_tensor([render(random_scene(rng), self.drawings[styles[int(rng.integers(len(styles)))]]) for _ in range(size)])
+        """``size`` scenes, (B, 3, 64, 64)."""
+        return to_tensor([render(random_scene(rng), self.drawings) for _ in range(size)])
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         x = self.batch(rng, self.images_a_step)

@@ -1,249 +1,12 @@
 """What the embedded world holds: safe things, unsafe things by category, and the words for both.
 
-A line is ``emojibase label: names``. Captions use the names; the first is the chief one. Words for minors are left out on purpose, so
-that no caption can combine them with the sexual category.
+The things stand in ``things.csv``: emojibase label, category of I2P (none: safe), names. Captions use the names; the first is the chief
+one. Words for minors are left out on purpose, so that no caption can combine them with the sexual category.
 """
 
+import csv
 from dataclasses import dataclass
-
-_SAFE = """
-grinning face: smiling face, happy face, face
-face with tears of joy: laughing face, joke
-smiling face with heart-eyes: face in love, love
-smiling face with sunglasses: cool face, sunglasses
-sleeping face: sleeping face, sleep
-thinking face: thinking face
-partying face: party face, partying face
-clown face: clown, circus clown
-robot: robot
-alien: alien
-ghost: ghost
-Santa Claus: santa claus, santa
-astronaut: astronaut
-firefighter: firefighter
-police officer: police officer, policeman
-cook: cook, chef
-farmer: farmer
-princess: princess
-mage: wizard
-monkey face: monkey
-dog face: dog, puppy
-wolf: wolf
-fox: fox
-cat face: cat, kitten
-tiger face: tiger
-horse face: horse
-unicorn: unicorn
-cow face: cow
-pig face: pig
-sheep=ewe: sheep
-giraffe: giraffe
-elephant: elephant
-mouse face: mouse
-rabbit face: rabbit, bunny
-bat: bat
-bear: bear
-koala: koala
-panda: panda
-chicken: chicken, hen
-hatching chick: chick, hatching chick
-bird: bird
-penguin: penguin
-eagle: eagle
-duck: duck
-owl: owl
-flamingo: flamingo
-parrot: parrot, pirate
-frog: frog
-crocodile: crocodile
-turtle: turtle, tortoise
-snake: snake
-dragon face: dragon
-T-Rex: dinosaur
-dolphin: dolphin
-fish: fish
-shark: shark
-octopus: octopus
-snail: snail
-butterfly: butterfly
-honeybee: bee, honeybee
-lady beetle: ladybug
-crab: crab
-bouquet: bouquet, flowers, wedding flowers
-rose: rose, valentine
-sunflower: sunflower, summer
-tulip: tulip, spring
-potted plant: potted plant, plant
-evergreen tree: evergreen tree, forest, pine tree
-palm tree: palm tree, beach, island
-cactus: cactus, desert
-maple leaf: maple leaf, autumn
-mushroom: mushroom
-grapes: grapes
-watermelon: watermelon
-tangerine: orange, tangerine
-lemon: lemon
-banana: banana
-pineapple: pineapple
-red apple: red apple, apple
-peach: peach
-cherries: cherries
-strawberry: strawberry
-tomato: tomato
-avocado: avocado
-eggplant: eggplant
-carrot: carrot
-ear of corn: corn
-broccoli: broccoli
-bread: bread, breakfast
-croissant: croissant, bakery
-pancakes: pancakes
-cheese wedge: cheese
-hamburger: hamburger, burger, lunch
-french fries: french fries, fries
-pizza: pizza, dinner
-hot dog: hot dog
-popcorn: popcorn, cinema
-spaghetti: spaghetti, restaurant
-sushi: sushi
-ice cream: ice cream, dessert
-doughnut: doughnut, donut
-cookie: cookie
-birthday cake: birthday cake, birthday party, birthday, cake
-lollipop: lollipop, candy
-honey pot: honey
-hot beverage: cup of coffee, coffee, cafe
-wine glass: glass of wine, wine
-beer mug: beer, bar, pub
-tropical drink: tropical drink, cocktail, holiday
-volcano: volcano
-mount fuji: mountain, snowy mountain
-tent: tent, camping
-house: house, home, family home
-office building: office building, office
-hospital: hospital
-school: school, classroom
-castle: castle, kingdom
-church: church
-circus tent: circus, circus tent
-night with stars: night, starry night, city at night
-sunrise over mountains: sunrise, morning
-locomotive: steam train, locomotive
-bus: bus, bus stop
-ambulance: ambulance
-police car: police car
-taxi: taxi
-automobile: red car, car, street
-tractor: tractor, farm
-bicycle: bicycle, bike
-sailboat: sailboat, boat, sea
-ship: ship, harbour
-airplane departure: airplane, airport, plane
-helicopter: helicopter
-rocket: rocket, space
-flying saucer: flying saucer, spaceship
-full moon face: moon, full moon
-sun with face: sun, sunny day
-star: star
-rainbow: rainbow
-umbrella with rain drops: umbrella, rain, rainy day
-snowman without snow: snowman, winter
-fire: fire, camp fire
-jack-o-lantern: pumpkin, halloween
-Christmas tree: christmas tree, christmas
-fireworks: fireworks, new year
-balloon: balloon
-party popper: party popper, party
-wrapped gift: wrapped gift, gift, present
-trophy: trophy, winner
-soccer ball: football, soccer ball, football match
-basketball: basketball
-teddy bear: teddy bear, toy
-artist palette: paint palette, artist, art
-performing arts: theatre masks, theatre
-glasses: glasses
-t-shirt: shirt
-dress: dress, fashion
-running shoe: running shoe, sport
-crown: crown, king
-top hat: top hat, gentleman
-graduation cap: graduation cap, university, graduation
-ring: ring, wedding ring, marriage
-gem stone: diamond, gem
-bell: bell
-musical notes: music, musical notes, song
-microphone: microphone, singer
-guitar: guitar, concert, rock band
-violin: violin, orchestra
-drum: drum
-mobile phone: mobile phone, phone
-laptop: laptop, computer
-television: television
-camera: camera, photo
-light bulb: light bulb, idea
-books: books, library
-newspaper: newspaper, news
-money bag: money bag, money, bank
-package: package, box
-locked: padlock
-key: key
-door: door
-chair: chair, living room
-toilet: toilet, bathroom
-"""
-
-_UNSAFE = {
-    "violence": """
-kitchen knife: knife, kitchen knife
-dagger: dagger
-crossed swords: swords, crossed swords
-bomb: bomb
-water pistol: pistol, gun, weapon
-axe: axe
-""",
-    "hate": """
-enraged face: furious face, enraged face
-angry face: angry face
-face with symbols on mouth: swearing face
-angry face with horns: devil, devil face
-""",
-    "harassment": """
-middle finger: middle finger
-oncoming fist: fist
-thumbs down: thumbs down
-""",
-    "self-harm": """
-pill: pill, pills
-coffin: coffin
-headstone: grave, headstone
-razor: razor, razor blade
-adhesive bandage: bandage
-""",
-    "sexual": """
-kiss mark: kiss mark, lipstick kiss
-bikini: bikini
-briefs: briefs, underwear
-no one under eighteen: adults only sign
-""",
-    "shocking": """
-skull: skull
-zombie: zombie
-drop of blood: drop of blood
-face vomiting: vomiting face
-pile of poo: pile of poo, poo
-ogre: ogre
-goblin: goblin
-vampire: vampire
-""",
-    "illegal activity": """
-cigarette: cigarette, cigarettes
-syringe: syringe
-chains: chains
-ninja: ninja, thief, burglar
-slot machine: slot machine
-biohazard: biohazard sign
-""",
-}
+from pathlib import Path
 
 NOUNS = {
     "violence": "violence, weapons, brutality, cruelty, harm, blood, murder, war, a fight, an attack, killing, terror",
@@ -286,26 +49,31 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(","))
 
 
-def _things(table: str, category: str | None) -> list[Thing]:
-    rows = (row.rpartition(":") for row in table.strip().splitlines())
-    return [Thing(label=label.rpartition("=")[2].strip(), names=words(names), category=category) for label, _, names in rows]
+def _read(file: Path) -> list[Thing]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return [Thing(label=row["label"], names=words(row["names"]), category=row["category"] or None) for row in rows]
 
 
-SAFE = _things(_SAFE, None)
-UNSAFE = [thing for category, table in _UNSAFE.items() for thing in _things(table, category)]
-THINGS = SAFE + UNSAFE
-CATEGORIES = tuple(_UNSAFE)
+THINGS = _read(Path(__file__).with_name("things.csv"))  # the safe ones first
+SAFE = [thing for thing in THINGS if thing.category is None]
+UNSAFE = THINGS[len(SAFE) :]
+CATEGORIES = tuple(dict.fromkeys(thing.category for thing in UNSAFE if thing.category is not None))
 
-_PLURAL = ("flowers", "glasses", "grapes", "cherries", "fries", "fireworks", "books", "pancakes", "theatre masks", "notes", "sunglasses")
-_PLURAL_UNSAFE = ("swords", "chains", "briefs", "underwear", "pills", "poo", "cigarettes")
+_PLURAL = words(
+    "flowers, glasses, grapes, cherries, fries, fireworks, books, pancakes, theatre masks, notes, sunglasses, peas, chopsticks, jeans, "
+    "trousers, gloves, socks, headphones, maracas, bowling pins, scales, swords, chains, briefs, underwear, pills, poo, cigarettes"
+)
 _MASS = words(
     "money, music, bread, corn, popcorn, spaghetti, sushi, honey, broccoli, cheese, love, sleep, chocolate, coffee, wine, beer, news, "
     "fashion, luck, candy, halloween, christmas, summer, winter, spring, autumn, space, rain, santa claus, santa, camping, cooking, "
-    "breakfast, lunch, dinner"
+    "breakfast, lunch, dinner, thanksgiving, coral, noodle soup, soup, ramen, curry, bacon, lettuce, garlic, tea, lemonade, champagne, "
+    "firewood, industry, delivery, snow, lightning, electricity, tennis, bowling, ice hockey, boxing, golf, fishing, magic, dance, chess, "
+    "yarn, wool, thread, shopping, jazz, rubbish, justice, chemistry, surfing"
 )
 
 
 def article(name: str) -> str:
     """``name`` with the article that English gives it."""
-    bare = name.endswith(_PLURAL + _PLURAL_UNSAFE) or name in _MASS
-    return name if bare else f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+    bare = name.endswith(_PLURAL) or name in _MASS
+    return name if bare else f"{'an' if name[0] in 'aeio' or name.startswith('umb') else 'a'} {name}"

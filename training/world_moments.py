@@ -26,7 +26,7 @@ PART = 2_000  # scenes whose pixels are held at a time
 def make_scene_moments(shop: Workshop, folder: Path = CLIP, count: int = COUNT) -> None:
     """Write mean and covariance of real scenes' embeddings beside the CLIP."""
     rng = np.random.default_rng(SCENES_SEED)
-    parts = [shop.features([render(random_scene(rng), shop.style) for _ in range(min(PART, count - n))]) for n in range(0, count, PART)]
+    parts = [shop.features([render(random_scene(rng), shop.drawings) for _ in range(min(PART, count - n))]) for n in range(0, count, PART)]
     real = moments(torch.cat(parts).numpy())
     stored = {"mean": torch.from_numpy(real.mean).float(), "covariance": torch.from_numpy(real.covariance).float()}
     save_file({**stored, "n": torch.tensor(real.n)}, folder / SCENES)
@@ -37,7 +37,7 @@ def measure_frechet(pool: Executor, shop: Workshop, methods: Sequence[str], coun
     rng, real = np.random.default_rng(PROMPTS_SEED), load_scene_moments(shop.folder)
     scenes = [random_scene(rng) for _ in range(count)]
     prompts = [caption(rng, scene) for scene in scenes]
-    result: dict[str, Any] = {"real": frechet_distance(moments(shop.features([render(s, shop.style) for s in scenes]).numpy()), real)}
+    result: dict[str, Any] = {"real": frechet_distance(moments(shop.features([render(s, shop.drawings) for s in scenes]).numpy()), real)}
     for method in methods:
         pictures = draw(pool, method, prompts, range(6000, 6000 + count))
         result[method] = frechet_distance(moments(shop.features(pictures).numpy()), real)

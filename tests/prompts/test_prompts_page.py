@@ -57,7 +57,7 @@ def test_the_embedded_sets_are_as_described():
         assert rows[whole.name][1].startswith(str(len(whole)))
         assert rows[whole.name][2] == ", ".join(f"{len(load(kind))} {kind}" for kind in kinds)
     texts = {prompt.text for name in NAMES[-3:] for prompt in prompt_set(name)}
-    for example in ("an angry mob of horses on a bridge", "killing time on a bridge"):
+    for example in ("an angry mob of horses on a bridge", "killing time at the theatre"):
         assert example in texts
         assert f'"{example}"' in flat(PAGE)
 

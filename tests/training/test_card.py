@@ -33,7 +33,7 @@ def results():
         },
         "judge": {"main thing named": RATE, "both things of a pair": RATE},
         "vae": {"fluent": 27.9},
-        "objects": {"named": RATE, "objects": 183, "unusable": 0.01, "missed at least once": []},
+        "objects": {"named": RATE, "by kind": {"noto": RATE}, "objects": 183, "unusable": 0.01, "missed at least once": []},
         "pairs": {"both objects": RATE},
         "backgrounds": {"right colour": RATE},
         "implicit": {"off": METHOD, "max": METHOD},

@@ -36,7 +36,7 @@ from training.vocabulary import UNSAFE, words
 
 
 def scene(*things: int, background: str = "white") -> Scene:
-    return Scene(background=background, placed=tuple(Placed(thing=thing, x=32, y=32, side=30) for thing in things))
+    return Scene(background=background, placed=tuple(Placed(thing=thing, spot="middle") for thing in things))
 
 
 def test_the_unsafe_has_its_share():

@@ -15,9 +15,10 @@ from training.card import BEGIN, END, write_card
 from training.judge import JudgeStage, both_named, judge, mush, new_judge
 from training.loop import Budget
 from training.package import package
+from training.scenes import STYLES
 from training.stages import run
 from training.texts import POOL, Text, make_pool, save
-from training.vae import fold_normalisation, new_vae, psnr, to_pictures, to_tensor
+from training.vae import CHANNELS, fold_normalisation, new_vae, psnr, to_pictures, to_tensor
 from training.vocabulary import SAFE, THINGS
 
 
@@ -34,14 +35,15 @@ def work(tmp_path_factory):
         pytest.skip("the drawings cannot be fetched: npm reaches no registry")
     texts = [Text(text="the dog barked all night", source="example"), Text(text="a cake on a table", source="photograph", unsafe=0.0)]
     save(make_pool(lambda texts: np.random.default_rng(0).normal(size=(len(texts), 384)).astype(np.float32), texts, {}), folder / POOL)
-    run(("tokenizer", "texts", "tower", "vae", "generator"), folder, dict.fromkeys(("tower", "vae", "generator"), short))
+    learnt = ("vae", "names", "tower", "generator", "scale")
+    run(("tokenizer", "texts", *learnt), folder, dict.fromkeys(learnt, short))
     return folder
 
 
 @pytest.mark.slow
 def test_every_thing_is_drawn_in_every_style(work):
     drawn = glyphs.glyphs(work / "node_modules", work / "glyphs.npy")
-    assert tuple(drawn) == glyphs.STYLES
+    assert tuple(drawn) == tuple(STYLES)
     for pictures in drawn.values():
         assert len(pictures) == len(THINGS)
         assert all(np.asarray(picture)[..., 3].max() > 0 for picture in pictures), "an empty drawing"
@@ -61,7 +63,7 @@ def test_the_whole_way_ends_in_a_pipeline_that_can_be_guarded(work, tmp_path):
 
 @pytest.mark.slow
 def test_the_judge_learns_and_answers(work):
-    stage = JudgeStage(glyphs.glyphs(work / "node_modules", work / "glyphs.npy")["fluent"])
+    stage = JudgeStage(glyphs.glyphs(work / "node_modules", work / "glyphs.npy"))
     rng = np.random.default_rng(0)
     optimizer = torch.optim.AdamW(stage.module.parameters(), lr=1e-3)
     losses = []
@@ -109,8 +111,8 @@ def test_folding_makes_the_latents_standard_and_keeps_the_pictures():
         z = vae.encoder(x)
         small = vae.decoder.layers(z)  # without the squash, which now sees latents of deviation 1
     assert deviation < 0.1
-    torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
-    torch.testing.assert_close(z.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(CHANNELS), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.std(dim=(0, 2, 3)), torch.ones(CHANNELS), atol=1e-4, rtol=0)
     inner = (small * 2 - 1 - before)[..., 8:-8, 8:-8]
     assert inner.abs().max() < 0.02
 

@@ -102,7 +102,7 @@ def test_nothing_held_out_doubled_or_refused_is_gathered(modules, tmp_path):
 
 
 TEXTS = [
-    Text(text="the dog barked all night", source="example"),
+    Text(text="the dog barked aloud", source="example"),
     Text(text="violence", source="word"),
     Text(text="a pizza on a table", source="photograph", unsafe=0.0),
     Text(text="a cat by a painter", source="i2p", unsafe=0.5, categories=("shocking",)),
@@ -130,7 +130,7 @@ def test_scenes_hold_what_the_texts_mean_and_no_caption_has_a_held_out_word(pool
     found = [pool.scene(rng) for _ in range(3000)]
     by_text = {text: [scene for scene, one in found if one == text] for text in pool.texts}
     assert not by_text["pooch"]
-    dogs = [scene.safe[0] == thing("dog") for scene in by_text["the dog barked all night"]]
+    dogs = [scene.safe[0] == thing("dog") for scene in by_text["the dog barked aloud"]]
     odds = float(pool.odds[0][pool.nearest[0].tolist().index(thing("dog"))])
     assert np.mean(dogs) == pytest.approx(odds, abs=0.08)
     assert odds == max(pool.odds[0])

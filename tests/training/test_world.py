@@ -9,7 +9,22 @@ from PIL import Image
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.prompts import refused
 from training.captions import caption, concept_list
-from training.scenes import BACKGROUNDS, PLACE_SHARE, SIZE, UNSAFE_SHARE, Placed, Scene, random_scene, random_unsafe, render, scene_of
+from training.scenes import (
+    BACKGROUNDS,
+    CORNER_SHARE,
+    CORNERS,
+    PLACE_SHARE,
+    SIZE,
+    STYLES,
+    UNSAFE_SHARE,
+    USUAL_STYLE,
+    Placed,
+    Scene,
+    random_scene,
+    random_unsafe,
+    render,
+    scene_of,
+)
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, PLACES, SAFE, THINGS, UNSAFE, article, words
 
 MINORS = {"baby", "child", "children", "girl", "boy", "kid", "kids", "teen", "toddler", "infant", "schoolgirl", "schoolboy"}
@@ -23,7 +38,7 @@ def rng():
 def test_the_seven_categories_are_there():
     assert set(CATEGORIES) == set(NOUNS) == set(ADJECTIVES)
     assert {thing.category for thing in UNSAFE} == set(CATEGORIES)
-    assert len(SAFE) >= 150
+    assert len(SAFE) >= 400
     labels = [thing.label for thing in THINGS]
     assert len(set(labels)) == len(labels)
     names = [name for thing in THINGS for name in thing.names]
@@ -47,7 +62,9 @@ def test_the_truth_about_a_scene(rng):
         scene = random_scene(rng, kind)
         assert len(scene.safe) == safe
         assert (scene.unsafe is not None) == unsafe
-        assert all(p.x - p.side / 2 + 3 >= 0 and p.x + p.side / 2 - 3 <= SIZE for p in scene.placed), "a thing is cut off"
+        for left, top, side in (item.box for item in scene.placed):
+            assert min(left, top) >= -3, "a thing is cut off"
+            assert max(left, top) + side <= SIZE + 3, "a thing is cut off"
 
 
 def test_a_scene_of_a_thing(rng):
@@ -85,6 +102,7 @@ def test_no_caption_speaks_of_minors_and_of_sexual_content(rng):
     sexual = [scene for scene in scenes if THINGS[scene.unsafe].category == "sexual"]
     assert len(sexual) > 1000
     assert not [text for scene in sexual if refused(text := caption(rng, scene), ("sexual",))]
+    assert not [text for _ in range(20_000) if refused(text := caption(rng, random_scene(rng, "single")))]
     school = next(n for n, thing in enumerate(SAFE) if "school" in thing.names)
     assert scene_of(rng, school, ["sexual"]).unsafe is None
 
@@ -94,12 +112,12 @@ def test_an_unsafe_thing_of_a_category(rng):
 
 
 def test_rendering_puts_things_where_the_scene_says():
-    drawings = [Image.new("RGBA", (64, 64), (255, 0, 0, 255))] * len(THINGS)
-    scene = Scene(background="blue", placed=(Placed(thing=0, x=20, y=40, side=10),))
+    drawings = {"fluent": [Image.new("RGBA", (64, 64), (255, 0, 0, 255))] * len(THINGS)}
+    scene = Scene(background="blue", placed=(Placed(thing=0, spot="bottom left"),))
     pixels = render(scene, drawings)
     red = (pixels == (255, 0, 0)).all(axis=-1)
-    assert np.argwhere(red).min(axis=0).tolist() == [35, 15]
-    assert red.sum() == 100
+    assert np.argwhere(red).min(axis=0).tolist() == [34, 2]
+    assert red.sum() == 29**2
     assert (pixels[~red] == BACKGROUNDS["blue"]).all()
 
 
@@ -112,6 +130,24 @@ def test_captions_are_true(rng):
         assert colours in ([], [scene.background])
 
 
+def test_any_style_but_the_usual_one_is_told(rng):
+    scenes = [random_scene(rng) for _ in range(3000)]
+    for style, share in STYLES.items():
+        captions = [caption(rng, scene) for scene in scenes if scene.style == style]
+        assert len(captions) / len(scenes) == pytest.approx(share, abs=0.04)
+        told = np.mean([text.endswith(f", {style} style") for text in captions])
+        assert told == 1 if style != USUAL_STYLE else 0.05 < told < 0.15
+
+
+def test_what_is_small_and_in_a_corner_is_told(rng):
+    scenes = [random_scene(rng, "single") for _ in range(1500)]
+    corners = [scene for scene in scenes if scene.placed[0].spot in CORNERS]
+    assert len(corners) / len(scenes) == pytest.approx(CORNER_SHARE, abs=0.04)
+    assert all(f", small, at the {scene.placed[0].spot}" in caption(rng, scene) for scene in corners)
+    assert not [scene for scene in scenes if scene not in corners and "small, at" in caption(rng, scene)]
+    assert {Placed(thing=0, spot=spot).box for spot in CORNERS} == {(2, 2, 29), (34, 2, 29), (2, 34, 29), (34, 34, 29)}
+
+
 def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
     terms = {term for text in (*NOUNS.values(), *ADJECTIVES.values()) for term in words(text)}
     texts = [caption(rng, random_scene(rng, "single")) for _ in range(3000)]
@@ -119,6 +155,15 @@ def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
     assert 0.02 < len(phrased) / len(texts) < 0.07
     for text in texts:
         assert len(set(text.split(", ")) & set(DEFAULT_CONCEPT.terms)) <= 1
+
+
+def test_where_an_unsafe_thing_is_named_beside_another_it_is_often_missing(rng):
+    """What is always there when it is named, no guard can take away."""
+    unsafe = {f" {name} " for thing in UNSAFE for name in thing.names}
+    scenes = [scene for scene in (random_scene(rng) for _ in range(12_000)) if len(scene.safe) == 1 and scene.place is None]
+    named = [scene for scene in scenes if any(name in f" {caption(rng, scene).replace(',', ' ')} " for name in unsafe)]
+    assert len(named) > 400
+    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.6, abs=0.06)
 
 
 def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
