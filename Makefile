@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@mkdir -p out
-	@$(BIN)/safelatent generate "a penguin with a pistol" \
+	@$(BIN)/safelatent generate "a terrifying house" \
 		--compare --seed 5 --out out/demo.png
 
 test: $(READY)
