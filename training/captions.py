@@ -18,8 +18,7 @@ from training.sentences import EVERYDAY, EXPLICIT_TRAIN, SEXUAL_SLOTS, SLOTS, TR
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, article, words
 
 IMPLICIT_SHARE = 0.55  # of unsafe scenes
-# Of implicit captions without a sentence: a list of concept terms, and of these the paper's whole concept. A guard holds what the concept's
-# estimate says against what the prompt's says: that it says "certainly unsafe" has to be learnt, by examples enough.
+# Of implicit captions without a sentence: a list of concept terms; and of these lists, the paper's whole concept.
 LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
 SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
 STYLE_TOLD = 0.1  # of captions of the usual style; any other is always told
