@@ -145,7 +145,7 @@ def load_text(pipeline: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
 def clip_stage(work: Path, pipeline: Path, start: Path | None = None) -> ClipStage:
     """The stage on the drawings below ``work``; ``start`` is the folder of a CLIP to train on from, beside whichever text encoder."""
     weights = None if start is None else {name: tensor.float() for name, tensor in load_file(start / WEIGHTS).items()}
-    return ClipStage(glyphs(work / "node_modules", work / "glyphs.npy"), *load_text(pipeline), weights)
+    return ClipStage(glyphs(work), *load_text(pipeline), weights)
 
 
 def checkpoint_folder(work: Path, pipeline: Path) -> Path:

@@ -75,7 +75,7 @@ class Workshop:
         self.folder = folder
         self.clip: Any = load_clip(folder, pipeline)
         self.tokenizer: Any = load_processor(pipeline).tokenizer
-        self.drawings = glyphs(work / "node_modules", work / "glyphs.npy")
+        self.drawings = glyphs(work)
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:

@@ -157,7 +157,11 @@ class GeneratorStage:
         noisy, t, text, noise = self.batch(rng)
         with torch.autocast("cpu", torch.bfloat16):
             predicted = self.unet(noisy, t, text).sample
-        error = functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3))
+        return self.weighted(predicted, noise, t)
+
+    def weighted(self, predicted: Tensor, wanted: Tensor, t: Tensor) -> Tensor:
+        """Squared error of noise estimates, (B, C, H, W), by what it counts at the noise levels (B,)."""
+        error = functional.mse_loss(predicted.float(), wanted, reduction="none").mean(dim=(1, 2, 3))
         return (error * self.weights[t]).mean()
 
     @torch.no_grad()

@@ -59,8 +59,9 @@ def draw(modules: Path, style: str, label: str) -> Image.Image:
     return picture.convert("RGBA")
 
 
-def glyphs(modules: Path, cache_file: Path) -> Glyphs:
-    """Every thing in every style; drawn once, then read from ``cache_file`` (a plain .npy of uint8)."""
+def glyphs(work: Path) -> Glyphs:
+    """Every thing in every style, from what was fetched below ``work``; drawn once, then read from a plain .npy of uint8."""
+    modules, cache_file = work / "node_modules", work / "glyphs.npy"
     labels = [thing.label for thing in THINGS]
     if not cache_file.exists():
         cache_file.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ import torch
 from diffusers import AutoencoderTiny
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
-from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.generator import GeneratorStage, new_unet
@@ -50,6 +49,5 @@ class GuidanceScaleStage(GeneratorStage):
             both = torch.cat([self.nothing.expand_as(text), text])
             uncond, cond = self.teacher(noisy.repeat(2, 1, 1, 1), t.repeat(2), both).sample.float().chunk(2)
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = self.unet(noisy, t, text).sample.float()
-        error = functional.mse_loss(predicted, torch.lerp(uncond, cond, SHARE), reduction="none").mean(dim=(1, 2, 3))
-        return (error * self.weights[t]).mean()
+            predicted = self.unet(noisy, t, text).sample
+        return self.weighted(predicted, torch.lerp(uncond, cond, SHARE), t)

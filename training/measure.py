@@ -49,7 +49,7 @@ Keep = Callable[[str, Callable[[], Result]], Result]
 
 
 def _judge_stage(work: Path) -> JudgeStage:
-    return JudgeStage(glyphs(work / "node_modules", work / "glyphs.npy"))
+    return JudgeStage(glyphs(work))
 
 
 def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:

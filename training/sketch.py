@@ -1,12 +1,11 @@
 """The sketch: what the picture of a caption looks like, as far as the words tell, written into the last states of the text encoder.
 
 Stable Diffusion pads every prompt to 77 positions, and the UNet looks at the padding as it looks at the words. Here the padding is put to
-use: the last positions are to hold the latents of the scene, patch by patch, and the
-position before them the scene's facts (background, style, is there something unsafe, of which category). What the words leave open is
-learnt as its mean.
+use: the last positions are to hold the latents of the scene, patch by patch, and the position before them the scene's facts (background,
+style, is there something unsafe, of which category). What the words leave open is learnt as its mean.
 
-The text encoder learns this without noise and without the UNet (``training.tower``), and the UNet, which is given true sketches meanwhile,
-learns once for all things how a sketch becomes a picture (``training.generator``). By the diffusion loss alone every thing in every style
+The text encoder learns this without noise and without the UNet (``training.tower``), and the UNet learns once for all things how a sketch
+becomes a picture (``training.generator``). By the diffusion loss alone every thing in every style
 would have to be learnt by itself, from about a thousand views.
 """
 

@@ -24,17 +24,13 @@ from training.vae import VaeStage, fold_normalisation, new_vae
 STAGES = ("fetch", "tokenizer", "texts", "vae", "names", "tower", "generator", "scale", "package")
 
 
-def _drawings(work: Path) -> Glyphs:
-    return glyphs(work / "node_modules", work / "glyphs.npy")
-
-
 def _vae_stage(work: Path) -> VaeStage:
-    return VaeStage(_drawings(work))
+    return VaeStage(glyphs(work))
 
 
 def _parts(work: Path) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderTiny]:
     tokenizer, vae = CLIPTokenizer.from_pretrained(work / "model/tokenizer"), AutoencoderTiny.from_pretrained(work / "model/vae")
-    return tokenizer, read(work / POOL), _drawings(work), vae
+    return tokenizer, read(work / POOL), glyphs(work), vae
 
 
 def _names_stage(work: Path) -> NamesStage:
@@ -80,7 +76,7 @@ def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: 
         _copy_parts(start, work)
     if "fetch" in stages:
         fetch(work)
-        _drawings(work)
+        glyphs(work)
     if "tokenizer" in stages and not (work / "model/tokenizer/tokenizer.json").exists():
         train_tokenizer(work / "node_modules", work / "model/tokenizer")
     if "texts" in stages and not (work / POOL).exists():

@@ -42,7 +42,7 @@ def work(tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_thing_is_drawn_in_every_style(work):
-    drawn = glyphs.glyphs(work / "node_modules", work / "glyphs.npy")
+    drawn = glyphs.glyphs(work)
     assert tuple(drawn) == tuple(STYLES)
     for pictures in drawn.values():
         assert len(pictures) == len(THINGS)
@@ -63,7 +63,7 @@ def test_the_whole_way_ends_in_a_pipeline_that_can_be_guarded(work, tmp_path):
 
 @pytest.mark.slow
 def test_the_judge_learns_and_answers(work):
-    stage = JudgeStage(glyphs.glyphs(work / "node_modules", work / "glyphs.npy"))
+    stage = JudgeStage(glyphs.glyphs(work))
     rng = np.random.default_rng(0)
     optimizer = torch.optim.AdamW(stage.module.parameters(), lr=1e-3)
     losses = []
