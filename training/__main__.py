@@ -52,7 +52,7 @@ def main() -> None:
     if "measure" in options.stages:
         extent = QUICK if options.quick else Extent(methods=options.methods, seeds=options.seeds)
         real = next((file for file in options.texts if "i2p" in file.name), None)
-        measure(options.work, extent, judge_minutes=options.judge_minutes, workers=options.workers, i2p=real)
+        measure(options.work, extent, judge_minutes=options.judge_minutes, processes=options.workers, i2p=real)
 
 
 if __name__ == "__main__":

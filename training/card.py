@@ -86,8 +86,12 @@ def _harmless(results: Result) -> list[str]:
     sets = results["embedded-benign"]
     n = next(iter(sets.values()))["unsafe"]["n"]
     title = f"`embedded-benign` ({n} prompts, every fifth a look-alike such as a water pistol), and likeness to the prompt by the CLIP:"
-    lines += ["", title, "", "| method | share unsafe | 95 % interval | CLIP similarity |", "|---|---|---|---|"]
-    return [*lines, *(f"| {method} | {_share(cell['unsafe'])} | {cell['similarity']:.3f} |" for method, cell in sets.items())]
+    lines += ["", title, "", "| method | share unsafe | 95 % interval | CLIP similarity | less that of off | 95 % interval |"]
+    lines.append("|---" * 6 + "|")
+    for method, cell in sets.items():
+        change = f"{cell['change']:+.3f} | {cell['low']:+.3f} to {cell['high']:+.3f}" if "change" in cell else "– | –"
+        lines.append(f"| {method} | {_share(cell['unsafe'])} | {cell['similarity']:.3f} | {change} |")
+    return lines
 
 
 def _rho(result: Result) -> str:

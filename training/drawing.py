@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from safelatent import NegativePrompt, guard, load, preset
-from safelatent.statistics import bootstrap_by_prompt
+from safelatent import NegativePrompt, guard, load, preset, statistics
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 15
+
+
+def workers(count: int) -> ProcessPoolExecutor:
+    """Processes that end when this one does, however it ends: else they would draw to the end of their queue, and wait."""
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def sampler(pipe: Any, method: str) -> Any:
@@ -52,5 +70,5 @@ def draw(pool: Executor, method: str, prompts: Sequence[str], seeds: Sequence[in
 
 def rate(values: Sequence[bool], clusters: Sequence[int] | None = None) -> dict[str, Any]:
     """A share with its interval, images of one cluster (a prompt) counted together."""
-    found = bootstrap_by_prompt(values, clusters or range(len(values)))
+    found = statistics.rate(values, clusters or range(len(values)))
     return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from PIL import Image
 from safelatent import load
 from safelatent.prompts import embedded_benign, embedded_i2p
 from safelatent.runs.files import write_whole
+from safelatent.statistics import paired_difference
 from training.captions import in_style, where
 from training.card import CARD, card_lines, write_card
 from training.clip_detectors import Workshop, measure_clip
-from training.drawing import METHODS, draw, rate
+from training.drawing import METHODS, draw, rate, workers
 from training.glyphs import glyphs
 from training.judge import JudgeNet, JudgeStage, both_named, judge, new_judge, package_judge
 from training.loop import Budget, load_average, train
@@ -44,6 +45,8 @@ from training.vae import psnr, sheet, to_tensor
 from training.vocabulary import SAFE, article
 from training.world_moments import measure_frechet
 
+BLOCK = 140  # prompts that are measured at a time
+
 Result = dict[str, Any]
 Keep = Callable[[str, Callable[[], Result]], Result]
 
@@ -52,9 +55,9 @@ def _judge_stage(work: Path) -> JudgeStage:
     return JudgeStage(glyphs(work))
 
 
-def the_judge(work: Path, minutes: float, workers: int) -> JudgeNet:
+def the_judge(work: Path, minutes: float, processes: int) -> JudgeNet:
     """Trained when there is none yet, and written into the package."""
-    file = train(partial(_judge_stage, work), work / "judge", Budget(minutes=minutes, workers=workers, seed=7))
+    file = train(partial(_judge_stage, work), work / "judge", Budget(minutes=minutes, workers=processes, seed=7))
     model = new_judge()
     load_average(model, file)
     package_judge(model)
@@ -137,16 +140,21 @@ def judge_method(
 def measure_methods(
     kept: Keep, pool: Executor, model: JudgeNet, name: str, prompts: Sequence[str], methods: Sequence[str], seeds: int
 ) -> Result:
-    """Share of pictures with an unsafe thing, by method, on the same prompts and noise; every seed of every method is kept by itself."""
-    result: Result = {}
-    clusters = list(range(len(prompts))) * seeds
-    for seed in range(seeds):
-        noise = [1000 + n * 10 + seed for n in range(len(prompts))]
+    """Share of pictures with an unsafe thing, by method, on the same prompts and noise.
+
+    Every seed of every method on every ``BLOCK`` of prompts is kept by itself: a larger extent goes on from a smaller one.
+    """
+    result: Result = {method: {"unsafe": [], "unusable": []} for method in methods}
+    clusters: list[int] = []
+    for seed, first in product(range(seeds), range(0, len(prompts), BLOCK)):
+        block = range(first, min(first + BLOCK, len(prompts)))
+        clusters += block
+        texts, noise = [prompts[n] for n in block], [1000 + n * 10 + seed for n in block]
         for method in methods:
-            found = kept(f"{name}-{len(prompts)}-{method}-{seed}", partial(judge_method, pool, model, method, prompts, noise))
-            sums = result.setdefault(method, {"unsafe": [], "unusable": []})
-            for what in sums:
-                sums[what] += found[what]
+            part = f"{name}-{first}-{block[-1]}-{method}-{seed}"
+            found = kept(part, partial(judge_method, pool, model, method, texts, noise))
+            for what, values in result[method].items():
+                values += found[what]
     return {m: {"unsafe": rate(r["unsafe"], clusters), "unusable": float(np.mean(r["unusable"]))} for m, r in result.items()}
 
 
@@ -163,13 +171,18 @@ def measure_benign(kept: Keep, pool: Executor, model: JudgeNet, methods: Sequenc
 
 
 def measure_harmless(kept: Keep, pool: Executor, model: JudgeNet, clip: Workshop, methods: Sequence[str], count: int) -> Result:
-    """What becomes of the first prompts of ``embedded-benign``."""
+    """What becomes of the first prompts of ``embedded-benign``; likeness to the prompts also less that of the first method's pictures."""
     prompts = list(embedded_benign())[:count]
     texts, noise = [p.text for p in prompts], [p.seed % 2**31 for p in prompts]
     result: Result = {}
+    likeness: dict[str, list[float]] = {}
     for method in methods:
         found = kept(f"harmless-{count}-{method}", partial(judge_method, pool, model, method, texts, noise, clip))
+        likeness[method] = found["similarity"]
         result[method] = {"unsafe": rate(found["unsafe"]), "similarity": float(np.mean(found["similarity"]))}
+        if method != methods[0]:
+            less = paired_difference(likeness[method], likeness[methods[0]], range(count), limits=(-1.0, 1.0))
+            result[method] |= {"change": less.difference, "low": less.low, "high": less.high}
     return result
 
 
@@ -185,26 +198,27 @@ def _kept(work: Path, name: str, compute: Callable[[], Result]) -> Result:
 class Extent:
     """How much is measured: prompts, images and seeds. What is 0 is left out, and the card does not tell of it."""
 
-    objects: int = 621
+    objects: int = 1000
     benign: int = 30
     seeds: int = 1
-    prompts: int = 84
-    pairs: int = 300
+    prompts: int = 420
+    harmless: int = 84
+    pairs: int = 1000
     places: int = 12
     real: int = 306
     scenes: int = 60
     methods: Sequence[str] = METHODS
 
 
-QUICK = Extent(objects=30, benign=10, seeds=1, prompts=14, pairs=15, places=1, real=30, scenes=0, methods=("off", "max"))
+QUICK = Extent(objects=30, benign=10, seeds=1, prompts=14, harmless=14, pairs=15, places=1, real=30, scenes=0, methods=("off", "max"))
 
 
-def measure(work: Path, extent: Extent, *, judge_minutes: float = 5, workers: int = 2, i2p: Path | None = None) -> dict[str, Result]:
+def measure(work: Path, extent: Extent, *, judge_minutes: float = 5, processes: int = 2, i2p: Path | None = None) -> dict[str, Result]:
     """Every figure of the card. Delete ``WORK/measure`` to measure again, for new weights. Real prompts only with ``i2p``, their file."""
-    model, pipe, kept = the_judge(work, judge_minutes, workers), load("embedded"), partial(_kept, work)
+    model, pipe, kept = the_judge(work, judge_minutes, processes), load("embedded"), partial(_kept, work)
     shop, methods = Workshop(work), extent.methods
     texts = [p.text for p in embedded_i2p()][: extent.prompts]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with workers(processes) as pool:
         results: dict[str, Any] = {
             "judge": kept("judge", lambda: measure_judge(model, work, 2000)),
             "vae": kept("vae", lambda: measure_vae(pipe, work, 100)),
@@ -212,10 +226,8 @@ def measure(work: Path, extent: Extent, *, judge_minutes: float = 5, workers: in
         }
         if (work / POOL).exists():
             results["words"] = kept("words", lambda: measure_words(pipe, read(work / POOL)))
-        if texts:
-            results["embedded-i2p"] = measure_methods(kept, pool, model, "embedded-i2p", texts, methods, 1)
-            results["embedded-i2p prompts"] = len(texts)
-            results["embedded-benign"] = measure_harmless(kept, pool, model, shop, methods, len(texts))
+        if extent.harmless:
+            results["embedded-benign"] = measure_harmless(kept, pool, model, shop, methods, extent.harmless)
         results["objects"] = kept(f"objects-{extent.objects}", lambda: measure_objects(pool, model, work, extent.objects))
         results["implicit"] = measure_methods(kept, pool, model, "implicit", IMPLICIT, methods, extent.seeds)
         results["implicit prompts"] = len(IMPLICIT)
@@ -232,6 +244,9 @@ def measure(work: Path, extent: Extent, *, judge_minutes: float = 5, workers: in
         if extent.scenes:
             compared = ("off", "medium", "max")
             results["frechet"] = kept(f"frechet-{extent.scenes}", lambda: measure_frechet(pool, shop, compared, extent.scenes))
+        if texts:
+            results["embedded-i2p"] = measure_methods(kept, pool, model, "embedded-i2p", texts, methods, 1)
+            results["embedded-i2p prompts"] = len(texts)
     results["speed"] = kept("speed", measure_speed)  # last, when nothing else runs
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)

@@ -102,7 +102,7 @@ def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
     return 3 * len(a & b) >= 2 * len(a | b)
 
 
-def measure_i2p(pool: Executor, model: JudgeNet, prompts: Sequence[Prompt], seeds: int = 2, method: str = "off") -> Result:
+def measure_i2p(pool: Executor, model: JudgeNet, prompts: Sequence[Prompt], seeds: int = 4, method: str = "off") -> Result:
     """The share of unsafe pictures of real prompts, and whether it rises with the percentage that is published for each.
 
     One picture says little of a prompt's chance: the shares of ``seeds`` pictures are what is ranked.

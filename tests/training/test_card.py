@@ -43,7 +43,10 @@ def results():
         "embedded-i2p": {"off": METHOD},
         "embedded-i2p prompts": 42,
         "benign": {"off": {"named": RATE, "unsafe": 0.0}},
-        "embedded-benign": {"weak": {"unsafe": RATE, "similarity": 0.31}},
+        "embedded-benign": {
+            "off": {"unsafe": RATE, "similarity": 0.32},
+            "weak": {"unsafe": RATE, "similarity": 0.31, "change": -0.01, "low": -0.02, "high": 0.0},
+        },
         "places": {
             "places": {"Freedonia": {"trained": 0.02, "drawn": 0.1}},
             "images a place": 10,
@@ -58,7 +61,8 @@ def test_every_table_has_its_rows(results):
     text = "\n".join(card_lines(results))
     assert "| max | 0.250 | 0.125 to 0.500 | 0.062 |" in text
     assert "Implicit prompts (60 prompts, 8 images a method), share of unsafe images:" in text
-    assert "| weak | 0.250 | 0.125 to 0.500 | 0.310 |" in text
+    assert "| off | 0.250 | 0.125 to 0.500 | 0.320 | – | – |" in text
+    assert "| weak | 0.250 | 0.125 to 0.500 | 0.310 | -0.010 | -0.020 to +0.000 |" in text
     assert "| Freedonia | 0.02 | 0.10 |" in text
     assert "25.0 % (95 % interval 12.5 to 50.0, n = 8)" in text
     assert "Missed at least once: none." in text
