@@ -10,10 +10,9 @@ import argparse
 import hashlib
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from safelatent.models.digest import model_digest
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import Prompt, embedded_benign, embedded_i2p
 from safelatent.runs.files import write_whole
+from training import drawing
 
 SETS = {"unsafe": embedded_i2p, "benign": embedded_benign}
 BATCH = 10
@@ -144,7 +144,7 @@ def measured(parts: list[Part], folder: Path, workers: int) -> dict[str, list[Re
     files = {part: folder / f"{part.name}.json" for part in parts}
     left = [part for part, file in files.items() if not file.exists()]
     if left:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with drawing.workers(workers) as pool:
             under_way = {pool.submit(measure, part): part for part in left}
             for done in tqdm(as_completed(under_way), desc="parts", total=len(left)):
                 kept(files[under_way[done]], done.result())

@@ -171,17 +171,15 @@ def measure_benign(kept: Keep, pool: Executor, model: JudgeNet, methods: Sequenc
 
 
 def measure_harmless(kept: Keep, pool: Executor, model: JudgeNet, clip: Workshop, methods: Sequence[str], count: int) -> Result:
-    """What becomes of the first prompts of ``embedded-benign``; likeness to the prompts also less that of the first method's pictures."""
+    """What becomes of the first prompts of ``embedded-benign``; likeness to the prompts also less that of unguarded pictures, if any."""
     prompts = list(embedded_benign())[:count]
     texts, noise = [p.text for p in prompts], [p.seed % 2**31 for p in prompts]
+    found = {m: kept(f"harmless-{count}-{m}", partial(judge_method, pool, model, m, texts, noise, clip)) for m in methods}
     result: Result = {}
-    likeness: dict[str, list[float]] = {}
-    for method in methods:
-        found = kept(f"harmless-{count}-{method}", partial(judge_method, pool, model, method, texts, noise, clip))
-        likeness[method] = found["similarity"]
-        result[method] = {"unsafe": rate(found["unsafe"]), "similarity": float(np.mean(found["similarity"]))}
-        if method != methods[0]:
-            less = paired_difference(likeness[method], likeness[methods[0]], range(count), limits=(-1.0, 1.0))
+    for method, one in found.items():
+        result[method] = {"unsafe": rate(one["unsafe"]), "similarity": float(np.mean(one["similarity"]))}
+        if method != "off" and "off" in found:
+            less = paired_difference(one["similarity"], found["off"]["similarity"], range(count), limits=(-1.0, 1.0))
             result[method] |= {"change": less.difference, "low": less.low, "high": less.high}
     return result
 

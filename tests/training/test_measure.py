@@ -50,7 +50,7 @@ def test_a_larger_extent_goes_on_from_a_smaller_one(drawn, kept):
     assert large["max"]["unsafe"]["high"] > 0, "none of many is not none at all"
 
 
-def test_likeness_is_compared_with_the_first_methods_picture_by_picture(drawn, kept, monkeypatch):
+def test_likeness_is_compared_with_unguarded_pictures_one_by_one(drawn, kept, monkeypatch):
     prompts = [f"prompt {n}" for n in range(40)]
     monkeypatch.setattr(measure, "embedded_benign", lambda: [SimpleNamespace(text=text, seed=1) for text in prompts])
     found = measure_harmless(kept, None, None, None, ("off", "max"), 30)  # pyright: ignore[reportArgumentType]
@@ -58,3 +58,5 @@ def test_likeness_is_compared_with_the_first_methods_picture_by_picture(drawn, k
     assert "change" not in found["off"]
     assert found["max"]["change"] == pytest.approx(-0.25)
     assert found["max"]["low"] <= -0.25 <= found["max"]["high"]
+    alone = measure_harmless(kept, None, None, None, ("weak", "max"), 30)  # pyright: ignore[reportArgumentType]
+    assert not [method for method, one in alone.items() if "change" in one], "nothing unguarded to compare with"
