@@ -1,4 +1,5 @@
-"""``python -m training [STAGE...]``: fetch, tokenizer, texts, vae, names, tower, generator, scale, package (all of these by default).
+"""``python -m training [STAGE...]``: fetch, tokenizer, texts, vae, names, tower, outlook, generator, scale, package (all of these by
+default).
 
 ``measure`` comes after.
 """
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
     parser.add_argument("--names-minutes", type=float, default=8)
     parser.add_argument("--tower-minutes", type=float, default=40)
+    parser.add_argument("--outlook-minutes", type=float, default=20, help="with I2P among --texts (default: %(default)g)")
     parser.add_argument("--vae-minutes", type=float, default=12)
     parser.add_argument("--generator-minutes", type=float, default=300)
     parser.add_argument("--scale-minutes", type=float, default=20)
@@ -44,6 +46,7 @@ def main() -> None:
     budgets = {
         "names": Budget(minutes=options.names_minutes, workers=options.workers),
         "tower": Budget(minutes=options.tower_minutes, workers=options.workers),
+        "outlook": Budget(minutes=options.outlook_minutes, workers=options.workers),
         "vae": Budget(minutes=options.vae_minutes, workers=options.workers),
         "generator": Budget(minutes=options.generator_minutes, workers=options.workers),
         "scale": Budget(minutes=options.scale_minutes, workers=options.workers),

@@ -67,16 +67,17 @@ def _sentence(rng: np.random.Generator, table: str, category: str | None, main: 
     return fill(form, SEXUAL_SLOTS if category == "sexual" else SLOTS, lambda count: int(rng.integers(count)))
 
 
-def _phrases(rng: np.random.Generator, category: str, main: str) -> list[str]:
-    """Ways to say that ``main`` has something of the category about it."""
+def phrase(rng: np.random.Generator, category: str, main: str) -> str:
+    """That ``main`` has something of the category about it."""
     noun, adjective = _pick(rng, NOUNS, category), _pick(rng, ADJECTIVES, category)
-    return [
+    told = [
         f"{noun} {_setting(rng, main)}",
         f"{article(main)} with {noun}",
         f"{main}, {noun}",
         article(f"{adjective} {main}"),
         f"{adjective} {main}",
     ]
+    return str(rng.choice(told))
 
 
 def _setting(rng: np.random.Generator, main: str) -> str:
@@ -93,7 +94,7 @@ def implicit(rng: np.random.Generator, category: str, main: str | None) -> str:
     if rng.random() < LIST_SHARE:
         terms = concept_list(rng, category)
         return terms if rng.random() < 0.5 else f"{article(main)}, {terms}"
-    return str(rng.choice(_phrases(rng, category, main)))
+    return phrase(rng, category, main)
 
 
 def explicit(rng: np.random.Generator, category: str, unsafe: str, main: str | None) -> str:
@@ -166,7 +167,7 @@ def _shown(rng: np.random.Generator, scene: Scene) -> str:
         told = random_unsafe(rng, beside(scene.safe[0]))
         if rng.random() < AMBIGUOUS_NAMED:
             return explicit(rng, _category(told), name_of(rng, told), safe[0])
-        return str(rng.choice(_phrases(rng, _category(told), safe[0])))
+        return phrase(rng, _category(told), safe[0])
     if scene.unsafe is None:
         return _safe(rng, safe)
     category = _category(scene.unsafe)

@@ -177,10 +177,18 @@ def package_clip(checkpoint: Path, pipeline: Path, folder: Path) -> None:
 
 
 def train_clip(work: Path, budget: Budget, pipeline: Path = PACKAGED, folder: Path = CLIP, *, start: Path | None = None) -> None:
-    """Train beside ``pipeline``'s text encoder, from the checkpoint when there is one, and write the result to ``folder``."""
+    """Train beside ``pipeline``'s text encoder, from the checkpoint when there is one, and write the result to ``folder``.
+
+    With no minutes, ``start`` itself comes to stand beside the text encoder: for one that left the states of captions where they were.
+    """
     fetch(work)
-    checkpoint = train(partial(clip_stage, work, pipeline, start), checkpoint_folder(work, pipeline), budget)
-    package_clip(checkpoint, pipeline, folder)
+    stage = partial(clip_stage, work, pipeline, start)
+    if budget.minutes > 0:
+        package_clip(train(stage, checkpoint_folder(work, pipeline), budget), pipeline, folder)
+    else:
+        clip = stage().module
+        clip.text_model = load_text(pipeline)[0]
+        save_clip(clip, folder)
 
 
 def main() -> None:
@@ -190,7 +198,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m training.clip", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--minutes", type=float, default=20, help="0: with --train-on, new detectors alone (default: %(default)g)")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
     parser.add_argument("--train-on", action="store_true", help="train on from the packaged CLIP, as after a change of the text encoder")
     options = parser.parse_args()

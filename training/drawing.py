@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from safelatent import NegativePrompt, guard, load, preset, statistics
+from safelatent.cli.quiet import quiet_libraries
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 15
@@ -47,6 +48,7 @@ def sampler(pipe: Any, method: str) -> Any:
 def _own_pipe() -> Any:
     """The embedded model of a worker process: two of one thread each draw twice as fast as one of two threads."""
     torch.set_num_threads(1)
+    quiet_libraries()  # of every prompt that is cut they would print all that is cut off, padding included
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -16,11 +16,15 @@ PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
 
 
 def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
-    """The text encoder of a finished pipeline folder, or else the one trained below ``work`` (averaged weights)."""
+    """The text encoder of a finished pipeline folder, or else the one trained below ``work`` (averaged weights).
+
+    Its last part, the outlook, is trained only where there are prompts of I2P.
+    """
     if start is not None:
         return CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32)
     text_encoder = new_text_encoder(CLIPTokenizer.from_pretrained(work / "model/tokenizer"))
-    load_average(nn.ModuleDict({"text_encoder": text_encoder}), work / "tower" / CHECKPOINT)
+    last = "outlook" if (work / "outlook" / CHECKPOINT).exists() else "tower"
+    load_average(nn.ModuleDict({"text_encoder": text_encoder}), work / last / CHECKPOINT)
     return text_encoder
 
 

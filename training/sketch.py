@@ -115,7 +115,10 @@ class Sketch:
         What tells one thing from another is small beside what tells a dark one from a bright one, and would be learnt last: it counts
         for more (``_make_weighing``). The mean of what a caption leaves open is the best guess under any such weights.
         """
-        error = states[:, FACTS_AT - POSITIONS :] - self.states(scenes)
+        return self.weighed(states[:, FACTS_AT - POSITIONS :] - self.states(scenes))
+
+    def weighed(self, error: Tensor) -> Tensor:
+        """The mean square of an error of the states from ``FACTS_AT`` on, (B, POSITIONS - FACTS_AT, width), weighed as in ``loss``."""
         looks = error[:, 1:, :SAYS].flatten(1) @ self._weighing()
         rest = error[:, 0].square().sum() + error[:, 1:, SAYS:].square().sum()
         return (looks.square().sum() + rest) / error.numel()

@@ -15,13 +15,14 @@ from training.generator import GeneratorStage
 from training.glyphs import Glyphs, glyphs
 from training.guidance_scale import GuidanceScaleStage
 from training.loop import CHECKPOINT, Budget, load_average, train
+from training.outlook import OutlookStage
 from training.package import package, text_encoder_of
 from training.texts import POOL, TextPool, make_texts, read
 from training.tokenizer import train_tokenizer
 from training.tower import NamesStage, TowerStage
 from training.vae import VaeStage, fold_normalisation, new_vae
 
-STAGES = ("fetch", "tokenizer", "texts", "vae", "names", "tower", "generator", "scale", "package")
+STAGES = ("fetch", "tokenizer", "texts", "vae", "names", "tower", "outlook", "generator", "scale", "package")
 
 
 def _vae_stage(work: Path) -> VaeStage:
@@ -39,6 +40,10 @@ def _names_stage(work: Path) -> NamesStage:
 
 def _tower_stage(work: Path) -> TowerStage:
     return TowerStage(*_parts(work), work / "names" / CHECKPOINT)
+
+
+def _outlook_stage(work: Path) -> OutlookStage:
+    return OutlookStage(*_parts(work), work / "tower" / CHECKPOINT)
 
 
 def _generator_stage(work: Path, start: Path | None) -> GeneratorStage:
@@ -69,8 +74,8 @@ def _copy_parts(start: Path, work: Path) -> None:
 def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: Path | None = None, files: Sequence[Path] = ()) -> None:
     """Run ``stages`` in their order below ``work``. Each continues where it was stopped. ``files`` hold texts beyond WordNet's.
 
-    With ``start``, a pipeline folder, the UNet trains on from its weights, and all else is taken from it: what was made beside its text
-    encoder, the CLIP and the detectors, stays valid.
+    The outlook is learnt where I2P's prompts are among them. With ``start``, a pipeline folder, the UNet trains on from its weights, and
+    all else is taken from it: what was made beside its text encoder, the CLIP and the detectors, stays valid.
     """
     if start is not None:
         _copy_parts(start, work)
@@ -88,6 +93,8 @@ def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: 
         train(partial(_names_stage, work), work / "names", budgets["names"])
     if "tower" in stages and start is None:
         train(partial(_tower_stage, work), work / "tower", budgets["tower"])
+    if "outlook" in stages and start is None and "i2p" in read(work / POOL).captions:
+        train(partial(_outlook_stage, work), work / "outlook", budgets["outlook"])
     if "generator" in stages:
         train(partial(_generator_stage, work, start), work / "generator", budgets["generator"])
     if "scale" in stages:

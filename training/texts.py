@@ -6,7 +6,9 @@ the encoder's embedding from its own.
 
 Texts are WordNet's words, definitions and examples, and, from files that are named, captions of ordinary photographs and I2P's prompts. A
 text is unsafe as often as SD 1.4's pictures of it were (I2P publishes that), never (captions of photographs), or nearly always when it is
-nearer to the words of a category than to any harmless thing (WordNet).
+nearer to the words of a category than to any harmless thing (WordNet). One prompt's percentage is that of ten pictures: what can be told
+of it from the words, by a regression on the sentence encoder's embeddings, serves to put the prompts, and parts of them, in an order
+(``TextPool.ranks``).
 
 A tenth of all texts, by hash, is held out for measuring, and so are ``HELD_OUT_WORDS`` words, each another word for a known thing: they are
 among what the tower learns to embed, and stand in no caption.
@@ -40,6 +42,8 @@ TEMPERATURE = 0.04  # of the choice among them, in cosines
 UNSAFE_COSINE, UNSAFE_MARGIN, UNSAFE_RATE = 0.45, 0.1, 0.9
 POOL = "texts.npz"
 COMMON = 60  # texts that hold a word: beyond that, holding it out would cost too many captions
+PARTS = 6  # of each prompt of I2P; no captions
+RIDGE = 10.0  # penalty of the regression; 1 to 100 do the same on held-out prompts, rank correlation 0.48 to 0.50
 SHARES = {"word": 0.2, "definition": 0.25, "example": 0.1, "photograph": 0.25, "i2p": 0.2}  # of the texts that become captions
 MOST = {"word": 20_000, "definition": 20_000, "example": 10_000, "photograph": 20_000}
 
@@ -89,6 +93,15 @@ def prompts(file: Path) -> Iterator[Text]:
             yield Text(text=prompt.text, source="i2p", unsafe=prompt.published / 100, categories=prompt.categories)
 
 
+def parts(text: Text, rng: np.random.Generator) -> Iterator[Text]:
+    """At most ``PARTS`` runs of the words of one prompt."""
+    tokens = text.text.split()
+    for _ in range(PARTS):
+        first, last = sorted(rng.choice(len(tokens) + 1, size=2, replace=False))
+        if last - first < len(tokens):
+            yield Text(text=" ".join(tokens[first:last]).strip(" ,.;"), source="part", categories=text.categories)
+
+
 def gather(modules: Path, files: Sequence[Path], rng: np.random.Generator) -> list[Text]:
     """The texts to learn from: all sources without doubles, at most ``MOST`` of each, none that is held out or refused."""
     found: dict[str, Text] = {}
@@ -104,7 +117,9 @@ def gather(modules: Path, files: Sequence[Path], rng: np.random.Generator) -> li
         of_source = [text for text in kept if text.source == source]
         order = rng.permutation(len(of_source))[: MOST.get(source, len(of_source))]
         chosen += [of_source[n] for n in order]
-    return chosen
+    known = {text.text.lower() for text in chosen}
+    pieces = {part.text.lower(): part for text in chosen if text.source == "i2p" for part in parts(text, rng)}
+    return chosen + [part for lower, part in pieces.items() if lower and lower not in known and not held_out(part.text)]
 
 
 class SentenceEncoder:
@@ -174,6 +189,22 @@ class TextPool:
         free = [self.paraphrases.keys().isdisjoint(re.findall(r"[a-z]+", text.lower())) for text in self.texts]
         kind = np.array(self.sources)
         return {source: np.flatnonzero((kind == source) & np.array(free)) for source in SHARES if (kind == source).any()}
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """Of I2P's prompts and their parts: the share of its prompts whose pictures are, as far as the words tell, less likely unsafe.
+
+        (n,), NaN for all other texts.
+        """
+        kind = np.array(self.sources)
+        of_i2p, ranks = kind == "i2p", np.full(len(kind), np.nan)
+        if of_i2p.any():
+            known, rates = self.embeddings[of_i2p].astype(np.float64), self.unsafe[of_i2p]
+            known -= (middle := known.mean(axis=0))
+            weights = np.linalg.solve(known.T @ known + RIDGE * np.eye(known.shape[1]), known.T @ (rates - rates.mean()))
+            told = of_i2p | (kind == "part")
+            ranks[told] = np.searchsorted(np.sort(known @ weights), (self.embeddings[told] - middle) @ weights) / len(known)
+        return ranks
 
     def scene(self, rng: np.random.Generator) -> tuple[Scene, str]:
         """A scene and the text that is its caption."""

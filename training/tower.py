@@ -91,15 +91,20 @@ class NamesStage:
         with torch.autocast("cpu", torch.bfloat16):
             return self.text_encoder(self.tokens(captions))[0].float()
 
-    def sketched(self, captions: Sequence[str]) -> Tensor:
-        """``states`` without those of the padding between the words and the sketch, at which nobody looks: a third of the work."""
+    def sketched(self, captions: Sequence[str], text_encoder: CLIPTextModel | None = None) -> Tensor:
+        """``states`` without those of the padding between the words and the sketch, at which nobody looks: a third of the work.
+
+        ``text_encoder`` is another one than that which learns.
+        """
         words = self.tokenizer(list(captions), padding=True, truncation=True, return_tensors="pt").input_ids
-        if words.shape[1] > FACTS_AT:
-            return self.states(captions)
-        tokens = functional.pad(words, (0, POSITIONS - FACTS_AT), value=self.tokenizer.pad_token_id)
-        positions = torch.cat([torch.arange(words.shape[1]), torch.arange(FACTS_AT, POSITIONS)])
+        positions = torch.arange(POSITIONS)
+        if words.shape[1] <= FACTS_AT:
+            positions = torch.cat([positions[: words.shape[1]], positions[FACTS_AT:]])
+            words = functional.pad(words, (0, POSITIONS - FACTS_AT), value=self.tokenizer.pad_token_id)
+        else:
+            words = functional.pad(words, (0, POSITIONS - words.shape[1]), value=self.tokenizer.pad_token_id)
         with torch.autocast("cpu", torch.bfloat16):
-            return self.text_encoder(tokens, position_ids=positions[None])[0].float()
+            return (text_encoder or self.text_encoder)(words, position_ids=positions[None])[0].float()
 
     def sketch_loss(self, examples: Iterable[tuple[Scene, str]]) -> Tensor:
         """How far the states of captions are from their scenes' sketches."""

@@ -12,10 +12,12 @@ import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
-from safelatent.models.clip_model import load_checker, load_clip
-from training.clip import ClipStage, checkpoint_folder, contrastive_loss, mixed_scene, same_meaning, train_clip, vary
+from safelatent.errors import UnsupportedError
+from safelatent.models.clip_model import CLIP, WEIGHTS, load_checker, load_clip
+from training.clip import ClipStage, checkpoint_folder, contrastive_loss, load_text, mixed_scene, same_meaning, train_clip, vary
 from training.clip_detectors import (
     CONCEPTS,
     Labelled,
@@ -200,6 +202,22 @@ def test_a_miniature_of_the_whole_way(work, tmp_path):
     load_clip(folder)
     assert (load_checker(folder).concept_embeds.norm(dim=1) - 1).abs().max() < 1e-5
     assert (checkpoint_folder(work, PACKAGED) / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_without_minutes_the_clip_that_is_there_comes_to_stand_beside_the_text_encoder(work, tmp_path):
+    text, tokenizer = load_text(PACKAGED)
+    with torch.no_grad():
+        text.final_layer_norm.weight.mul_(1.1)
+    text.save_pretrained(tmp_path / "text_encoder")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    train_clip(work, Budget(minutes=0, workers=1), tmp_path, tmp_path / "clip", start=CLIP)
+    before, after = load_file(CLIP / WEIGHTS), load_file(tmp_path / "clip" / WEIGHTS)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    load_clip(tmp_path / "clip", tmp_path)
+    with pytest.raises(UnsupportedError, match="text encoder"):
+        load_clip(tmp_path / "clip", PACKAGED)
 
 
 @pytest.mark.slow

@@ -34,8 +34,9 @@ def work(tmp_path_factory):
     except subprocess.CalledProcessError:
         pytest.skip("the drawings cannot be fetched: npm reaches no registry")
     texts = [Text(text="the dog barked all night", source="example"), Text(text="a cake on a table", source="photograph", unsafe=0.0)]
+    texts += [Text(text="a fight", source="i2p", unsafe=0.6, categories=("violence",))]
     save(make_pool(lambda texts: np.random.default_rng(0).normal(size=(len(texts), 384)).astype(np.float32), texts, {}), folder / POOL)
-    learnt = ("vae", "names", "tower", "generator", "scale")
+    learnt = ("vae", "names", "tower", "outlook", "generator", "scale")
     run(("tokenizer", "texts", *learnt), folder, dict.fromkeys(learnt, short))
     return folder
 

@@ -17,6 +17,7 @@ from training.texts import (
     held_out,
     make_pool,
     other_words,
+    parts,
     photographs,
     prompts,
     read,
@@ -123,6 +124,51 @@ def test_a_text_stands_for_its_nearest_thing_and_is_as_unsafe_as_it_is_said_to_b
     names = {name for thing in THINGS for name in thing.names}
     assert names <= set(pool.texts)
     assert len(pool.texts) == len(set(pool.texts)) == 5 + len(names)
+
+
+def test_a_part_of_a_prompt_is_a_run_of_its_words():
+    whole = Text(text="a fight, oil on canvas, by a painter, dim light", source="i2p", unsafe=0.6, categories=("violence",))
+    for seed in range(50):
+        for part in parts(whole, np.random.default_rng(seed)):
+            assert part.text in whole.text
+            assert part.text != whole.text
+            assert part.text[-1:] != ","
+            assert (part.source, part.unsafe, part.categories) == ("part", None, ("violence",))
+    assert not list(parts(Text(text="dagon", source="i2p", unsafe=0.6), np.random.default_rng(0)))
+
+
+def test_the_parts_of_prompts_are_gathered_and_none_is_held_out_or_a_caption(modules, tmp_path):
+    lines = [f'"fight {n}, canvas {n}, painter {n}",violence,60.0,{n},7.5,512,512' for n in range(200)]
+    header = "prompt,categories,inappropriate_percentage,sd_seed,sd_guidance_scale,sd_image_width,sd_image_height"
+    (tmp_path / "i2p.csv").write_text("\n".join([header, *lines]), encoding="utf-8")
+    found = gather(modules, [tmp_path / "i2p.csv"], np.random.default_rng(0))
+    pieces = [text.text for text in found if text.source == "part"]
+    assert len(pieces) > 400
+    assert all(pieces)
+    assert len(pieces) == len(set(pieces))
+    assert not [text for text in pieces if held_out(text)]
+    pool = make_pool(Bags(), found, {})
+    assert not {pool.texts[n] for chosen in pool.captions.values() for n in chosen} & set(pieces)
+
+
+def test_prompts_are_in_the_order_that_their_words_tell():
+    """Fights are unsafe in 0.8 of cases and gardens in 0.2, whatever a single prompt's percentage says: that of a few pictures."""
+    rng = np.random.default_rng(0)
+
+    def prompt(word: str, rate: float, n: int) -> Text:
+        return Text(text=f"{word} {n}", source="i2p", unsafe=float(rng.binomial(10, rate) / 10), categories=("violence",))
+
+    prompts = [prompt(word, rate, n) for n in range(150) for word, rate in (("fight", 0.8), ("garden", 0.2))]
+    others = [Text(text="fight canvas", source="part"), Text(text="fight garden", source="photograph", unsafe=0.0)]
+    pool = make_pool(Bags(), [*prompts, *others], {})
+    rank = dict(zip(pool.texts, pool.ranks, strict=True))
+    fights, gardens = ([rank[one.text] for one in prompts if one.text.startswith(word)] for word in ("fight", "garden"))
+    assert np.mean(np.array(fights)[:, None] > np.array(gardens)) > 0.95
+    assert min(gardens) == 0
+    assert max(fights) == 1 - 1 / 300
+    assert rank["fight canvas"] > np.median(gardens)
+    assert np.isnan(rank["fight garden"]), "no prompt of I2P"
+    assert np.isnan(make_pool(Bags(), TEXTS[:3], {}).ranks).all()
 
 
 def test_scenes_hold_what_the_texts_mean_and_no_caption_has_a_held_out_word(pool):
