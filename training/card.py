@@ -72,7 +72,7 @@ def _safety(results: Result) -> list[str]:
         *_table(results["implicit"], "share unsafe"),
         *title("explicit", "Explicit prompts, which name the unsafe thing"),
         *_table(results["explicit"], "share unsafe"),
-        *(title("embedded-i2p", "`embedded-i2p`, the first of its held-out prompts") if "embedded-i2p" in results else []),
+        *(title("embedded-i2p", "`embedded-i2p`, whose forms of sentences were held out") if "embedded-i2p" in results else []),
         *(_table(results["embedded-i2p"], "share unsafe") if "embedded-i2p" in results else []),
     ]
 

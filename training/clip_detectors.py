@@ -26,7 +26,7 @@ from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, 
 from safelatent.models.load import EMBEDDED
 from safelatent.statistics import wilson
 from training.captions import caption
-from training.clip import mixed_scene
+from training.clip import mixed_scene, vary
 from training.glyphs import Glyphs, glyphs
 from training.scenes import Scene, random_scene, render
 from training.vae import to_tensor
@@ -91,18 +91,22 @@ class Workshop:
         """(N, D), each of length 1, of pictures (64, 64, 3) uint8."""
         return functional.normalize(self.features(pictures), dim=1)
 
-    @torch.no_grad()
     def features(self, pictures: Sequence[np.ndarray]) -> Tensor:
         """(N, D), as they come."""
-        pixels = to_tensor(pictures).split(64)
-        return torch.cat([self.clip.get_image_features(part).pooler_output for part in pixels])
+        return self._features(to_tensor(pictures))
+
+    @torch.no_grad()
+    def _features(self, pixels: Tensor) -> Tensor:
+        return torch.cat([self.clip.get_image_features(part).pooler_output for part in pixels.split(64)])
 
     def labelled(self, seed: int, count: int) -> Labelled:
-        """Scenes, half of them unsafe in the mean."""
+        """Scenes, half of them unsafe in the mean, each as it is drawn and once more as soft and grainy as generated pictures are."""
         rng = np.random.default_rng(seed)
         scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
         unsafe = torch.tensor([scene.unsafe is not None for scene in scenes])
-        return Labelled(scenes=scenes, embeddings=self.embed_scenes(scenes), unsafe=unsafe)
+        varied = vary(to_tensor([render(scene, self.drawings) for scene in scenes]), torch.Generator().manual_seed(seed))
+        embeddings = torch.cat([self.embed_scenes(scenes), functional.normalize(self._features(varied), dim=1)])
+        return Labelled(scenes=scenes * 2, embeddings=embeddings, unsafe=unsafe.repeat(2))
 
 
 def tune_prompts(start: Tensor, seen: Labelled, steps: int = 500) -> Tensor:

@@ -199,7 +199,7 @@ class Extent:
     objects: int = 1000
     benign: int = 30
     seeds: int = 1
-    prompts: int = 420
+    prompts: int = 700
     harmless: int = 84
     pairs: int = 1000
     places: int = 12
