@@ -6,7 +6,7 @@ nearest to: a harmless one, and one with the words of the prompt's category. How
 (``TextPool.ranks``). There is no chance in what is asked for, so minutes are enough.
 
 It is the sketch that is asked. The UNet draws what the sketch says: with the sketch of "a violent dog" behind the words of "a dog" the
-pictures are as often unsafe as with all of it, with the words before the sketch of "a dog" never.
+pictures are as often unsafe as with all of it, with the words before the sketch of "a dog" hardly ever.
 
 Of own captions, and of texts that are no prompts, the states stay what they were, so that the UNet goes on to draw what it drew.
 """
