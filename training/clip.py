@@ -202,6 +202,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
     parser.add_argument("--train-on", action="store_true", help="train on from the packaged CLIP, as after a change of the text encoder")
     options = parser.parse_args()
+    if options.minutes <= 0 and not options.train_on:
+        parser.error(f"--minutes {options.minutes:g} leaves an untrained CLIP: give it more, or add --train-on")
     budget = Budget(minutes=options.minutes, workers=options.workers)
     train_clip(options.work, budget, start=CLIP if options.train_on else None)
     make_detectors(options.work)

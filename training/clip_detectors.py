@@ -104,9 +104,9 @@ class Workshop:
         rng = np.random.default_rng(seed)
         scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
         unsafe = torch.tensor([scene.unsafe is not None for scene in scenes])
-        varied = vary(to_tensor([render(scene, self.drawings) for scene in scenes]), torch.Generator().manual_seed(seed))
-        embeddings = torch.cat([self.embed_scenes(scenes), functional.normalize(self._features(varied), dim=1)])
-        return Labelled(scenes=scenes * 2, embeddings=embeddings, unsafe=unsafe.repeat(2))
+        pixels = to_tensor([render(scene, self.drawings) for scene in scenes])
+        features = torch.cat([self._features(pixels), self._features(vary(pixels, torch.Generator().manual_seed(seed)))])
+        return Labelled(scenes=scenes * 2, embeddings=functional.normalize(features, dim=1), unsafe=unsafe.repeat(2))
 
 
 def tune_prompts(start: Tensor, seen: Labelled, steps: int = 500) -> Tensor:

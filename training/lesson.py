@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.texts import TextPool
+from training.texts import TextPool, of_one_length
 from training.vocabulary import THINGS
 
 TEMPERATURE = 0.07  # of the choice among names, in cosines
@@ -39,8 +39,7 @@ class Lesson(nn.Module):
     def loss(self, text_encoder: CLIPTextModel, rng: np.random.Generator, count: int) -> Tensor:
         """Of ``count`` texts and ``count`` names (all of them, if they are fewer)."""
         words = rng.choice(self._words, round(count * WORD_SHARE))
-        start = int(rng.integers(len(self._by_length) - (count - len(words))))
-        others = self._by_length[start : start + count - len(words)]  # of one length: a batch costs what its longest text costs
+        others = of_one_length(rng, self._by_length, count - len(words))
         names = rng.choice(self._names, min(count, len(self._names)), replace=False)
         short = np.concatenate([words, names])
         found = torch.cat([self._states(text_encoder, short), self._states(text_encoder, others)])

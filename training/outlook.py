@@ -24,7 +24,7 @@ from training.captions import caption, concept_list, name_of, phrase
 from training.glyphs import Glyphs
 from training.scenes import beside, random_scene
 from training.sketch import FACTS_AT
-from training.texts import TextPool
+from training.texts import TextPool, of_one_length
 from training.tokenizer import POSITIONS
 from training.tower import TowerStage, plain
 from training.vocabulary import article
@@ -56,7 +56,7 @@ class OutlookStage(TowerStage):
         if len(prompts) == 0:
             raise ValueError("no text is a prompt of I2P: name i2p.csv among the files of texts")
         self._prompts, self._parts = (those[np.argsort(length[those], kind="stable")] for those in (prompts, parts))
-        self._others = np.flatnonzero(np.isin(kind, ("word", "definition", "photograph", "example")))
+        self._others = np.flatnonzero(~np.isin(kind, ("i2p", "part")))
 
     def _sketch(self, captions: list[str]) -> Tensor:
         """What the former text encoder says of captions, from ``FACTS_AT`` on."""
@@ -79,9 +79,8 @@ class OutlookStage(TowerStage):
         """How far sketches of prompts are from where they are to be, and from how far along they are to be, squared."""
         some = self._parts if len(self._parts) and rng.random() < PART_SHARE else self._prompts
         chosen = rng.choice(some, PROMPTS)
-        if rng.random() < 0.5:  # neighbours in length: a batch costs what its longest text costs
-            start = int(rng.integers(max(1, len(some) - PROMPTS)))
-            chosen = some[start : start + PROMPTS]
+        if rng.random() < 0.5:
+            chosen = of_one_length(rng, some, PROMPTS)
         harmless, unsafe = (self._sketch(captions) for captions in self.between(rng, chosen))
         along = torch.tensor(FURTHEST * self.pool.ranks[chosen], dtype=torch.float32)
         way, said = unsafe - harmless, self.sketched([self.pool.texts[n] for n in chosen])[:, FACTS_AT - POSITIONS :] - harmless

@@ -216,6 +216,12 @@ class TextPool:
         return scene_of(rng, main, [str(rng.choice(self.categories[n]))] if unsafe else None), self.texts[n]
 
 
+def of_one_length(rng: np.random.Generator, by_length: np.ndarray, count: int) -> np.ndarray:
+    """``count`` neighbours among indices that are sorted by their texts' lengths: a batch costs what its longest text costs."""
+    start = int(rng.integers(max(1, len(by_length) - count)))
+    return by_length[start : start + count]
+
+
 def other_words(dictionary: Path) -> dict[str, set[int]]:
     """Words for known things that are none of their names: WordNet's synonyms, and the kinds just below. Which of a word's senses is
     meant is not told here.

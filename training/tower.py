@@ -97,12 +97,8 @@ class NamesStage:
         ``text_encoder`` is another one than that which learns.
         """
         words = self.tokenizer(list(captions), padding=True, truncation=True, return_tensors="pt").input_ids
-        positions = torch.arange(POSITIONS)
-        if words.shape[1] <= FACTS_AT:
-            positions = torch.cat([positions[: words.shape[1]], positions[FACTS_AT:]])
-            words = functional.pad(words, (0, POSITIONS - FACTS_AT), value=self.tokenizer.pad_token_id)
-        else:
-            words = functional.pad(words, (0, POSITIONS - words.shape[1]), value=self.tokenizer.pad_token_id)
+        positions = torch.cat([torch.arange(min(words.shape[1], FACTS_AT)), torch.arange(FACTS_AT, POSITIONS)])
+        words = functional.pad(words, (0, len(positions) - words.shape[1]), value=self.tokenizer.pad_token_id)
         with torch.autocast("cpu", torch.bfloat16):
             return (text_encoder or self.text_encoder)(words, position_ids=positions[None])[0].float()
 

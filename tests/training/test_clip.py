@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from safelatent.errors import UnsupportedError
 from safelatent.models.clip_model import CLIP, WEIGHTS, load_checker, load_clip
-from training.clip import ClipStage, checkpoint_folder, contrastive_loss, load_text, mixed_scene, same_meaning, train_clip, vary
+from training.clip import ClipStage, checkpoint_folder, contrastive_loss, load_text, main, mixed_scene, same_meaning, train_clip, vary
 from training.clip_detectors import (
     CONCEPTS,
     Labelled,
@@ -218,6 +218,14 @@ def test_without_minutes_the_clip_that_is_there_comes_to_stand_beside_the_text_e
     load_clip(tmp_path / "clip", tmp_path)
     with pytest.raises(UnsupportedError, match="text encoder"):
         load_clip(tmp_path / "clip", PACKAGED)
+
+
+def test_an_untrained_clip_is_not_written(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["training.clip", "--minutes", "0"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert "--train-on" in capsys.readouterr().err
 
 
 @pytest.mark.slow
