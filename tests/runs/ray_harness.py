@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import dummy
@@ -71,15 +72,16 @@ def lost_node(folder: Path) -> int:
     return alone
 
 
-def failing_worker(folder: Path) -> str | None:
-    """A run whose worker fails; returns the line that it ends with, None if it did not fail."""
+def failing_worker(folder: Path) -> tuple[str, list[str]] | None:
+    """A run whose worker fails; the line that it ends with and the threads that it leaves, None if it did not fail."""
     import ray
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    before = set(threading.enumerate())
     try:
         table(folder, lambda batches, keep: run_ray(broken_model, None, False, 5, batches, keep))
     except RunError as error:
-        return str(error)
+        return str(error), [thread.name for thread in set(threading.enumerate()) - before]
     finally:
         ray.shutdown()
     return None

@@ -72,7 +72,8 @@ def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_fails_ends_the_run_in_one_line(tmp_path):
-    said = on_ray("failing_worker", tmp_path)
+    said, left = on_ray("failing_worker", tmp_path)
     assert "a worker failed: the weights are others; what was done before is safe" in said
     assert "\n" not in said
+    assert left == [], "a thread that reads on when Ray is shut down ends the process"
     assert not read_run(tmp_path).rows

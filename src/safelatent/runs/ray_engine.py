@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
@@ -94,7 +94,7 @@ def run_ray(
         Worker, fn_constructor_args=(make,), compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers), **resources
     )
     try:
-        with closing(within(patience, made.iter_rows())) as coming:
+        with closing(within(patience, _rows(ray, made))) as coming:
             for row in coming:
                 results, failure = row["made"]
                 if failure is not None:
@@ -102,6 +102,17 @@ def run_ray(
                 yield keep(results)
     except ray.exceptions.RayError as error:
         raise _failed(one_line(error)[:300]) from error
+
+
+def _rows(ray: Any, made: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a Ray dataset, read by this thread alone.
+
+    Its own ``iter_rows`` reads ahead in threads that it leaves behind when it is stopped early, and one that still reads when Ray is shut
+    down ends the process.
+    """
+    for bundle in made.iter_internal_ref_bundles():
+        for block in ray.get(bundle.block_refs):
+            yield from ray.data.block.BlockAccessor.for_block(block).iter_rows(public_row_format=True)
 
 
 def _failed(reason: str) -> RunError:
