@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from training.workers import Mean, Workers, work_together
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -109,19 +109,15 @@ def load_average(module: nn.Module, file: Path) -> None:
             p.copy_(stored.get_tensor(f"average.{name}"))
 
 
-def _sum_gradients(parameters: list[nn.Parameter], extra: Tensor, workers: int) -> Tensor:
-    """Mean of the gradients over the workers, in place; returns the mean of ``extra`` too."""
-    if workers == 1:
-        return extra
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None] + [extra])
-    dist.all_reduce(flat)
-    flat /= workers
+def _share_gradients(parameters: list[nn.Parameter], own: Tensor, mean: Mean) -> Tensor:
+    """Put the workers' mean of the gradients in place of this worker's; returns the mean of ``own`` too."""
+    shared = mean([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters] + [own])
     position = 0
     for p in parameters:
         if p.grad is not None:
-            p.grad.copy_(flat[position : position + p.numel()].view_as(p))
-            position += p.numel()
-    return flat[position:]
+            p.grad.copy_(shared[position : position + p.numel()].view_as(p))
+        position += p.numel()
+    return shared[position:]
 
 
 def _log(folder: Path, state: Progress, budget: Budget, loss: float, since: float, steps: int) -> None:
@@ -153,11 +149,9 @@ def _checkpoint(folder: Path, state: Progress) -> None:
             p.copy_(now[name])
 
 
-def _work(rank: int, make_stage: Callable[[], Stage], folder: Path, budget: Budget, port: int) -> None:
+def _work(rank: int, workers: Workers, make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(budget.seed)
-    if budget.workers > 1:
-        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=budget.workers)
     state = Progress(make_stage())
     file = folder / CHECKPOINT
     if file.exists():
@@ -165,18 +159,16 @@ def _work(rank: int, make_stage: Callable[[], Stage], folder: Path, budget: Budg
     rng = np.random.default_rng([budget.seed, rank, state.step])
     torch.manual_seed(int(rng.integers(2**62)))
     parameters = list(state.parameters.values())
+    mean = Mean(workers, rank, sum(p.numel() for p in parameters) + 2)
     last, last_log, last_save, seen, total = time.monotonic(), 0.0, state.seconds, 0, 0.0
     progress = state.seconds / (60 * budget.minutes)
-    parent = os.getppid()
     while progress < 1:
-        if os.getppid() != parent:  # a worker that outlives its parent would write over its successor's checkpoints
-            raise SystemExit("the training process is gone; its last checkpoint is whole")
         loss = state.stage.loss(rng)
         loss.backward()
         now = time.monotonic()
         state.seconds, last = state.seconds + now - last, now
-        shared = torch.tensor([loss.item(), state.seconds / (60 * budget.minutes)])
-        mean_loss, progress = _sum_gradients(parameters, shared, budget.workers).tolist()
+        own = torch.tensor([loss.item(), state.seconds / (60 * budget.minutes)])
+        mean_loss, progress = _share_gradients(parameters, own, mean).tolist()
         state.update(progress)
         state.optimizer.zero_grad(set_to_none=False)
         seen, total = seen + 1, total + mean_loss
@@ -186,8 +178,6 @@ def _work(rank: int, make_stage: Callable[[], Stage], folder: Path, budget: Budg
         if rank == 0 and (state.seconds - last_save > 60 * budget.checkpoint_minutes or progress >= 1):
             _checkpoint(folder, state)
             last_save = state.seconds
-    if budget.workers > 1:
-        dist.destroy_process_group()
 
 
 def train(make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> Path:
@@ -198,12 +188,7 @@ def train(make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> Path
         return file
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    port = 20000 + os.getpid() % 20000
-    arguments = (make_stage, folder, budget, port)
-    if budget.workers == 1:
-        _work(0, *arguments)
-    else:
-        mp.spawn(_work, args=arguments, nprocs=budget.workers)
+    work_together(_work, budget.workers, make_stage, folder, budget)
     return file
 
 
