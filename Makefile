@@ -14,8 +14,8 @@ help:
 	@echo "make check    ruff, pyright and the tests"
 	@echo "make oldest   the hosts' tests on the oldest diffusers that is supported"
 	@echo "make bench    speed, as ratios in one run"
-	@echo "make train    the embedded model, from nothing to the weights (hours; resumes; TEXTS=\"coco.csv i2p.csv\" for more words)"
-	@echo "make measure-embedded   the figures of its card (an hour; resumes; QUICK=1 for a little of everything)"
+	@echo "make train    the embedded model and its CLIP and judge, from nothing to the weights (hours; resumes; TEXTS=\"coco.csv i2p.csv\" for more words)"
+	@echo "make measure-embedded   the figures of its card (90 minutes at most; resumes; QUICK=1 for a little of everything)"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: safelatent needs 3.11 or newer; try make PYTHON=python3.12")'

@@ -12,12 +12,8 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 Result = dict[str, Any]
 
 
-def _table(result: Result, key: str) -> list[str]:
-    rows = [f"| method | {key} | 95 % interval | unusable |", "|---|---|---|---|"]
-    for method, cell in result.items():
-        rate = cell["unsafe"]
-        rows.append(f"| {method} | {rate['share']:.3f} | {rate['low']:.3f} to {rate['high']:.3f} | {cell['unusable']:.3f} |")
-    return rows
+def _images(result: Result) -> str:
+    return f"{result['prompts']} prompts, {next(iter(result['methods'].values()))['unsafe']['n']} images a method"
 
 
 def _words(rate: Result) -> str:
@@ -63,18 +59,19 @@ def _detectors(clip: Result) -> list[str]:
 
 
 def _safety(results: Result) -> list[str]:
-    def title(name: str, what: str) -> list[str]:
-        n, prompts = next(iter(results[name].values()))["unsafe"]["n"], results[name + " prompts"]
-        return ["", f"{what} ({prompts} prompts, {n} images a method), share of unsafe images:", ""]
-
-    return [
-        *title("implicit", "Implicit prompts"),
-        *_table(results["implicit"], "share unsafe"),
-        *title("explicit", "Explicit prompts, which name the unsafe thing"),
-        *_table(results["explicit"], "share unsafe"),
-        *(title("embedded-i2p", "`embedded-i2p`, whose forms of sentences were held out") if "embedded-i2p" in results else []),
-        *(_table(results["embedded-i2p"], "share unsafe") if "embedded-i2p" in results else []),
-    ]
+    names = {
+        "implicit": "Implicit prompts",
+        "explicit": "Explicit prompts, which name the unsafe thing",
+        "embedded-i2p": "`embedded-i2p`, whose forms of sentences were held out",
+    }
+    lines: list[str] = []
+    for name, title in names.items():
+        if name in results:
+            lines += ["", f"{title} ({_images(results[name])}), share of unsafe images:", ""]
+            lines += ["| method | share unsafe | 95 % interval | unusable |", "|---|---|---|---|"]
+            cells = results[name]["methods"].items()
+            lines += [f"| {method} | {_share(cell['unsafe'])} | {cell['unusable']:.3f} |" for method, cell in cells]
+    return lines
 
 
 def _harmless(results: Result) -> list[str]:
@@ -84,11 +81,11 @@ def _harmless(results: Result) -> list[str]:
     if "embedded-benign" not in results:
         return lines
     sets = results["embedded-benign"]
-    n = next(iter(sets.values()))["unsafe"]["n"]
-    title = f"`embedded-benign` ({n} prompts, every fifth a look-alike such as a water pistol), and likeness to the prompt by the CLIP:"
+    title = f"`embedded-benign` ({_images(sets)}; every fifth prompt is a look-alike such as a water pistol), and likeness to the prompt by"
+    title += " the CLIP:"
     lines += ["", title, "", "| method | share unsafe | 95 % interval | CLIP similarity | less that of off | 95 % interval |"]
     lines.append("|---" * 6 + "|")
-    for method, cell in sets.items():
+    for method, cell in sets["methods"].items():
         change = f"{cell['change']:+.3f} | {cell['low']:+.3f} to {cell['high']:+.3f}" if "change" in cell else "– | –"
         lines.append(f"| {method} | {_share(cell['unsafe'])} | {cell['similarity']:.3f} | {change} |")
     return lines
@@ -96,6 +93,10 @@ def _harmless(results: Result) -> list[str]:
 
 def _rho(result: Result) -> str:
     return f"Spearman's rho {result['spearman']:.2f}, {result['low']:.2f} to {result['high']:.2f}"
+
+
+def _real(of: Result) -> str:
+    return f"unsafe {_words(of['unsafe'])}; unusable {100 * of['unusable']:.1f} %; with the published percentage {_rho(of)}"
 
 
 def _beyond(results: Result) -> list[str]:
@@ -107,9 +108,11 @@ def _beyond(results: Result) -> list[str]:
         found = _words(results["words"]["among the 5 nearest"])
         lines += ["", f"Words that stand in no caption, their thing among the text tower's 5 nearest: {found}."]
     if "i2p" in results:
-        real = results["i2p"]
-        told = f"unsafe {_words(real['unsafe'])}; unusable {100 * real['unusable']:.1f} %; with the published percentage {_rho(real)}"
-        lines += ["", f"{real['prompts']} held-out prompts of I2P without guidance: {told}."]
+        real = results["i2p"]["held out"]
+        lines += ["", f"{real['prompts']} held-out prompts of I2P without guidance: {_real(real)}."]
+        if "with others" in results["i2p"]:
+            wider = results["i2p"]["with others"]
+            lines[-1] += f" With {wider['prompts'] - real['prompts']} more, from which it learnt: {_real(wider)}."
     if "frechet" in results:
         told = ", ".join(f"{what} {distance:.1f}" for what, distance in results["frechet"]["distances"].items())
         title = (

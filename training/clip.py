@@ -1,10 +1,8 @@
-"""The embedded world's CLIP, trained contrastively on scenes and captions: ``python -m training.clip --work DIR [--minutes M]``.
+"""The embedded world's CLIP, trained contrastively on scenes and captions.
 
-Its text tower is the pipeline's text encoder, frozen; what learns is the image tower, both projections and the scale. Then come the two
-detectors that stand on it, the real scenes' mean and covariance (``training.world_moments``), and the figures of all that.
+Its text tower is the pipeline's text encoder, frozen; what learns is the image tower, both projections and the scale.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -189,27 +187,3 @@ def train_clip(work: Path, budget: Budget, pipeline: Path = PACKAGED, folder: Pa
         clip = stage().module
         clip.text_model = load_text(pipeline)[0]
         save_clip(clip, folder)
-
-
-def main() -> None:
-    """Parse and run."""
-    from training.clip_detectors import Workshop, make_detectors, measure_clip
-    from training.world_moments import make_scene_moments
-
-    parser = argparse.ArgumentParser(prog="python -m training.clip", description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("runs/training"), help="where everything is kept (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=20, help="0: with --train-on, new detectors alone (default: %(default)g)")
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
-    parser.add_argument("--train-on", action="store_true", help="train on from the packaged CLIP, as after a change of the text encoder")
-    options = parser.parse_args()
-    if options.minutes <= 0 and not options.train_on:
-        parser.error(f"--minutes {options.minutes:g} leaves an untrained CLIP: give it more, or add --train-on")
-    budget = Budget(minutes=options.minutes, workers=options.workers)
-    train_clip(options.work, budget, start=CLIP if options.train_on else None)
-    make_detectors(options.work)
-    make_scene_moments(Workshop(options.work))
-    print(json.dumps(measure_clip(options.work), indent=1))
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from safelatent.detectors.pixel_judge import WEIGHTS, JudgeNet, save_judge
-from training.glyphs import Glyphs
+from training.glyphs import Glyphs, glyphs
+from training.loop import Budget, load_average, train
 from training.scenes import SIZE, Scene, random_scene, render
 from training.vae import sheet, to_pictures, to_tensor
 from training.vocabulary import SAFE, UNSAFE
@@ -133,6 +135,13 @@ def both_named(model: JudgeNet, pictures: Sequence[np.ndarray], pairs: Sequence[
     return [set(found) == set(pair) for found, pair in zip(likeliest, pairs, strict=True)]
 
 
-def package_judge(model: JudgeNet, file: Path = WEIGHTS) -> None:
-    """Write the judge to where the package looks for it, with the names of what it knows."""
+def judge_stage(work: Path) -> JudgeStage:
+    """The stage on the drawings below ``work``."""
+    return JudgeStage(glyphs(work))
+
+
+def train_judge(work: Path, budget: Budget, file: Path = WEIGHTS) -> None:
+    """Train, from the checkpoint when there is one, and write the judge to where the package looks for it."""
+    model = new_judge()
+    load_average(model, train(partial(judge_stage, work), work / "judge", budget))
     save_judge(model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file)

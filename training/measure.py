@@ -5,12 +5,12 @@ Everything is judged by a classifier that was trained on real scenes only (``tra
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,54 +19,33 @@ import torch
 from PIL import Image
 
 from safelatent import load
+from safelatent.detectors.pixel_judge import WEIGHTS, load_judge
+from safelatent.models import model_digest
+from safelatent.models.clip_model import CLIP
+from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
-from safelatent.runs.files import write_whole
-from safelatent.statistics import paired_difference
 from training.captions import in_style, where
 from training.card import CARD, card_lines, write_card
 from training.clip_detectors import Workshop, measure_clip
 from training.drawing import METHODS, draw, rate, workers
+from training.fetch import fetch
 from training.glyphs import glyphs
-from training.judge import JudgeNet, JudgeStage, both_named, judge, new_judge, package_judge
-from training.loop import Budget, load_average, train
+from training.held_out_words import read_words
+from training.judge import JudgeNet, both_named, judge
+from training.measure_methods import measure_benign, measure_methods
 from training.measure_speed import measure_speed
-from training.measure_world import (
-    held_out_i2p,
-    measure_backgrounds,
-    measure_i2p,
-    measure_pairs,
-    measure_places,
-    measure_words,
-)
+from training.measure_world import measure_backgrounds, measure_i2p, measure_pairs, measure_places, measure_words
+from training.parts import Parts, Result
 from training.probes import EXPLICIT, IMPLICIT
 from training.scenes import CORNERS, STYLES, Placed, Scene, random_scene, render
-from training.texts import POOL, read
 from training.vae import psnr, sheet, to_tensor
 from training.vocabulary import SAFE, article
 from training.world_moments import measure_frechet
 
-BLOCK = 140  # prompts that are measured at a time
-
-Result = dict[str, Any]
-Keep = Callable[[str, Callable[[], Result]], Result]
-
-
-def _judge_stage(work: Path) -> JudgeStage:
-    return JudgeStage(glyphs(work))
-
-
-def the_judge(work: Path, minutes: float, processes: int) -> JudgeNet:
-    """Trained when there is none yet, and written into the package."""
-    file = train(partial(_judge_stage, work), work / "judge", Budget(minutes=minutes, workers=processes, seed=7))
-    model = new_judge()
-    load_average(model, file)
-    package_judge(model)
-    return model.eval()
-
 
 def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
     """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is told beside the other detectors."""
-    rng, drawings = np.random.default_rng(11), _judge_stage(work).drawings
+    rng, drawings = np.random.default_rng(11), glyphs(work)
     scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
     verdicts = judge(model, [render(scene, drawings) for scene in scenes])
     pairs = [random_scene(rng, "pair") for _ in range(count)]
@@ -80,7 +59,7 @@ def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
 @torch.no_grad()
 def measure_vae(pipe: Any, work: Path, count: int) -> Result:
     """Reconstruction of ``count`` fresh scenes of each style."""
-    rng, drawings = np.random.default_rng(12), _judge_stage(work).drawings
+    rng, drawings = np.random.default_rng(12), glyphs(work)
     result: Result = {}
     for style in STYLES:
         x = to_tensor([render(replace(random_scene(rng), style=style), drawings) for _ in range(count)])
@@ -99,15 +78,15 @@ def object_scenes(count: int) -> list[Scene]:
     return scenes
 
 
-def measure_objects(pool: Executor, model: JudgeNet, work: Path, count: int) -> Result:
-    """Is the object of a single-object prompt the one that is drawn?"""
+def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) -> Result:
+    """Is the object of a single-object prompt the one that is drawn? A hundred of the pictures go to ``contact``."""
     scenes = object_scenes(count)
     things = [scene.safe[0] for scene in scenes]
     prompts = [in_style(where(article(SAFE[thing].names[0]), scene), scene.style) for thing, scene in zip(things, scenes, strict=True)]
     pictures = draw(pool, "off", prompts, range(count))
     verdicts = judge(model, pictures)
     named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
-    sheet([pictures[n] for n in np.random.default_rng(15).permutation(count)[:100]], 10).save(work / "measure/contact.png")
+    sheet([pictures[n] for n in np.random.default_rng(15).permutation(count)[:100]], 10).save(contact)
 
     def of(chosen: Callable[[Scene], bool]) -> Result:
         return rate([ok for ok, scene in zip(named, scenes, strict=True) if chosen(scene)])
@@ -124,72 +103,9 @@ def _drawn_in(style: str, scene: Scene) -> bool:
     return scene.style == style
 
 
-def judge_method(
-    pool: Executor, model: JudgeNet, method: str, prompts: Sequence[str], seeds: Sequence[int], clip: Workshop | None = None
-) -> Result:
-    """The judge's verdicts on one picture a prompt by one method, as lists of what it saw; with ``clip`` also likeness to the prompts."""
-    pictures = draw(pool, method, prompts, seeds)
-    verdicts = judge(model, pictures)
-    unsafe, unusable = [v.unsafe is not None for v in verdicts], [not v.usable for v in verdicts]
-    result: Result = {"unsafe": unsafe, "unusable": unusable, "main": [v.main for v in verdicts]}
-    if clip is not None:
-        result["similarity"] = (clip.embed_pictures(pictures) * clip.embed_texts(prompts)).sum(dim=1).tolist()
-    return result
-
-
-def measure_methods(
-    kept: Keep, pool: Executor, model: JudgeNet, name: str, prompts: Sequence[str], methods: Sequence[str], seeds: int
-) -> Result:
-    """Share of pictures with an unsafe thing, by method, on the same prompts and noise.
-
-    Every seed of every method on every ``BLOCK`` of prompts is kept by itself: a larger extent goes on from a smaller one.
-    """
-    result: Result = {method: {"unsafe": [], "unusable": []} for method in methods}
-    clusters: list[int] = []
-    for seed, first in product(range(seeds), range(0, len(prompts), BLOCK)):
-        block = range(first, min(first + BLOCK, len(prompts)))
-        clusters += block
-        texts, noise = [prompts[n] for n in block], [1000 + n * 10 + seed for n in block]
-        for method in methods:
-            part = f"{name}-{first}-{block[-1]}-{method}-{seed}"
-            found = kept(part, partial(judge_method, pool, model, method, texts, noise))
-            for what, values in result[method].items():
-                values += found[what]
-    return {m: {"unsafe": rate(r["unsafe"], clusters), "unusable": float(np.mean(r["unusable"]))} for m, r in result.items()}
-
-
-def measure_benign(kept: Keep, pool: Executor, model: JudgeNet, methods: Sequence[str], count: int) -> Result:
-    """Do harmless prompts keep their object under guidance?"""
-    things = [int(t) for t in np.random.default_rng(13).permutation(len(SAFE))[:count]]
-    prompts, noise = [article(SAFE[t].names[0]) for t in things], [5000 + n for n in range(count)]
-    result: Result = {}
-    for method in methods:
-        found = kept(f"benign-{count}-{method}", partial(judge_method, pool, model, method, prompts, noise))
-        named = [main == t for main, t in zip(found["main"], things, strict=True)]
-        result[method] = {"named": rate(named), "unsafe": float(np.mean(found["unsafe"]))}
-    return result
-
-
-def measure_harmless(kept: Keep, pool: Executor, model: JudgeNet, clip: Workshop, methods: Sequence[str], count: int) -> Result:
-    """What becomes of the first prompts of ``embedded-benign``; likeness to the prompts also less that of unguarded pictures, if any."""
-    prompts = list(embedded_benign())[:count]
-    texts, noise = [p.text for p in prompts], [p.seed % 2**31 for p in prompts]
-    found = {m: kept(f"harmless-{count}-{m}", partial(judge_method, pool, model, m, texts, noise, clip)) for m in methods}
-    result: Result = {}
-    for method, one in found.items():
-        result[method] = {"unsafe": rate(one["unsafe"]), "similarity": float(np.mean(one["similarity"]))}
-        if method != "off" and "off" in found:
-            less = paired_difference(one["similarity"], found["off"]["similarity"], range(count), limits=(-1.0, 1.0))
-            result[method] |= {"change": less.difference, "low": less.low, "high": less.high}
-    return result
-
-
-def _kept(work: Path, name: str, compute: Callable[[], Result]) -> Result:
-    """A part of the measurement, computed once for the weights at hand."""
-    file = work / "measure" / f"{name.replace(' ', '-')}.json"
-    if not file.exists():
-        write_whole(file, json.dumps(compute(), indent=1).encode())
-    return json.loads(file.read_text())
+def _weights() -> str:
+    """The beginning of the digest of all weights that are measured."""
+    return hashlib.sha256("".join(model_digest(folder) for folder in (EMBEDDED, CLIP, WEIGHTS.parent)).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,43 +113,47 @@ class Extent:
     """How much is measured: prompts, images and seeds. What is 0 is left out, and the card does not tell of it."""
 
     objects: int = 1000
+    probes: int = 60
     benign: int = 30
-    seeds: int = 1
     prompts: int = 700
-    harmless: int = 84
+    seeds: int = 4
+    harmless: int = 700
     pairs: int = 1000
     places: int = 12
-    real: int = 306
+    real: int = 500
     scenes: int = 60
     methods: Sequence[str] = METHODS
 
 
-QUICK = Extent(objects=30, benign=10, seeds=1, prompts=14, harmless=14, pairs=15, places=1, real=30, scenes=0, methods=("off", "max"))
+QUICK = Extent(
+    objects=30, probes=10, benign=10, prompts=14, seeds=1, harmless=14, pairs=15, places=1, real=15, scenes=0, methods=("off", "max")
+)
 
 
-def measure(work: Path, extent: Extent, *, judge_minutes: float = 5, processes: int = 2, i2p: Path | None = None) -> dict[str, Result]:
-    """Every figure of the card. Delete ``WORK/measure`` to measure again, for new weights. Real prompts only with ``i2p``, their file."""
-    model, pipe, kept = the_judge(work, judge_minutes, processes), load("embedded"), partial(_kept, work)
-    shop, methods = Workshop(work), extent.methods
-    texts = [p.text for p in embedded_i2p()][: extent.prompts]
+def measure(work: Path, extent: Extent, *, minutes: float = 85, processes: int = 2, i2p: Path | None = None) -> dict[str, Result]:
+    """Every figure of the card, of the weights in the package. Real prompts only with ``i2p``, their file.
+
+    What is measured is kept below ``work``, for these weights. After ``minutes`` no more of ``embedded-i2p`` and ``embedded-benign`` is
+    begun, and the card tells how much it has: what is missing is made when the command is given again.
+    """
+    fetch(work)
+    kept = Parts(work / "measure" / _weights(), minutes)
+    contact = kept.folder / f"contact-{extent.objects}.png"
+    model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
+    results: dict[str, Any] = {
+        "speed": kept("speed", measure_speed),  # before anything else runs
+        "judge": kept("judge", lambda: measure_judge(model, work, 2000)),
+        "vae": kept("vae", lambda: measure_vae(pipe, work, 100)),
+        "clip": kept("clip", lambda: measure_clip(work)),
+        "words": kept("words", lambda: measure_words(pipe, read_words())),
+    }
     with workers(processes) as pool:
-        results: dict[str, Any] = {
-            "judge": kept("judge", lambda: measure_judge(model, work, 2000)),
-            "vae": kept("vae", lambda: measure_vae(pipe, work, 100)),
-            "clip": kept("clip", lambda: measure_clip(work)),
-        }
-        if (work / POOL).exists():
-            results["words"] = kept("words", lambda: measure_words(pipe, read(work / POOL)))
-        if extent.harmless:
-            results["embedded-benign"] = measure_harmless(kept, pool, model, shop, methods, extent.harmless)
-        results["objects"] = kept(f"objects-{extent.objects}", lambda: measure_objects(pool, model, work, extent.objects))
-        results["implicit"] = measure_methods(kept, pool, model, "implicit", IMPLICIT, methods, extent.seeds)
-        results["implicit prompts"] = len(IMPLICIT)
-        results["explicit"] = measure_methods(kept, pool, model, "explicit", EXPLICIT, methods, 1)
-        results["explicit prompts"] = len(EXPLICIT)
+        results["objects"] = kept(f"objects-{extent.objects}", lambda: measure_objects(pool, model, contact, extent.objects))
+        results["implicit"] = measure_methods(kept, pool, model, "implicit", IMPLICIT[: extent.probes], methods)
+        results["explicit"] = measure_methods(kept, pool, model, "explicit", EXPLICIT[: extent.probes], methods)
         results["benign"] = measure_benign(kept, pool, model, methods, extent.benign)
         if i2p is not None and extent.real:
-            results["i2p"] = kept(f"i2p-{extent.real}", lambda: measure_i2p(pool, model, held_out_i2p(i2p, extent.real)))
+            results["i2p"] = kept(f"i2p-{extent.real}", lambda: measure_i2p(pool, model, i2p, extent.real))
         if extent.places:
             results["places"] = kept(f"places-{extent.places}", lambda: measure_places(pool, model, extent.places))
         if extent.pairs:
@@ -242,12 +162,14 @@ def measure(work: Path, extent: Extent, *, judge_minutes: float = 5, processes: 
         if extent.scenes:
             compared = ("off", "medium", "max")
             results["frechet"] = kept(f"frechet-{extent.scenes}", lambda: measure_frechet(pool, shop, compared, extent.scenes))
-        if texts:
-            results["embedded-i2p"] = measure_methods(kept, pool, model, "embedded-i2p", texts, methods, 1)
-            results["embedded-i2p prompts"] = len(texts)
-    results["speed"] = kept("speed", measure_speed)  # last, when nothing else runs
+        if extent.prompts:
+            texts = [p.text for p in embedded_i2p()][: extent.prompts]
+            results["embedded-i2p"] = measure_methods(kept, pool, model, "embedded-i2p", texts, methods, extent.seeds)
+        if extent.harmless:
+            texts = [p.text for p in embedded_benign()][: extent.harmless]
+            results["embedded-benign"] = measure_methods(kept, pool, model, "embedded-benign", texts, methods, clip=shop)
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)
     write_card(card_lines(results))
-    Image.open(work / "measure/contact.png").save(CARD.with_name("contact.png"), optimize=True)
+    Image.open(contact).save(CARD.with_name("contact.png"), optimize=True)
     return results

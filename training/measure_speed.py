@@ -31,9 +31,9 @@ def _seconds(call: Any, batch: int) -> float:
     return time.perf_counter() - start
 
 
-def _inputs(layout: torch.memory_format = torch.contiguous_format) -> tuple[Tensor, int, Tensor]:
-    """Latents, timestep and text states of a guided step of eight pictures."""
-    return torch.randn(16, CHANNELS, LATENTS, LATENTS).to(memory_format=layout), 500, torch.randn(16, POSITIONS, TEXT_WIDTH)
+def _inputs(rows: int = 16, layout: torch.memory_format = torch.contiguous_format) -> tuple[Tensor, int, Tensor]:
+    """Latents, timestep and text states; 16 rows are a guided step of eight pictures."""
+    return torch.randn(rows, CHANNELS, LATENTS, LATENTS).to(memory_format=layout), 500, torch.randn(rows, POSITIONS, TEXT_WIDTH)
 
 
 def _bfloat16(unet: Any) -> None:
@@ -48,13 +48,20 @@ def _one_thread(unet: Any) -> None:
     torch.set_num_threads(threads)
 
 
+def _by_itself(unet: Any) -> None:
+    unet(*_inputs())
+    unet(*_inputs(8))
+
+
 def _ways(unet: Any, other: Any) -> dict[str, Callable[[], None]]:
-    """Ways to make one evaluation; ``other`` is a copy of ``unet`` with its channels last."""
+    """Ways to make one step's evaluation; ``other`` is a copy of ``unet`` with its channels last."""
     return {
         "as it is": lambda: unet(*_inputs()),
-        "channels last": lambda: other(*_inputs(torch.channels_last)),
+        "channels last": lambda: other(*_inputs(layout=torch.channels_last)),
         "bfloat16": lambda: _bfloat16(unet),
         "one thread": lambda: _one_thread(unet),
+        "with the concept in the same call": lambda: unet(*_inputs(24)),
+        "with the concept by itself": lambda: _by_itself(unet),
     }
 
 

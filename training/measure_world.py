@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from safelatent.statistics import spearman
 from training.drawing import draw, rate
 from training.judge import JudgeNet, both_named, judge
 from training.scenes import BACKGROUNDS
-from training.texts import TextPool, held_out
+from training.texts import held_out
 from training.vocabulary import PLACES, SAFE, THINGS, article
 
 Result = dict[str, Any]
@@ -63,7 +62,7 @@ def measure_places(pool: Executor, model: JudgeNet, images: int) -> Result:
 
 
 @torch.no_grad()
-def measure_words(pipe: Any, texts: TextPool) -> Result:
+def measure_words(pipe: Any, paraphrases: dict[str, int]) -> Result:
     """Of the words that stand in no caption: is the thing that each is another word for among the 5 nearest of the text tower?
 
     Texts are compared by the tower's pooled output, less the mean over all names, since every text shares most of it.
@@ -76,21 +75,19 @@ def measure_words(pipe: Any, texts: TextPool) -> Result:
 
     known = embed([name for name, _ in names])
     middle = known.mean(dim=0)
-    cosines = normalize(embed(list(texts.paraphrases)) - middle, dim=1) @ normalize(known - middle, dim=1).T
+    cosines = normalize(embed(list(paraphrases)) - middle, dim=1) @ normalize(known - middle, dim=1).T
     owner = torch.tensor([n for _, n in names])
     best = torch.full((len(cosines), len(THINGS)), -1.0).scatter_reduce(1, owner.expand(len(cosines), -1), cosines, "amax")
     nearest = best.topk(5, dim=1).indices.tolist()
-    right = [meant in found for meant, found in zip(texts.paraphrases.values(), nearest, strict=True)]
+    right = [meant in found for meant, found in zip(paraphrases.values(), nearest, strict=True)]
     return {"among the 5 nearest": rate(right)}
 
 
-def held_out_i2p(file: Path, count: int) -> list[Prompt]:
-    """Prompts of I2P that no training has seen, each text once, and none that is nearly one of those that it has."""
-    texts = {prompt.text: prompt for prompt in i2p(file) if prompt.published is not None}
-    words = {text: _words_of(text) for text in texts}
-    seen = [words[text] for text in texts if not held_out(text)]
-    new = (text for text in texts if held_out(text) and not any(_alike(words[text], other) for other in seen))
-    return [texts[text] for text in islice(new, count)]
+def held_out_i2p(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Those of I2P that no training has seen, and none that is nearly one of those that it has."""
+    words = {prompt: _words_of(prompt.text) for prompt in prompts}
+    seen = [words[prompt] for prompt in prompts if not held_out(prompt.text)]
+    return [p for p in prompts if held_out(p.text) and not any(_alike(words[p], other) for other in seen)]
 
 
 def _words_of(text: str) -> frozenset[str]:
@@ -102,17 +99,28 @@ def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
     return 3 * len(a & b) >= 2 * len(a | b)
 
 
-def measure_i2p(pool: Executor, model: JudgeNet, prompts: Sequence[Prompt], seeds: int = 4, method: str = "off") -> Result:
+def measure_i2p(pool: Executor, model: JudgeNet, file: Path, count: int, seeds: int = 4) -> Result:
     """The share of unsafe pictures of real prompts, and whether it rises with the percentage that is published for each.
 
-    One picture says little of a prompt's chance: the shares of ``seeds`` pictures are what is ranked.
+    The prompts are the held-out ones; where these are less than ``count``, others are measured too, and told of together with them. One
+    picture says little of a prompt's chance: the shares of ``seeds`` pictures are what is ranked.
     """
+    every = list({prompt.text: prompt for prompt in i2p(file) if prompt.published is not None}.values())
+    new = held_out_i2p(every)[:count]
+    old = [every[n] for n in np.random.default_rng(23).permutation(len(every)) if not held_out(every[n].text)][: count - len(new)]
+    prompts = [*new, *old]
     asked, noise = [p.text for p in prompts] * seeds, [(p.seed + n) % 2**31 for n in range(seeds) for p in prompts]
-    verdicts = judge(model, draw(pool, method, asked, noise))
-    unsafe = [v.unsafe is not None for v in verdicts]
-    shares = np.reshape(unsafe, (seeds, len(prompts))).mean(axis=0)
-    found = spearman([p.published or 0.0 for p in prompts], shares.tolist())
-    unusable = float(np.mean([not v.usable for v in verdicts]))
-    clusters = list(range(len(prompts))) * seeds
+    verdicts = judge(model, draw(pool, "off", asked, noise))
+    unsafe, unusable = (
+        np.reshape([seen(v) for v in verdicts], (seeds, len(prompts))) for seen in (lambda v: v.unsafe is not None, lambda v: not v.usable)
+    )
+    found = {"held out": _in_order(new, unsafe[:, : len(new)], unusable[:, : len(new)])}
+    return found | ({"with others": _in_order(prompts, unsafe, unusable)} if old else {})
+
+
+def _in_order(prompts: Sequence[Prompt], unsafe: np.ndarray, unusable: np.ndarray) -> Result:
+    """Of verdicts, (seeds, prompts)."""
+    found = spearman([p.published or 0.0 for p in prompts], unsafe.mean(axis=0).tolist())
+    clusters = list(range(len(prompts))) * len(unsafe)
     told = {"spearman": found.rho, "low": found.low, "high": found.high, "prompts": len(prompts)}
-    return {"unsafe": rate(unsafe, clusters), "unusable": unusable, **told}
+    return {"unsafe": rate(unsafe.flatten().tolist(), clusters), "unusable": float(unusable.mean()), **told}

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import torch
 from diffusers import AutoencoderTiny
 from transformers import CLIPTokenizer
 
+from safelatent.models.clip_model import CLIP
+from training.clip import train_clip
+from training.clip_detectors import Workshop, make_detectors
 from training.fetch import fetch, fetch_sentence_encoder
 from training.generator import GeneratorStage
 from training.glyphs import Glyphs, glyphs
 from training.guidance_scale import GuidanceScaleStage
+from training.held_out_words import save_words
+from training.judge import train_judge
 from training.loop import CHECKPOINT, Budget, load_average, train
 from training.outlook import OutlookStage
 from training.package import package, text_encoder_of
@@ -21,8 +27,10 @@ from training.texts import POOL, TextPool, make_texts, read
 from training.tokenizer import train_tokenizer
 from training.tower import NamesStage, TowerStage
 from training.vae import VaeStage, fold_normalisation, new_vae
+from training.world_moments import make_scene_moments
 
-STAGES = ("fetch", "tokenizer", "texts", "vae", "names", "tower", "outlook", "generator", "scale", "package")
+STAGES = ("fetch", "tokenizer", "texts", "vae", "names", "tower", "outlook", "generator", "scale", "package", "clip", "judge")
+GOING_ON = ("fetch", "texts", "generator", "scale", "package")  # from finished weights: the rest stays valid
 
 
 def _vae_stage(work: Path) -> VaeStage:
@@ -71,11 +79,18 @@ def _copy_parts(start: Path, work: Path) -> None:
             shutil.copytree(start / part, work / "model" / part)
 
 
+def _make_clip(work: Path, budget: Budget, start: Path | None) -> None:
+    train_clip(work, budget, start=start)
+    make_detectors(work)
+    make_scene_moments(Workshop(work))
+
+
 def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: Path | None = None, files: Sequence[Path] = ()) -> None:
     """Run ``stages`` in their order below ``work``. Each continues where it was stopped. ``files`` hold texts beyond WordNet's.
 
     The outlook is learnt where I2P's prompts are among them. With ``start``, a pipeline folder, the UNet trains on from its weights, and
-    all else is taken from it: what was made beside its text encoder, the CLIP and the detectors, stays valid.
+    all else is taken from it: what was made beside its text encoder, the CLIP and the detectors, stays valid. The CLIP too goes on from
+    the one that is there, for a text encoder that has changed.
     """
     if start is not None:
         _copy_parts(start, work)
@@ -101,3 +116,9 @@ def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: 
         train(partial(_scale_stage, work, start), work / "scale", budgets["scale"])
     if "package" in stages:
         package(work, start=start)
+        if start is None:
+            save_words(read(work / POOL).paraphrases)
+    if "clip" in stages:
+        _make_clip(work, budgets["clip"], CLIP if start else None)
+    if "judge" in stages:
+        train_judge(work, replace(budgets["judge"], seed=7))

@@ -71,15 +71,14 @@ def stage(kind):
 
 def test_a_few_steps_bring_the_encoder_nearer(tmp_path):
     torch.manual_seed(0)
-    first = stage(TowerStage)
+    learner = stage(TowerStage)
     rng = partial(np.random.default_rng, 5)
     with torch.no_grad():
-        untrained = first.lesson.loss(first.text_encoder, rng(), 48).item()
+        untrained = learner.lesson.loss(learner.text_encoder, rng(), 48).item()
     file = train(partial(stage, TowerStage), tmp_path / "tower", Budget(minutes=0.12, workers=1))
-    after = stage(TowerStage)
-    load_average(after.module, file)
+    load_average(learner.module, file)
     with torch.no_grad():
-        assert after.lesson.loss(after.text_encoder, rng(), 48).item() < untrained
+        assert learner.lesson.loss(learner.text_encoder, rng(), 48).item() < untrained
     alone = new_text_encoder(TOKENIZER)
     load_average(torch.nn.ModuleDict({"text_encoder": alone}), file)
     assert isinstance(alone, CLIPTextModel)

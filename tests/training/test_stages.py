@@ -10,16 +10,17 @@ import pytest
 import torch
 
 from safelatent import DEFAULT_CONCEPT, guard, load
-from training import glyphs, measure
+from safelatent.detectors.pixel_judge import load_judge
+from training import glyphs
 from training.card import BEGIN, END, write_card
-from training.judge import JudgeStage, both_named, judge, mush, new_judge
+from training.judge import JudgeStage, both_named, judge, mush, new_judge, train_judge
 from training.loop import Budget
 from training.package import package
 from training.scenes import STYLES
 from training.stages import run
 from training.texts import POOL, Text, make_pool, save
 from training.vae import CHANNELS, fold_normalisation, new_vae, psnr, to_pictures, to_tensor
-from training.vocabulary import SAFE, THINGS
+from training.vocabulary import SAFE, THINGS, UNSAFE
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def work(tmp_path_factory):
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed, and it fetches the drawings")
     folder = tmp_path_factory.mktemp("training")
-    short = Budget(minutes=0.2, workers=1)
+    short = Budget(minutes=0.05, workers=1)
     try:
         run(("fetch",), folder, {})
     except subprocess.CalledProcessError:
@@ -77,6 +78,15 @@ def test_the_judge_learns_and_answers(work):
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     assert mush(rng, stage.drawings).shape == (64, 64, 3)
     assert stage.picture().size == (12 * 64, 4 * 64)
+
+
+@pytest.mark.slow
+def test_the_judge_is_trained_into_the_package_s_form(work, tmp_path):
+    file = tmp_path / "judge.safetensors"
+    train_judge(work, Budget(minutes=0.05, workers=1), file)
+    net, (safe, unsafe) = load_judge(file)
+    assert (len(safe), len(unsafe)) == (len(SAFE), len(UNSAFE))
+    assert len(judge(net, [np.zeros((64, 64, 3), dtype=np.uint8)])) == 1
 
 
 def test_a_verdict_a_picture():
@@ -130,10 +140,3 @@ def test_the_card_is_written_between_its_marks(tmp_path):
     card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     write_card(["new"], card)
     assert card.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
-
-
-def test_a_part_is_measured_once(tmp_path):
-    calls = []
-    values = [measure._kept(tmp_path, "part", lambda: calls.append(1) or {"share": 0.5}) for _ in range(2)]
-    assert values == [{"share": 0.5}] * 2
-    assert calls == [1]

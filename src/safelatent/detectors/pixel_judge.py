@@ -86,11 +86,7 @@ class PixelJudge:
 
     @cached_property
     def _stored(self) -> tuple[JudgeNet, tuple[list[str], list[list[str]]]]:
-        with safe_open(self.weights, "pt") as stored:
-            names = json.loads(stored.metadata()["names"])
-            net = JudgeNet(len(names["safe"]), len(names["unsafe"]))
-            net.load_state_dict({key: stored.get_tensor(key).float() for key in stored.keys()})  # noqa: SIM118  # no mapping
-        return net.eval(), (names["safe"], names["unsafe"])
+        return load_judge(self.weights)
 
     @property
     def _net(self) -> JudgeNet:
@@ -99,6 +95,15 @@ class PixelJudge:
     @property
     def _names(self) -> tuple[list[str], list[list[str]]]:
         return self._stored[1]
+
+
+def load_judge(file: Path = WEIGHTS) -> tuple[JudgeNet, tuple[list[str], list[list[str]]]]:
+    """The network in single precision, and what it knows: the names of the safe things, names and categories of the unsafe ones."""
+    with safe_open(file, "pt") as stored:
+        names = json.loads(stored.metadata()["names"])
+        net = JudgeNet(len(names["safe"]), len(names["unsafe"]))
+        net.load_state_dict({key: stored.get_tensor(key).float() for key in stored.keys()})  # noqa: SIM118  # no mapping
+    return net.eval(), (names["safe"], names["unsafe"])
 
 
 def save_judge(net: JudgeNet, safe: Sequence[str], unsafe: Sequence[tuple[str, str]], file: Path) -> None:

@@ -42,7 +42,7 @@ def load_clip(folder: Path = CLIP, pipeline: Path = EMBEDDED) -> CLIPModel:
     text = CLIPTextModel.from_pretrained(pipeline / "text_encoder", local_files_only=True)
     settings = _settings(folder)
     if text_tower_sha256(text) != settings["text_tower_sha256"]:
-        raise UnsupportedError(f"{folder} was trained beside another text encoder than {pipeline}'s; run python -m training.clip again")
+        raise UnsupportedError(f"{folder} was trained beside another text encoder than {pipeline}'s; run python -m training clip again")
     tower = {f"text_model.{name}": tensor for name, tensor in text.state_dict().items()}
     return _filled(CLIPModel(_config(settings, text)), _tensors(folder / WEIGHTS) | tower, folder)
 
