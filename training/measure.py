@@ -110,8 +110,13 @@ def _weights() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """How much is measured: prompts, images and seeds. What is 0 is left out, and the card does not tell of it."""
+    """How much is measured: pictures a call for the speed, labelled scenes, prompts, images and seeds.
 
+    What is 0 is left out, and the card does not tell of it.
+    """
+
+    batches: Sequence[int] = (1, 8, 32)
+    labelled: int = 5000
     objects: int = 1000
     probes: int = 60
     benign: int = 30
@@ -126,7 +131,19 @@ class Extent:
 
 
 QUICK = Extent(
-    objects=30, probes=10, benign=10, prompts=14, seeds=1, harmless=14, pairs=15, places=1, real=15, scenes=0, methods=("off", "max")
+    batches=(1, 8),
+    labelled=1000,
+    objects=30,
+    probes=10,
+    benign=10,
+    prompts=14,
+    seeds=1,
+    harmless=14,
+    pairs=15,
+    places=1,
+    real=15,
+    scenes=0,
+    methods=("off", "max"),
 )
 
 
@@ -141,10 +158,10 @@ def measure(work: Path, extent: Extent, *, minutes: float = 85, processes: int =
     contact = kept.folder / f"contact-{extent.objects}.png"
     model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
     results: dict[str, Any] = {
-        "speed": kept("speed", measure_speed),  # before anything else runs
+        "speed": kept(f"speed-{max(extent.batches)}", lambda: measure_speed(extent.batches)),  # before anything else runs
         "judge": kept("judge", lambda: measure_judge(model, work, 2000)),
         "vae": kept("vae", lambda: measure_vae(pipe, work, 100)),
-        "clip": kept("clip", lambda: measure_clip(work)),
+        "clip": kept(f"clip-{extent.labelled}", lambda: measure_clip(work, count=extent.labelled, sets=extent.labelled // 625)),
         "words": kept("words", lambda: measure_words(pipe, read_words())),
     }
     with workers(processes) as pool:

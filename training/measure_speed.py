@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from training.tower import TEXT_WIDTH
 from training.vae import CHANNELS
 
 METHODS = ("off", "weak", "medium", "max")
-BATCHES = {1: 5, 8: 1, 32: 1}  # pictures a call, and calls: the fastest counts, since other work on a machine only slows
+CALLS = 5  # of one picture: the fastest counts, since other work on a machine only slows
 STEPS = 50
 ROUNDS = 8  # evaluations of the UNet, alternating between the ways to make them
 PARTS = {"conv": "convolutions", "mm": "matrix products", "norm": "normalisation", "attention": "attention"}  # by their operator's name
@@ -90,8 +90,8 @@ def _shares(unet: Any) -> dict[str, float]:
     return {kind: value / total for kind, value in shares.items()}
 
 
-def measure_speed() -> dict[str, Any]:
-    """With the threads that torch takes by itself; after one call to warm up."""
+def measure_speed(batches: Sequence[int]) -> dict[str, Any]:
+    """With the threads that torch takes by itself; after one call to warm up. ``batches`` are pictures a call."""
     start = time.perf_counter()
     pipe = load("embedded")
     loading = time.perf_counter() - start
@@ -100,7 +100,7 @@ def measure_speed() -> dict[str, Any]:
     rates: dict[str, dict[str, float]] = {}
     for method in METHODS:
         call = sampler(pipe, method)
-        rates[method] = {str(n): n / min(_seconds(call, n) for _ in range(calls)) for n, calls in BATCHES.items()}
+        rates[method] = {str(n): n / min(_seconds(call, n) for _ in range(CALLS if n == 1 else 1)) for n in batches}
     other = load("embedded").unet.to(memory_format=torch.channels_last)
     return {
         "threads": torch.get_num_threads(),
