@@ -29,7 +29,7 @@ from training.card import CARD, card_lines, write_card
 from training.clip_detectors import Workshop, measure_clip
 from training.drawing import METHODS, draw, rate, workers
 from training.fetch import fetch
-from training.glyphs import glyphs
+from training.glyphs import Glyphs
 from training.held_out_words import read_words
 from training.judge import JudgeNet, both_named, judge
 from training.measure_methods import measure_benign, measure_methods
@@ -43,9 +43,9 @@ from training.vocabulary import SAFE, article
 from training.world_moments import measure_frechet
 
 
-def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
+def measure_judge(model: JudgeNet, drawings: Glyphs, count: int) -> Result:
     """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is told beside the other detectors."""
-    rng, drawings = np.random.default_rng(11), glyphs(work)
+    rng = np.random.default_rng(11)
     scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
     verdicts = judge(model, [render(scene, drawings) for scene in scenes])
     pairs = [random_scene(rng, "pair") for _ in range(count)]
@@ -57,9 +57,9 @@ def measure_judge(model: JudgeNet, work: Path, count: int) -> Result:
 
 
 @torch.no_grad()
-def measure_vae(pipe: Any, work: Path, count: int) -> Result:
+def measure_vae(pipe: Any, drawings: Glyphs, count: int) -> Result:
     """Reconstruction of ``count`` fresh scenes of each style."""
-    rng, drawings = np.random.default_rng(12), glyphs(work)
+    rng = np.random.default_rng(12)
     result: Result = {}
     for style in STYLES:
         x = to_tensor([render(replace(random_scene(rng), style=style), drawings) for _ in range(count)])
@@ -159,8 +159,8 @@ def measure(work: Path, extent: Extent, *, minutes: float = 85, processes: int =
     model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
     results: dict[str, Any] = {
         "speed": kept(f"speed-{max(extent.batches)}", lambda: measure_speed(extent.batches)),  # before anything else runs
-        "judge": kept("judge", lambda: measure_judge(model, work, 2000)),
-        "vae": kept("vae", lambda: measure_vae(pipe, work, 100)),
+        "judge": kept("judge", lambda: measure_judge(model, shop.drawings, 2000)),
+        "vae": kept("vae", lambda: measure_vae(pipe, shop.drawings, 100)),
         "clip": kept(f"clip-{extent.labelled}", lambda: measure_clip(work, count=extent.labelled, sets=extent.labelled // 625)),
         "words": kept("words", lambda: measure_words(pipe, read_words())),
     }

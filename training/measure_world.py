@@ -18,11 +18,11 @@ from safelatent.prompts import Prompt, i2p
 from safelatent.statistics import spearman
 from training.drawing import draw, rate
 from training.judge import JudgeNet, both_named, judge
+from training.parts import Result
 from training.scenes import BACKGROUNDS
 from training.texts import held_out
 from training.vocabulary import PLACES, SAFE, THINGS, article
 
-Result = dict[str, Any]
 BORDER = 3  # pixels of a picture's edge, where the background is seen
 
 
