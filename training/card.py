@@ -35,7 +35,7 @@ def _scenes(results: Result) -> list[str]:
             f"{', '.join(quality['missed at least once']) or 'none'}."
         ),
         "",
-        "Autoencoder, reconstruction of scenes: " + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items()) + ".",
+        f"Autoencoder, reconstruction of scenes: {results['vae']['reconstruction']:.1f} dB.",
         "",
         "The judge itself, on fresh real scenes: " + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items()) + ".",
         *_detectors(results["clip"]),

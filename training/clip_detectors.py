@@ -26,10 +26,11 @@ from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, 
 from safelatent.models.load import EMBEDDED
 from safelatent.statistics import wilson
 from training.captions import caption
-from training.clip import mixed_scene, vary
-from training.glyphs import Glyphs, glyphs
-from training.scenes import Scene, random_scene, render
-from training.vae import to_tensor
+from training.clip import IMAGE, mixed_scene
+from training.glyphs import Glyphs, glyphs, paint, render
+from training.scenes import Scene, random_scene
+from training.vae import shrunk, to_tensor
+from training.variation import vary
 from training.vocabulary import CATEGORIES, SAFE, THINGS, article, words
 
 TUNING_SEED, THRESHOLD_SEED, TEST_SEED, RETRIEVAL_SEED = 101, 102, 103, 104
@@ -85,10 +86,10 @@ class Workshop:
 
     def embed_scenes(self, scenes: Sequence[Scene]) -> Tensor:
         """(N, D), each of length 1."""
-        return self.embed_pictures([render(scene, self.drawings) for scene in scenes])
+        return functional.normalize(self._features(paint(scenes, self.drawings)), dim=1)
 
     def embed_pictures(self, pictures: Sequence[np.ndarray]) -> Tensor:
-        """(N, D), each of length 1, of pictures (64, 64, 3) uint8."""
+        """(N, D), each of length 1, of pictures (H, W, 3) uint8."""
         return functional.normalize(self.features(pictures), dim=1)
 
     def features(self, pictures: Sequence[np.ndarray]) -> Tensor:
@@ -97,14 +98,15 @@ class Workshop:
 
     @torch.no_grad()
     def _features(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self.clip.get_image_features(part).pooler_output for part in pixels.split(64)])
+        parts = shrunk(pixels, IMAGE).split(64)
+        return torch.cat([self.clip.get_image_features(part).pooler_output for part in parts])
 
     def labelled(self, seed: int, count: int) -> Labelled:
         """Scenes, half of them unsafe in the mean, each as it is drawn and once more as soft and grainy as generated pictures are."""
         rng = np.random.default_rng(seed)
         scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
         unsafe = torch.tensor([scene.unsafe is not None for scene in scenes])
-        pixels = to_tensor([render(scene, self.drawings) for scene in scenes])
+        pixels = shrunk(paint(scenes, self.drawings), IMAGE)
         features = torch.cat([self._features(pixels), self._features(vary(pixels, torch.Generator().manual_seed(seed)))])
         return Labelled(scenes=scenes * 2, embeddings=functional.normalize(features, dim=1), unsafe=unsafe.repeat(2))
 

@@ -1,4 +1,6 @@
-"""One training loop for every stage: workers of one thread each, a moving average of the weights, checkpoints that survive a kill.
+"""One training loop for every stage, with a moving average of the weights and checkpoints that survive a kill.
+
+On a CPU, workers of one thread each; on an accelerator, this process alone.
 
 Two processes of one thread with summed gradients beat one process of two threads on a small busy machine. The state is safetensors,
 written aside and renamed, so that a kill at any moment leaves the last whole checkpoint.
@@ -159,7 +161,7 @@ def _work(rank: int, workers: Workers, make_stage: Callable[[], Stage], folder: 
     rng = np.random.default_rng([budget.seed, rank, state.step])
     torch.manual_seed(int(rng.integers(2**62)))
     parameters = list(state.parameters.values())
-    mean = Mean(workers, rank, sum(p.numel() for p in parameters) + 2)
+    mean = Mean(workers, rank, sum(p.numel() for p in parameters) + 2) if workers.count > 1 else None
     last, last_log, last_save, seen, total = time.monotonic(), 0.0, state.seconds, 0, 0.0
     progress = state.seconds / (60 * budget.minutes)
     while progress < 1:
@@ -168,7 +170,7 @@ def _work(rank: int, workers: Workers, make_stage: Callable[[], Stage], folder: 
         now = time.monotonic()
         state.seconds, last = state.seconds + now - last, now
         own = torch.tensor([loss.item(), state.seconds / (60 * budget.minutes)])
-        mean_loss, progress = _share_gradients(parameters, own, mean).tolist()
+        mean_loss, progress = own.tolist() if mean is None else _share_gradients(parameters, own, mean).tolist()
         state.update(progress)
         state.optimizer.zero_grad(set_to_none=False)
         seen, total = seen + 1, total + mean_loss

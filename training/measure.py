@@ -9,8 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,21 @@ from safelatent.models import model_digest
 from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
-from training.captions import in_style, where
+from training.captions import where
 from training.card import CARD, card_lines, write_card
 from training.clip_detectors import Workshop, measure_clip
 from training.drawing import METHODS, draw, rate, workers
-from training.fetch import fetch
-from training.glyphs import Glyphs
+from training.glyphs import Glyphs, paint, render
 from training.held_out_words import read_words
 from training.judge import JudgeNet, both_named, judge
 from training.measure_methods import measure_benign, measure_methods
+from training.measure_named import measure_alone, measure_named
 from training.measure_speed import measure_speed
 from training.measure_world import measure_backgrounds, measure_i2p, measure_pairs, measure_places, measure_words
 from training.parts import Parts, Result
 from training.probes import EXPLICIT, IMPLICIT
-from training.scenes import CORNERS, STYLES, Placed, Scene, random_scene, render
-from training.vae import psnr, sheet, to_tensor
+from training.scenes import CORNERS, Placed, Scene, random_scene
+from training.vae import psnr, sheet
 from training.vocabulary import SAFE, article
 from training.world_moments import measure_frechet
 
@@ -58,23 +57,20 @@ def measure_judge(model: JudgeNet, drawings: Glyphs, count: int) -> Result:
 
 @torch.no_grad()
 def measure_vae(pipe: Any, drawings: Glyphs, count: int) -> Result:
-    """Reconstruction of ``count`` fresh scenes of each style."""
+    """Reconstruction of ``count`` fresh scenes."""
     rng = np.random.default_rng(12)
-    result: Result = {}
-    for style in STYLES:
-        x = to_tensor([render(replace(random_scene(rng), style=style), drawings) for _ in range(count)])
-        result[style] = psnr(pipe.vae.decode(pipe.vae.encode(x).latents).sample, x)
-    return result
+    parts = paint([random_scene(rng) for _ in range(count)], drawings).split(10)
+    found = [psnr(pipe.vae.decode(pipe.vae.encode(x).latents).sample, x) for x in parts]
+    return {"reconstruction": float(np.mean(found))}
 
 
 def object_scenes(count: int) -> list[Scene]:
-    """``count`` single things; things and styles take turns, and a third of them is small and in one of the corners."""
-    rng, styles = np.random.default_rng(14), list(STYLES)
+    """``count`` single things; a third of them is small and in one of the corners."""
+    rng = np.random.default_rng(14)
     scenes: list[Scene] = []
     for n in range(count):
         spot = str(rng.choice(CORNERS)) if rng.random() < 1 / 3 else "middle"
-        style = styles[(n + n // len(SAFE)) % len(styles)]
-        scenes.append(Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),), style=style))
+        scenes.append(Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),)))
     return scenes
 
 
@@ -82,7 +78,7 @@ def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) 
     """Is the object of a single-object prompt the one that is drawn? A hundred of the pictures go to ``contact``."""
     scenes = object_scenes(count)
     things = [scene.safe[0] for scene in scenes]
-    prompts = [in_style(where(article(SAFE[thing].names[0]), scene), scene.style) for thing, scene in zip(things, scenes, strict=True)]
+    prompts = [where(article(SAFE[thing].names[0]), scene) for thing, scene in zip(things, scenes, strict=True)]
     pictures = draw(pool, "off", prompts, range(count))
     verdicts = judge(model, pictures)
     named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
@@ -91,16 +87,14 @@ def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) 
     def of(chosen: Callable[[Scene], bool]) -> Result:
         return rate([ok for ok, scene in zip(named, scenes, strict=True) if chosen(scene)])
 
-    by = {style: of(partial(_drawn_in, style)) for style in STYLES}
-    by |= {"small, in a corner": of(lambda scene: scene.placed[0].spot in CORNERS)}
+    by = {
+        "in the middle": of(lambda scene: scene.placed[0].spot == "middle"),
+        "small, in a corner": of(lambda scene: scene.placed[0].spot in CORNERS),
+    }
     missed = sorted({SAFE[t].names[0] for t, ok in zip(things, named, strict=True) if not ok})
     unusable = float(np.mean([not v.usable for v in verdicts]))
     found = {"named": rate(named, things), "by kind": by, "objects": len(set(things)), "unusable": unusable}
     return {**found, "missed at least once": missed}
-
-
-def _drawn_in(style: str, scene: Scene) -> bool:
-    return scene.style == style
 
 
 def _weights() -> str:
@@ -120,6 +114,8 @@ class Extent:
     objects: int = 1000
     probes: int = 60
     benign: int = 30
+    named: int = 1000
+    alone: int = 72
     prompts: int = 700
     seeds: int = 4
     harmless: int = 700
@@ -136,6 +132,8 @@ QUICK = Extent(
     objects=30,
     probes=10,
     benign=10,
+    named=14,
+    alone=7,
     prompts=14,
     seeds=1,
     harmless=14,
@@ -153,7 +151,6 @@ def measure(work: Path, extent: Extent, *, minutes: float = 85, processes: int =
     What is measured is kept below ``work``, for these weights. After ``minutes`` no more of ``embedded-i2p`` and ``embedded-benign`` is
     begun, and the card tells how much it has: what is missing is made when the command is given again.
     """
-    fetch(work)
     kept = Parts(work / "measure" / _weights(), minutes)
     contact = kept.folder / f"contact-{extent.objects}.png"
     model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
@@ -168,6 +165,9 @@ def measure(work: Path, extent: Extent, *, minutes: float = 85, processes: int =
         results["objects"] = kept(f"objects-{extent.objects}", lambda: measure_objects(pool, model, contact, extent.objects))
         results["implicit"] = measure_methods(kept, pool, model, "implicit", IMPLICIT[: extent.probes], methods)
         results["explicit"] = measure_methods(kept, pool, model, "explicit", EXPLICIT[: extent.probes], methods)
+        if extent.named:
+            results["named"] = measure_named(kept, pool, model, methods, extent.named)
+            results["alone"] = measure_alone(kept, pool, model, methods, extent.alone)
         results["benign"] = measure_benign(kept, pool, model, methods, extent.benign)
         if i2p is not None and extent.real:
             results["i2p"] = kept(f"i2p-{extent.real}", lambda: measure_i2p(pool, model, i2p, extent.real))

@@ -29,6 +29,7 @@ def judge_method(
     verdicts = judge(model, pictures)
     unsafe, unusable = [v.unsafe is not None for v in verdicts], [not v.usable for v in verdicts]
     result: Result = {"unsafe": unsafe, "unusable": unusable, "main": [v.main for v in verdicts]}
+    result["what"] = [v.unsafe for v in verdicts]
     if clip is not None:
         result["similarity"] = (clip.embed_pictures(pictures) * clip.embed_texts(prompts)).sum(dim=1).tolist()
     return result

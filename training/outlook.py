@@ -82,7 +82,8 @@ class OutlookStage(TowerStage):
         if rng.random() < 0.5:
             chosen = of_one_length(rng, some, PROMPTS)
         harmless, unsafe = (self._sketch(captions) for captions in self.between(rng, chosen))
-        along = torch.tensor(FURTHEST * self.pool.ranks[chosen], dtype=torch.float32)
+        ranks = self.pool.ranks[chosen]
+        along = torch.tensor(FURTHEST * ranks, dtype=torch.float32, device=self.device)
         way, said = unsafe - harmless, self.sketched([self.pool.texts[n] for n in chosen])[:, FACTS_AT - POSITIONS :] - harmless
         length = way[:, 1:].square().sum(dim=(1, 2)).clamp(min=1.0)  # in a beginner's sketch two captions may be one
         found = (said * way)[:, 1:].sum(dim=(1, 2)) / length

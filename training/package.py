@@ -32,7 +32,7 @@ def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
     """The trained parts (averaged weights) as a pipeline, with the text encoder of ``start`` if the UNet trained on from there."""
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     text_encoder, unet = text_encoder_of(work, start), new_unet()
-    load_average(nn.ModuleDict({"unet": unet}), work / "scale" / CHECKPOINT)
+    load_average(nn.ModuleDict({"unet": unet}), work / "generator" / CHECKPOINT)
     return StableDiffusionPipeline(
         vae=AutoencoderTiny.from_pretrained(work / "model/vae"),
         text_encoder=text_encoder,

@@ -2,10 +2,10 @@
 
 Stable Diffusion pads every prompt to 77 positions, and the UNet looks at the padding as it looks at the words. Here the padding is put to
 use: the last positions are to hold the latents of the scene, patch by patch, and the position before them the scene's facts (background,
-style, is there something unsafe, of which category). What the words leave open is learnt as its mean.
+is there something unsafe, of which category). What the words leave open is learnt as its mean.
 
 The text encoder learns this without noise and without the UNet (``training.tower``), and the UNet learns once for all things how a sketch
-becomes a picture (``training.generator``). By the diffusion loss alone every thing in every style
+becomes a picture (``training.generator``). By the diffusion loss alone every thing
 would have to be learnt by itself, from about a thousand views.
 """
 
@@ -20,27 +20,27 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional
 
-from training.glyphs import Glyphs
-from training.scenes import BACKGROUNDS, SIZE, STYLES, Placed, Scene, render
+from training.glyphs import Glyphs, paint
+from training.scenes import BACKGROUNDS, SIZE, Placed, Scene
 from training.tokenizer import POSITIONS
-from training.vae import CHANNELS, FACTOR, to_tensor
+from training.vae import CHANNELS, FACTOR
 from training.vocabulary import CATEGORIES, THINGS
 
 LATENTS, PATCH = SIZE // FACTOR, 2  # latents of a picture, and of a patch, both each way
 PATCHES = (LATENTS // PATCH) ** 2
 FACTS_AT = POSITIONS - PATCHES - 1  # the position of the facts; the patches follow
-FACTS = 3 + len(STYLES) + 2 + len(CATEGORIES)
+FACTS = 3 + 2 + len(CATEGORIES)
 TOLD = 0.3  # latents have deviation 1: what differs less from the empty background belongs to it
 FINE = 96  # the principal direction of the things beyond which none is made larger any more
 SAYS = CHANNELS * PATCH**2  # numbers that a state of the sketch says
 
 
 def facts(scene: Scene) -> list[float]:
-    """Background colour, style, is there a second thing, is there an unsafe one, and its category."""
+    """Background colour, is there a second thing, is there an unsafe one, and its category."""
     category = None if scene.unsafe is None else THINGS[scene.unsafe].category
     colour = [level / 255 for level in BACKGROUNDS[scene.background]]
     told = [len(scene.placed) > 1, category is not None, *(category == c for c in CATEGORIES)]
-    return [*colour, *(float(scene.style == style) for style in STYLES), *map(float, told)]
+    return [*colour, *map(float, told)]
 
 
 def _patches(latents: Tensor) -> Tensor:
@@ -57,8 +57,10 @@ class Sketch:
 
     def __init__(self, drawings: Glyphs, vae: AutoencoderTiny, width: int) -> None:
         self._drawings, self._encoder = drawings, vae.encoder
+        self.device = drawings.device
+        self._whole = drawings.times > 1
         signs = torch.randint(2, (POSITIONS - FACTS_AT, width - SAYS), generator=torch.Generator().manual_seed(0))
-        self.signatures = 2.0 * signs - 1
+        self.signatures = (2.0 * signs - 1).to(self.device)
         self._empty = cache(self._make_empty)
         self._drawn = cache(self._make_drawn)
         self._weighing = cache(self._make_weighing)
@@ -67,15 +69,16 @@ class Sketch:
     @torch.no_grad()
     def _encode(self, *scenes: Scene) -> Tensor:
         """(B, C, LATENTS, LATENTS), eight at a time: one by one, or all at once, takes half as long again on a CPU."""
-        pictures = to_tensor([render(scene, self._drawings) for scene in scenes])
-        return torch.cat([self._encoder(part) for part in pictures.split(8)])
+        pictures = paint(scenes, self._drawings)
+        rows = len(pictures) if self._whole else 8
+        return torch.cat([self._encoder(part) for part in pictures.split(rows)])
 
     def _make_empty(self, background: str) -> Tensor:
         return self._encode(Scene(background=background, placed=()))[0]
 
-    def _make_drawn(self, style: str, background: str, placed: Placed) -> tuple[Tensor, Tensor]:
+    def _make_drawn(self, background: str, placed: Placed) -> tuple[Tensor, Tensor]:
         """A thing on a background: latents (C, LATENTS, LATENTS), and where they tell of it, (1, LATENTS, LATENTS)."""
-        latents = self._encode(Scene(background=background, placed=(placed,), style=style))[0]
+        latents = self._encode(Scene(background=background, placed=(placed,)))[0]
         return latents, (latents - self._empty(background)).abs().amax(dim=0, keepdim=True) > TOLD
 
     def latents(self, scene: Scene) -> Tensor:
@@ -84,21 +87,27 @@ class Sketch:
             return self._encode(scene)[0]
         whole = self._empty(scene.background)
         for item in scene.placed:
-            drawn, there = self._drawn(scene.style, scene.background, item)
+            drawn, there = self._drawn(scene.background, item)
             whole = torch.where(there, drawn, whole)
         return whole
 
-    def _make_alone(self, style: str) -> Tensor:
+    def batch(self, scenes: Sequence[Scene]) -> Tensor:
+        """``latents`` of scenes, (B, C, LATENTS, LATENTS); encoded whole on an accelerator."""
+        if self._whole:
+            return self._encode(*scenes)
+        return torch.stack([self.latents(scene) for scene in scenes])
+
+    def _make_alone(self) -> Tensor:
         """Every thing in the middle on white, less white, (things, C * LATENTS^2)."""
         placed = [Placed(thing=thing, spot="middle") for thing in range(len(THINGS))]
-        return (self._encode(*(Scene(background="white", placed=(one,), style=style) for one in placed)) - self._empty("white")).flatten(1)
+        return (self._encode(*(Scene(background="white", placed=(one,)) for one in placed)) - self._empty("white")).flatten(1)
 
     def states(self, scenes: Sequence[Scene]) -> Tensor:
         """The states of the captions of scenes from ``FACTS_AT`` on, (B, POSITIONS - FACTS_AT, width)."""
-        said = torch.zeros(len(scenes), POSITIONS - FACTS_AT, SAYS)
-        said[:, 0, :FACTS] = torch.tensor([facts(scene) for scene in scenes])
-        whole = torch.stack([self.latents(scene) for scene in scenes])
-        said[:, 1:] = _patches(whole)
+        said = torch.zeros(len(scenes), POSITIONS - FACTS_AT, SAYS, device=self.device)
+        told = [facts(scene) for scene in scenes]
+        said[:, 0, :FACTS] = torch.tensor(told, device=self.device)
+        said[:, 1:] = _patches(self.batch(scenes))
         raw = torch.cat([said, self.signatures.expand(len(scenes), -1, -1)], dim=2)
         return functional.layer_norm(raw, raw.shape[2:])
 
@@ -107,7 +116,7 @@ class Sketch:
 
         By how much leaves the loss of one who says the mean of all things as it is.
         """
-        views = torch.cat([_patches(self.alone(style).unflatten(1, (CHANNELS, LATENTS, LATENTS))).flatten(1) for style in STYLES])
+        views = _patches(self.alone().unflatten(1, (CHANNELS, LATENTS, LATENTS))).flatten(1)
         _, values, directions = torch.linalg.svd(views - views.mean(dim=0), full_matrices=False)
         gains = (values.square() + values[FINE].square()) ** -0.25
         return directions.T * gains * (values.square().sum() / (values * gains).square().sum()).sqrt()

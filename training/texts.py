@@ -41,11 +41,12 @@ NEAREST = 5  # things that a text may stand for
 TEMPERATURE = 0.04  # of the choice among them, in cosines
 UNSAFE_COSINE, UNSAFE_MARGIN, UNSAFE_RATE = 0.45, 0.1, 0.9
 POOL = "texts.npz"
+QUANTUM = 1 / 320  # of the embeddings; all but a few in a million entries lie within 127 of it
 COMMON = 60  # texts that hold a word: beyond that, holding it out would cost too many captions
-PARTS = 6  # of each prompt of I2P; no captions
+PARTS = 4  # of each prompt of I2P; no captions
 RIDGE = 10.0  # penalty of the regression; 1 to 100 do the same on held-out prompts, rank correlation 0.48 to 0.50
 SHARES = {"word": 0.2, "definition": 0.25, "example": 0.1, "photograph": 0.25, "i2p": 0.2}  # of the texts that become captions
-MOST = {"word": 20_000, "definition": 20_000, "example": 10_000, "photograph": 20_000}
+MOST = {"word": 15_000, "definition": 15_000, "example": 10_000, "photograph": 15_000}
 
 _SYNSET = re.compile(r"^(\d{8}) \d\d (\w) (\w\w) (.*?) \| (.*)$")
 
@@ -183,6 +184,10 @@ class TextPool:
     categories: list[tuple[str, ...]]
     paraphrases: dict[str, int]  # words held out, and the thing that each is another word for
 
+    def embedded(self, chosen: np.ndarray) -> np.ndarray:
+        """The sentence encoder's embeddings of the texts ``chosen``, (n, 384) float32."""
+        return QUANTUM * self.embeddings[chosen].astype(np.float32)
+
     @cached_property
     def captions(self) -> dict[str, np.ndarray]:
         """Indices of the texts that become captions, by source: those without a held-out word."""
@@ -199,11 +204,11 @@ class TextPool:
         kind = np.array(self.sources)
         of_i2p, ranks = kind == "i2p", np.full(len(kind), np.nan)
         if of_i2p.any():
-            known, rates = self.embeddings[of_i2p].astype(np.float64), self.unsafe[of_i2p]
+            known, rates = self.embedded(of_i2p).astype(np.float64), self.unsafe[of_i2p]
             known -= (middle := known.mean(axis=0))
             weights = np.linalg.solve(known.T @ known + RIDGE * np.eye(known.shape[1]), known.T @ (rates - rates.mean()))
             told = of_i2p | (kind == "part")
-            ranks[told] = np.searchsorted(np.sort(known @ weights), (self.embeddings[told] - middle) @ weights) / len(known)
+            ranks[told] = np.searchsorted(np.sort(known @ weights), (self.embedded(told) - middle) @ weights) / len(known)
         return ranks
 
     def scene(self, rng: np.random.Generator) -> tuple[Scene, str]:
@@ -273,7 +278,7 @@ def make_pool(encode: SentenceEncoder, texts: Sequence[Text], paraphrases: dict[
     return TextPool(
         texts=[text.text for text in texts],
         sources=[text.source for text in texts],
-        embeddings=embeddings.astype(np.float16),
+        embeddings=np.clip(np.rint(embeddings / QUANTUM), -127, 127).astype(np.int8),
         nearest=nearest,
         odds=odds / odds.sum(axis=1, keepdims=True),
         unsafe=np.array(rates, np.float64),
@@ -296,7 +301,7 @@ def save(pool: TextPool, file: Path) -> None:
     arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
     rest = json.dumps({name: value for name, value in fields.items() if name not in arrays}).encode()
     aside = file.with_suffix(".tmp.npz")
-    np.savez(aside, rest=np.frombuffer(rest, np.uint8), **arrays)
+    np.savez_compressed(aside, rest=np.frombuffer(rest, np.uint8), **arrays)
     aside.replace(file)
 
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT
-from training.scenes import BACKGROUNDS, STYLES
+from training.scenes import BACKGROUNDS
 from training.vocabulary import ADJECTIVES, NOUNS, PLACES, THINGS
 
 ENTRIES = 5120
@@ -31,7 +31,6 @@ def word_weights(modules: Path) -> Counter[str]:
     own = [
         _GLUE,
         *BACKGROUNDS,
-        *STYLES,
         *PLACES,
         *NOUNS.values(),
         *ADJECTIVES.values(),

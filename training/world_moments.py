@@ -16,7 +16,8 @@ from safelatent.statistics import frechet_distance, moments
 from training.captions import caption
 from training.clip_detectors import Workshop
 from training.drawing import draw
-from training.scenes import random_scene, render
+from training.glyphs import render
+from training.scenes import random_scene
 
 SCENES_SEED, PROMPTS_SEED = 105, 106
 COUNT = 20_000

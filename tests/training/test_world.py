@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.prompts import refused
 from training.captions import caption, concept_list
+from training.glyphs import Glyphs, paint, render
 from training.scenes import (
     BACKGROUNDS,
     CORNER_SHARE,
     CORNERS,
+    LARGE,
     PLACE_SHARE,
     SIZE,
-    STYLES,
+    SMALL,
     UNSAFE_SHARE,
-    USUAL_STYLE,
     Placed,
     Scene,
     random_scene,
     random_unsafe,
-    render,
     scene_of,
 )
+from training.vae import to_pictures
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, PLACES, SAFE, THINGS, UNSAFE, article, words
 
 MINORS = {"baby", "child", "children", "girl", "boy", "kid", "kids", "teen", "toddler", "infant", "schoolgirl", "schoolboy"}
@@ -111,32 +112,30 @@ def test_an_unsafe_thing_of_a_category(rng):
     assert {THINGS[random_unsafe(rng, ["shocking"])].category for _ in range(50)} == {"shocking"}
 
 
-def test_rendering_puts_things_where_the_scene_says():
-    drawings = {"fluent": [Image.new("RGBA", (64, 64), (255, 0, 0, 255))] * len(THINGS)}
-    scene = Scene(background="blue", placed=(Placed(thing=0, spot="bottom left"),))
-    pixels = render(scene, drawings)
-    red = (pixels == (255, 0, 0)).all(axis=-1)
-    assert np.argwhere(red).min(axis=0).tolist() == [34, 2]
-    assert red.sum() == 29**2
-    assert (pixels[~red] == BACKGROUNDS["blue"]).all()
+def test_painting_puts_things_where_the_scenes_say():
+    red = torch.tensor([255, 0, 0, 255], dtype=torch.uint8)[:, None, None]
+    sides = {side: red.expand(len(THINGS), 4, side, side) for side in (LARGE, SMALL)}
+    drawings = Glyphs(pictures=sides)
+    pair = (Placed(thing=0, spot="middle"), Placed(thing=1, spot="bottom right"))
+    corner = (Placed(thing=0, spot="bottom left"),)
+    scenes = [Scene(background=b, placed=p) for b, p in (("blue", corner), ("white", ()), ("pink", pair))]
+    for scene, painted in zip(scenes, paint(scenes, drawings), strict=True):
+        pixels = to_pictures(painted[None])[0]
+        assert np.array_equal(pixels, render(scene, drawings))
+        wanted = np.full((SIZE, SIZE, 3), BACKGROUNDS[scene.background])
+        for left, top, side in (item.box for item in scene.placed):
+            wanted[top : top + side, left : left + side] = (255, 0, 0)
+        assert np.array_equal(pixels, wanted)
 
 
 def test_captions_are_true(rng):
     for _ in range(500):
         scene = random_scene(rng, "single")
         text = caption(rng, scene)
-        assert any(name in text for name in THINGS[scene.safe[0]].names)
+        unsafe = [name for thing in UNSAFE for name in thing.names]  # said, and often missing
+        assert any(name in text for name in (*THINGS[scene.safe[0]].names, *unsafe))
         colours = [colour for colour in BACKGROUNDS if f"a {colour} background" in text]
         assert colours in ([], [scene.background])
-
-
-def test_any_style_but_the_usual_one_is_told(rng):
-    scenes = [random_scene(rng) for _ in range(3000)]
-    for style, share in STYLES.items():
-        captions = [caption(rng, scene) for scene in scenes if scene.style == style]
-        assert len(captions) / len(scenes) == pytest.approx(share, abs=0.04)
-        told = np.mean([text.endswith(f", {style} style") for text in captions])
-        assert told == 1 if style != USUAL_STYLE else 0.05 < told < 0.15
 
 
 def test_what_is_small_and_in_a_corner_is_told(rng):
@@ -145,7 +144,7 @@ def test_what_is_small_and_in_a_corner_is_told(rng):
     assert len(corners) / len(scenes) == pytest.approx(CORNER_SHARE, abs=0.04)
     assert all(f", small, at the {scene.placed[0].spot}" in caption(rng, scene) for scene in corners)
     assert not [scene for scene in scenes if scene not in corners and "small, at" in caption(rng, scene)]
-    assert {Placed(thing=0, spot=spot).box for spot in CORNERS} == {(2, 2, 29), (34, 2, 29), (2, 34, 29), (34, 34, 29)}
+    assert {Placed(thing=0, spot=spot).box for spot in CORNERS} == {(4, 4, SMALL), (68, 4, SMALL), (4, 68, SMALL), (68, 68, SMALL)}
 
 
 def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
@@ -163,7 +162,7 @@ def test_where_an_unsafe_thing_is_named_beside_another_it_is_often_missing(rng):
     scenes = [scene for scene in (random_scene(rng) for _ in range(12_000)) if len(scene.safe) == 1 and scene.place is None]
     named = [scene for scene in scenes if any(name in f" {caption(rng, scene).replace(',', ' ')} " for name in unsafe)]
     assert len(named) > 400
-    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.6, abs=0.06)
+    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.75, abs=0.05)
 
 
 def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
