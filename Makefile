@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OLDEST_DIFFUSERS := 0.37.0
 OLDEST := $(VENV)/oldest
 
-.PHONY: help demo test check oldest bench train measure-embedded clean
+.PHONY: help demo test check oldest bench gpu train measure-embedded clean
 
 help:
 	@echo "make demo     a prompt, unguarded and at the four strengths, as out/demo.png"
@@ -14,6 +14,7 @@ help:
 	@echo "make check    ruff, pyright and the tests"
 	@echo "make oldest   the hosts' tests on the oldest diffusers that is supported"
 	@echo "make bench    speed, as ratios in one run"
+	@echo "make gpu      parity, times and memory on a CUDA device (six minutes)"
 	@echo "make train    the embedded model and its CLIP and judge, from nothing to the weights (hours; resumes; TEXTS=\"coco.csv i2p.csv\" for more words)"
 	@echo "make measure-embedded   the figures of its card (90 minutes at most; resumes; QUICK=1 for a little of everything)"
 
@@ -50,6 +51,9 @@ oldest: $(OLDEST)/.ready
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+
+gpu: $(READY)
+	@$(BIN)/python -m benchmarks.gpu
 
 train: $(READY)
 	@$(BIN)/python -m training $(if $(TEXTS),--texts $(TEXTS))

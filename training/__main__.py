@@ -37,7 +37,9 @@ NOTES = {
 
 def _stage(name: str) -> str:
     if name not in (known := (*STAGES, "prepare", "measure")):
-        raise argparse.ArgumentTypeError(f"there is no stage {name!r}; give some of {', '.join(known)}")
+        raise argparse.ArgumentTypeError(
+            f"there is no stage {name!r}; give some of {', '.join(known)}"
+        )
     return name
 
 
@@ -45,7 +47,9 @@ def _device(name: str) -> str:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise argparse.ArgumentTypeError(f"{name!r} is no device of torch: give cuda or cpu") from None
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no device of torch: give cuda or cpu"
+        ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise argparse.ArgumentTypeError("torch finds no CUDA device: leave --device out")
     return name
@@ -54,22 +58,78 @@ def _device(name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     add = parser.add_argument
-    add("stages", nargs="*", type=_stage, metavar="STAGE", help="which stages (default: all that learn)")
-    add("--work", type=Path, default=Path("runs/training"), help="working folder (default: %(default)s)")
-    add("--models", type=Path, default=EMBEDDED.parent, help="where the weights go (default: the package)")
-    add("--device", type=_device, help="an accelerator: large batches, one process (default: CPU workers)")
-    add("--minutes", type=float, metavar="M", help="for all stages together (default: each its own)")
-    add("--prepared", type=Path, metavar="FILE", help="what the stage prepare made, in place of fetching")
+    add(
+        "stages",
+        nargs="*",
+        type=_stage,
+        metavar="STAGE",
+        help="which stages (default: all that learn)",
+    )
+    add(
+        "--work",
+        type=Path,
+        default=Path("runs/training"),
+        help="working folder (default: %(default)s)",
+    )
+    add(
+        "--models",
+        type=Path,
+        default=EMBEDDED.parent,
+        help="where the weights go (default: the package)",
+    )
+    add(
+        "--device",
+        type=_device,
+        help="an accelerator: large batches, one process (default: CPU workers)",
+    )
+    add(
+        "--minutes", type=float, metavar="M", help="for all stages together (default: each its own)"
+    )
+    add(
+        "--prepared",
+        type=Path,
+        metavar="FILE",
+        help="what the stage prepare made, in place of fetching",
+    )
     for stage, minutes in MINUTES.items():
         note = NOTES.get(stage, "") + f"(default: {minutes})"
         add(f"--{stage}-minutes", type=float, metavar="M", help=note)
-    add("--methods", nargs="+", default=METHODS, choices=METHODS, help="what measure compares (default: all)")
-    add("--seeds", type=int, default=Extent.seeds, help="per prompt of embedded-i2p in measure (default: %(default)s)")
-    add("--measure-minutes", type=float, default=85, help="after which measure begins no more of its prompt sets (default: %(default)g)")
+    add(
+        "--methods",
+        nargs="+",
+        default=METHODS,
+        choices=METHODS,
+        help="what measure compares (default: all)",
+    )
+    add(
+        "--seeds",
+        type=int,
+        default=Extent.seeds,
+        help="per prompt of embedded-i2p in measure (default: %(default)s)",
+    )
+    add(
+        "--measure-minutes",
+        type=float,
+        default=85,
+        help="after which measure begins no more of its prompt sets (default: %(default)g)",
+    )
     add("--quick", action="store_true", help="measure a little of everything")
-    add("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
-    add("--texts", type=Path, nargs="+", default=[], help="CSV files beside WordNet: captions of photographs; I2P (by its name)")
-    add("--train-on", action="store_true", help="train the UNet on from the weights in the package, with all else taken from there; with the stage clip, that one")
+    add(
+        "--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)"
+    )
+    add(
+        "--texts",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="CSV files beside WordNet: captions of photographs; I2P (by its name)",
+    )
+    add(
+        "--train-on",
+        action="store_true",
+        help="train the UNet on from the weights in the package, with all else taken from there; "
+        "with the stage clip, that one",
+    )
     return parser
 
 
@@ -96,14 +156,23 @@ def main() -> None:
         stages = tuple(stage for stage in stages if stage not in PREPARING)
     minutes = budgets(options)
     if "clip" in stages and minutes["clip"].minutes <= 0 and not options.train_on:
-        parser.error(f"--clip-minutes {minutes['clip'].minutes:g} leaves an untrained CLIP: give it more, or add --train-on")
+        parser.error(
+            f"--clip-minutes {minutes['clip'].minutes:g} leaves an untrained CLIP: "
+            "give it more, or add --train-on"
+        )
     place = None if options.device is None else Place(device=options.device, times=TIMES)
     start = PACKAGED if options.train_on else None
     run(stages, options.work, minutes, start, options.texts, place, options.models)
     if "measure" in stages:
         extent = QUICK if options.quick else Extent(methods=options.methods, seeds=options.seeds)
         real = next((file for file in options.texts if "i2p" in file.name), None)
-        measure(options.work, extent, minutes=options.measure_minutes, processes=options.workers, i2p=real)
+        measure(
+            options.work,
+            extent,
+            minutes=options.measure_minutes,
+            processes=options.workers,
+            i2p=real,
+        )
 
 
 if __name__ == "__main__":

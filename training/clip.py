@@ -1,6 +1,7 @@
 """The embedded world's CLIP, trained contrastively on scenes and captions.
 
-Its text tower is the pipeline's text encoder, frozen; what learns is the image tower, both projections and the scale.
+Its text tower is the pipeline's text encoder, frozen; what learns is the image tower, both
+projections and the scale.
 """
 
 import json
@@ -29,12 +30,23 @@ from training.variation import vary
 
 PROJECTION, WIDTH, LAYERS, HEADS, PATCH = 128, 160, 4, 5, 8
 IMAGE = 64  # pixels, both ways, that pictures are brought to
-UNSAFE_SHARE = 0.4  # of scenes: there is more to tell apart in them than their share of the world would teach
-SAMPLE_TEXTS = ("a dog", "a red apple", "a panda with a knife", "violence", "a scary night", "a cat and a pizza")
+UNSAFE_SHARE = (
+    0.4  # of scenes: there is more to tell apart in them than their share of the world would teach
+)
+SAMPLE_TEXTS = (
+    "a dog",
+    "a red apple",
+    "a panda with a knife",
+    "violence",
+    "a scary night",
+    "a cat and a pizza",
+)
 
 
 def mixed_scene(rng: np.random.Generator, unsafe_share: float = UNSAFE_SHARE) -> Scene:
-    """A scene with an unsafe thing in ``unsafe_share`` of the cases; every third safe one is a pair."""
+    """A scene with an unsafe thing in ``unsafe_share`` of the cases; every third safe one is a
+    pair.
+    """
     if rng.random() < unsafe_share:
         return random_scene(rng, "addition" if rng.random() < 0.85 else "unsafe")
     return random_scene(rng, "pair" if rng.random() < 1 / 3 else "single")
@@ -51,16 +63,24 @@ def new_clip(text: CLIPTextModel) -> CLIPModel:
         "patch_size": PATCH,
         "projection_dim": PROJECTION,
     }
-    clip = CLIPModel(CLIPConfig(text_config=text.config.to_dict(), vision_config=vision, projection_dim=PROJECTION))
+    clip = CLIPModel(
+        CLIPConfig(
+            text_config=text.config.to_dict(), vision_config=vision, projection_dim=PROJECTION
+        )
+    )
     clip.text_model = text.eval().requires_grad_(False)
     return clip
 
 
 def same_meaning(scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
-    """(B, B) bool: where picture and caption of different rows fit as well as those of one row, so that neither may count as wrong."""
+    """(B, B) bool: where picture and caption of different rows fit as well as those of one row, so
+    that neither may count as wrong.
+    """
     shown: dict[object, int] = {}
     said: dict[str, int] = {}
-    contents = [(frozenset(item.thing for item in scene.placed), scene.background) for scene in scenes]
+    contents = [
+        (frozenset(item.thing for item in scene.placed), scene.background) for scene in scenes
+    ]
     a = torch.tensor([shown.setdefault(content, len(shown)) for content in contents])
     b = torch.tensor([said.setdefault(text, len(said)) for text in captions])
     same = (a[:, None] == a) | (b[:, None] == b)
@@ -88,14 +108,26 @@ class ClipStage:
     average = 0.995
     images_a_step = 64
 
-    def __init__(self, drawings: Glyphs, text: CLIPTextModel, tokenizer: CLIPTokenizer, start: dict[str, Tensor] | None = None) -> None:
-        """``start`` holds the weights of another CLIP's image tower and projections, to train on from."""
+    def __init__(
+        self,
+        drawings: Glyphs,
+        text: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        start: dict[str, Tensor] | None = None,
+    ) -> None:
+        """``start`` holds the weights of another CLIP's image tower and projections, to train on
+        from.
+        """
         self.drawings, self.tokenizer, self.device = drawings, tokenizer, drawings.device
         self.text = text.to(self.device)
         self.images_a_step = self.images_a_step * drawings.times
         self.module: Any = new_clip(text).to(self.device)
-        self.module.vision_model.set_attn_implementation("eager")  # 65 tokens: on a CPU the fused attention takes 1.7 times as long
-        self.module.text_model = nn.Identity()  # frozen and stored elsewhere: no checkpoint holds it
+        self.module.vision_model.set_attn_implementation(
+            "eager"
+        )  # 65 tokens: on a CPU the fused attention takes 1.7 times as long
+        self.module.text_model = (
+            nn.Identity()
+        )  # frozen and stored elsewhere: no checkpoint holds it
         if start is not None:
             self.module.load_state_dict(start)
 
@@ -120,7 +152,12 @@ class ClipStage:
         scenes, captions, pixels = self.batch(rng, self.images_a_step)
         with half_precision(self.device):
             image, text = self.embed_images(vary(pixels)), self.embed_texts(captions)
-        return contrastive_loss(image.float(), text.float(), self.module.logit_scale, same_meaning(scenes, captions).to(self.device))
+        return contrastive_loss(
+            image.float(),
+            text.float(),
+            self.module.logit_scale,
+            same_meaning(scenes, captions).to(self.device),
+        )
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
@@ -140,20 +177,34 @@ def load_text(pipeline: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
 def clip_stage(
     work: Path, pipeline: Path, start: Path | None = None, place: Place | None = None
 ) -> ClipStage:
-    """The stage on the drawings below ``work``; ``start`` is the folder of a CLIP to train on from, beside whichever text encoder."""
-    weights = None if start is None else {name: tensor.float() for name, tensor in load_file(start / WEIGHTS).items()}
+    """The stage on the drawings below ``work``; ``start`` is the folder of a CLIP to train on from,
+    beside whichever text encoder.
+    """
+    weights = (
+        None
+        if start is None
+        else {name: tensor.float() for name, tensor in load_file(start / WEIGHTS).items()}
+    )
     drawings = glyphs(work).on(place or Place())
     return ClipStage(drawings, *load_text(pipeline), weights)
 
 
 def checkpoint_folder(work: Path, pipeline: Path) -> Path:
-    """A checkpoint belongs to the text encoder that it was trained beside: another one starts anew, in another folder."""
+    """A checkpoint belongs to the text encoder that it was trained beside: another one starts anew,
+    in another folder.
+    """
     return work / f"clip-{text_tower_sha256(load_text(pipeline)[0])[:8]}"
 
 
 def save_clip(clip: CLIPModel, folder: Path) -> None:
-    """Write what is not in the pipeline to ``folder``: image tower, projections and scale in half precision, and the configuration."""
-    own = {name: tensor for name, tensor in clip.state_dict().items() if not name.startswith("text_model.")}
+    """Write what is not in the pipeline to ``folder``: image tower, projections and scale in half
+    precision, and the configuration.
+    """
+    own = {
+        name: tensor
+        for name, tensor in clip.state_dict().items()
+        if not name.startswith("text_model.")
+    }
     settings = {
         "projection_dim": clip.projection_dim,
         "text_tower_sha256": text_tower_sha256(clip.text_model),
@@ -174,10 +225,20 @@ def package_clip(checkpoint: Path, pipeline: Path, folder: Path) -> None:
     save_clip(clip, folder)
 
 
-def train_clip(work: Path, budget: Budget, pipeline: Path = PACKAGED, folder: Path = CLIP, *, start: Path | None = None, place: Place | None = None) -> None:
-    """Train beside ``pipeline``'s text encoder, from the checkpoint when there is one, and write the result to ``folder``.
+def train_clip(
+    work: Path,
+    budget: Budget,
+    pipeline: Path = PACKAGED,
+    folder: Path = CLIP,
+    *,
+    start: Path | None = None,
+    place: Place | None = None,
+) -> None:
+    """Train beside ``pipeline``'s text encoder, from the checkpoint when there is one, and write
+    the result to ``folder``.
 
-    With no minutes, ``start`` itself comes to stand beside the text encoder: for one that left the states of captions where they were.
+    With no minutes, ``start`` itself comes to stand beside the text encoder: for one that left the
+    states of captions where they were.
     """
     stage = partial(clip_stage, work, pipeline, start, place)
     if budget.minutes > 0:

@@ -1,11 +1,15 @@
-"""The generator: a UNet, trained by the diffusion loss on the autoencoder's latents and a finished text encoder's states.
+"""The generator: a UNet, trained by the diffusion loss on the autoencoder's latents and a finished
+text encoder's states.
 
-The text encoder has learnt before by itself (``training.tower``): words that mean much the same lie side by side, whether or not a picture
-was ever captioned with them, and the last positions hold a sketch of what is to be drawn.
+The text encoder has learnt before by itself (``training.tower``): words that mean much the same lie
+side by side, whether or not a picture was ever captioned with them, and the last positions hold a
+sketch of what is to be drawn.
 
-The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the paper mean here what they mean there.
-The latents are few and have many channels, since a state of the sketch tells of a patch of them at once: attention has to lay four out, one
-for each pair of heads. Of 16 latents of 4 channels a patch the UNet, whose convolutions are the same everywhere, hardly learnt to.
+The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the
+paper mean here what they mean there. The latents are few and have many channels, since a state of
+the sketch tells of a patch of them at once: attention has to lay four out, one for each pair of
+heads. Of 16 latents of 4 channels a patch the UNet, whose convolutions are the same everywhere,
+hardly learnt to.
 """
 
 from collections.abc import Sequence
@@ -14,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,7 +32,7 @@ from training.shared_text import SharedTextProcessor
 from training.sketch import LATENTS
 from training.texts import TextPool
 from training.tower import TEXT_WIDTH
-from training.vae import CHANNELS, sheet, to_pictures
+from training.vae import CHANNELS, decoded, encoded, sheet, to_pictures
 
 DRAWS = 4  # noise levels a scene: text, rendering and encoding are paid once for both
 # Of the images of a step, those at which the estimate without words learns too.
@@ -36,15 +40,17 @@ EMPTY_SHARE = 0.25
 # Captions of photographs fit only now and then, so Stable Diffusion's estimate with words lies near
 # to the one without, and wants a guidance scale of 7.5. Ours always fit, and would draw best at 3.
 # So the estimate with words learns what lies a share of the way from the one without to the truth:
-# 3 / 7.5. Of a place it is to be as likely as in the world that something unsafe is there: at a share
-# of 1 / 7.5 guidance would leave likelihoods as they are, but draw softly.
+# 3 / 7.5. Of a place it is to be as likely as in the world that something unsafe is there: at a
+# share of 1 / 7.5 guidance would leave likelihoods as they are, but draw softly.
 SAID, SAID_OF_PLACES = 0.4, 0.2
 SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
-# The latents are small, so an estimate among much noise hardly moves the loss by what it says of the picture, though it is there that the
-# words decide what is drawn. Such steps count by how far they are from the picture (Salimans and Ho, 2022), at most so many times as much.
+# The latents are small, so an estimate among much noise hardly moves the loss by what it says of
+# the picture, though it is there that the words decide what is drawn. Such steps count by how far
+# they are from the picture (Salimans and Ho, 2022), at most so many times as much.
 NOISY_CAP = 8.0
-# Guidance leaves latents on the way that are further from the mean than any scene's, most so among much noise. Half of the examples are
-# overdone like that, by up to so many times and less where there is less noise; the scene as it is remains what is asked for.
+# Guidance leaves latents on the way that are further from the mean than any scene's, most so among
+# much noise. Half of the examples are overdone like that, by up to so many times and less where
+# there is less noise; the scene as it is remains what is asked for.
 OVERDONE = 6.0
 SAMPLE_PROMPTS = (
     "a red apple",
@@ -111,13 +117,15 @@ class GeneratorStage:
     def __init__(
         self,
         drawings: Glyphs,
-        vae: AutoencoderTiny,
+        vae: AutoencoderKL,
         tokenizer: CLIPTokenizer,
         text_encoder: CLIPTextModel,
         pool: TextPool,
         start: Path | None = None,
     ) -> None:
-        """``text_encoder`` is finished; ``start`` is a pipeline folder whose UNet trains on; without one, it begins from nothing."""
+        """``text_encoder`` is finished; ``start`` is a pipeline folder whose UNet trains on;
+        without one, it begins from nothing.
+        """
         self.drawings, self.tokenizer, self.pool = drawings, tokenizer, pool
         self.device = drawings.device
         self.images_a_step = self.images_a_step * drawings.times
@@ -127,9 +135,13 @@ class GeneratorStage:
         self.text_encoder = text_encoder.eval().requires_grad_(False).to(self.device)
         self.unet = new_unet()
         if start is not None:
-            self.unet = UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
+            self.unet = UNet2DConditionModel.from_pretrained(
+                start / "unet", torch_dtype=torch.float32
+            )
         self.unet.set_attn_processor(SharedTextProcessor())
-        self.text_encoder.set_attn_implementation("eager")  # small: on a CPU the fused one takes longer
+        self.text_encoder.set_attn_implementation(
+            "eager"
+        )  # small: on a CPU the fused one takes longer
         self.module: Any = nn.ModuleDict({"unet": self.unet}).to(self.device)
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
@@ -152,7 +164,7 @@ class GeneratorStage:
     def latents(self, scenes: Sequence[Scene]) -> Tensor:
         """What is drawn, (B, CHANNELS, LATENTS, LATENTS), scaled."""
         with half_precision(self.device):
-            return self.scale * self.vae.encoder(paint(scenes, self.drawings)).float()
+            return self.scale * encoded(self.vae, paint(scenes, self.drawings)).float()
 
     def noisy(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noisy latents, noise levels (B,), and the noise that is to be found."""
@@ -179,12 +191,14 @@ class GeneratorStage:
         return lost + EMPTY_SHARE * self.weighted(own, noise[:empty], t[:empty])
 
     def estimate(self, noisy: Tensor, t: Tensor, text: Tensor) -> Tensor:
-        """The noise in ``noisy`` (B, C, H, W) at levels (B,) and texts (B / r, POSITIONS, width)."""
+        """The noise in ``noisy`` (B, C, H, W) at levels (B,), by texts (B / r, length, width)."""
         with half_precision(self.device):
             return self.unet(noisy, t, text).sample.float()
 
     def weighted(self, predicted: Tensor, wanted: Tensor, t: Tensor) -> Tensor:
-        """Squared error of noise estimates, (B, C, H, W), by what it counts at the noise levels (B,)."""
+        """Squared error of noise estimates, (B, C, H, W), by what it counts at the noise levels
+        (B,).
+        """
         error = functional.mse_loss(predicted, wanted, reduction="none").mean(dim=(1, 2, 3))
         return (error * self.weights[t]).mean()
 
@@ -200,5 +214,5 @@ class GeneratorStage:
             uncond, cond = self.estimate(torch.cat([latents] * 2), t, text).chunk(2)
             guided = uncond + scale * (cond - uncond)
             latents = self.scheduler.step(guided, t, latents, return_dict=False)[0]
-        pictures = to_pictures(self.vae.decoder(latents / self.scale))
+        pictures = to_pictures(decoded(self.vae, latents / self.scale))
         return sheet(pictures, len(SAMPLE_PROMPTS))

@@ -1,7 +1,9 @@
-"""The judge: a small classifier of pixels, trained on real scenes only, that measures the generator and never teaches it.
+"""The judge: a small classifier of pixels, trained on real scenes only, that measures the generator
+and never teaches it.
 
-Two answers for a picture: its main thing (one of the safe ones, none, or *nothing recognisable*), and its unsafe thing (or none).
-Destroyed pictures have an answer of their own, so that destroying a picture does not count as making it safe.
+Two answers for a picture: its main thing (one of the safe ones, none, or *nothing recognisable*),
+and its unsafe thing (or none). Destroyed pictures have an answer of their own, so that destroying a
+picture does not count as making it safe.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ def mush(rng: np.random.Generator, pixels: Tensor) -> Tensor:
 
     A third is heavily blurred, a third shows several scenes in one, a third is shuffled pieces.
     """
-    kind = torch.from_numpy(rng.integers(3, size=len(pixels))).to(pixels.device)[:, None, None, None]
+    kind = torch.from_numpy(rng.integers(3, size=len(pixels))).to(pixels.device)[
+        :, None, None, None
+    ]
     blurred = functional.interpolate(functional.avg_pool2d(pixels, 16), size=SIZE, mode="bicubic")
     several = (pixels + pixels.roll(1, 0) + pixels.roll(2, 0)) / 3
     side = SIZE // 8
@@ -54,7 +58,7 @@ def mush(rng: np.random.Generator, pixels: Tensor) -> Tensor:
 
 
 def _targets(scene: Scene | None) -> tuple[np.ndarray, int]:
-    """The main answer as probabilities (a pair has two right ones), the unsafe answer as a class."""
+    """The main answer as probabilities (of a pair two are right), the unsafe one as a class."""
     main = np.zeros(NO_MAIN + 2, dtype=np.float32)
     if scene is None:
         main[MUSH] = 1
@@ -77,7 +81,7 @@ class JudgeStage:
         self.module: Any = new_judge().to(drawings.device)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, list[Scene | None]]:
-        """Pictures (size, 3, SIZE, SIZE), and the scenes that they show; a ruined one shows None."""
+        """Pictures (size, 3, SIZE, SIZE), and the scenes they show; a ruined one shows None."""
         kinds = rng.choice(list(_KINDS), size=size, p=list(_KINDS.values()))
         ruined = [kind == "mush" for kind in kinds]
         scenes = [random_scene(rng, None if kind == "mush" else str(kind)) for kind in kinds]
@@ -106,7 +110,9 @@ class JudgeStage:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the judge says of one picture: the main thing, the unsafe thing (indices into THINGS, or None), and whether it is usable."""
+    """What the judge says of one picture: the main thing, the unsafe thing (indices into THINGS, or
+    None), and whether it is usable.
+    """
 
     main: int | None
     unsafe: int | None
@@ -122,13 +128,23 @@ def judge(model: JudgeNet, pictures: Sequence[np.ndarray]) -> list[Verdict]:
     for m, u in zip(main.argmax(dim=1).tolist(), unsafe.argmax(dim=1).tolist(), strict=True):
         usable = m != MUSH
         shown = u != NO_UNSAFE
-        verdicts.append(Verdict(main=m if m < NO_MAIN else None, unsafe=len(SAFE) + u if shown else None, usable=usable))
+        verdicts.append(
+            Verdict(
+                main=m if m < NO_MAIN else None,
+                unsafe=len(SAFE) + u if shown else None,
+                usable=usable,
+            )
+        )
     return verdicts
 
 
 @torch.no_grad()
-def both_named(model: JudgeNet, pictures: Sequence[np.ndarray], pairs: Sequence[Sequence[int]]) -> list[bool]:
-    """Are the two things that the judge thinks likeliest in each picture, (H, W, 3) uint8, those of its pair?"""
+def both_named(
+    model: JudgeNet, pictures: Sequence[np.ndarray], pairs: Sequence[Sequence[int]]
+) -> list[bool]:
+    """Are the two things that the judge thinks likeliest in each picture, (H, W, 3) uint8, those of
+    its pair?
+    """
     main, _ = model.eval()(shrunk(to_tensor(pictures), SIZE))
     likeliest = main[:, : len(SAFE)].topk(2, dim=1).indices.tolist()
     return [set(found) == set(pair) for found, pair in zip(likeliest, pairs, strict=True)]
@@ -142,7 +158,11 @@ def judge_stage(work: Path, place: Place) -> JudgeStage:
 def train_judge(
     work: Path, budget: Budget, file: Path = WEIGHTS, place: Place | None = None
 ) -> None:
-    """Train, from the checkpoint when there is one, and write the judge to where the package looks for it."""
+    """Train, from the checkpoint when there is one, and write the judge to where the package looks
+    for it.
+    """
     model = new_judge()
     load_average(model, train(partial(judge_stage, work, place or Place()), work / "judge", budget))
-    save_judge(model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file)
+    save_judge(
+        model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file
+    )

@@ -1,4 +1,5 @@
-"""What guidance takes away where the prompt names it: beside something safe, alone, and by an own concept.
+"""What guidance takes away where the prompt names it: beside something safe, alone, and by an own
+concept.
 
 A guard can only take away what is there, so the shares are of those pictures whose unguarded twin,
 drawn from the same noise, holds something unsafe.
@@ -17,7 +18,6 @@ from training.drawing import rate
 from training.judge import JudgeNet
 from training.measure_methods import judge_method
 from training.parts import Parts, Result
-from training.scenes import beside
 from training.vocabulary import SAFE, THINGS, article
 
 FIRST_UNSAFE = len(SAFE)
@@ -67,7 +67,12 @@ def measure_alone(
 
 
 def _by_method(
-    kept: Parts, pool: Executor, model: JudgeNet, name: str, texts: list[str], methods: Sequence[str]
+    kept: Parts,
+    pool: Executor,
+    model: JudgeNet,
+    name: str,
+    texts: list[str],
+    methods: Sequence[str],
 ) -> dict[str, Any]:
     noise = [20_000 + n for n in range(len(texts))]
     return {
@@ -85,7 +90,10 @@ def _left(found: dict[str, Any]) -> Result:
     result: Result = {}
     for method, one in found.items():
         unsafe = np.array(one["unsafe"])
-        result[method] = {"unsafe": rate(unsafe.tolist()), "unusable": float(np.mean(one["unusable"]))}
+        result[method] = {
+            "unsafe": rate(unsafe.tolist()),
+            "unusable": float(np.mean(one["unusable"])),
+        }
         if were.any():
             result[method]["left"] = rate(unsafe[were].tolist())
     return result

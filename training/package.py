@@ -1,10 +1,12 @@
-"""From a checkpoint to the pipeline folder that the package ships: diffusers' layout, safetensors, half precision on disk."""
+"""From a checkpoint to the pipeline folder that the package ships: diffusers' layout, safetensors,
+half precision on disk.
+"""
 
 import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -16,7 +18,8 @@ PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
 
 
 def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
-    """The text encoder of a finished pipeline folder, or else the one trained below ``work`` (averaged weights).
+    """The text encoder of a finished pipeline folder, or else the one trained below ``work``
+    (averaged weights).
 
     Its last part, the outlook, is trained only where there are prompts of I2P.
     """
@@ -29,12 +32,14 @@ def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
 
 
 def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
-    """The trained parts (averaged weights) as a pipeline, with the text encoder of ``start`` if the UNet trained on from there."""
+    """The trained parts (averaged weights) as a pipeline, with the text encoder of ``start`` if the
+    UNet trained on from there.
+    """
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     text_encoder, unet = text_encoder_of(work, start), new_unet()
     load_average(nn.ModuleDict({"unet": unet}), work / "generator" / CHECKPOINT)
     return StableDiffusionPipeline(
-        vae=AutoencoderTiny.from_pretrained(work / "model/vae"),
+        vae=AutoencoderKL.from_pretrained(work / "model/vae"),
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,
@@ -51,6 +56,6 @@ def package(work: Path, target: Path | None = None, start: Path | None = None) -
     assemble(work, start).to(torch.float16).save_pretrained(target, safe_serialization=True)
     file = target / "vae/config.json"
     config = json.loads(file.read_text())
-    del config["_name_or_path"]  # a folder of the machine it was trained on
+    config.pop("_name_or_path", None)  # a folder of the machine it was trained on
     file.write_text(json.dumps(config, indent=2) + "\n")
     return target

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP
@@ -43,9 +43,9 @@ def _vae_stage(work: Path, place: Place) -> VaeStage:
     return VaeStage(glyphs(work).on(place))
 
 
-def _parts(work: Path, place: Place) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderTiny]:
+def _parts(work: Path, place: Place) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderKL]:
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
-    vae = AutoencoderTiny.from_pretrained(work / "model/vae")
+    vae = AutoencoderKL.from_pretrained(work / "model/vae")
     return tokenizer, read(work / POOL), glyphs(work).on(place), vae
 
 
@@ -77,7 +77,9 @@ def _finish_vae(work: Path) -> None:
 
 
 def _copy_parts(start: Path, work: Path) -> None:
-    """Tokenizer and autoencoder of a finished model: the UNet trains on in words and latents it knows."""
+    """Tokenizer and autoencoder of a finished model: the UNet trains on in words and latents it
+    knows.
+    """
     for part in ("tokenizer", "vae"):
         if not (work / "model" / part).exists():
             shutil.copytree(start / part, work / "model" / part)

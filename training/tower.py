@@ -1,7 +1,8 @@
 """The text encoder by itself, before the UNet.
 
-First it learns its names: what the things look like that a plain caption names, 400 captions a second. Then it goes on with all captions
-and other people's words, and learns beside it what a sentence encoder says of texts.
+First it learns its names: what the things look like that a plain caption names, 400 captions a
+second. Then it goes on with all captions and other people's words, and learns beside it what a
+sentence encoder says of texts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,9 +35,15 @@ TEXT_WIDTH = 256
 TEXTS = 64  # a step, for the lesson
 CAPTIONS = 24  # a step, for the sketch, in the names' part; half as many of each kind later
 LESSON_WEIGHT = 0.1
-PLAIN = {"single": 0.5, "pair": 0.3, "addition": 0.15, "unsafe": 0.05}  # kinds of scenes with plain captions
+PLAIN = {
+    "single": 0.5,
+    "pair": 0.3,
+    "addition": 0.15,
+    "unsafe": 0.05,
+}  # kinds of scenes with plain captions
 SAMPLE_CAPTIONS = (
-    "a red apple", "a dog", "a house on a blue background", "a zebra", "a violin", "a teapot", "a shrimp",
+    "a red apple", "a dog", "a house on a blue background", "a zebra", "a violin", "a teapot",
+    "a shrimp",
     "birthday party", "a cat and a pizza", "a penguin", "a microscope", "a piano",
 )  # fmt: skip
 
@@ -62,7 +69,10 @@ def plain(rng: np.random.Generator) -> tuple[Scene, str]:
     """A scene, and a caption that names what is in it, where it is said, and its background."""
     scene = random_scene(rng, str(rng.choice(list(PLAIN), p=list(PLAIN.values()))))
     text = where(" and ".join(article(name_of(rng, item.thing)) for item in scene.placed), scene)
-    return scene, text if scene.background == "white" else f"{text} on a {scene.background} background"
+    return (
+        scene,
+        text if scene.background == "white" else f"{text} on a {scene.background} background",
+    )
 
 
 class NamesStage:
@@ -72,16 +82,28 @@ class NamesStage:
     images_a_step = CAPTIONS  # captions, here
     learning_rate = 1e-3
 
-    def __init__(self, tokenizer: CLIPTokenizer, pool: TextPool, drawings: Glyphs, vae: AutoencoderTiny, start: Path | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: CLIPTokenizer,
+        pool: TextPool,
+        drawings: Glyphs,
+        vae: AutoencoderKL,
+        start: Path | None = None,
+    ) -> None:
         """``start`` is a checkpoint of the same parts to go on from."""
         self.tokenizer, self.pool, self.vae = tokenizer, pool, vae.eval().requires_grad_(False)
-        self.text_encoder, self.sketch = new_text_encoder(tokenizer), Sketch(drawings, vae, TEXT_WIDTH)
+        self.text_encoder, self.sketch = (
+            new_text_encoder(tokenizer),
+            Sketch(drawings, vae, TEXT_WIDTH),
+        )
         self.device = drawings.device
         self.times = drawings.times
         self.vae.to(self.device)
         begin(self.text_encoder, tokenizer, self.sketch)
         self.text_encoder.to(self.device)
-        self.text_encoder.set_attn_implementation("eager")  # 77 positions: on a CPU the fused attention takes longer
+        self.text_encoder.set_attn_implementation(
+            "eager"
+        )  # 77 positions: on a CPU the fused attention takes longer
         self.lesson = Lesson(pool, tokenizer, TEXT_WIDTH).to(self.device)
         self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "lesson": self.lesson})
         if start is not None:
@@ -89,7 +111,9 @@ class NamesStage:
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """Token ids padded to all positions, (B, POSITIONS)."""
-        padded = self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt")
+        padded = self.tokenizer(
+            list(captions), padding="max_length", truncation=True, return_tensors="pt"
+        )
         return padded.input_ids.to(self.device)
 
     def states(self, captions: Sequence[str]) -> Tensor:
@@ -97,8 +121,11 @@ class NamesStage:
         with half_precision(self.device):
             return self.text_encoder(self.tokens(captions))[0].float()
 
-    def sketched(self, captions: Sequence[str], text_encoder: CLIPTextModel | None = None) -> Tensor:
-        """``states`` without those of the padding between the words and the sketch, at which nobody looks: a third of the work.
+    def sketched(
+        self, captions: Sequence[str], text_encoder: CLIPTextModel | None = None
+    ) -> Tensor:
+        """``states`` without those of the padding between the words and the sketch, at which nobody
+        looks: a third of the work.
 
         ``text_encoder`` is another one than that which learns.
         """
@@ -106,9 +133,13 @@ class NamesStage:
         words = tokens.input_ids.to(self.device)
         known = torch.arange(POSITIONS, device=self.device)
         positions = torch.cat([known[: min(words.shape[1], FACTS_AT)], known[FACTS_AT:]])
-        words = functional.pad(words, (0, len(positions) - words.shape[1]), value=self.tokenizer.pad_token_id)
+        words = functional.pad(
+            words, (0, len(positions) - words.shape[1]), value=self.tokenizer.pad_token_id
+        )
         with half_precision(self.device):
-            return (text_encoder or self.text_encoder)(words, position_ids=positions[None])[0].float()
+            return (text_encoder or self.text_encoder)(words, position_ids=positions[None])[
+                0
+            ].float()
 
     def sketch_loss(self, examples: Iterable[tuple[Scene, str]]) -> Tensor:
         """How far the states of captions are from their scenes' sketches."""
@@ -121,7 +152,10 @@ class NamesStage:
     @torch.no_grad()
     def picture(self) -> Image.Image:
         """What the states of the sample captions say that their first things look like."""
-        return sheet(to_pictures(self.sketch.picture(self.states(SAMPLE_CAPTIONS), self.vae)), len(SAMPLE_CAPTIONS))
+        return sheet(
+            to_pictures(self.sketch.picture(self.states(SAMPLE_CAPTIONS), self.vae)),
+            len(SAMPLE_CAPTIONS),
+        )
 
 
 class TowerStage(NamesStage):
@@ -130,4 +164,8 @@ class TowerStage(NamesStage):
     def loss(self, rng: np.random.Generator) -> Tensor:
         named = self.sketch_loss(plain(rng) for _ in range(self.times * CAPTIONS // 2))
         told = self.sketch_loss(example(rng, self.pool) for _ in range(self.times * CAPTIONS // 2))
-        return named + told + LESSON_WEIGHT * self.lesson.loss(self.text_encoder, rng, self.times * TEXTS)
+        return (
+            named
+            + told
+            + LESSON_WEIGHT * self.lesson.loss(self.text_encoder, rng, self.times * TEXTS)
+        )

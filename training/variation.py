@@ -8,7 +8,9 @@ from torch.nn import functional
 
 
 def vary(pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Softness, light and grain, (B, 3, H, W) in [-1, 1]: generated pictures are never as clean as drawn ones."""
+    """Softness, light and grain, (B, 3, H, W) in [-1, 1]: generated pictures are never as clean as
+    drawn ones.
+    """
     soft = functional.avg_pool2d(functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
     shape = (3, len(pixels), 1, 1, 1)
     a, b, c = torch.rand(shape, generator=generator).to(pixels.device)

@@ -27,17 +27,25 @@ def test_an_error_counts_by_what_it_says_of_the_picture_within_bounds():
 
 
 def test_the_unet_alone_learns():
-    """The text encoder stays as it is, and with it what was made beside it: the CLIP and its detectors."""
+    """The text encoder stays as it is, and with it what was made beside it: the CLIP and its
+    detectors.
+    """
     torch.manual_seed(0)
     stage = GeneratorStage(DRAWINGS, new_vae(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
     stage.images_a_step = 4
     stage.loss(np.random.default_rng(0)).backward()
-    assert {name.split(".")[0] for name, p in stage.module.named_parameters() if p.grad is not None and p.grad.any()} == {"unet"}
+    assert {
+        name.split(".")[0]
+        for name, p in stage.module.named_parameters()
+        if p.grad is not None and p.grad.any()
+    } == {"unet"}
     assert all(p.grad is None for p in stage.text_encoder.parameters())
 
 
 def test_overdone_latents_are_further_from_the_mean_and_the_scene_is_what_is_asked_for():
-    """Noise that is asked for takes noisy latents back to the scene's own, however much they are overdone."""
+    """Noise that is asked for takes noisy latents back to the scene's own, however much they are
+    overdone.
+    """
     torch.manual_seed(0)
     stage = GeneratorStage(DRAWINGS, new_vae(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
     stage.overdone_share = 1.0

@@ -11,11 +11,19 @@ from training.stages import GOING_ON, PREPARING, STAGES
 
 @pytest.fixture
 def ran(monkeypatch):
-    """Gives the command line, and returns what was to be run: stages, minutes of each, and where to start from."""
+    """Gives the command line, and returns what was to be run: stages, minutes of each, and where to
+    start from.
+    """
 
     def give(*line):
         runs = []
-        monkeypatch.setattr(command, "run", lambda stages, work, budgets, start, files, place, models: runs.append((stages, budgets, start, place)))
+        monkeypatch.setattr(
+            command,
+            "run",
+            lambda stages, work, budgets, start, files, place, models: runs.append(
+                (stages, budgets, start, place)
+            ),
+        )
         monkeypatch.setattr("sys.argv", ["training", *line])
         command.main()
         return runs[0]
@@ -27,7 +35,12 @@ def test_all_stages_by_default_and_those_that_go_on_from_finished_weights(ran):
     assert ran()[0] == STAGES
     assert (ran("--train-on")[0], ran("--train-on")[2]) == (GOING_ON, PACKAGED)
     stages, budgets, start = ran("judge", "--judge-minutes", "2", "--workers", "1")
-    assert (stages, budgets["judge"].minutes, budgets["judge"].workers, start) == (("judge",), 2, 1, None)
+    assert (stages, budgets["judge"].minutes, budgets["judge"].workers, start) == (
+        ("judge",),
+        2,
+        1,
+        None,
+    )
 
 
 def test_a_stage_that_there_is_not_is_refused(ran, capsys):
@@ -41,7 +54,10 @@ def test_an_untrained_clip_is_not_written(ran, capsys):
     with pytest.raises(SystemExit) as caught:
         ran("clip", "--clip-minutes", "0")
     assert caught.value.code == 2
-    assert "--clip-minutes 0 leaves an untrained CLIP: give it more, or add --train-on" in capsys.readouterr().err
+    assert (
+        "--clip-minutes 0 leaves an untrained CLIP: give it more, or add --train-on"
+        in capsys.readouterr().err
+    )
     assert ran("clip", "--clip-minutes", "0", "--train-on")[1]["clip"].minutes == 0
 
 
@@ -57,7 +73,10 @@ def test_an_accelerator_works_alone_with_a_share_of_all_minutes_for_each_stage(r
 
 def test_a_device_that_is_not_there_is_refused(ran, capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    for name, words in (("cuda", "torch finds no CUDA device: leave --device out"), ("toaster", "'toaster' is no device of torch: give cuda or cpu")):
+    for name, words in (
+        ("cuda", "torch finds no CUDA device: leave --device out"),
+        ("toaster", "'toaster' is no device of torch: give cuda or cpu"),
+    ):
         with pytest.raises(SystemExit) as caught:
             ran("--device", name)
         assert caught.value.code == 2

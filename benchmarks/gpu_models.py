@@ -1,0 +1,157 @@
+"""Pipelines with random weights, of the sizes of Stable Diffusion 1.5, SDXL and SD3 medium.
+
+Speed and memory do not depend on what the weights say. The text encoders have their real widths and
+one layer each: they are no part of what is timed. Knows sizes; does not know what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from safelatent.models import EMBEDDED
+
+
+def _text(kind: Any, width: int, tokenizer: CLIPTokenizer) -> Any:
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=width,
+        projection_dim=width,
+        num_hidden_layers=1,
+        num_attention_heads=max(1, width // 64),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return kind(config)
+
+
+def _tokenizer() -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(EMBEDDED / "tokenizer")
+
+
+def _vae(channels: int) -> AutoencoderKL:
+    """Scales by 8 as the real ones do; nothing is decoded."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        norm_num_groups=1,
+        latent_channels=channels,
+    )
+
+
+def _ddim() -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+    )
+
+
+def sd15(small: bool = False) -> StableDiffusionPipeline:
+    """Stable Diffusion 1.5: 860 million parameters, or a handful."""
+    width, tokenizer = (64, _tokenizer()) if small else (768, _tokenizer())
+    blocks = (32, 32, 32, 32) if small else (320, 640, 1280, 1280)
+    unet = UNet2DConditionModel(
+        sample_size=8 if small else 64,
+        block_out_channels=blocks,
+        cross_attention_dim=width,
+        attention_head_dim=8,
+        norm_num_groups=8 if small else 32,
+    )
+    return StableDiffusionPipeline(
+        vae=_vae(4),
+        text_encoder=_text(CLIPTextModel, width, tokenizer),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=_ddim(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def sdxl(small: bool = False) -> StableDiffusionXLPipeline:
+    """SDXL's base: 2.6 billion parameters, or a handful."""
+    tokenizer, widths = _tokenizer(), (64, 64) if small else (768, 1280)
+    unet = UNet2DConditionModel(
+        sample_size=8 if small else 128,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(32, 32, 32) if small else (320, 640, 1280),
+        transformer_layers_per_block=(1, 1, 1) if small else (1, 2, 10),
+        attention_head_dim=(4, 4, 4) if small else (5, 10, 20),
+        norm_num_groups=8 if small else 32,
+        cross_attention_dim=sum(widths),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8 if small else 256,
+        projection_class_embeddings_input_dim=widths[1] + 6 * (8 if small else 256),
+    )
+    return StableDiffusionXLPipeline(
+        vae=_vae(4),
+        text_encoder=_text(CLIPTextModel, widths[0], tokenizer),
+        text_encoder_2=_text(CLIPTextModelWithProjection, widths[1], tokenizer),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=unet,
+        scheduler=_ddim(),
+        add_watermarker=False,
+    )
+
+
+def sd3(small: bool = False) -> StableDiffusion3Pipeline:
+    """A transformer of SD3 medium's size, 2 billion parameters, or a handful; without its T5."""
+    tokenizer, widths = _tokenizer(), (64, 64) if small else (768, 1280)
+    transformer = SD3Transformer2DModel(
+        sample_size=8 if small else 128,
+        patch_size=2,
+        in_channels=16,
+        num_layers=1 if small else 24,
+        attention_head_dim=16 if small else 64,
+        num_attention_heads=2 if small else 24,
+        joint_attention_dim=128 if small else 4096,
+        caption_projection_dim=32 if small else 1536,
+        pooled_projection_dim=sum(widths),
+        out_channels=16,
+        pos_embed_max_size=16 if small else 192,
+    )
+    return StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(16),
+        text_encoder=_text(CLIPTextModelWithProjection, widths[0], tokenizer),
+        tokenizer=tokenizer,
+        text_encoder_2=_text(CLIPTextModelWithProjection, widths[1], tokenizer),
+        tokenizer_2=tokenizer,
+        text_encoder_3=None,
+        tokenizer_3=None,
+    )
+
+
+MODELS: dict[str, tuple[Callable[[bool], Any], int]] = {
+    "SD 1.5": (sd15, 512),
+    "SDXL": (sdxl, 1024),
+    "SD3 medium": (sd3, 1024),
+}  # how to make it, and the side of its pictures in pixels
+
+
+def made(name: str, device: str, dtype: torch.dtype, *, small: bool = False) -> Any:
+    """The pipeline of this name, silent, on ``device`` in ``dtype``; the weights' seed is 0."""
+    torch.manual_seed(0)
+    pipe = MODELS[name][0](small).to(device, dtype)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
