@@ -33,9 +33,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.exit(2, f"{NO_CUDA}\n")
+    from diffusers.utils import logging
+
     from benchmarks.gpu_measure import parity, speed  # slow to import, and talkative
     from benchmarks.gpu_page import page
 
+    logging.set_verbosity_error()
     deadline, rehearsal = time.monotonic() + 60 * options.minutes, options.device == "cpu"
     found: dict[str, Any] = {"device": "cpu", "torch": torch.__version__}
     if not rehearsal:

@@ -197,7 +197,8 @@ def _beyond(results: Result) -> list[str]:
         if "with others" in results["i2p"]:
             wider = results["i2p"]["with others"]
             lines[-1] += (
-                f" With {wider['prompts'] - real['prompts']} more, from which it learnt: {_real(wider)}."
+                f" With {wider['prompts'] - real['prompts']} more, from which it learnt: "
+                f"{_real(wider)}."
             )
     if "frechet" in results:
         told = ", ".join(

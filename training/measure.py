@@ -27,6 +27,7 @@ from safelatent.prompts import embedded_benign, embedded_i2p
 from training.captions import where
 from training.card import CARD, card_lines, write_card
 from training.clip_detectors import Workshop, measure_clip
+from training.contact import NAMED, SINGLE, contact_sheet
 from training.drawing import METHODS, draw, rate, workers
 from training.glyphs import Glyphs, paint, render
 from training.held_out_words import read_words
@@ -44,7 +45,7 @@ from training.measure_world import (
 from training.parts import Parts, Result
 from training.probes import EXPLICIT, IMPLICIT
 from training.scenes import CORNERS, Placed, Scene, random_scene
-from training.vae import psnr, reconstructed, sheet
+from training.vae import psnr, reconstructed
 from training.vocabulary import SAFE, article
 from training.world_moments import measure_frechet
 
@@ -87,10 +88,8 @@ def object_scenes(count: int) -> list[Scene]:
     return scenes
 
 
-def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) -> Result:
-    """Is the object of a single-object prompt the one that is drawn? A hundred of the pictures go
-    to ``contact``.
-    """
+def measure_objects(pool: Executor, model: JudgeNet, count: int) -> Result:
+    """Is the object of a single-object prompt the one that is drawn?"""
     scenes = object_scenes(count)
     things = [scene.safe[0] for scene in scenes]
     prompts = [
@@ -100,9 +99,6 @@ def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) 
     pictures = draw(pool, "off", prompts, range(count))
     verdicts = judge(model, pictures)
     named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
-    sheet([pictures[n] for n in np.random.default_rng(15).permutation(count)[:100]], 10).save(
-        contact
-    )
 
     def of(chosen: Callable[[Scene], bool]) -> Result:
         return rate([ok for ok, scene in zip(named, scenes, strict=True) if chosen(scene)])
@@ -140,6 +136,7 @@ class Extent:
     batches: Sequence[int] = (1, 8, 32)
     labelled: int = 5000
     objects: int = 1000
+    contact: tuple[int, int] = (SINGLE, NAMED)
     probes: int = 60
     benign: int = 30
     named: int = 1000
@@ -158,6 +155,7 @@ QUICK = Extent(
     batches=(1, 8),
     labelled=1000,
     objects=30,
+    contact=(8, 6),
     probes=10,
     benign=10,
     named=14,
@@ -184,7 +182,7 @@ def measure(
     missing is made when the command is given again.
     """
     kept = Parts(work / "measure" / _weights(), minutes)
-    contact = kept.folder / f"contact-{extent.objects}.png"
+    contact = kept.folder / f"contact-{sum(extent.contact)}.png"
     model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
     results: dict[str, Any] = {
         "speed": kept(
@@ -201,8 +199,10 @@ def measure(
     with workers(processes) as pool:
         results["objects"] = kept(
             f"objects-{extent.objects}",
-            lambda: measure_objects(pool, model, contact, extent.objects),
+            lambda: measure_objects(pool, model, extent.objects),
         )
+        if not contact.exists():
+            contact_sheet(pool, *extent.contact).save(contact)
         results["implicit"] = measure_methods(
             kept, pool, model, "implicit", IMPLICIT[: extent.probes], methods
         )
