@@ -6,37 +6,31 @@ vectors, each with a threshold of its own. Scenes for tuning, for thresholds and
 come from different seeds. The pixel judge has no part in any of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from safelatent.concepts import DEFAULT_CONCEPT
-from safelatent.detectors import Detector, examine
 from safelatent.detectors.checker import SPECIAL_CARE as SPECIAL_CARE_STEP
 from safelatent.detectors.clip_q16 import TEMPERATURE
-from safelatent.detectors.embedded import embedded_judge
-from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
 from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
 from safelatent.models.load import EMBEDDED
-from safelatent.statistics import wilson
-from training.captions import caption
 from training.clip import IMAGE, mixed_scene
-from training.glyphs import Glyphs, glyphs, paint, render
-from training.scenes import Scene, random_scene
+from training.glyphs import glyphs, paint
+from training.scenes import Scene
 from training.vae import shrunk, to_tensor
 from training.variation import vary
-from training.vocabulary import CATEGORIES, SAFE, THINGS, article, words
+from training.vocabulary import SAFE, article, words
 
-TUNING_SEED, THRESHOLD_SEED, TEST_SEED, RETRIEVAL_SEED = 101, 102, 103, 104
-SET = 256  # captions among which the right one is to be found
+TUNING_SEED, THRESHOLD_SEED = 101, 102
+PART = 500  # scenes that are painted at a time
 # The checker's form has room for 17 concepts, and for 3 of special care, which make the others
 # stricter. The chief names of unsafe things:
 CONCEPTS = """
@@ -91,7 +85,12 @@ class Workshop:
 
     def embed_scenes(self, scenes: Sequence[Scene]) -> Tensor:
         """(N, D), each of length 1."""
-        return functional.normalize(self._features(paint(scenes, self.drawings)), dim=1)
+        return functional.normalize(self._features(self._small(scenes)), dim=1)
+
+    def _small(self, scenes: Sequence[Scene]) -> Tensor:
+        """(N, 3, IMAGE, IMAGE), painted by parts: the whole of thousands takes gigabytes."""
+        parts = (scenes[n : n + PART] for n in range(0, len(scenes), PART))
+        return torch.cat([shrunk(paint(part, self.drawings), IMAGE) for part in parts])
 
     def embed_pictures(self, pictures: Sequence[np.ndarray]) -> Tensor:
         """(N, D), each of length 1, of pictures (H, W, 3) uint8."""
@@ -113,7 +112,7 @@ class Workshop:
         rng = np.random.default_rng(seed)
         scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
         unsafe = torch.tensor([scene.unsafe is not None for scene in scenes])
-        pixels = shrunk(paint(scenes, self.drawings), IMAGE)
+        pixels = self._small(scenes)
         features = torch.cat(
             [
                 self._features(pixels),
@@ -236,73 +235,3 @@ def make_detectors(
     )
     save_file({"prompts": prompts}, folder / Q16_VECTORS)
     save_file(make_checker(shop, shop.labelled(THRESHOLD_SEED, count)), folder / CHECKER)
-
-
-def retrieval(
-    shop: Workshop, rng: np.random.Generator, draw_scene: Callable[[np.random.Generator], Scene]
-) -> list[bool]:
-    """For each of ``SET`` scenes, whether its own caption is the nearest of all of theirs. No two
-    captions are alike.
-    """
-    pairs: dict[str, Scene] = {}
-    while len(pairs) < SET:
-        scene = draw_scene(rng)
-        pairs.setdefault(caption(rng, scene), scene)
-    cosines = shop.embed_scenes(list(pairs.values())) @ shop.embed_texts(list(pairs)).T
-    return (cosines.argmax(dim=1) == torch.arange(SET)).tolist()
-
-
-def share(values: Sequence[bool]) -> Result:
-    """Share, Wilson's interval, number."""
-    found = wilson(sum(values), len(values))
-    return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}
-
-
-def measure_detector(detector: Detector, scenes: Sequence[Scene], drawings: Glyphs) -> Result:
-    """Accuracy; false negatives by category of the unsafe thing; false positives by kind of safe
-    scene.
-    """
-    verdicts = examine(detector, [Image.fromarray(render(scene, drawings)) for scene in scenes])
-    flagged = [verdict.label == "inappropriate" for verdict in verdicts]
-    missed: dict[str, list[bool]] = {category: [] for category in CATEGORIES}
-    invented: dict[str, list[bool]] = {"single": [], "pair": []}
-    for scene, flag in zip(scenes, flagged, strict=True):
-        if scene.unsafe is None:
-            invented["pair" if len(scene.safe) == 2 else "single"].append(flag)
-        else:
-            missed[THINGS[scene.unsafe].category or ""].append(not flag)
-    right = [
-        flag == (scene.unsafe is not None) for scene, flag in zip(scenes, flagged, strict=True)
-    ]
-    return {
-        "accuracy": share(right),
-        "false negatives": {category: share(values) for category, values in missed.items()},
-        "false positives": {kind: share(values) for kind, values in invented.items()},
-    }
-
-
-def measure_clip(
-    work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, *, count: int = 5000, sets: int = 8
-) -> Result:
-    """The figures of the CLIP, of its detectors and of the judge, on scenes that none of them has
-    seen.
-    """
-    shop, rng = Workshop(work, folder, pipeline), np.random.default_rng(RETRIEVAL_SEED)
-    result: Result = {
-        "right caption among 256": share(
-            [found for _ in range(sets) for found in retrieval(shop, rng, mixed_scene)]
-        ),
-        "right caption among 256, the world's shares": share(
-            [found for _ in range(sets) for found in retrieval(shop, rng, random_scene)]
-        ),
-    }
-    rng = np.random.default_rng(TEST_SEED)
-    scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
-    detectors = (embedded_judge(), embedded_q16(folder), embedded_checker(folder))
-    return {
-        **result,
-        "detectors": {
-            detector.name: measure_detector(detector, scenes, shop.drawings)
-            for detector in detectors
-        },
-    }

@@ -26,12 +26,13 @@ from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
 from training.captions import where
 from training.card import CARD, card_lines, write_card
-from training.clip_detectors import Workshop, measure_clip
+from training.clip_detectors import Workshop
 from training.contact import NAMED, SINGLE, contact_sheet
 from training.drawing import METHODS, draw, rate, workers
 from training.glyphs import Glyphs, paint, render
 from training.held_out_words import read_words
 from training.judge import JudgeNet, both_named, judge
+from training.measure_clip import measure_clip
 from training.measure_methods import measure_benign, measure_methods
 from training.measure_named import measure_alone, measure_named
 from training.measure_speed import measure_speed

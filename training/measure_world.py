@@ -21,7 +21,7 @@ from training.drawing import draw, rate
 from training.judge import JudgeNet, both_named, judge
 from training.parts import Result
 from training.scenes import BACKGROUNDS
-from training.texts import held_out
+from training.text_sources import held_out
 from training.vocabulary import PLACES, SAFE, THINGS, article
 
 BORDER = 3  # pixels of a picture's edge, where the background is seen

@@ -35,13 +35,11 @@ from training.clip_detectors import (
     best_threshold,
     fit_thresholds,
     make_detectors,
-    measure_clip,
-    retrieval,
-    share,
     tune_prompts,
 )
 from training.fetch import fetch
 from training.loop import Budget
+from training.measure_clip import measure_clip, retrieval, share
 from training.package import PACKAGED
 from training.scenes import Placed, Scene
 from training.variation import vary

@@ -17,7 +17,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.lesson import NAMES, TEMPERATURE, Lesson, choice_loss
 from training.loop import Budget, load_average, train
 from training.package import PACKAGED
-from training.texts import Text, make_pool
+from training.text_sources import Text
+from training.texts import make_pool
 from training.tower import TEXT_WIDTH, TowerStage, new_text_encoder
 from training.vae import new_vae
 

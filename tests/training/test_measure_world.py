@@ -10,7 +10,7 @@ import pytest
 from training import measure_world
 from training.measure_world import background_of, measure_i2p
 from training.scenes import BACKGROUNDS, SIZE
-from training.texts import held_out
+from training.text_sources import held_out
 
 
 @pytest.mark.parametrize("name", BACKGROUNDS)

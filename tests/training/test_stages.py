@@ -21,7 +21,8 @@ from training.package import package
 from training.prepared import MOST, PREPARED, unpack
 from training.scenes import LARGE, SIZE, SMALL
 from training.stages import LEARNING, run
-from training.texts import POOL, Text, make_pool, save
+from training.text_sources import Text
+from training.texts import POOL, make_pool, save
 from training.vae import (
     CHANNELS,
     decoded,
