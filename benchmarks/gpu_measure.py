@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,10 +21,9 @@ TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 PARITY_STEPS = 8
 WAYS = ("plain", "CPU offload", "torch.compile")  # in a rehearsal on the CPU, the first
 STEPS = 50
-BATCHES = {1: STEPS, 8: 10}  # images a call: steps that are timed, reckoned to 50
-METHODS = ("weak", "medium", "max")
-
-Call = Callable[[], Any]
+BATCHES = (1, 8)  # images a call
+FIRST_STEPS = 16  # of the call before the timed one: the longest warm-up and a guided step
+PLAIN, STRENGTHS, PEER = "plain guidance", ("weak", "medium", "max"), "diffusers Safe"
 
 
 def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -69,13 +67,17 @@ def _in_way(pipe: Any, device: str, way: str) -> Any:
     return pipe
 
 
-def methods(name: str, pipe: Any) -> dict[str, Any]:
-    """What is timed, by name. The peer knows Stable Diffusion 1.x alone."""
-    calls: dict[str, Any] = {"plain guidance": pipe}
-    calls |= {f"guard, {strength}": guard(pipe, strength) for strength in METHODS}
-    if name == "SD 1.5":
-        calls["diffusers Safe"] = the_peer(pipe)
-    return calls
+def methods(name: str) -> list[str]:
+    """What is timed of a model. The peer knows Stable Diffusion 1.x alone."""
+    peers = [PEER] if name == "SD 1.5" else []
+    return [PLAIN, *(f"guard, {strength}" for strength in STRENGTHS), *peers]
+
+
+def called(method: str, pipe: Any) -> Any:
+    """The pipeline, guarded by ``method``."""
+    if method == PLAIN:
+        return pipe
+    return the_peer(pipe) if method == PEER else guard(pipe, method.removeprefix("guard, "))
 
 
 @contextmanager
@@ -95,37 +97,41 @@ def synchronisations(device: str) -> Iterator[list[int]]:
             counted[0] = sum("synchroniz" in str(one.message) for one in caught)
 
 
-def timed(call: Call, device: str) -> tuple[float, float, int]:
-    """Seconds, peak GiB of device memory, and synchronisations of one call after another."""
-    call()
+def timed(call: Any, device: str, steps: int, **settings: Any) -> dict[str, float]:
+    """Seconds, peak GiB of device memory and synchronisations a step, of one call of ``steps``.
+
+    A shorter call goes before it, which allocates and chooses kernels; a third of the same length
+    counts the synchronisations.
+    """
+    first = min(steps, FIRST_STEPS)
+    call(num_inference_steps=first, **settings)
     on_cuda = device != "cpu"
     if on_cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    call()
+    call(num_inference_steps=steps, **settings)
     if on_cuda:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated() / 2**30 if on_cuda else 0.0
     with synchronisations(device) as counted:
-        call()
-    return seconds, peak, counted[0]
+        call(num_inference_steps=first, **settings)
+    return {"seconds": seconds, "peak GiB": peak, "waits a step": counted[0] / first}
 
 
 def speed(device: str, deadline: float, *, small: bool) -> Iterator[dict[str, Any]]:
-    """Times by model, batch size and method; what would begin after ``deadline`` is left out."""
-    for name, (_, side) in MODELS.items():
-        pipe = made(name, device, torch.float32 if device == "cpu" else torch.float16, small=small)
-        for batch, steps in BATCHES.items():
-            steps, pixels = (2, 64) if small else (steps, side)
-            settings = {"num_inference_steps": steps, "height": pixels, "width": pixels}
-            for method, call in methods(name, pipe).items():
+    """Times by batch size, model and method; what would begin after ``deadline`` is left out."""
+    dtype, steps = (torch.float32, FIRST_STEPS) if small else (torch.float16, STEPS)
+    for batch in BATCHES:
+        for name, (*_, side) in MODELS.items():
+            pixels = 64 if small else side
+            size: dict[str, Any] = {"height": pixels, "width": pixels, "output_type": "latent"}
+            pipe = made(name, device, dtype, small=small) if time.monotonic() < deadline else None
+            for method in methods(name):
                 row = {"model": name, "pixels": pixels, "batch": batch, "method": method}
-                if time.monotonic() > deadline:
+                if pipe is None or time.monotonic() > deadline:
                     yield row | {"left out": True}
-                    continue
-                run = partial(call, [PROMPT] * batch, output_type="latent", **settings)
-                seconds, peak, waits = timed(run, device)
-                row |= {"seconds": seconds * STEPS / steps, "peak GiB": peak}
-                yield row | {"steps timed": steps, "synchronisations a step": waits / steps}
+                else:
+                    call = called(method, pipe)
+                    yield row | timed(call, device, steps, prompt=[PROMPT] * batch, **size)

@@ -24,6 +24,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from safelatent.models import EMBEDDED
 
+SMALL_WIDTH = 64  # of the text encoders of small models
+
 
 def _text(kind: Any, width: int, tokenizer: CLIPTokenizer) -> Any:
     config = CLIPTextConfig(
@@ -57,24 +59,71 @@ def _vae(channels: int) -> AutoencoderKL:
 
 def _ddim() -> DDIMScheduler:
     return DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        steps_offset=1,
     )
 
 
-def sd15(small: bool = False) -> StableDiffusionPipeline:
-    """Stable Diffusion 1.5: 860 million parameters, or a handful."""
-    width, tokenizer = (64, _tokenizer()) if small else (768, _tokenizer())
-    blocks = (32, 32, 32, 32) if small else (320, 640, 1280, 1280)
-    unet = UNet2DConditionModel(
+def sd15_unet(small: bool) -> UNet2DConditionModel:
+    """Of Stable Diffusion 1.5: 860 million parameters, or a handful."""
+    return UNet2DConditionModel(
         sample_size=8 if small else 64,
-        block_out_channels=blocks,
-        cross_attention_dim=width,
+        block_out_channels=(32, 32, 32, 32) if small else (320, 640, 1280, 1280),
+        cross_attention_dim=SMALL_WIDTH if small else 768,
         attention_head_dim=8,
         norm_num_groups=8 if small else 32,
     )
+
+
+def sdxl_unet(small: bool) -> UNet2DConditionModel:
+    """Of SDXL's base: 2.6 billion parameters, or a handful."""
+    sizes = 8 if small else 256  # what the picture's size and crop are embedded to
+    return UNet2DConditionModel(
+        sample_size=8 if small else 128,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(32, 32, 32) if small else (320, 640, 1280),
+        transformer_layers_per_block=(1, 1, 1) if small else (1, 2, 10),
+        attention_head_dim=(4, 4, 4) if small else (5, 10, 20),
+        norm_num_groups=8 if small else 32,
+        cross_attention_dim=sum(_widths(small)),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=sizes,
+        projection_class_embeddings_input_dim=_widths(small)[1] + 6 * sizes,
+    )
+
+
+def sd3_transformer(small: bool) -> SD3Transformer2DModel:
+    """Of SD3 medium's size: 2 billion parameters, or a handful."""
+    return SD3Transformer2DModel(
+        sample_size=8 if small else 128,
+        patch_size=2,
+        in_channels=16,
+        num_layers=1 if small else 24,
+        attention_head_dim=16 if small else 64,
+        num_attention_heads=2 if small else 24,
+        joint_attention_dim=128 if small else 4096,
+        caption_projection_dim=32 if small else 1536,
+        pooled_projection_dim=sum(_widths(small)),
+        out_channels=16,
+        pos_embed_max_size=16 if small else 192,
+    )
+
+
+def _widths(small: bool) -> tuple[int, int]:
+    """Of the two text encoders of SDXL and SD3."""
+    return (SMALL_WIDTH, SMALL_WIDTH) if small else (768, 1280)
+
+
+def _sd15(unet: Any) -> StableDiffusionPipeline:
+    tokenizer = _tokenizer()
     return StableDiffusionPipeline(
         vae=_vae(4),
-        text_encoder=_text(CLIPTextModel, width, tokenizer),
+        text_encoder=_text(CLIPTextModel, unet.config.cross_attention_dim, tokenizer),
         tokenizer=tokenizer,
         unet=unet,
         scheduler=_ddim(),
@@ -84,27 +133,12 @@ def sd15(small: bool = False) -> StableDiffusionPipeline:
     )
 
 
-def sdxl(small: bool = False) -> StableDiffusionXLPipeline:
-    """SDXL's base: 2.6 billion parameters, or a handful."""
-    tokenizer, widths = _tokenizer(), (64, 64) if small else (768, 1280)
-    unet = UNet2DConditionModel(
-        sample_size=8 if small else 128,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(32, 32, 32) if small else (320, 640, 1280),
-        transformer_layers_per_block=(1, 1, 1) if small else (1, 2, 10),
-        attention_head_dim=(4, 4, 4) if small else (5, 10, 20),
-        norm_num_groups=8 if small else 32,
-        cross_attention_dim=sum(widths),
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8 if small else 256,
-        projection_class_embeddings_input_dim=widths[1] + 6 * (8 if small else 256),
-    )
+def _sdxl(unet: Any) -> StableDiffusionXLPipeline:
+    tokenizer, (first, second) = _tokenizer(), _widths(unet.config.sample_size == 8)
     return StableDiffusionXLPipeline(
         vae=_vae(4),
-        text_encoder=_text(CLIPTextModel, widths[0], tokenizer),
-        text_encoder_2=_text(CLIPTextModelWithProjection, widths[1], tokenizer),
+        text_encoder=_text(CLIPTextModel, first, tokenizer),
+        text_encoder_2=_text(CLIPTextModelWithProjection, second, tokenizer),
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         unet=unet,
@@ -113,45 +147,39 @@ def sdxl(small: bool = False) -> StableDiffusionXLPipeline:
     )
 
 
-def sd3(small: bool = False) -> StableDiffusion3Pipeline:
-    """A transformer of SD3 medium's size, 2 billion parameters, or a handful; without its T5."""
-    tokenizer, widths = _tokenizer(), (64, 64) if small else (768, 1280)
-    transformer = SD3Transformer2DModel(
-        sample_size=8 if small else 128,
-        patch_size=2,
-        in_channels=16,
-        num_layers=1 if small else 24,
-        attention_head_dim=16 if small else 64,
-        num_attention_heads=2 if small else 24,
-        joint_attention_dim=128 if small else 4096,
-        caption_projection_dim=32 if small else 1536,
-        pooled_projection_dim=sum(widths),
-        out_channels=16,
-        pos_embed_max_size=16 if small else 192,
-    )
+def _sd3(transformer: Any) -> StableDiffusion3Pipeline:
+    """Without its T5, as it may be used."""
+    tokenizer, (first, second) = _tokenizer(), _widths(transformer.config.sample_size == 8)
     return StableDiffusion3Pipeline(
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=_vae(16),
-        text_encoder=_text(CLIPTextModelWithProjection, widths[0], tokenizer),
+        text_encoder=_text(CLIPTextModelWithProjection, first, tokenizer),
         tokenizer=tokenizer,
-        text_encoder_2=_text(CLIPTextModelWithProjection, widths[1], tokenizer),
+        text_encoder_2=_text(CLIPTextModelWithProjection, second, tokenizer),
         tokenizer_2=tokenizer,
         text_encoder_3=None,
         tokenizer_3=None,
     )
 
 
-MODELS: dict[str, tuple[Callable[[bool], Any], int]] = {
-    "SD 1.5": (sd15, 512),
-    "SDXL": (sdxl, 1024),
-    "SD3 medium": (sd3, 1024),
-}  # how to make it, and the side of its pictures in pixels
+# How to make the denoiser and the pipeline around it, and the side of its pictures in pixels.
+MODELS: dict[str, tuple[Callable[[bool], Any], Callable[[Any], Any], int]] = {
+    "SD 1.5": (sd15_unet, _sd15, 512),
+    "SDXL": (sdxl_unet, _sdxl, 1024),
+    "SD3 medium": (sd3_transformer, _sd3, 1024),
+}
+
+
+def denoiser(name: str, device: str, *, small: bool = False) -> Any:
+    """The denoiser of this name with random weights, made on ``device``; their seed is 0."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        return MODELS[name][0](small)
 
 
 def made(name: str, device: str, dtype: torch.dtype, *, small: bool = False) -> Any:
-    """The pipeline of this name, silent, on ``device`` in ``dtype``; the weights' seed is 0."""
-    torch.manual_seed(0)
-    pipe = MODELS[name][0](small).to(device, dtype)
+    """The pipeline of this name, silent, on ``device`` in ``dtype``."""
+    pipe = MODELS[name][1](denoiser(name, device, small=small)).to(device, dtype)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -36,7 +36,7 @@ def _speed(rows: list[Found]) -> list[str]:
             continue
         ratio = r["seconds"] / plain[r["model"], r["batch"]]
         numbers = [f"{r['seconds']:.2f}", f"{ratio:.2f}", f"{r['peak GiB']:.1f}"]
-        cells.append([*start, *numbers, f"{r['synchronisations a step']:.1f}"])
+        cells.append([*start, *numbers, f"{r['waits a step']:.1f}"])
     return _table(head, cells)
 
 
@@ -58,7 +58,7 @@ def page(found: Found) -> str:
         "",
         "## Speed and memory",
         "",
-        "Half precision, 50 steps; for batches of eight, ten steps are timed and reckoned to 50.",
+        "Half precision, 50 steps.",
         "*Waits a step* counts how often the host waits for the device.",
         "",
         *_speed(found["speed"]),

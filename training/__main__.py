@@ -25,7 +25,7 @@ MINUTES = {
 }  # fmt: skip
 # Of all minutes, where --minutes is given. The rest is for reading, packaging and the detectors.
 SHARES = {
-    "vae": 0.22, "names": 0.06, "tower": 0.12, "outlook": 0.04, "generator": 0.32, "clip": 0.07,
+    "vae": 0.20, "names": 0.06, "tower": 0.12, "outlook": 0.04, "generator": 0.28, "clip": 0.07,
     "judge": 0.04,
 }  # fmt: skip
 TIMES = 8  # how many times a CPU's images a step of an accelerator holds
