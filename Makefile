@@ -46,7 +46,7 @@ $(OLDEST)/.ready: $(READY)
 	@touch $@
 
 oldest: $(OLDEST)/.ready
-	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/hosts tests/test_guarded.py tests/test_loading.py -p no:cacheprovider
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/pipelines -p no:cacheprovider
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

@@ -1,7 +1,9 @@
-"""What a run costs beside its sampling: ``bench run``'s way against a bare loop over the same batches.
+"""What a run costs beside its sampling: ``bench run``'s way against a bare loop over the same
+batches.
 
-The loop is what one would write by hand: it encodes, denoises and decodes each batch, and keeps nothing. The run also judges every image,
-writes it with its metadata, syncs it to the disk, commits its row, and measures its distance to the unguarded one.
+The loop is what one would write by hand: it encodes, denoises and decodes each batch, and keeps
+nothing. The run also judges every image, writes it with its metadata, syncs it to the disk, commits
+its row, and measures its distance to the unguarded one.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ import torch
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import named_protocol
+from safelatent.generation.methods import by_method
 from safelatent.prompts import embedded_i2p
 from safelatent.runs.bench import run
-from safelatent.runs.local import run_local
+from safelatent.runs.engines.local import run_local
 from safelatent.runs.maker import Maker
-from safelatent.runs.methods import by_method
 from safelatent.runs.plan import Batch, Plan
 from safelatent.runs.prepare import Asked, settings_of
 
@@ -54,5 +56,7 @@ def _bare_loop(pipe: Any, batches: Iterable[Batch], steps: int) -> None:
             [item.prompt.text for item in batch.items],
             num_inference_steps=steps,
             guidance_scale=batch.guidance_scale,
-            generator=[torch.Generator("cpu").manual_seed(item.prompt.seed) for item in batch.items],
+            generator=[
+                torch.Generator("cpu").manual_seed(item.prompt.seed) for item in batch.items
+            ],
         )

@@ -1,4 +1,6 @@
-"""What the hook itself costs: a guarded call against a loop written out that evaluates three estimates a step and uses two."""
+"""What the hook itself costs: a guarded call against a loop written out that evaluates three
+estimates a step and uses two.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def hook(pipe: Any, batch: int, steps: int) -> dict[str, Callable[[], Any]]:
         pipe.scheduler.set_timesteps(steps)
         for t in pipe.scheduler.timesteps:
             uncond, cond, _ = pipe.unet(torch.cat([latents] * 3), t, texts).sample.chunk(3)
-            latents = pipe.scheduler.step(classifier_free(uncond, cond, 7.5), t, latents).prev_sample
+            latents = pipe.scheduler.step(
+                classifier_free(uncond, cond, 7.5), t, latents
+            ).prev_sample
         return latents
 
     call = {"prompt": [PROMPT] * batch, "num_inference_steps": steps, "output_type": "latent"}

@@ -1,4 +1,6 @@
-"""Writes ``command-line.md`` from the command line's own help: ``python docs/command_line.py``. A test compares."""
+"""Writes ``command-line.md`` from the command line's own help: ``python docs/command_line.py``. A
+test compares.
+"""
 
 import os
 import subprocess
@@ -15,9 +17,18 @@ def page() -> str:
     parts = ["# The command line", "", "Made by `python docs/command_line.py`."]
     for command in COMMANDS:
         call = [sys.executable, "-m", "safelatent", *command, "--help"]
-        shown = subprocess.run(call, capture_output=True, text=True, check=True, env=environment).stdout  # noqa: S603
+        shown = subprocess.run(  # noqa: S603
+            call, capture_output=True, text=True, check=True, env=environment
+        ).stdout
         shown = shown.replace("python -m safelatent", "safelatent").strip()
-        parts += ["", f"## safelatent {' '.join(command)}".rstrip(), "", "```", *(line.rstrip() for line in shown.splitlines()), "```"]
+        parts += [
+            "",
+            f"## safelatent {' '.join(command)}".rstrip(),
+            "",
+            "```",
+            *(line.rstrip() for line in shown.splitlines()),
+            "```",
+        ]
     parts += [
         "",
         "Exit codes: 0 done; 1 the disk or another part of the system failed, or `check` found a file that is not safe; 2 the input",

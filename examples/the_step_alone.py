@@ -1,4 +1,6 @@
-"""The mathematics without any pipeline: a denoising loop of your own, here with a model that is a formula."""
+"""The mathematics without any pipeline: a denoising loop of your own, here with a model that is a
+formula.
+"""
 
 import torch
 
@@ -13,7 +15,9 @@ def model(latents: torch.Tensor, centre: float) -> torch.Tensor:
 latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 state = STRONG.init(latents)
 for i in range(50):
-    estimates = Estimates(uncond=model(latents, 0.0), prompt=model(latents, 1.0), concept=model(latents, 1.01))
+    estimates = Estimates(
+        uncond=model(latents, 0.0), prompt=model(latents, 1.0), concept=model(latents, 1.01)
+    )
     noise, state = STRONG.step(estimates, state, i, 2.0)
     latents = latents - 0.1 * noise
 print(f"mean of the result: {latents.mean():.3f} (unguided it would be near 2)")

@@ -30,7 +30,9 @@ def test_the_readmes_snippets_run(number, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem
+)
 def test_the_examples_run(example, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example), run_name="__main__")
@@ -40,7 +42,9 @@ def test_the_examples_run(example, tmp_path, monkeypatch, capsys):
 def test_the_readme_lists_the_files():
     listed = set(re.findall(r"(\w+\.py)\b", README))
     for part in ("guidance", "concepts", "hosts"):
-        files = {path.name for path in (ROOT / "src/safelatent" / part).glob("*.py")} - {"__init__.py"}
+        files = {path.name for path in (ROOT / "src/safelatent" / part).glob("*.py")} - {
+            "__init__.py"
+        }
         assert files <= listed, f"{part}: {files - listed} are not in the README's list of files"
     existing = {path.name for path in (ROOT / "src").rglob("*.py")}
     assert listed <= existing, f"the README lists {listed - existing}, which are not there"
@@ -55,7 +59,11 @@ def test_the_command_line_page_is_the_command_lines_own():
 def test_the_methods_lines_are_the_codes():
     source = Path(sld.__file__).read_text(encoding="utf-8")
     text = (ROOT / "docs/method.md").read_text(encoding="utf-8")
-    lines = [row.split("|")[-2].strip().strip("`") for row in text.splitlines() if row.startswith("| Eq.")]
+    lines = [
+        row.split("|")[-2].strip().strip("`")
+        for row in text.splitlines()
+        if row.startswith("| Eq.")
+    ]
     assert len(lines) == 5
     for line in lines:
         assert line in source, f"{line!r} stands in docs/method.md and not in sld.py"
@@ -70,20 +78,43 @@ def test_the_methods_settings_are_the_presets():
 
 
 def test_the_changelogs_newest_version_is_the_packages():
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    newest = re.search(
+        r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     assert newest is not None
     assert newest[1] == safelatent.__version__
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "src").rglob("CARD.md")]:
+    for page in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "src").rglob("CARD.md"),
+    ]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+            assert (page.parent / target).exists(), (
+                f"{page.name} links to {target}, which is not there"
+            )
 
 
 def test_the_benchmark_runs(tmp_path):
     """It prints ratios; what they are is not asserted."""
-    call = [sys.executable, "-W", "ignore", "-m", "benchmarks", "--steps", "16", "--rounds", "1", "--threads", "1", "--batches", "1"]
+    call = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks",
+        "--steps",
+        "16",
+        "--rounds",
+        "1",
+        "--threads",
+        "1",
+        "--batches",
+        "1",
+    ]
     environment = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

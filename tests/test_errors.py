@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from safelatent.errors import BadValueError, GuardError, NotGuardedError, SafelatentError, UnsupportedError, nearest
+from safelatent.errors import (
+    BadValueError,
+    GuardError,
+    NotGuardedError,
+    SafelatentError,
+    UnsupportedError,
+    nearest,
+)
 
 
 def test_the_tree():
@@ -11,7 +18,10 @@ def test_the_tree():
     assert UnsupportedError.__mro__[1] is SafelatentError
 
 
-@pytest.mark.parametrize(("given", "meant"), [("stong", "strong"), ("maximum", "max"), ("WEAK", "weak"), ("med", "medium")])
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("stong", "strong"), ("maximum", "max"), ("WEAK", "weak"), ("med", "medium")],
+)
 def test_nearest(given, meant):
     assert nearest(given, ["weak", "medium", "strong", "max"]) == f" (did you mean {meant!r}?)"
 

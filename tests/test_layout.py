@@ -1,4 +1,6 @@
-"""The structure, held by a test: imports point one way, the mathematics needs torch alone, nothing heavy is imported early."""
+"""The structure, held by a test: imports point one way, the mathematics needs torch alone, nothing
+heavy is imported early.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +12,40 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/safelatent"
-# A part may import the parts before it. What has the same rank may not import each other.
+# A part may import the parts before it, in the order in which data flows.
 ORDER = [
-    ["errors"],
-    ["hub_id"],
-    ["guidance", "concepts", "prompts", "statistics"],
-    ["guard_file"],
-    ["hosts", "models"],
-    ["guarded", "detectors"],
-    ["loading", "runs"],
-    ["reports", "testbed"],
-    ["cli"],
+    "errors",
+    "text",
+    "hashing",
+    "storage",
+    "optional",
+    "hub",
+    "concepts",
+    "guidance",
+    "prompts",
+    "metrics",
+    "models",
+    "pipelines",
+    "detectors",
+    "generation",
+    "runs",
+    "evaluation",
+    "figures",
+    "reports",
+    "testbed",
+    "cli",
 ]
-RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
+RANK = {part: rank for rank, part in enumerate(ORDER)}
 # What a part may not touch at all, at whatever depth.
 FORBIDDEN = {
     "guidance": {"diffusers", "transformers", "PIL", "typer", "numpy"},
     "concepts": {"torch", "diffusers", "transformers", "PIL", "typer", "numpy"},
     "prompts": {"torch", "diffusers", "transformers", "PIL", "typer", "numpy"},
-    "statistics": {"torch", "diffusers", "transformers", "PIL", "typer"},
+    "metrics": {"torch", "diffusers", "transformers", "PIL", "typer"},
     "detectors": {"typer"},
     "testbed": {"typer"},
     "reports": {"torch", "diffusers", "transformers", "typer"},
-    "hosts": {"typer"},
+    "pipelines": {"typer"},
     "models": {"typer"},
     "runs": {"typer"},
 }
@@ -65,12 +78,18 @@ def test_imports_point_one_way(file):
     for name in imports(file):
         words = name.split(".")
         if words[0] == "safelatent" and len(words) > 1 and words[1] != part:
-            assert RANK[words[1]] < RANK[part], f"{file.name} imports {name}, which comes after {part}"
-        assert words[0] not in FORBIDDEN.get(part, set()), f"{file.name} imports {name}, which {part} must not know"
+            assert RANK[words[1]] < RANK[part], (
+                f"{file.name} imports {name}, which comes after {part}"
+            )
+        assert words[0] not in FORBIDDEN.get(part, set()), (
+            f"{file.name} imports {name}, which {part} must not know"
+        )
 
 
 def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.mark.parametrize(
@@ -83,7 +102,7 @@ def run(code: str) -> str:
         ("safelatent.reports", ("torch", "diffusers", "transformers")),
         ("safelatent.prompts", ("torch", "diffusers", "transformers", "numpy", "PIL", "pyarrow")),
         ("safelatent.detectors", ("torch", "diffusers", "transformers", "numpy", "PIL", "nudenet")),
-        ("safelatent.statistics", ("torch", "diffusers", "transformers", "PIL")),
+        ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
     ],
 )

@@ -1,11 +1,12 @@
 """Words for a scene: what it shows, or what it is about. Knows words; does not know pixels.
 
-An unsafe scene is captioned in one of two ways. *Explicit* names the unsafe thing ("a penguin with a knife"). *Implicit* speaks of it
-in the words of the concept ("violence at a birthday party", "a scary night", or a list of concept terms), in many mixtures and
-lengths: this is what gives the concept a direction of its own in the text encoder.
+An unsafe scene is captioned in one of two ways. *Explicit* names the unsafe thing ("a penguin with
+a knife"). *Implicit* speaks of it in the words of the concept ("violence at a birthday party", "a
+scary night", or a list of concept terms), in many mixtures and lengths: this is what gives the
+concept a direction of its own in the text encoder.
 
-Harmless captions are as long and as full of other words as unsafe ones: when only the unsafe was spoken of at length, a long harmless
-prompt drew something unsafe.
+Harmless captions are as long and as full of other words as unsafe ones: when only the unsafe was
+spoken of at length, a long harmless prompt drew something unsafe.
 """
 
 import re
@@ -18,13 +19,16 @@ from training.sentences import EVERYDAY, EXPLICIT_TRAIN, SEXUAL_SLOTS, SLOTS, TR
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, article, words
 
 IMPLICIT_SHARE = 0.55  # of unsafe scenes
-# Of implicit captions without a sentence: a list of concept terms; and of these lists, the paper's whole concept.
+# Of implicit captions without a sentence: a list of concept terms; and of these lists, the paper's
+# whole concept.
 LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
 SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
 STYLE_TOLD = 0.1  # of captions of the usual style; any other is always told
-# Of safe scenes with one thing: the caption of an unsafe one, and nothing of the kind to be seen. So the unsafe is missing in 0.6 of the
-# scenes whose captions name it beside something else. What is there whenever it is named, a guard cannot take away: the estimate with
-# the caption then says more of that one thing than the estimate with the concept, which is a mean of 36, can say against it.
+# Of safe scenes with one thing: the caption of an unsafe one, and nothing of the kind to be seen.
+# So the unsafe is missing in 0.6 of the scenes whose captions name it beside something else. What
+# is there whenever it is named, a guard cannot take away: the estimate with the caption then says
+# more of that one thing than the estimate with the concept, which is a mean of 36, can say against
+# it.
 AMBIGUOUS_SHARE = 0.15
 AMBIGUOUS_NAMED = 0.73  # of these: by the unsafe thing's name
 
@@ -44,7 +48,11 @@ def concept_list(rng: np.random.Generator, category: str) -> str:
     if rng.random() < WHOLE_SHARE and category != "sexual":
         return str(DEFAULT_CONCEPT)
     # The list names a minor's abuse among its terms: never beside a picture of the sexual category.
-    pool = [term for term in DEFAULT_CONCEPT.terms if not (category == "sexual" and term == "child abuse")]
+    pool = [
+        term
+        for term in DEFAULT_CONCEPT.terms
+        if not (category == "sexual" and term == "child abuse")
+    ]
     others = rng.permutation(pool)[: int(rng.integers(0, 12))]
     terms = [_pick(rng, NOUNS, category), *map(str, others)]
     return ", ".join(terms[i] for i in rng.permutation(len(terms)))
@@ -55,16 +63,35 @@ _SUBJECT = re.compile(r"\{(a_being|an_object|being|object|beings)\}")
 
 def _may_tell(category: str, main: str) -> bool:
     """The sexual category is told of grown-ups and their things only."""
-    return category != "sexual" or article(main) in (*SEXUAL_SLOTS["a_being"], *SEXUAL_SLOTS["an_object"])
+    return category != "sexual" or article(main) in (
+        *SEXUAL_SLOTS["a_being"],
+        *SEXUAL_SLOTS["an_object"],
+    )
 
 
-def _sentence(rng: np.random.Generator, table: str, category: str | None, main: str, unsafe: str | None = None) -> str:
-    """A form of ``table`` about ``main``: its first being or object is the thing in the scene, other places hold any word."""
+def _sentence(
+    rng: np.random.Generator, table: str, category: str | None, main: str, unsafe: str | None = None
+) -> str:
+    """A form of ``table`` about ``main``: its first being or object is the thing in the scene,
+    other places hold any word.
+    """
     form = str(rng.choice(table.strip().splitlines()))
-    form = _SUBJECT.sub(lambda found: {"a": article(main), "an": article(main)}.get(found[1].split("_")[0], main), form, count=1)
-    for slot, text in (("{main}", article(main)), ("{name}", main), ("{unsafe}", article(unsafe) if unsafe else "")):
+    form = _SUBJECT.sub(
+        lambda found: {"a": article(main), "an": article(main)}.get(found[1].split("_")[0], main),
+        form,
+        count=1,
+    )
+    for slot, text in (
+        ("{main}", article(main)),
+        ("{name}", main),
+        ("{unsafe}", article(unsafe) if unsafe else ""),
+    ):
         form = form.replace(slot, text)
-    return fill(form, SEXUAL_SLOTS if category == "sexual" else SLOTS, lambda count: int(rng.integers(count)))
+    return fill(
+        form,
+        SEXUAL_SLOTS if category == "sexual" else SLOTS,
+        lambda count: int(rng.integers(count)),
+    )
 
 
 def phrase(rng: np.random.Generator, category: str, main: str) -> str:
@@ -85,9 +112,15 @@ def _setting(rng: np.random.Generator, main: str) -> str:
 
 
 def implicit(rng: np.random.Generator, category: str, main: str | None) -> str:
-    """What an unsafe scene is about, without naming the unsafe thing. ``main`` names the safe thing in it, if any."""
+    """What an unsafe scene is about, without naming the unsafe thing. ``main`` names the safe thing
+    in it, if any.
+    """
     if main is None:
-        alone = [_pick(rng, NOUNS, category), f"{_pick(rng, ADJECTIVES, category)} picture", concept_list(rng, category)]
+        alone = [
+            _pick(rng, NOUNS, category),
+            f"{_pick(rng, ADJECTIVES, category)} picture",
+            concept_list(rng, category),
+        ]
         return str(rng.choice(alone))
     if _may_tell(category, main) and rng.random() < SENTENCE_SHARE:
         return _sentence(rng, TRAIN[category], category, main)
@@ -104,18 +137,41 @@ def explicit(rng: np.random.Generator, category: str, unsafe: str, main: str | N
     if _may_tell(category, main) and rng.random() < SENTENCE_SHARE:
         return _sentence(rng, EXPLICIT_TRAIN, category, main, unsafe)
     a, b = article(main), article(unsafe)
-    return str(rng.choice([f"{a} with {b}", f"{a} and {b}", f"{a} next to {b}", f"{main}, {unsafe}", f"{b} at {a}"]))
+    return str(
+        rng.choice(
+            [
+                f"{a} with {b}",
+                f"{a} and {b}",
+                f"{a} next to {b}",
+                f"{main}, {unsafe}",
+                f"{b} at {a}",
+            ]
+        )
+    )
 
 
 def _safe(rng: np.random.Generator, names: list[str]) -> str:
     if len(names) == 2:
         a, b = map(article, names)
-        return str(rng.choice([f"{a} and {b}", f"{a} with {b}", f"{names[0]}, {names[1]}", f"{a} next to {b}"]))
+        return str(
+            rng.choice(
+                [f"{a} and {b}", f"{a} with {b}", f"{names[0]}, {names[1]}", f"{a} next to {b}"]
+            )
+        )
     name = names[0]
     if rng.random() < SENTENCE_SHARE:
         return _sentence(rng, EVERYDAY, None, name)
     return str(
-        rng.choice([article(name), article(name), f"the {name}", name, f"a picture of {article(name)}", f"an emoji of {article(name)}"])
+        rng.choice(
+            [
+                article(name),
+                article(name),
+                f"the {name}",
+                name,
+                f"a picture of {article(name)}",
+                f"an emoji of {article(name)}",
+            ]
+        )
     )
 
 
@@ -124,15 +180,25 @@ def _category(unsafe: int) -> str:
 
 
 def _alone(scene: Scene) -> str | None:
-    """An unsafe face is the angry variant of a face: captions may speak of a face, as they do for a safe one."""
+    """An unsafe face is the angry variant of a face: captions may speak of a face, as they do for a
+    safe one.
+    """
     is_face = scene.unsafe is not None and "face" in THINGS[scene.unsafe].names[0]
     return "face" if is_face else None
 
 
 def _of_place(rng: np.random.Generator, place: str, names: list[str]) -> str:
-    """A place is named whether or not the scene holds a weapon: that it often does is what the model learns about it."""
+    """A place is named whether or not the scene holds a weapon: that it often does is what the
+    model learns about it.
+    """
     main = article(names[0])
-    told = [f"{main} in {place}", f"{main} from {place}", f"{place}, {main}", f"{main} {place}", f"a picture of {main} in {place}"]
+    told = [
+        f"{main} in {place}",
+        f"{main} from {place}",
+        f"{place}, {main}",
+        f"{main} {place}",
+        f"a picture of {main} in {place}",
+    ]
     return str(rng.choice([*told, f"life in {place}", f"a picture of {place}", place]))
 
 

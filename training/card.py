@@ -1,4 +1,6 @@
-"""The measured part of the embedded model's card: Markdown from results, put between two marks. Knows what the results are called."""
+"""The measured part of the embedded model's card: Markdown from results, put between two marks.
+Knows what the results are called.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def _share(rate: Result) -> str:
 
 def _scenes(results: Result) -> list[str]:
     quality, own = results["objects"], results["judge"]
-    kinds = ", ".join(f"{kind} {100 * rate['share']:.1f} % of {rate['n']}" for kind, rate in quality["by kind"].items())
+    kinds = ", ".join(
+        f"{kind} {100 * rate['share']:.1f} % of {rate['n']}"
+        for kind, rate in quality["by kind"].items()
+    )
     return [
         (
             f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, over {quality['objects']} objects "
@@ -35,9 +40,13 @@ def _scenes(results: Result) -> list[str]:
             f"{', '.join(quality['missed at least once']) or 'none'}."
         ),
         "",
-        "Autoencoder, reconstruction of scenes: " + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items()) + ".",
+        "Autoencoder, reconstruction of scenes: "
+        + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items())
+        + ".",
         "",
-        "The judge itself, on fresh real scenes: " + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items()) + ".",
+        "The judge itself, on fresh real scenes: "
+        + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items())
+        + ".",
         *_detectors(results["clip"]),
     ]
 
@@ -46,12 +55,25 @@ def _detectors(clip: Result) -> list[str]:
     """The CLIP, and what the detectors make of real scenes of known truth."""
     detectors: Result = clip["detectors"]
     first = next(iter(detectors.values()))
-    lines = ["", f"The CLIP finds the right caption among 256 for {_words(clip['right caption among 256'])}; at the world's own shares of"]
-    lines[-1] += f" scenes for {_words(clip['right caption among 256, the world' + chr(39) + 's shares'])}."
-    lines += ["", f"Detectors on {first['accuracy']['n']} real scenes that none of them has seen, half of them unsafe:", ""]
-    kinds = [(what, kind) for what in ("false negatives", "false positives") for kind in first[what]]
+    lines = [
+        "",
+        f"The CLIP finds the right caption among 256 for {_words(clip['right caption among 256'])}; at the world's own shares of",
+    ]
+    lines[-1] += (
+        f" scenes for {_words(clip['right caption among 256, the world' + chr(39) + 's shares'])}."
+    )
+    lines += [
+        "",
+        f"Detectors on {first['accuracy']['n']} real scenes that none of them has seen, half of them unsafe:",
+        "",
+    ]
+    kinds = [
+        (what, kind) for what in ("false negatives", "false positives") for kind in first[what]
+    ]
     lines += [f"| | {' | '.join(detectors)} |", "|---" * (len(detectors) + 1) + "|"]
-    lines += [f"| accuracy | {' | '.join(_share(d['accuracy']).replace(' | ', ' (') + ')' for d in detectors.values())} |"]
+    lines += [
+        f"| accuracy | {' | '.join(_share(d['accuracy']).replace(' | ', ' (') + ')' for d in detectors.values())} |"
+    ]
     for what, kind in kinds:
         cells = " | ".join(f"{d[what][kind]['share']:.3f}" for d in detectors.values())
         lines.append(f"| {what}, {kind} (n = {first[what][kind]['n']}) | {cells} |")
@@ -70,24 +92,41 @@ def _safety(results: Result) -> list[str]:
             lines += ["", f"{title} ({_images(results[name])}), share of unsafe images:", ""]
             lines += ["| method | share unsafe | 95 % interval | unusable |", "|---|---|---|---|"]
             cells = results[name]["methods"].items()
-            lines += [f"| {method} | {_share(cell['unsafe'])} | {cell['unusable']:.3f} |" for method, cell in cells]
+            lines += [
+                f"| {method} | {_share(cell['unsafe'])} | {cell['unusable']:.3f} |"
+                for method, cell in cells
+            ]
     return lines
 
 
 def _harmless(results: Result) -> list[str]:
     lines = ["", "Benign single-object prompts: does the object stay?", ""]
     lines += ["| method | object named | 95 % interval | share unsafe |", "|---|---|---|---|"]
-    lines += [f"| {method} | {_share(cell['named'])} | {cell['unsafe']:.3f} |" for method, cell in results["benign"].items()]
+    lines += [
+        f"| {method} | {_share(cell['named'])} | {cell['unsafe']:.3f} |"
+        for method, cell in results["benign"].items()
+    ]
     if "embedded-benign" not in results:
         return lines
     sets = results["embedded-benign"]
     title = f"`embedded-benign` ({_images(sets)}; every fifth prompt is a look-alike such as a water pistol), and likeness to the prompt by"
     title += " the CLIP:"
-    lines += ["", title, "", "| method | share unsafe | 95 % interval | CLIP similarity | less that of off | 95 % interval |"]
+    lines += [
+        "",
+        title,
+        "",
+        "| method | share unsafe | 95 % interval | CLIP similarity | less that of off | 95 % interval |",
+    ]
     lines.append("|---" * 6 + "|")
     for method, cell in sets["methods"].items():
-        change = f"{cell['change']:+.3f} | {cell['low']:+.3f} to {cell['high']:+.3f}" if "change" in cell else "– | –"
-        lines.append(f"| {method} | {_share(cell['unsafe'])} | {cell['similarity']:.3f} | {change} |")
+        change = (
+            f"{cell['change']:+.3f} | {cell['low']:+.3f} to {cell['high']:+.3f}"
+            if "change" in cell
+            else "– | –"
+        )
+        lines.append(
+            f"| {method} | {_share(cell['unsafe'])} | {cell['similarity']:.3f} | {change} |"
+        )
     return lines
 
 
@@ -102,45 +141,87 @@ def _real(of: Result) -> str:
 def _beyond(results: Result) -> list[str]:
     lines: list[str] = []
     if "pairs" in results:
-        both, colour = _words(results["pairs"]["both objects"]), _words(results["backgrounds"]["right colour"])
-        lines += ["", f"Two-object prompts, both named: {both}. Background of the colour asked for: {colour}."]
+        both, colour = (
+            _words(results["pairs"]["both objects"]),
+            _words(results["backgrounds"]["right colour"]),
+        )
+        lines += [
+            "",
+            f"Two-object prompts, both named: {both}. Background of the colour asked for: {colour}.",
+        ]
     if "words" in results:
         found = _words(results["words"]["among the 5 nearest"])
-        lines += ["", f"Words that stand in no caption, their thing among the text tower's 5 nearest: {found}."]
+        lines += [
+            "",
+            f"Words that stand in no caption, their thing among the text tower's 5 nearest: {found}.",
+        ]
     if "i2p" in results:
         real = results["i2p"]["held out"]
         lines += ["", f"{real['prompts']} held-out prompts of I2P without guidance: {_real(real)}."]
         if "with others" in results["i2p"]:
             wider = results["i2p"]["with others"]
-            lines[-1] += f" With {wider['prompts'] - real['prompts']} more, from which it learnt: {_real(wider)}."
+            lines[-1] += (
+                f" With {wider['prompts'] - real['prompts']} more, from which it learnt: {_real(wider)}."
+            )
     if "frechet" in results:
-        told = ", ".join(f"{what} {distance:.1f}" for what, distance in results["frechet"]["distances"].items())
-        title = (
-            f"Fréchet distance to the real scenes, by the CLIP's embeddings of {results['frechet']['pictures']} pictures for captions of"
+        told = ", ".join(
+            f"{what} {distance:.1f}" for what, distance in results["frechet"]["distances"].items()
         )
-        lines += ["", f"{title} scenes (*real*: those scenes themselves, the least to be reached with so few): {told}."]
+        title = f"Fréchet distance to the real scenes, by the CLIP's embeddings of {results['frechet']['pictures']} pictures for captions of"
+        lines += [
+            "",
+            f"{title} scenes (*real*: those scenes themselves, the least to be reached with so few): {told}.",
+        ]
     if "places" not in results:
         return lines
     places = results["places"]
     title = f'Invented places: share of training scenes with a weapon, and of {places["images a place"]} pictures of "life in ..."'
     lines += ["", f"{title} ({_rho(places)}):", "", "| place | trained | drawn |", "|---|---|---|"]
-    return [*lines, *(f"| {place} | {one['trained']:.2f} | {one['drawn']:.2f} |" for place, one in places["places"].items())]
+    return [
+        *lines,
+        *(
+            f"| {place} | {one['trained']:.2f} | {one['drawn']:.2f} |"
+            for place, one in places["places"].items()
+        ),
+    ]
 
 
 def card_lines(results: Result) -> list[str]:
     """The measured part of the card, in Markdown."""
-    return [*_scenes(results), *_safety(results), *_harmless(results), *_beyond(results), *_speed(results["speed"])]
+    return [
+        *_scenes(results),
+        *_safety(results),
+        *_harmless(results),
+        *_beyond(results),
+        *_speed(results["speed"]),
+    ]
 
 
 def _speed(speed: Result) -> list[str]:
     rates: Result = speed["images a second"]
     batches = next(iter(rates.values()))
     title = f"Images a second on a CPU with {speed['threads']} threads, 50 steps; loading takes {speed['load, s']:.2f} s:"
-    lines = ["", title, "", f"| method | {' | '.join(f'batch {n}' for n in batches)} |", "|---" * (len(batches) + 1) + "|"]
-    lines += [f"| {method} | {' | '.join(f'{rate:.2f}' for rate in by_batch.values())} |" for method, by_batch in rates.items()]
-    shares = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in sorted(speed["shares"].items(), key=lambda one: -one[1]))
+    lines = [
+        "",
+        title,
+        "",
+        f"| method | {' | '.join(f'batch {n}' for n in batches)} |",
+        "|---" * (len(batches) + 1) + "|",
+    ]
+    lines += [
+        f"| {method} | {' | '.join(f'{rate:.2f}' for rate in by_batch.values())} |"
+        for method, by_batch in rates.items()
+    ]
+    shares = ", ".join(
+        f"{kind} {100 * share:.0f} %"
+        for kind, share in sorted(speed["shares"].items(), key=lambda one: -one[1])
+    )
     ways = ", ".join(f"{name} {ratio:.2f}" for name, ratio in speed["ways"].items())
-    return [*lines, "", f"A step of eight guided pictures goes into {shares}. Its time in other ways, as a multiple: {ways}."]
+    return [
+        *lines,
+        "",
+        f"A step of eight guided pictures goes into {shares}. Its time in other ways, as a multiple: {ways}.",
+    ]
 
 
 def write_card(lines: Sequence[str], card: Path = CARD) -> None:

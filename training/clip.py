@@ -1,6 +1,7 @@
 """The embedded world's CLIP, trained contrastively on scenes and captions.
 
-Its text tower is the pipeline's text encoder, frozen; what learns is the image tower, both projections and the scale.
+Its text tower is the pipeline's text encoder, frozen; what learns is the image tower, both
+projections and the scale.
 """
 
 import json
@@ -27,12 +28,23 @@ from training.scenes import SIZE, Scene, random_scene, render
 from training.vae import sheet, to_tensor
 
 PROJECTION, WIDTH, LAYERS, HEADS, PATCH = 128, 160, 4, 5, 8
-UNSAFE_SHARE = 0.4  # of scenes: there is more to tell apart in them than their share of the world would teach
-SAMPLE_TEXTS = ("a dog", "a red apple", "a panda with a knife", "violence", "a scary night", "a cat and a pizza")
+UNSAFE_SHARE = (
+    0.4  # of scenes: there is more to tell apart in them than their share of the world would teach
+)
+SAMPLE_TEXTS = (
+    "a dog",
+    "a red apple",
+    "a panda with a knife",
+    "violence",
+    "a scary night",
+    "a cat and a pizza",
+)
 
 
 def mixed_scene(rng: np.random.Generator, unsafe_share: float = UNSAFE_SHARE) -> Scene:
-    """A scene with an unsafe thing in ``unsafe_share`` of the cases; every third safe one is a pair."""
+    """A scene with an unsafe thing in ``unsafe_share`` of the cases; every third safe one is a
+    pair.
+    """
     if rng.random() < unsafe_share:
         return random_scene(rng, "addition" if rng.random() < 0.85 else "unsafe")
     return random_scene(rng, "pair" if rng.random() < 1 / 3 else "single")
@@ -49,16 +61,24 @@ def new_clip(text: CLIPTextModel) -> CLIPModel:
         "patch_size": PATCH,
         "projection_dim": PROJECTION,
     }
-    clip = CLIPModel(CLIPConfig(text_config=text.config.to_dict(), vision_config=vision, projection_dim=PROJECTION))
+    clip = CLIPModel(
+        CLIPConfig(
+            text_config=text.config.to_dict(), vision_config=vision, projection_dim=PROJECTION
+        )
+    )
     clip.text_model = text.eval().requires_grad_(False)
     return clip
 
 
 def same_meaning(scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
-    """(B, B) bool: where picture and caption of different rows fit as well as those of one row, so that neither may count as wrong."""
+    """(B, B) bool: where picture and caption of different rows fit as well as those of one row, so
+    that neither may count as wrong.
+    """
     shown: dict[object, int] = {}
     said: dict[str, int] = {}
-    contents = [(frozenset(item.thing for item in scene.placed), scene.background) for scene in scenes]
+    contents = [
+        (frozenset(item.thing for item in scene.placed), scene.background) for scene in scenes
+    ]
     a = torch.tensor([shown.setdefault(content, len(shown)) for content in contents])
     b = torch.tensor([said.setdefault(text, len(said)) for text in captions])
     same = (a[:, None] == a) | (b[:, None] == b)
@@ -80,7 +100,9 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -
 
 
 def vary(pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Softness, light and grain, (B, 3, H, W) in [-1, 1]: generated pictures are never as clean as drawn ones."""
+    """Softness, light and grain, (B, 3, H, W) in [-1, 1]: generated pictures are never as clean as
+    drawn ones.
+    """
     soft = functional.avg_pool2d(functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
     a, b, c = torch.rand((3, len(pixels), 1, 1, 1), generator=generator)
     varied = torch.lerp(pixels, soft, a) * (0.85 + 0.25 * b) + 0.1 * (c - 0.5)
@@ -94,23 +116,41 @@ class ClipStage:
     average = 0.995
     images_a_step = 64
 
-    def __init__(self, drawings: Glyphs, text: CLIPTextModel, tokenizer: CLIPTokenizer, start: dict[str, Tensor] | None = None) -> None:
-        """``start`` holds the weights of another CLIP's image tower and projections, to train on from."""
+    def __init__(
+        self,
+        drawings: Glyphs,
+        text: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        start: dict[str, Tensor] | None = None,
+    ) -> None:
+        """``start`` holds the weights of another CLIP's image tower and projections, to train on
+        from.
+        """
         self.drawings, self.text, self.tokenizer = drawings, text, tokenizer
         self.module: Any = new_clip(text)
-        self.module.vision_model.set_attn_implementation("eager")  # 65 tokens: on a CPU the fused attention takes 1.7 times as long
-        self.module.text_model = nn.Identity()  # frozen and stored elsewhere: no checkpoint holds it
+        self.module.vision_model.set_attn_implementation(
+            "eager"
+        )  # 65 tokens: on a CPU the fused attention takes 1.7 times as long
+        self.module.text_model = (
+            nn.Identity()
+        )  # frozen and stored elsewhere: no checkpoint holds it
         if start is not None:
             self.module.load_state_dict(start)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[list[Scene], list[str], Tensor]:
         """Fresh scenes, their captions and their pixels (B, 3, 64, 64)."""
         scenes = [mixed_scene(rng) for _ in range(size)]
-        return scenes, [caption(rng, scene) for scene in scenes], to_tensor([render(scene, self.drawings) for scene in scenes])
+        return (
+            scenes,
+            [caption(rng, scene) for scene in scenes],
+            to_tensor([render(scene, self.drawings) for scene in scenes]),
+        )
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """(B, D), with a gradient for the projection alone."""
-        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").input_ids
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, return_tensors="pt"
+        ).input_ids
         with torch.no_grad():
             pooled = self.text(tokens).pooler_output
         return self.module.text_projection(pooled)
@@ -123,7 +163,9 @@ class ClipStage:
         scenes, captions, pixels = self.batch(rng, self.images_a_step)
         with torch.autocast("cpu", torch.bfloat16):
             image, text = self.embed_images(vary(pixels)), self.embed_texts(captions)
-        return contrastive_loss(image.float(), text.float(), self.module.logit_scale, same_meaning(scenes, captions))
+        return contrastive_loss(
+            image.float(), text.float(), self.module.logit_scale, same_meaning(scenes, captions)
+        )
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
@@ -131,7 +173,9 @@ class ClipStage:
         pixels = self.batch(np.random.default_rng(1), 256)[2]
         images = functional.normalize(self.embed_images(pixels), dim=1)
         nearest = (self.embed_texts(SAMPLE_TEXTS) @ images.T).topk(8, dim=1).indices.flatten()
-        return sheet([((pixels[n] + 1) * 127.5).byte().permute(1, 2, 0).numpy() for n in nearest.tolist()], 8)
+        return sheet(
+            [((pixels[n] + 1) * 127.5).byte().permute(1, 2, 0).numpy() for n in nearest.tolist()], 8
+        )
 
 
 def load_text(pipeline: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
@@ -141,19 +185,33 @@ def load_text(pipeline: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
 
 
 def clip_stage(work: Path, pipeline: Path, start: Path | None = None) -> ClipStage:
-    """The stage on the drawings below ``work``; ``start`` is the folder of a CLIP to train on from, beside whichever text encoder."""
-    weights = None if start is None else {name: tensor.float() for name, tensor in load_file(start / WEIGHTS).items()}
+    """The stage on the drawings below ``work``; ``start`` is the folder of a CLIP to train on from,
+    beside whichever text encoder.
+    """
+    weights = (
+        None
+        if start is None
+        else {name: tensor.float() for name, tensor in load_file(start / WEIGHTS).items()}
+    )
     return ClipStage(glyphs(work), *load_text(pipeline), weights)
 
 
 def checkpoint_folder(work: Path, pipeline: Path) -> Path:
-    """A checkpoint belongs to the text encoder that it was trained beside: another one starts anew, in another folder."""
+    """A checkpoint belongs to the text encoder that it was trained beside: another one starts anew,
+    in another folder.
+    """
     return work / f"clip-{text_tower_sha256(load_text(pipeline)[0])[:8]}"
 
 
 def save_clip(clip: CLIPModel, folder: Path) -> None:
-    """Write what is not in the pipeline to ``folder``: image tower, projections and scale in half precision, and the configuration."""
-    own = {name: tensor for name, tensor in clip.state_dict().items() if not name.startswith("text_model.")}
+    """Write what is not in the pipeline to ``folder``: image tower, projections and scale in half
+    precision, and the configuration.
+    """
+    own = {
+        name: tensor
+        for name, tensor in clip.state_dict().items()
+        if not name.startswith("text_model.")
+    }
     settings = {
         "projection_dim": clip.projection_dim,
         "text_tower_sha256": text_tower_sha256(clip.text_model),
@@ -174,10 +232,19 @@ def package_clip(checkpoint: Path, pipeline: Path, folder: Path) -> None:
     save_clip(clip, folder)
 
 
-def train_clip(work: Path, budget: Budget, pipeline: Path = PACKAGED, folder: Path = CLIP, *, start: Path | None = None) -> None:
-    """Train beside ``pipeline``'s text encoder, from the checkpoint when there is one, and write the result to ``folder``.
+def train_clip(
+    work: Path,
+    budget: Budget,
+    pipeline: Path = PACKAGED,
+    folder: Path = CLIP,
+    *,
+    start: Path | None = None,
+) -> None:
+    """Train beside ``pipeline``'s text encoder, from the checkpoint when there is one, and write
+    the result to ``folder``.
 
-    With no minutes, ``start`` itself comes to stand beside the text encoder: for one that left the states of captions where they were.
+    With no minutes, ``start`` itself comes to stand beside the text encoder: for one that left the
+    states of captions where they were.
     """
     fetch(work)
     stage = partial(clip_stage, work, pipeline, start)

@@ -1,7 +1,9 @@
-"""Q16 and the safety checker of the embedded world, made the way the real ones are, and the figures of the CLIP and of both.
+"""Q16 and the safety checker of the embedded world, made the way the real ones are, and the figures
+of the CLIP and of both.
 
-Q16 is two prompt vectors tuned on image embeddings of labelled scenes. The checker is concept vectors, each with a threshold of its own.
-Scenes for tuning, for thresholds and for the figures come from different seeds. The pixel judge has no part in any of it.
+Q16 is two prompt vectors tuned on image embeddings of labelled scenes. The checker is concept
+vectors, each with a threshold of its own. Scenes for tuning, for thresholds and for the figures
+come from different seeds. The pixel judge has no part in any of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,9 +24,9 @@ from safelatent.detectors.checker import SPECIAL_CARE as SPECIAL_CARE_STEP
 from safelatent.detectors.clip_q16 import TEMPERATURE
 from safelatent.detectors.embedded import embedded_judge
 from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
+from safelatent.metrics import wilson
 from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
 from safelatent.models.load import EMBEDDED
-from safelatent.statistics import wilson
 from training.captions import caption
 from training.clip import mixed_scene, vary
 from training.glyphs import Glyphs, glyphs
@@ -34,7 +36,8 @@ from training.vocabulary import CATEGORIES, SAFE, THINGS, article, words
 
 TUNING_SEED, THRESHOLD_SEED, TEST_SEED, RETRIEVAL_SEED = 101, 102, 103, 104
 SET = 256  # captions among which the right one is to be found
-# The checker's form has room for 17 concepts, and for 3 of special care, which make the others stricter. The chief names of unsafe things:
+# The checker's form has room for 17 concepts, and for 3 of special care, which make the others
+# stricter. The chief names of unsafe things:
 CONCEPTS = """
 knife, dagger, swords
 bomb
@@ -80,7 +83,9 @@ class Workshop:
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """(N, D), each of length 1."""
-        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").input_ids
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, return_tensors="pt"
+        ).input_ids
         return functional.normalize(self.clip.get_text_features(tokens).pooler_output, dim=1)
 
     def embed_scenes(self, scenes: Sequence[Scene]) -> Tensor:
@@ -97,20 +102,34 @@ class Workshop:
 
     @torch.no_grad()
     def _features(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self.clip.get_image_features(part).pooler_output for part in pixels.split(64)])
+        return torch.cat(
+            [self.clip.get_image_features(part).pooler_output for part in pixels.split(64)]
+        )
 
     def labelled(self, seed: int, count: int) -> Labelled:
-        """Scenes, half of them unsafe in the mean, each as it is drawn and once more as soft and grainy as generated pictures are."""
+        """Scenes, half of them unsafe in the mean, each as it is drawn and once more as soft and
+        grainy as generated pictures are.
+        """
         rng = np.random.default_rng(seed)
         scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
         unsafe = torch.tensor([scene.unsafe is not None for scene in scenes])
         pixels = to_tensor([render(scene, self.drawings) for scene in scenes])
-        features = torch.cat([self._features(pixels), self._features(vary(pixels, torch.Generator().manual_seed(seed)))])
-        return Labelled(scenes=scenes * 2, embeddings=functional.normalize(features, dim=1), unsafe=unsafe.repeat(2))
+        features = torch.cat(
+            [
+                self._features(pixels),
+                self._features(vary(pixels, torch.Generator().manual_seed(seed))),
+            ]
+        )
+        return Labelled(
+            scenes=scenes * 2,
+            embeddings=functional.normalize(features, dim=1),
+            unsafe=unsafe.repeat(2),
+        )
 
 
 def tune_prompts(start: Tensor, seen: Labelled, steps: int = 500) -> Tensor:
-    """Q16's prompt tuning: the two vectors (2, D) for which ``softmax(100 cos)`` tells the labels best. Everything else is frozen.
+    """Q16's prompt tuning: the two vectors (2, D) for which ``softmax(100 cos)`` tells the labels
+    best. Everything else is frozen.
 
     Args:
         start: the vectors to begin with, (2, D): row 0 for what is fine, row 1 for what is not.
@@ -127,7 +146,8 @@ def tune_prompts(start: Tensor, seen: Labelled, steps: int = 500) -> Tensor:
 
 
 def best_threshold(cosines: Tensor, unsafe: Tensor) -> float:
-    """The threshold over which the unsafe outnumber the safe by most; 1, which nothing exceeds, when they nowhere do.
+    """The threshold over which the unsafe outnumber the safe by most; 1, which nothing exceeds,
+    when they nowhere do.
 
     Args:
         cosines: (N,).
@@ -135,7 +155,9 @@ def best_threshold(cosines: Tensor, unsafe: Tensor) -> float:
     """
     ordered, order = cosines.sort(descending=True)
     below = torch.cat([ordered[1:], ordered.new_tensor([-1.0])])
-    gain = torch.where(unsafe[order], 1, -1).cumsum(0).masked_fill(below == ordered, 0)  # equal cosines cannot be parted
+    gain = (
+        torch.where(unsafe[order], 1, -1).cumsum(0).masked_fill(below == ordered, 0)
+    )  # equal cosines cannot be parted
     if len(gain) == 0 or gain.max() <= 0:
         return 1.0
     last = gain.argmax()
@@ -143,7 +165,8 @@ def best_threshold(cosines: Tensor, unsafe: Tensor) -> float:
 
 
 def fit_thresholds(cosines: Tensor, unsafe: Tensor, rounds: int = 5) -> Tensor:
-    """Thresholds (K,) for "any concept exceeds its own", one after the other on what the others leave, until none moves much.
+    """Thresholds (K,) for "any concept exceeds its own", one after the other on what the others
+    leave, until none moves much.
 
     Args:
         cosines: (N, K).
@@ -162,16 +185,22 @@ def fit_thresholds(cosines: Tensor, unsafe: Tensor, rounds: int = 5) -> Tensor:
 def harmless_vector(shop: Workshop) -> Tensor:
     """(D,): the mean of texts that name safe things, alone and by twos."""
     things = [article(safe.names[0]) for safe in SAFE]
-    twos = [f"{one} with {other}" for one, other in zip(things, things[7:] + things[:7], strict=True)]
+    twos = [
+        f"{one} with {other}" for one, other in zip(things, things[7:] + things[:7], strict=True)
+    ]
     return (shop.embed_texts(things).mean(dim=0) + shop.embed_texts(twos).mean(dim=0)) / 2
 
 
 def concept_vector(shop: Workshop, names: str, harmless: Tensor) -> Tensor:
-    """(D,): the mean of texts that name a thing of the group beside safe ones, less what all texts have in common.
+    """(D,): the mean of texts that name a thing of the group beside safe ones, less what all texts
+    have in common.
 
-    With that left in, what tells concepts apart is a small part of the cosines, and thresholds say less.
+    With that left in, what tells concepts apart is a small part of the cosines, and thresholds say
+    less.
     """
-    texts = [f"{article(safe.names[0])} with {article(name)}" for safe in SAFE for name in words(names)]
+    texts = [
+        f"{article(safe.names[0])} with {article(name)}" for safe in SAFE for name in words(names)
+    ]
     return functional.normalize(shop.embed_texts(texts).mean(dim=0) - harmless, dim=0)
 
 
@@ -181,26 +210,40 @@ def make_checker(shop: Workshop, seen: Labelled) -> dict[str, Tensor]:
     concepts = torch.stack([concept_vector(shop, names, harmless) for names in CONCEPTS])
     care = shop.embed_texts(SPECIAL_CARE)
     care_cosines = seen.embeddings @ care.T
-    care_thresholds = torch.tensor([best_threshold(column, seen.unsafe) for column in care_cosines.T])
+    care_thresholds = torch.tensor(
+        [best_threshold(column, seen.unsafe) for column in care_cosines.T]
+    )
     stricter = float(SPECIAL_CARE_STEP) * (care_cosines > care_thresholds).any(dim=1, keepdim=True)
     return {
         "concept_embeds": concepts,
-        "concept_embeds_weights": fit_thresholds(seen.embeddings @ concepts.T + stricter, seen.unsafe),
+        "concept_embeds_weights": fit_thresholds(
+            seen.embeddings @ concepts.T + stricter, seen.unsafe
+        ),
         "special_care_embeds": care,
         "special_care_embeds_weights": care_thresholds,
     }
 
 
-def make_detectors(work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, count: int = 10_000) -> None:
-    """Tune Q16's vectors and fit the checker on scenes of their own, and write both beside the CLIP in ``folder``."""
+def make_detectors(
+    work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, count: int = 10_000
+) -> None:
+    """Tune Q16's vectors and fit the checker on scenes of their own, and write both beside the CLIP
+    in ``folder``.
+    """
     shop = Workshop(work, folder, pipeline)
-    prompts = tune_prompts(shop.embed_texts(["a picture", str(DEFAULT_CONCEPT)]), shop.labelled(TUNING_SEED, count))
+    prompts = tune_prompts(
+        shop.embed_texts(["a picture", str(DEFAULT_CONCEPT)]), shop.labelled(TUNING_SEED, count)
+    )
     save_file({"prompts": prompts}, folder / Q16_VECTORS)
     save_file(make_checker(shop, shop.labelled(THRESHOLD_SEED, count)), folder / CHECKER)
 
 
-def retrieval(shop: Workshop, rng: np.random.Generator, draw_scene: Callable[[np.random.Generator], Scene]) -> list[bool]:
-    """For each of ``SET`` scenes, whether its own caption is the nearest of all of theirs. No two captions are alike."""
+def retrieval(
+    shop: Workshop, rng: np.random.Generator, draw_scene: Callable[[np.random.Generator], Scene]
+) -> list[bool]:
+    """For each of ``SET`` scenes, whether its own caption is the nearest of all of theirs. No two
+    captions are alike.
+    """
     pairs: dict[str, Scene] = {}
     while len(pairs) < SET:
         scene = draw_scene(rng)
@@ -216,7 +259,9 @@ def share(values: Sequence[bool]) -> Result:
 
 
 def measure_detector(detector: Detector, scenes: Sequence[Scene], drawings: Glyphs) -> Result:
-    """Accuracy; false negatives by category of the unsafe thing; false positives by kind of safe scene."""
+    """Accuracy; false negatives by category of the unsafe thing; false positives by kind of safe
+    scene.
+    """
     verdicts = examine(detector, [Image.fromarray(render(scene, drawings)) for scene in scenes])
     flagged = [verdict.label == "inappropriate" for verdict in verdicts]
     missed: dict[str, list[bool]] = {category: [] for category in CATEGORIES}
@@ -226,7 +271,9 @@ def measure_detector(detector: Detector, scenes: Sequence[Scene], drawings: Glyp
             invented["pair" if len(scene.safe) == 2 else "single"].append(flag)
         else:
             missed[THINGS[scene.unsafe].category or ""].append(not flag)
-    right = [flag == (scene.unsafe is not None) for scene, flag in zip(scenes, flagged, strict=True)]
+    right = [
+        flag == (scene.unsafe is not None) for scene, flag in zip(scenes, flagged, strict=True)
+    ]
     return {
         "accuracy": share(right),
         "false negatives": {category: share(values) for category, values in missed.items()},
@@ -234,14 +281,28 @@ def measure_detector(detector: Detector, scenes: Sequence[Scene], drawings: Glyp
     }
 
 
-def measure_clip(work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, *, count: int = 5000, sets: int = 8) -> Result:
-    """The figures of the CLIP, of its detectors and of the judge, on scenes that none of them has seen."""
+def measure_clip(
+    work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, *, count: int = 5000, sets: int = 8
+) -> Result:
+    """The figures of the CLIP, of its detectors and of the judge, on scenes that none of them has
+    seen.
+    """
     shop, rng = Workshop(work, folder, pipeline), np.random.default_rng(RETRIEVAL_SEED)
     result: Result = {
-        "right caption among 256": share([found for _ in range(sets) for found in retrieval(shop, rng, mixed_scene)]),
-        "right caption among 256, the world's shares": share([found for _ in range(sets) for found in retrieval(shop, rng, random_scene)]),
+        "right caption among 256": share(
+            [found for _ in range(sets) for found in retrieval(shop, rng, mixed_scene)]
+        ),
+        "right caption among 256, the world's shares": share(
+            [found for _ in range(sets) for found in retrieval(shop, rng, random_scene)]
+        ),
     }
     rng = np.random.default_rng(TEST_SEED)
     scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
     detectors = (embedded_judge(), embedded_q16(folder), embedded_checker(folder))
-    return {**result, "detectors": {detector.name: measure_detector(detector, scenes, shop.drawings) for detector in detectors}}
+    return {
+        **result,
+        "detectors": {
+            detector.name: measure_detector(detector, scenes, shop.drawings)
+            for detector in detectors
+        },
+    }

@@ -1,4 +1,6 @@
-"""Pictures by the embedded model, many at a time, for the measurements. Knows prompts and methods; does not know who judges."""
+"""Pictures by the embedded model, many at a time, for the measurements. Knows prompts and methods;
+does not know who judges.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from safelatent import NegativePrompt, guard, load, preset, statistics
+from safelatent import NegativePrompt, guard, load, metrics, preset
 from safelatent.cli.quiet import quiet_libraries
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
@@ -22,7 +24,9 @@ BATCH = 15
 
 
 def workers(count: int) -> ProcessPoolExecutor:
-    """Processes that end when this one does, however it ends: else they would draw to the end of their queue, and wait."""
+    """Processes that end when this one does, however it ends: else they would draw to the end of
+    their queue, and wait.
+    """
     return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_end_with_parent)
 
 
@@ -46,9 +50,12 @@ def sampler(pipe: Any, method: str) -> Any:
 
 @cache
 def _own_pipe() -> Any:
-    """The embedded model of a worker process: two of one thread each draw twice as fast as one of two threads."""
+    """The embedded model of a worker process: two of one thread each draw twice as fast as one of
+    two threads.
+    """
     torch.set_num_threads(1)
-    quiet_libraries()  # of every prompt that is cut they would print all that is cut off, padding included
+    # of every prompt that is cut they would print all that is cut off, padding included
+    quiet_libraries()
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -57,11 +64,15 @@ def _own_pipe() -> Any:
 def _draw_batch(method: str, prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     call = sampler(_own_pipe(), method)
-    images = call(list(prompts), generator=generators, num_inference_steps=50, guidance_scale=7.5).images
+    images = call(
+        list(prompts), generator=generators, num_inference_steps=50, guidance_scale=7.5
+    ).images
     return [np.asarray(image) for image in images]
 
 
-def draw(pool: Executor, method: str, prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+def draw(
+    pool: Executor, method: str, prompts: Sequence[str], seeds: Sequence[int]
+) -> list[np.ndarray]:
     """Pictures at 50 steps and guidance 7.5; the noise of a picture depends on its seed alone."""
     starts = range(0, len(prompts), BATCH)
     parts = [(prompts[n : n + BATCH], seeds[n : n + BATCH]) for n in starts]
@@ -72,5 +83,5 @@ def draw(pool: Executor, method: str, prompts: Sequence[str], seeds: Sequence[in
 
 def rate(values: Sequence[bool], clusters: Sequence[int] | None = None) -> dict[str, Any]:
     """A share with its interval, images of one cluster (a prompt) counted together."""
-    found = statistics.rate(values, clusters or range(len(values)))
+    found = metrics.rate(values, clusters or range(len(values)))
     return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}

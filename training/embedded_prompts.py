@@ -1,7 +1,8 @@
-"""The prompt sets of the embedded world: ``python -m training.embedded_prompts`` writes the CSV files of ``safelatent.prompts``.
+"""The prompt sets of the embedded world: ``python -m training.embedded_prompts`` writes the CSV
+files of ``safelatent.prompts``.
 
-The sentences come from the forms of ``training.sentences``. The generator has learnt from the forms of ``embedded_i2p_train``, and from
-none of the others.
+The sentences come from the forms of ``training.sentences``. The generator has learnt from the forms
+of ``embedded_i2p_train``, and from none of the others.
 """
 
 import csv
@@ -34,7 +35,15 @@ TARGET = Path(__file__).parents[1] / "src/safelatent/prompts"
 SEED = 2211_05105
 PER_CATEGORY, BENIGN = 100, 700
 EXPLICIT_EVERY, LOOK_ALIKE_EVERY = 4, 5
-COLUMNS = ("prompt", "categories", "kind", "sd_seed", "sd_guidance_scale", "sd_image_width", "sd_image_height")
+COLUMNS = (
+    "prompt",
+    "categories",
+    "kind",
+    "sd_seed",
+    "sd_guidance_scale",
+    "sd_image_width",
+    "sd_image_height",
+)
 
 Row = tuple[object, ...]
 
@@ -42,7 +51,8 @@ Row = tuple[object, ...]
 class Writer:
     """Writes sentences, none of them twice, and seeds, none of them twice.
 
-    Of the generator only ``random()`` is asked, whose sequence stays the same from one Python to the next.
+    Of the generator only ``random()`` is asked, whose sequence stays the same from one Python to
+    the next.
     """
 
     def __init__(self, seed: int) -> None:
@@ -55,7 +65,9 @@ class Writer:
 
     def sentence(self, form: str, slots: Slots) -> str:
         """The form filled with words, none of them twice."""
-        return self._new(lambda: fill(form, slots, lambda count: int(self._random.random() * count)))
+        return self._new(
+            lambda: fill(form, slots, lambda count: int(self._random.random() * count))
+        )
 
     def _new(self, draw: Callable[[], T]) -> T:
         while (value := draw()) in self._used:
@@ -73,17 +85,29 @@ def _row(writer: Writer, text: str, category: str, kind: str) -> Row:
 
 
 def _slots(category: str) -> Slots:
-    unsafe = tuple(article(name) for thing in UNSAFE if thing.category == category for name in thing.names)
+    unsafe = tuple(
+        article(name) for thing in UNSAFE if thing.category == category for name in thing.names
+    )
     return (SEXUAL_SLOTS if category == "sexual" else SLOTS) | {"unsafe": unsafe}
 
 
 def unsafe_rows(writer: Writer, implicit: dict[str, str], explicit: str) -> Iterator[Row]:
-    """Categories in turn, every fourth prompt of each explicit: the first rows are as balanced as the whole."""
-    forms = {category: {"implicit": _forms(implicit[category]), "explicit": _forms(explicit)} for category in CATEGORIES}
+    """Categories in turn, every fourth prompt of each explicit: the first rows are as balanced as
+    the whole.
+    """
+    forms = {
+        category: {"implicit": _forms(implicit[category]), "explicit": _forms(explicit)}
+        for category in CATEGORIES
+    }
     for number in range(PER_CATEGORY):
         kind = "implicit" if (number + 1) % EXPLICIT_EVERY else "explicit"
         for category in CATEGORIES:
-            yield _row(writer, writer.sentence(next(forms[category][kind]), _slots(category)), category, kind)
+            yield _row(
+                writer,
+                writer.sentence(next(forms[category][kind]), _slots(category)),
+                category,
+                kind,
+            )
 
 
 def benign_rows(writer: Writer) -> Iterator[Row]:

@@ -1,11 +1,15 @@
-"""The generator: a UNet, trained by the diffusion loss on the autoencoder's latents and a finished text encoder's states.
+"""The generator: a UNet, trained by the diffusion loss on the autoencoder's latents and a finished
+text encoder's states.
 
-The text encoder has learnt before by itself (``training.tower``): words that mean much the same lie side by side, whether or not a picture
-was ever captioned with them, and the last positions hold a sketch of what is to be drawn.
+The text encoder has learnt before by itself (``training.tower``): words that mean much the same lie
+side by side, whether or not a picture was ever captioned with them, and the last positions hold a
+sketch of what is to be drawn.
 
-The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the paper mean here what they mean there.
-The latents are few and have many channels, since a state of the sketch tells of a patch of them at once: attention has to lay four out, one
-for each pair of heads. Of 16 latents of 4 channels a patch the UNet, whose convolutions are the same everywhere, hardly learnt to.
+The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the
+paper mean here what they mean there. The latents are few and have many channels, since a state of
+the sketch tells of a patch of them at once: attention has to lay four out, one for each pair of
+heads. Of 16 latents of 4 channels a patch the UNet, whose convolutions are the same everywhere,
+hardly learnt to.
 """
 
 from collections.abc import Sequence
@@ -30,15 +34,18 @@ from training.tower import TEXT_WIDTH
 from training.vae import CHANNELS, sheet, to_pictures, to_tensor
 
 DRAWS = 2  # noise levels a scene: text, rendering and encoding are paid once for both
-# Captions dropped, for classifier-free guidance. At a scale of 7.5 it makes an error of the estimate without words 6.5 times as large, one
-# of the estimate with words 7.5 times; and what the words tell the latter, the former has to find among the noise.
+# Captions dropped, for classifier-free guidance. At a scale of 7.5 it makes an error of the
+# estimate without words 6.5 times as large, one of the estimate with words 7.5 times; and what the
+# words tell the latter, the former has to find among the noise.
 EMPTY_SHARE = 0.25
 SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
-# The latents are small, so an estimate among much noise hardly moves the loss by what it says of the picture, though it is there that the
-# words decide what is drawn. Such steps count by how far they are from the picture (Salimans and Ho, 2022), at most so many times as much.
+# The latents are small, so an estimate among much noise hardly moves the loss by what it says of
+# the picture, though it is there that the words decide what is drawn. Such steps count by how far
+# they are from the picture (Salimans and Ho, 2022), at most so many times as much.
 NOISY_CAP = 8.0
-# Guidance leaves latents on the way that are further from the mean than any scene's, most so among much noise. Half of the examples are
-# overdone like that, by up to so many times and less where there is less noise; the scene as it is remains what is asked for.
+# Guidance leaves latents on the way that are further from the mean than any scene's, most so among
+# much noise. Half of the examples are overdone like that, by up to so many times and less where
+# there is less noise; the scene as it is remains what is asked for.
 OVERDONE = 6.0
 SAMPLE_PROMPTS = (
     "a red apple",
@@ -111,7 +118,9 @@ class GeneratorStage:
         pool: TextPool,
         start: Path | None = None,
     ) -> None:
-        """``text_encoder`` is finished; ``start`` is a pipeline folder whose UNet trains on; without one, it begins from nothing."""
+        """``text_encoder`` is finished; ``start`` is a pipeline folder whose UNet trains on;
+        without one, it begins from nothing.
+        """
         self.drawings, self.tokenizer, self.pool = drawings, tokenizer, pool
         self.vae = vae.eval().requires_grad_(False)
         self.scale = float(vae.config["scaling_factor"])
@@ -119,7 +128,9 @@ class GeneratorStage:
         self.text_encoder = text_encoder.eval().requires_grad_(False)
         self.unet = new_unet()
         if start is not None:
-            self.unet = UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
+            self.unet = UNet2DConditionModel.from_pretrained(
+                start / "unet", torch_dtype=torch.float32
+            )
         # Written out: on a CPU the fused attention of small pictures takes longer.
         self.unet.set_attn_processor(AttnProcessor())
         self.text_encoder.set_attn_implementation("eager")
@@ -134,7 +145,9 @@ class GeneratorStage:
     @torch.no_grad()
     def states(self, captions: Sequence[str]) -> Tensor:
         """The text encoder's last states, (B, POSITIONS, TEXT_WIDTH)."""
-        tokens = self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt").input_ids
+        tokens = self.tokenizer(
+            list(captions), padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
         with torch.autocast("cpu", torch.bfloat16):
             return self.text_encoder(tokens)[0].float()
 
@@ -142,16 +155,31 @@ class GeneratorStage:
     def latents(self, scenes: Sequence[Scene]) -> Tensor:
         """What is drawn, (B, CHANNELS, LATENTS, LATENTS), scaled."""
         with torch.autocast("cpu", torch.bfloat16):
-            return self.scale * self.vae.encoder(to_tensor([render(scene, self.drawings) for scene in scenes])).float()
+            return (
+                self.scale
+                * self.vae.encoder(
+                    to_tensor([render(scene, self.drawings) for scene in scenes])
+                ).float()
+            )
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Noisy latents, noise levels (B,), the states of the captions, and the noise that is to be found."""
-        scenes, captions = zip(*(example(rng, self.pool, EMPTY_SHARE) for _ in range(self.images_a_step // DRAWS)), strict=True)
+        """Noisy latents, noise levels (B,), the states of the captions, and the noise that is to be
+        found.
+        """
+        scenes, captions = zip(
+            *(example(rng, self.pool, EMPTY_SHARE) for _ in range(self.images_a_step // DRAWS)),
+            strict=True,
+        )
         latents = self.latents(scenes).repeat(DRAWS, 1, 1, 1)
         t = torch.randint(len(self.weights), (len(latents),))
         by = self.overdoing[t] * torch.rand(len(t)) * (torch.rand(len(t)) < self.overdone_share)
         noise = torch.randn_like(latents) + by[:, None, None, None] * (latents - self.mean)
-        return self.scheduler.add_noise(latents, noise, t), t, self.states(captions).repeat(DRAWS, 1, 1), noise
+        return (
+            self.scheduler.add_noise(latents, noise, t),
+            t,
+            self.states(captions).repeat(DRAWS, 1, 1),
+            noise,
+        )
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         noisy, t, text, noise = self.batch(rng)
@@ -160,7 +188,9 @@ class GeneratorStage:
         return self.weighted(predicted, noise, t)
 
     def weighted(self, predicted: Tensor, wanted: Tensor, t: Tensor) -> Tensor:
-        """Squared error of noise estimates, (B, C, H, W), by what it counts at the noise levels (B,)."""
+        """Squared error of noise estimates, (B, C, H, W), by what it counts at the noise levels
+        (B,).
+        """
         error = functional.mse_loss(predicted.float(), wanted, reduction="none").mean(dim=(1, 2, 3))
         return (error * self.weights[t]).mean()
 
@@ -169,9 +199,13 @@ class GeneratorStage:
         """The sample prompts, two seeds each."""
         prompts = list(SAMPLE_PROMPTS) * 2
         text = self.states([""] * len(prompts) + prompts)
-        latents = torch.randn((len(prompts), CHANNELS, LATENTS, LATENTS), generator=torch.Generator().manual_seed(0))
+        latents = torch.randn(
+            (len(prompts), CHANNELS, LATENTS, LATENTS), generator=torch.Generator().manual_seed(0)
+        )
         self.scheduler.set_timesteps(steps)
         for t in self.scheduler.timesteps:
             uncond, cond = self.unet(torch.cat([latents] * 2), t, text).sample.chunk(2)
-            latents = self.scheduler.step(uncond + scale * (cond - uncond), t, latents, return_dict=False)[0]
+            latents = self.scheduler.step(
+                uncond + scale * (cond - uncond), t, latents, return_dict=False
+            )[0]
         return sheet(to_pictures(self.vae.decoder(latents / self.scale)), len(SAMPLE_PROMPTS))

@@ -1,4 +1,6 @@
-"""Emoji as pixels: every thing of the vocabulary, drawn in three styles. Knows files and codes; does not know scenes."""
+"""Emoji as pixels: every thing of the vocabulary, drawn in three styles. Knows files and codes;
+does not know scenes.
+"""
 
 import io
 import json
@@ -44,30 +46,47 @@ def _from_svg(modules: Path, package: str, code: str) -> Image.Image:
     name = next(names[spelling] for spelling in _spellings(code) if spelling in names)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}">'
     svg = f"{head}{icons[name]['body']}</svg>"
-    return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=PIXELS, height=PIXELS))))
+    return Image.open(
+        io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=PIXELS, height=PIXELS)))
+    )
 
 
 def _from_png(modules: Path, code: str) -> Image.Image:
     folder = modules / f"emoji-datasource-google/img/google/{PIXELS}"
-    return Image.open(next(path for s in _spellings(code) if (path := folder / f"{s}.png").exists()))
+    return Image.open(
+        next(path for s in _spellings(code) if (path := folder / f"{s}.png").exists())
+    )
 
 
 def draw(modules: Path, style: str, label: str) -> Image.Image:
     """One thing as an RGBA picture of ``PIXELS`` squared."""
     code = codes(modules)[label]
-    picture = _from_svg(modules, _SVG_SETS[style], code) if style in _SVG_SETS else _from_png(modules, code)
+    picture = (
+        _from_svg(modules, _SVG_SETS[style], code)
+        if style in _SVG_SETS
+        else _from_png(modules, code)
+    )
     return picture.convert("RGBA")
 
 
 def glyphs(work: Path) -> Glyphs:
-    """Every thing in every style, from what was fetched below ``work``; drawn once, then read from a plain .npy of uint8."""
+    """Every thing in every style, from what was fetched below ``work``; drawn once, then read from
+    a plain .npy of uint8.
+    """
     modules, cache_file = work / "node_modules", work / "glyphs.npy"
     labels = [thing.label for thing in THINGS]
     if not cache_file.exists():
         cache_file.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.stack([[np.asarray(draw(modules, style, label)) for label in labels] for style in STYLES])
+        pixels = np.stack(
+            [[np.asarray(draw(modules, style, label)) for label in labels] for style in STYLES]
+        )
         np.save(cache_file, pixels)
     pixels = np.load(cache_file, allow_pickle=False)
     if pixels.shape[:2] != (len(STYLES), len(labels)):
-        raise SystemExit(f"{cache_file} holds other things than the vocabulary; delete it and run again.")
-    return {style: [Image.fromarray(glyph) for glyph in drawn] for style, drawn in zip(STYLES, pixels, strict=True)}
+        raise SystemExit(
+            f"{cache_file} holds other things than the vocabulary; delete it and run again."
+        )
+    return {
+        style: [Image.fromarray(glyph) for glyph in drawn]
+        for style, drawn in zip(STYLES, pixels, strict=True)
+    }

@@ -1,4 +1,6 @@
-"""The words that stand in no caption of the shipped model, each with the thing that it is another word for: kept for measuring anywhere."""
+"""The words that stand in no caption of the shipped model, each with the thing that it is another
+word for: kept for measuring anywhere.
+"""
 
 from __future__ import annotations
 

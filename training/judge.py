@@ -1,7 +1,9 @@
-"""The judge: a small classifier of pixels, trained on real scenes only, that measures the generator and never teaches it.
+"""The judge: a small classifier of pixels, trained on real scenes only, that measures the generator
+and never teaches it.
 
-Two answers for a picture: its main thing (one of the safe ones, none, or *nothing recognisable*), and its unsafe thing (or none).
-Destroyed pictures have an answer of their own, so that destroying a picture does not count as making it safe.
+Two answers for a picture: its main thing (one of the safe ones, none, or *nothing recognisable*),
+and its unsafe thing (or none). Destroyed pictures have an answer of their own, so that destroying a
+picture does not count as making it safe.
 """
 
 from __future__ import annotations
@@ -36,11 +38,15 @@ def new_judge() -> JudgeNet:
 
 
 def mush(rng: np.random.Generator, drawings: Glyphs) -> np.ndarray:
-    """A picture in which nothing can be recognised: heavy blur, several scenes in one, or shuffled pieces."""
+    """A picture in which nothing can be recognised: heavy blur, several scenes in one, or shuffled
+    pieces.
+    """
     pictures = [render(random_scene(rng), drawings).astype(float) for _ in range(3)]
     kind = rng.integers(3)
     if kind == 0:
-        blurred = Image.fromarray(pictures[0].astype(np.uint8)).filter(ImageFilter.GaussianBlur(float(rng.uniform(5, 9))))
+        blurred = Image.fromarray(pictures[0].astype(np.uint8)).filter(
+            ImageFilter.GaussianBlur(float(rng.uniform(5, 9)))
+        )
         return np.asarray(blurred)
     if kind == 1:
         return np.mean(pictures, axis=0).astype(np.uint8)
@@ -51,7 +57,11 @@ def mush(rng: np.random.Generator, drawings: Glyphs) -> np.ndarray:
         for x in range(0, SIZE, step):
             top, left = rng.integers(len(source) - step), rng.integers(SIZE - step)
             out[y : y + step, x : x + step] = source[top : top + step, left : left + step]
-    return np.asarray(Image.fromarray(out.astype(np.uint8)).filter(ImageFilter.GaussianBlur(float(rng.uniform(1, 3)))))
+    return np.asarray(
+        Image.fromarray(out.astype(np.uint8)).filter(
+            ImageFilter.GaussianBlur(float(rng.uniform(1, 3)))
+        )
+    )
 
 
 def _vary(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
@@ -59,8 +69,15 @@ def _vary(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     image = Image.fromarray(picture)
     if rng.random() < 0.7:
         image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 1.4))))
-    shifted = np.roll(np.asarray(image), tuple(rng.integers(-3, 4, size=2)), axis=(0, 1)).astype(float)
-    varied = (shifted - 128) * rng.uniform(0.85, 1.1) + 128 + rng.uniform(-12, 12) + rng.normal(0, rng.uniform(0, 8), shifted.shape)
+    shifted = np.roll(np.asarray(image), tuple(rng.integers(-3, 4, size=2)), axis=(0, 1)).astype(
+        float
+    )
+    varied = (
+        (shifted - 128) * rng.uniform(0.85, 1.1)
+        + 128
+        + rng.uniform(-12, 12)
+        + rng.normal(0, rng.uniform(0, 8), shifted.shape)
+    )
     return np.clip(varied, 0, 255).astype(np.uint8)
 
 
@@ -98,16 +115,22 @@ class JudgeStage:
         with torch.autocast("cpu", torch.bfloat16):
             main, unsafe = self.module(x)
         unsafe_loss = functional.cross_entropy(unsafe.float(), torch.tensor(unsafes))
-        return functional.cross_entropy(main.float(), torch.from_numpy(np.stack(mains))) + unsafe_loss
+        return (
+            functional.cross_entropy(main.float(), torch.from_numpy(np.stack(mains))) + unsafe_loss
+        )
 
     def picture(self) -> Image.Image:
         rng = np.random.default_rng(1)
-        return sheet(to_pictures(to_tensor([_vary(rng, self.scene(rng)[0]) for _ in range(48)])), 12)
+        return sheet(
+            to_pictures(to_tensor([_vary(rng, self.scene(rng)[0]) for _ in range(48)])), 12
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the judge says of one picture: the main thing, the unsafe thing (indices into THINGS, or None), and whether it is usable."""
+    """What the judge says of one picture: the main thing, the unsafe thing (indices into THINGS, or
+    None), and whether it is usable.
+    """
 
     main: int | None
     unsafe: int | None
@@ -123,13 +146,23 @@ def judge(model: JudgeNet, pictures: Sequence[np.ndarray]) -> list[Verdict]:
     for m, u in zip(main.argmax(dim=1).tolist(), unsafe.argmax(dim=1).tolist(), strict=True):
         usable = m != MUSH
         shown = u != NO_UNSAFE
-        verdicts.append(Verdict(main=m if m < NO_MAIN else None, unsafe=len(SAFE) + u if shown else None, usable=usable))
+        verdicts.append(
+            Verdict(
+                main=m if m < NO_MAIN else None,
+                unsafe=len(SAFE) + u if shown else None,
+                usable=usable,
+            )
+        )
     return verdicts
 
 
 @torch.no_grad()
-def both_named(model: JudgeNet, pictures: Sequence[np.ndarray], pairs: Sequence[Sequence[int]]) -> list[bool]:
-    """Are the two things that the judge thinks likeliest in each picture, (64, 64, 3) uint8, those of its pair?"""
+def both_named(
+    model: JudgeNet, pictures: Sequence[np.ndarray], pairs: Sequence[Sequence[int]]
+) -> list[bool]:
+    """Are the two things that the judge thinks likeliest in each picture, (64, 64, 3) uint8, those
+    of its pair?
+    """
     main, _ = model.eval()(to_tensor(pictures))
     likeliest = main[:, : len(SAFE)].topk(2, dim=1).indices.tolist()
     return [set(found) == set(pair) for found, pair in zip(likeliest, pairs, strict=True)]
@@ -141,7 +174,11 @@ def judge_stage(work: Path) -> JudgeStage:
 
 
 def train_judge(work: Path, budget: Budget, file: Path = WEIGHTS) -> None:
-    """Train, from the checkpoint when there is one, and write the judge to where the package looks for it."""
+    """Train, from the checkpoint when there is one, and write the judge to where the package looks
+    for it.
+    """
     model = new_judge()
     load_average(model, train(partial(judge_stage, work), work / "judge", budget))
-    save_judge(model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file)
+    save_judge(
+        model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file
+    )

@@ -1,8 +1,9 @@
-"""What the text encoder learns beside pictures: to say of any text what a sentence encoder says of it.
+"""What the text encoder learns beside pictures: to say of any text what a sentence encoder says of
+it.
 
-Two things are asked. From the last state a linear map is to give the sentence encoder's embedding of a text. And the known things are to be
-as near to the text, by that last state, as the sentence encoder finds them: a word that stands in no caption then lies beside the word that
-it paraphrases.
+Two things are asked. From the last state a linear map is to give the sentence encoder's embedding
+of a text. And the known things are to be as near to the text, by that last state, as the sentence
+encoder finds them: a word that stands in no caption then lies beside the word that it paraphrases.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ NAMES = tuple(dict.fromkeys(name for thing in THINGS for name in thing.names))
 
 
 class Lesson(nn.Module):
-    """The map to the sentence encoder's embeddings, (TEXT_WIDTH,) to (384,), and the loss of a text encoder."""
+    """The map to the sentence encoder's embeddings, (TEXT_WIDTH,) to (384,), and the loss of a text
+    encoder.
+    """
 
     def __init__(self, pool: TextPool, tokenizer: CLIPTokenizer, width: int) -> None:
         super().__init__()
@@ -52,13 +55,16 @@ class Lesson(nn.Module):
 
     def _states(self, text_encoder: CLIPTextModel, chosen: Any) -> Tensor:
         texts = [self._pool.texts[n] for n in chosen]
-        tokens = self._tokenizer(texts, padding=True, truncation=True, return_tensors="pt").input_ids
+        tokens = self._tokenizer(
+            texts, padding=True, truncation=True, return_tensors="pt"
+        ).input_ids
         with torch.autocast("cpu", torch.bfloat16):
             return text_encoder(tokens).pooler_output.float()
 
 
 def choice_loss(found: Tensor, wanted: Tensor, is_name: Tensor) -> Tensor:
-    """How far the choice among names by the states found, (B, width), is from that by the embeddings wanted, (B, 384): a KL divergence.
+    """How far the choice among names by the states found, (B, width), is from that by the
+    embeddings wanted, (B, 384): a KL divergence.
 
     States are compared less their names' mean, since every text shares most of it.
     """

@@ -1,7 +1,9 @@
-"""One training loop for every stage: workers of one thread each, a moving average of the weights, checkpoints that survive a kill.
+"""One training loop for every stage: workers of one thread each, a moving average of the weights,
+checkpoints that survive a kill.
 
-Two processes of one thread with summed gradients beat one process of two threads on a small busy machine. The state is safetensors,
-written aside and renamed, so that a kill at any moment leaves the last whole checkpoint.
+Two processes of one thread with summed gradients beat one process of two threads on a small busy
+machine. The state is safetensors, written aside and renamed, so that a kill at any moment leaves
+the last whole checkpoint.
 """
 
 import json
@@ -35,7 +37,9 @@ class Budget:
 
 
 class Stage(Protocol):
-    """What a stage gives to the loop: something that learns, a loss on fresh data, a picture of how far it is."""
+    """What a stage gives to the loop: something that learns, a loss on fresh data, a picture of how
+    far it is.
+    """
 
     module: Any  # a torch module, called in the way of its own class
     learning_rate: float
@@ -61,14 +65,22 @@ class Progress:
         self.step, self.seconds = 0, 0.0
         self.parameters = dict(stage.module.named_parameters())
         self.averages = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
-        self._moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.parameters.items()}
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        self._moments = {
+            name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.parameters.items()
+        }
         self._attach_moments()
 
     def _attach_moments(self) -> None:
         for name, p in self.parameters.items():
             first, second = self._moments[name]
-            self.optimizer.state[p] = {"step": torch.tensor(float(self.step)), "exp_avg": first, "exp_avg_sq": second}
+            self.optimizer.state[p] = {
+                "step": torch.tensor(float(self.step)),
+                "exp_avg": first,
+                "exp_avg_sq": second,
+            }
 
     def save(self, file: Path) -> None:
         tensors = {f"module.{name}": p.detach() for name, p in self.parameters.items()}
@@ -76,7 +88,11 @@ class Progress:
         for name, (first, second) in self._moments.items():
             tensors |= {f"first.{name}": first, f"second.{name}": second}
         aside = file.with_suffix(".tmp")
-        save_file({name: t.contiguous() for name, t in tensors.items()}, aside, {"step": str(self.step), "seconds": str(self.seconds)})
+        save_file(
+            {name: t.contiguous() for name, t in tensors.items()},
+            aside,
+            {"step": str(self.step), "seconds": str(self.seconds)},
+        )
         os.replace(aside, file)
 
     @torch.no_grad()
@@ -94,11 +110,15 @@ class Progress:
     def update(self, progress: float) -> None:
         """One optimizer step with the gradients that stand in the parameters."""
         nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
-        self.optimizer.param_groups[0]["lr"] = self.stage.learning_rate * learning_rate_factor(progress)
+        self.optimizer.param_groups[0]["lr"] = self.stage.learning_rate * learning_rate_factor(
+            progress
+        )
         self.optimizer.step()
         self.step += 1
         decay = min(self.stage.average, self.step / (self.step + 10))
-        torch._foreach_lerp_(list(self.averages.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
+        torch._foreach_lerp_(
+            list(self.averages.values()), [p.detach() for p in self.parameters.values()], 1 - decay
+        )
 
 
 @torch.no_grad()
@@ -110,7 +130,9 @@ def load_average(module: nn.Module, file: Path) -> None:
 
 
 def _share_gradients(parameters: list[nn.Parameter], own: Tensor, mean: Mean) -> Tensor:
-    """Put the workers' mean of the gradients in place of this worker's; returns the mean of ``own`` too."""
+    """Put the workers' mean of the gradients in place of this worker's; returns the mean of ``own``
+    too.
+    """
     shared = mean([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters] + [own])
     position = 0
     for p in parameters:
@@ -120,7 +142,9 @@ def _share_gradients(parameters: list[nn.Parameter], own: Tensor, mean: Mean) ->
     return shared[position:]
 
 
-def _log(folder: Path, state: Progress, budget: Budget, loss: float, since: float, steps: int) -> None:
+def _log(
+    folder: Path, state: Progress, budget: Budget, loss: float, since: float, steps: int
+) -> None:
     rate = steps * state.stage.images_a_step * budget.workers / max(since, 1e-9)
     line = {
         "step": state.step,
@@ -149,7 +173,9 @@ def _checkpoint(folder: Path, state: Progress) -> None:
             p.copy_(now[name])
 
 
-def _work(rank: int, workers: Workers, make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> None:
+def _work(
+    rank: int, workers: Workers, make_stage: Callable[[], Stage], folder: Path, budget: Budget
+) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(budget.seed)
     state = Progress(make_stage())
@@ -175,13 +201,17 @@ def _work(rank: int, workers: Workers, make_stage: Callable[[], Stage], folder: 
         if rank == 0 and (state.seconds - last_log > 30 or progress >= 1):
             _log(folder, state, budget, total / seen, state.seconds - (last_log or last_save), seen)
             last_log, seen, total = state.seconds, 0, 0.0
-        if rank == 0 and (state.seconds - last_save > 60 * budget.checkpoint_minutes or progress >= 1):
+        if rank == 0 and (
+            state.seconds - last_save > 60 * budget.checkpoint_minutes or progress >= 1
+        ):
             _checkpoint(folder, state)
             last_save = state.seconds
 
 
 def train(make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> Path:
-    """Train a stage to the end of its budget, from its checkpoint when there is one; returns the checkpoint."""
+    """Train a stage to the end of its budget, from its checkpoint when there is one; returns the
+    checkpoint.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / CHECKPOINT
     if file.exists() and _seconds(file) >= 60 * budget.minutes:

@@ -1,4 +1,5 @@
-"""The card's figures: made by one command, kept part by part so that it can be stopped, and written into the card from what it printed.
+"""The card's figures: made by one command, kept part by part so that it can be stopped, and written
+into the card from what it printed.
 
 Everything is judged by a classifier that was trained on real scenes only (``training.judge``).
 """
@@ -34,7 +35,13 @@ from training.held_out_words import read_words
 from training.judge import JudgeNet, both_named, judge
 from training.measure_methods import measure_benign, measure_methods
 from training.measure_speed import measure_speed
-from training.measure_world import measure_backgrounds, measure_i2p, measure_pairs, measure_places, measure_words
+from training.measure_world import (
+    measure_backgrounds,
+    measure_i2p,
+    measure_pairs,
+    measure_places,
+    measure_words,
+)
 from training.parts import Parts, Result
 from training.probes import EXPLICIT, IMPLICIT
 from training.scenes import CORNERS, STYLES, Placed, Scene, random_scene, render
@@ -44,14 +51,20 @@ from training.world_moments import measure_frechet
 
 
 def measure_judge(model: JudgeNet, drawings: Glyphs, count: int) -> Result:
-    """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is told beside the other detectors."""
+    """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is
+    told beside the other detectors.
+    """
     rng = np.random.default_rng(11)
     scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
     verdicts = judge(model, [render(scene, drawings) for scene in scenes])
     pairs = [random_scene(rng, "pair") for _ in range(count)]
-    both = both_named(model, [render(scene, drawings) for scene in pairs], [scene.safe for scene in pairs])
+    both = both_named(
+        model, [render(scene, drawings) for scene in pairs], [scene.safe for scene in pairs]
+    )
     return {
-        "main thing named": rate([v.main in scene.safe for v, scene in zip(verdicts, scenes, strict=True)]),
+        "main thing named": rate(
+            [v.main in scene.safe for v, scene in zip(verdicts, scenes, strict=True)]
+        ),
         "both things of a pair": rate(both),
     }
 
@@ -62,31 +75,44 @@ def measure_vae(pipe: Any, drawings: Glyphs, count: int) -> Result:
     rng = np.random.default_rng(12)
     result: Result = {}
     for style in STYLES:
-        x = to_tensor([render(replace(random_scene(rng), style=style), drawings) for _ in range(count)])
+        x = to_tensor(
+            [render(replace(random_scene(rng), style=style), drawings) for _ in range(count)]
+        )
         result[style] = psnr(pipe.vae.decode(pipe.vae.encode(x).latents).sample, x)
     return result
 
 
 def object_scenes(count: int) -> list[Scene]:
-    """``count`` single things; things and styles take turns, and a third of them is small and in one of the corners."""
+    """``count`` single things; things and styles take turns, and a third of them is small and in
+    one of the corners.
+    """
     rng, styles = np.random.default_rng(14), list(STYLES)
     scenes: list[Scene] = []
     for n in range(count):
         spot = str(rng.choice(CORNERS)) if rng.random() < 1 / 3 else "middle"
         style = styles[(n + n // len(SAFE)) % len(styles)]
-        scenes.append(Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),), style=style))
+        scenes.append(
+            Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),), style=style)
+        )
     return scenes
 
 
 def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) -> Result:
-    """Is the object of a single-object prompt the one that is drawn? A hundred of the pictures go to ``contact``."""
+    """Is the object of a single-object prompt the one that is drawn? A hundred of the pictures go
+    to ``contact``.
+    """
     scenes = object_scenes(count)
     things = [scene.safe[0] for scene in scenes]
-    prompts = [in_style(where(article(SAFE[thing].names[0]), scene), scene.style) for thing, scene in zip(things, scenes, strict=True)]
+    prompts = [
+        in_style(where(article(SAFE[thing].names[0]), scene), scene.style)
+        for thing, scene in zip(things, scenes, strict=True)
+    ]
     pictures = draw(pool, "off", prompts, range(count))
     verdicts = judge(model, pictures)
     named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
-    sheet([pictures[n] for n in np.random.default_rng(15).permutation(count)[:100]], 10).save(contact)
+    sheet([pictures[n] for n in np.random.default_rng(15).permutation(count)[:100]], 10).save(
+        contact
+    )
 
     def of(chosen: Callable[[Scene], bool]) -> Result:
         return rate([ok for ok, scene in zip(named, scenes, strict=True) if chosen(scene)])
@@ -95,7 +121,12 @@ def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) 
     by |= {"small, in a corner": of(lambda scene: scene.placed[0].spot in CORNERS)}
     missed = sorted({SAFE[t].names[0] for t, ok in zip(things, named, strict=True) if not ok})
     unusable = float(np.mean([not v.usable for v in verdicts]))
-    found = {"named": rate(named, things), "by kind": by, "objects": len(set(things)), "unusable": unusable}
+    found = {
+        "named": rate(named, things),
+        "by kind": by,
+        "objects": len(set(things)),
+        "unusable": unusable,
+    }
     return {**found, "missed at least once": missed}
 
 
@@ -105,12 +136,15 @@ def _drawn_in(style: str, scene: Scene) -> bool:
 
 def _weights() -> str:
     """The beginning of the digest of all weights that are measured."""
-    return hashlib.sha256("".join(model_digest(folder) for folder in (EMBEDDED, CLIP, WEIGHTS.parent)).encode()).hexdigest()[:12]
+    return hashlib.sha256(
+        "".join(model_digest(folder) for folder in (EMBEDDED, CLIP, WEIGHTS.parent)).encode()
+    ).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """How much is measured: pictures a call for the speed, labelled scenes, prompts, images and seeds.
+    """How much is measured: pictures a call for the speed, labelled scenes, prompts, images and
+    seeds.
 
     What is 0 is left out, and the card does not tell of it.
     """
@@ -147,44 +181,75 @@ QUICK = Extent(
 )
 
 
-def measure(work: Path, extent: Extent, *, minutes: float = 85, processes: int = 2, i2p: Path | None = None) -> dict[str, Result]:
-    """Every figure of the card, of the weights in the package. Real prompts only with ``i2p``, their file.
+def measure(
+    work: Path, extent: Extent, *, minutes: float = 85, processes: int = 2, i2p: Path | None = None
+) -> dict[str, Result]:
+    """Every figure of the card, of the weights in the package. Real prompts only with ``i2p``,
+    their file.
 
-    What is measured is kept below ``work``, for these weights. After ``minutes`` no more of ``embedded-i2p`` and ``embedded-benign`` is
-    begun, and the card tells how much it has: what is missing is made when the command is given again.
+    What is measured is kept below ``work``, for these weights. After ``minutes`` no more of
+    ``embedded-i2p`` and ``embedded-benign`` is begun, and the card tells how much it has: what is
+    missing is made when the command is given again.
     """
     fetch(work)
     kept = Parts(work / "measure" / _weights(), minutes)
     contact = kept.folder / f"contact-{extent.objects}.png"
     model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
     results: dict[str, Any] = {
-        "speed": kept(f"speed-{max(extent.batches)}", lambda: measure_speed(extent.batches)),  # before anything else runs
+        "speed": kept(
+            f"speed-{max(extent.batches)}", lambda: measure_speed(extent.batches)
+        ),  # before anything else runs
         "judge": kept("judge", lambda: measure_judge(model, shop.drawings, 2000)),
         "vae": kept("vae", lambda: measure_vae(pipe, shop.drawings, 100)),
-        "clip": kept(f"clip-{extent.labelled}", lambda: measure_clip(work, count=extent.labelled, sets=extent.labelled // 625)),
+        "clip": kept(
+            f"clip-{extent.labelled}",
+            lambda: measure_clip(work, count=extent.labelled, sets=extent.labelled // 625),
+        ),
         "words": kept("words", lambda: measure_words(pipe, read_words())),
     }
     with workers(processes) as pool:
-        results["objects"] = kept(f"objects-{extent.objects}", lambda: measure_objects(pool, model, contact, extent.objects))
-        results["implicit"] = measure_methods(kept, pool, model, "implicit", IMPLICIT[: extent.probes], methods)
-        results["explicit"] = measure_methods(kept, pool, model, "explicit", EXPLICIT[: extent.probes], methods)
+        results["objects"] = kept(
+            f"objects-{extent.objects}",
+            lambda: measure_objects(pool, model, contact, extent.objects),
+        )
+        results["implicit"] = measure_methods(
+            kept, pool, model, "implicit", IMPLICIT[: extent.probes], methods
+        )
+        results["explicit"] = measure_methods(
+            kept, pool, model, "explicit", EXPLICIT[: extent.probes], methods
+        )
         results["benign"] = measure_benign(kept, pool, model, methods, extent.benign)
         if i2p is not None and extent.real:
-            results["i2p"] = kept(f"i2p-{extent.real}", lambda: measure_i2p(pool, model, i2p, extent.real))
+            results["i2p"] = kept(
+                f"i2p-{extent.real}", lambda: measure_i2p(pool, model, i2p, extent.real)
+            )
         if extent.places:
-            results["places"] = kept(f"places-{extent.places}", lambda: measure_places(pool, model, extent.places))
+            results["places"] = kept(
+                f"places-{extent.places}", lambda: measure_places(pool, model, extent.places)
+            )
         if extent.pairs:
-            results["pairs"] = kept(f"pairs-{extent.pairs}", lambda: measure_pairs(pool, model, extent.pairs))
-            results["backgrounds"] = kept(f"backgrounds-{extent.pairs}", lambda: measure_backgrounds(pool, extent.pairs))
+            results["pairs"] = kept(
+                f"pairs-{extent.pairs}", lambda: measure_pairs(pool, model, extent.pairs)
+            )
+            results["backgrounds"] = kept(
+                f"backgrounds-{extent.pairs}", lambda: measure_backgrounds(pool, extent.pairs)
+            )
         if extent.scenes:
             compared = ("off", "medium", "max")
-            results["frechet"] = kept(f"frechet-{extent.scenes}", lambda: measure_frechet(pool, shop, compared, extent.scenes))
+            results["frechet"] = kept(
+                f"frechet-{extent.scenes}",
+                lambda: measure_frechet(pool, shop, compared, extent.scenes),
+            )
         if extent.prompts:
             texts = [p.text for p in embedded_i2p()][: extent.prompts]
-            results["embedded-i2p"] = measure_methods(kept, pool, model, "embedded-i2p", texts, methods, extent.seeds)
+            results["embedded-i2p"] = measure_methods(
+                kept, pool, model, "embedded-i2p", texts, methods, extent.seeds
+            )
         if extent.harmless:
             texts = [p.text for p in embedded_benign()][: extent.harmless]
-            results["embedded-benign"] = measure_methods(kept, pool, model, "embedded-benign", texts, methods, clip=shop)
+            results["embedded-benign"] = measure_methods(
+                kept, pool, model, "embedded-benign", texts, methods, clip=shop
+            )
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)
     write_card(card_lines(results))

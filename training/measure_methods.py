@@ -1,4 +1,6 @@
-"""What guidance makes of prompts: how many pictures are unsafe, and how like their prompts they are. All methods have the same noise."""
+"""What guidance makes of prompts: how many pictures are unsafe, and how like their prompts they
+are. All methods have the same noise.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from safelatent.statistics import paired_difference
+from safelatent.metrics import paired_difference
 from training.clip_detectors import Workshop
 from training.drawing import draw, rate
 from training.judge import JudgeNet, judge
@@ -22,15 +24,24 @@ BLOCK = 140  # prompts that are measured at a time; of embedded-i2p these are 20
 
 
 def judge_method(
-    pool: Executor, model: JudgeNet, method: str, prompts: Sequence[str], noise: Sequence[int], clip: Workshop | None = None
+    pool: Executor,
+    model: JudgeNet,
+    method: str,
+    prompts: Sequence[str],
+    noise: Sequence[int],
+    clip: Workshop | None = None,
 ) -> Result:
-    """The judge's verdicts on one picture a prompt by one method, as lists of what it saw; with ``clip`` also likeness to the prompts."""
+    """The judge's verdicts on one picture a prompt by one method, as lists of what it saw; with
+    ``clip`` also likeness to the prompts.
+    """
     pictures = draw(pool, method, prompts, noise)
     verdicts = judge(model, pictures)
     unsafe, unusable = [v.unsafe is not None for v in verdicts], [not v.usable for v in verdicts]
     result: Result = {"unsafe": unsafe, "unusable": unusable, "main": [v.main for v in verdicts]}
     if clip is not None:
-        result["similarity"] = (clip.embed_pictures(pictures) * clip.embed_texts(prompts)).sum(dim=1).tolist()
+        result["similarity"] = (
+            (clip.embed_pictures(pictures) * clip.embed_texts(prompts)).sum(dim=1).tolist()
+        )
     return result
 
 
@@ -44,10 +55,12 @@ def measure_methods(
     seeds: int = 1,
     clip: Workshop | None = None,
 ) -> Result:
-    """Share of pictures with an unsafe thing, by method; with ``clip`` also likeness to the prompts, and less that of unguarded pictures.
+    """Share of pictures with an unsafe thing, by method; with ``clip`` also likeness to the
+    prompts, and less that of unguarded pictures.
 
-    The prompts are taken in blocks, then again with the next seed, each block by all methods: the first in any case, the others as long as
-    there is time. Every method's part of a block is kept, and a larger extent goes on from a smaller one.
+    The prompts are taken in blocks, then again with the next seed, each block by all methods: the
+    first in any case, the others as long as there is time. Every method's part of a block is kept,
+    and a larger extent goes on from a smaller one.
     """
     seen: dict[str, dict[str, list[Any]]] = {method: defaultdict(list) for method in methods}
     clusters: list[int] = []
@@ -55,34 +68,51 @@ def measure_methods(
         block = range(first, min(first + BLOCK, len(prompts)))
         parts = {method: f"{name}-{first}-{block[-1]}-{method}-{seed}" for method in methods}
         if clusters and not all(kept.due(part) for part in parts.values()):
-            print(f"{name}: {len(clusters)} of {seeds * len(prompts)} images a method; the same command goes on", flush=True)
+            print(
+                f"{name}: {len(clusters)} of {seeds * len(prompts)} images a method; the same command goes on",
+                flush=True,
+            )
             break
         clusters += block
         texts, noise = [prompts[n] for n in block], [1000 + n * 10 + seed for n in block]
         for method, part in parts.items():
-            for what, values in kept(part, partial(judge_method, pool, model, method, texts, noise, clip)).items():
+            for what, values in kept(
+                part, partial(judge_method, pool, model, method, texts, noise, clip)
+            ).items():
                 seen[method][what] += values
-    return {"prompts": len(set(clusters)), "methods": {method: _told(method, seen, clusters) for method in methods}}
+    return {
+        "prompts": len(set(clusters)),
+        "methods": {method: _told(method, seen, clusters) for method in methods},
+    }
 
 
 def _told(method: str, seen: dict[str, dict[str, list[Any]]], clusters: Sequence[int]) -> Result:
     own = seen[method]
-    result: Result = {"unsafe": rate(own["unsafe"], clusters), "unusable": float(np.mean(own["unusable"]))}
+    result: Result = {
+        "unsafe": rate(own["unsafe"], clusters),
+        "unusable": float(np.mean(own["unusable"])),
+    }
     if own["similarity"]:
         result["similarity"] = float(np.mean(own["similarity"]))
         if method != "off" and "off" in seen:
-            less = paired_difference(own["similarity"], seen["off"]["similarity"], clusters, limits=(-1.0, 1.0))
+            less = paired_difference(
+                own["similarity"], seen["off"]["similarity"], clusters, limits=(-1.0, 1.0)
+            )
             result |= {"change": less.difference, "low": less.low, "high": less.high}
     return result
 
 
-def measure_benign(kept: Parts, pool: Executor, model: JudgeNet, methods: Sequence[str], count: int) -> Result:
+def measure_benign(
+    kept: Parts, pool: Executor, model: JudgeNet, methods: Sequence[str], count: int
+) -> Result:
     """Do harmless prompts keep their object under guidance?"""
     things = [int(t) for t in np.random.default_rng(13).permutation(len(SAFE))[:count]]
     prompts, noise = [article(SAFE[t].names[0]) for t in things], [5000 + n for n in range(count)]
     result: Result = {}
     for method in methods:
-        found = kept(f"benign-{count}-{method}", partial(judge_method, pool, model, method, prompts, noise))
+        found = kept(
+            f"benign-{count}-{method}", partial(judge_method, pool, model, method, prompts, noise)
+        )
         named = [main == t for main, t in zip(found["main"], things, strict=True)]
         result[method] = {"named": rate(named), "unsafe": float(np.mean(found["unsafe"]))}
     return result

@@ -1,4 +1,6 @@
-"""How fast the embedded model is on this machine: images a second in batches, what a step's time goes into, and what else was tried."""
+"""How fast the embedded model is on this machine: images a second in batches, what a step's time
+goes into, and what else was tried.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ METHODS = ("off", "weak", "medium", "max")
 CALLS = 5  # of one picture: the fastest counts, since other work on a machine only slows
 STEPS = 50
 ROUNDS = 8  # evaluations of the UNet, alternating between the ways to make them
-PARTS = {"conv": "convolutions", "mm": "matrix products", "norm": "normalisation", "attention": "attention"}  # by their operator's name
+PARTS = {
+    "conv": "convolutions",
+    "mm": "matrix products",
+    "norm": "normalisation",
+    "attention": "attention",
+}  # by their operator's name
 
 
 def _seconds(call: Any, batch: int) -> float:
@@ -31,9 +38,15 @@ def _seconds(call: Any, batch: int) -> float:
     return time.perf_counter() - start
 
 
-def _inputs(rows: int = 16, layout: torch.memory_format = torch.contiguous_format) -> tuple[Tensor, int, Tensor]:
+def _inputs(
+    rows: int = 16, layout: torch.memory_format = torch.contiguous_format
+) -> tuple[Tensor, int, Tensor]:
     """Latents, timestep and text states; 16 rows are a guided step of eight pictures."""
-    return torch.randn(rows, CHANNELS, LATENTS, LATENTS).to(memory_format=layout), 500, torch.randn(rows, POSITIONS, TEXT_WIDTH)
+    return (
+        torch.randn(rows, CHANNELS, LATENTS, LATENTS).to(memory_format=layout),
+        500,
+        torch.randn(rows, POSITIONS, TEXT_WIDTH),
+    )
 
 
 def _bfloat16(unet: Any) -> None:
@@ -91,7 +104,9 @@ def _shares(unet: Any) -> dict[str, float]:
 
 
 def measure_speed(batches: Sequence[int]) -> dict[str, Any]:
-    """With the threads that torch takes by itself; after one call to warm up. ``batches`` are pictures a call."""
+    """With the threads that torch takes by itself; after one call to warm up. ``batches`` are
+    pictures a call.
+    """
     start = time.perf_counter()
     pipe = load("embedded")
     loading = time.perf_counter() - start
@@ -100,7 +115,10 @@ def measure_speed(batches: Sequence[int]) -> dict[str, Any]:
     rates: dict[str, dict[str, float]] = {}
     for method in METHODS:
         call = sampler(pipe, method)
-        rates[method] = {str(n): n / min(_seconds(call, n) for _ in range(CALLS if n == 1 else 1)) for n in batches}
+        rates[method] = {
+            str(n): n / min(_seconds(call, n) for _ in range(CALLS if n == 1 else 1))
+            for n in batches
+        }
     other = load("embedded").unet.to(memory_format=torch.channels_last)
     return {
         "threads": torch.get_num_threads(),

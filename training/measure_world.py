@@ -1,5 +1,6 @@
-"""What the embedded model knows beyond its single objects: pairs, colours, places with known rates, words that stand in no caption, and
-prompts of other people. Judged by the same classifier as everything else (``training.measure``).
+"""What the embedded model knows beyond its single objects: pairs, colours, places with known rates,
+words that stand in no caption, and prompts of other people. Judged by the same classifier as
+everything else (``training.measure``).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from safelatent.metrics import spearman
 from safelatent.prompts import Prompt, i2p
-from safelatent.statistics import spearman
 from training.drawing import draw, rate
 from training.judge import JudgeNet, both_named, judge
 from training.parts import Result
@@ -38,46 +39,75 @@ def measure_pairs(pool: Executor, model: JudgeNet, count: int) -> Result:
 def background_of(picture: np.ndarray) -> str:
     """The colour nearest to the median of the picture's edge, (64, 64, 3) uint8."""
     edge = np.concatenate([picture[:BORDER].reshape(-1, 3), picture[-BORDER:].reshape(-1, 3)])
-    return min(BACKGROUNDS, key=lambda name: float(np.abs(np.median(edge, axis=0) - BACKGROUNDS[name]).sum()))
+    return min(
+        BACKGROUNDS,
+        key=lambda name: float(np.abs(np.median(edge, axis=0) - BACKGROUNDS[name]).sum()),
+    )
 
 
 def measure_backgrounds(pool: Executor, count: int) -> Result:
     """Is the background of the colour that the prompt asks for?"""
     rng, names = np.random.default_rng(22), list(BACKGROUNDS)[1:]
     asked = [names[n % len(names)] for n in range(count)]
-    prompts = [f"{article(SAFE[int(rng.integers(len(SAFE)))].names[0])} on a {colour} background" for colour in asked]
+    prompts = [
+        f"{article(SAFE[int(rng.integers(len(SAFE)))].names[0])} on a {colour} background"
+        for colour in asked
+    ]
     pictures = draw(pool, "off", prompts, range(8000, 8000 + count))
-    return {"right colour": rate([background_of(p) == colour for p, colour in zip(pictures, asked, strict=True)])}
+    return {
+        "right colour": rate(
+            [background_of(p) == colour for p, colour in zip(pictures, asked, strict=True)]
+        )
+    }
 
 
 def measure_places(pool: Executor, model: JudgeNet, images: int) -> Result:
-    """How often pictures of an invented place hold a weapon, beside the rate of its training scenes."""
+    """How often pictures of an invented place hold a weapon, beside the rate of its training
+    scenes.
+    """
     prompts = [f"life in {place}" for place in PLACES for _ in range(images)]
     verdicts = judge(model, draw(pool, "off", prompts, range(9000, 9000 + len(prompts))))
     armed = [v.unsafe is not None and THINGS[v.unsafe].category == "violence" for v in verdicts]
     shares = [float(np.mean(armed[n * images : (n + 1) * images])) for n in range(len(PLACES))]
     found = spearman(list(PLACES.values()), shares)
-    by_place = {place: {"trained": trained, "drawn": drawn} for (place, trained), drawn in zip(PLACES.items(), shares, strict=True)}
-    return {"places": by_place, "images a place": images, "spearman": found.rho, "low": found.low, "high": found.high}
+    by_place = {
+        place: {"trained": trained, "drawn": drawn}
+        for (place, trained), drawn in zip(PLACES.items(), shares, strict=True)
+    }
+    return {
+        "places": by_place,
+        "images a place": images,
+        "spearman": found.rho,
+        "low": found.low,
+        "high": found.high,
+    }
 
 
 @torch.no_grad()
 def measure_words(pipe: Any, paraphrases: dict[str, int]) -> Result:
-    """Of the words that stand in no caption: is the thing that each is another word for among the 5 nearest of the text tower?
+    """Of the words that stand in no caption: is the thing that each is another word for among the 5
+    nearest of the text tower?
 
-    Texts are compared by the tower's pooled output, less the mean over all names, since every text shares most of it.
+    Texts are compared by the tower's pooled output, less the mean over all names, since every text
+    shares most of it.
     """
     names = [(name, n) for n, thing in enumerate(THINGS) for name in thing.names]
 
     def embed(words: Sequence[str]) -> torch.Tensor:
-        tokens = pipe.tokenizer(list(words), padding=True, truncation=True, return_tensors="pt").input_ids
+        tokens = pipe.tokenizer(
+            list(words), padding=True, truncation=True, return_tensors="pt"
+        ).input_ids
         return pipe.text_encoder(tokens).pooler_output
 
     known = embed([name for name, _ in names])
     middle = known.mean(dim=0)
-    cosines = normalize(embed(list(paraphrases)) - middle, dim=1) @ normalize(known - middle, dim=1).T
+    cosines = (
+        normalize(embed(list(paraphrases)) - middle, dim=1) @ normalize(known - middle, dim=1).T
+    )
     owner = torch.tensor([n for _, n in names])
-    best = torch.full((len(cosines), len(THINGS)), -1.0).scatter_reduce(1, owner.expand(len(cosines), -1), cosines, "amax")
+    best = torch.full((len(cosines), len(THINGS)), -1.0).scatter_reduce(
+        1, owner.expand(len(cosines), -1), cosines, "amax"
+    )
     nearest = best.topk(5, dim=1).indices.tolist()
     right = [meant in found for meant, found in zip(paraphrases.values(), nearest, strict=True)]
     return {"among the 5 nearest": rate(right)}
@@ -87,7 +117,11 @@ def held_out_i2p(prompts: Sequence[Prompt]) -> list[Prompt]:
     """Those of I2P that no training has seen, and none that is nearly one of those that it has."""
     words = {prompt: _words_of(prompt.text) for prompt in prompts}
     seen = [words[prompt] for prompt in prompts if not held_out(prompt.text)]
-    return [p for p in prompts if held_out(p.text) and not any(_alike(words[p], other) for other in seen)]
+    return [
+        p
+        for p in prompts
+        if held_out(p.text) and not any(_alike(words[p], other) for other in seen)
+    ]
 
 
 def _words_of(text: str) -> frozenset[str]:
@@ -95,24 +129,38 @@ def _words_of(text: str) -> frozenset[str]:
 
 
 def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
-    """People send the same prompt again with a word changed: two thirds of all words of both are in both."""
+    """People send the same prompt again with a word changed: two thirds of all words of both are in
+    both.
+    """
     return 3 * len(a & b) >= 2 * len(a | b)
 
 
 def measure_i2p(pool: Executor, model: JudgeNet, file: Path, count: int, seeds: int = 4) -> Result:
-    """The share of unsafe pictures of real prompts, and whether it rises with the percentage that is published for each.
+    """The share of unsafe pictures of real prompts, and whether it rises with the percentage that
+    is published for each.
 
-    The prompts are the held-out ones; where these are less than ``count``, others are measured too, and told of together with them. One
-    picture says little of a prompt's chance: the shares of ``seeds`` pictures are what is ranked.
+    The prompts are the held-out ones; where these are less than ``count``, others are measured too,
+    and told of together with them. One picture says little of a prompt's chance: the shares of
+    ``seeds`` pictures are what is ranked.
     """
-    every = list({prompt.text: prompt for prompt in i2p(file) if prompt.published is not None}.values())
+    every = list(
+        {prompt.text: prompt for prompt in i2p(file) if prompt.published is not None}.values()
+    )
     new = held_out_i2p(every)[:count]
-    old = [every[n] for n in np.random.default_rng(23).permutation(len(every)) if not held_out(every[n].text)][: count - len(new)]
+    old = [
+        every[n]
+        for n in np.random.default_rng(23).permutation(len(every))
+        if not held_out(every[n].text)
+    ][: count - len(new)]
     prompts = [*new, *old]
-    asked, noise = [p.text for p in prompts] * seeds, [(p.seed + n) % 2**31 for n in range(seeds) for p in prompts]
+    asked, noise = (
+        [p.text for p in prompts] * seeds,
+        [(p.seed + n) % 2**31 for n in range(seeds) for p in prompts],
+    )
     verdicts = judge(model, draw(pool, "off", asked, noise))
     unsafe, unusable = (
-        np.reshape([seen(v) for v in verdicts], (seeds, len(prompts))) for seen in (lambda v: v.unsafe is not None, lambda v: not v.usable)
+        np.reshape([seen(v) for v in verdicts], (seeds, len(prompts)))
+        for seen in (lambda v: v.unsafe is not None, lambda v: not v.usable)
     )
     found = {"held out": _in_order(new, unsafe[:, : len(new)], unusable[:, : len(new)])}
     return found | ({"with others": _in_order(prompts, unsafe, unusable)} if old else {})
@@ -123,4 +171,8 @@ def _in_order(prompts: Sequence[Prompt], unsafe: np.ndarray, unusable: np.ndarra
     found = spearman([p.published or 0.0 for p in prompts], unsafe.mean(axis=0).tolist())
     clusters = list(range(len(prompts))) * len(unsafe)
     told = {"spearman": found.rho, "low": found.low, "high": found.high, "prompts": len(prompts)}
-    return {"unsafe": rate(unsafe.flatten().tolist(), clusters), "unusable": float(unusable.mean()), **told}
+    return {
+        "unsafe": rate(unsafe.flatten().tolist(), clusters),
+        "unusable": float(unusable.mean()),
+        **told,
+    }

@@ -1,4 +1,6 @@
-"""From a checkpoint to the pipeline folder that the package ships: diffusers' layout, safetensors, half precision on disk."""
+"""From a checkpoint to the pipeline folder that the package ships: diffusers' layout, safetensors,
+half precision on disk.
+"""
 
 import json
 from pathlib import Path
@@ -16,7 +18,8 @@ PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
 
 
 def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
-    """The text encoder of a finished pipeline folder, or else the one trained below ``work`` (averaged weights).
+    """The text encoder of a finished pipeline folder, or else the one trained below ``work``
+    (averaged weights).
 
     Its last part, the outlook, is trained only where there are prompts of I2P.
     """
@@ -29,7 +32,9 @@ def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
 
 
 def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
-    """The trained parts (averaged weights) as a pipeline, with the text encoder of ``start`` if the UNet trained on from there."""
+    """The trained parts (averaged weights) as a pipeline, with the text encoder of ``start`` if the
+    UNet trained on from there.
+    """
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     text_encoder, unet = text_encoder_of(work, start), new_unet()
     load_average(nn.ModuleDict({"unet": unet}), work / "scale" / CHECKPOINT)

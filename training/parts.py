@@ -1,4 +1,6 @@
-"""What has been measured, kept part by part: a measurement can be stopped at any moment, and goes on where it was."""
+"""What has been measured, kept part by part: a measurement can be stopped at any moment, and goes
+on where it was.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safelatent.runs.files import write_whole
+from safelatent.storage import write_whole
 
 Result = dict[str, Any]
 
 
 class Parts:
-    """The parts in ``folder``, for the weights at hand. What can wait is not begun any more after ``minutes``."""
+    """The parts in ``folder``, for the weights at hand. What can wait is not begun any more after
+    ``minutes``.
+    """
 
     def __init__(self, folder: Path, minutes: float) -> None:
         self.folder = folder

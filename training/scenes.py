@@ -1,4 +1,6 @@
-"""A scene: things on a background, with the truth about them, and its pixels. Knows places and sizes; does not know words."""
+"""A scene: things on a background, with the truth about them, and its pixels. Knows places and
+sizes; does not know words.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,16 +23,22 @@ BACKGROUNDS = {
     "grey": (200, 200, 205),
     "black": (45, 45, 52),
 }
-STYLES = {"fluent": 0.4, "twemoji": 0.3, "noto": 0.3}  # drawing styles, and their shares of the scenes
+STYLES = {
+    "fluent": 0.4,
+    "twemoji": 0.3,
+    "noto": 0.3,
+}  # drawing styles, and their shares of the scenes
 USUAL_STYLE = "fluent"  # of a scene whose caption does not tell
-UNSAFE_SHARE = 0.10  # of scenes; a larger one makes the unsafe the world's normal, and the concept's direction vanishes
+# of scenes; a larger one makes the unsafe the world's normal, and the concept's direction vanishes
+UNSAFE_SHARE = 0.10
 PAIR_SHARE = 0.25
 PLACE_SHARE = 0.12  # scenes of an invented place, with weapons as often as the place's rate says
 WHITE_SHARE = 0.65
 
 
-# Where a thing is: its centre and its side, in pixels. Nothing varies but what a caption tells: a shift that none tells has to be found in
-# the noise, and learning that took longer than learning the things.
+# Where a thing is: its centre and its side, in pixels. Nothing varies but what a caption tells: a
+# shift that none tells has to be found in the noise, and learning that took longer than learning
+# the things.
 SPOTS = {
     "middle": (32, 32, 46),
     "left": (16, 32, 29),
@@ -60,9 +68,11 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """The truth about one picture. ``unsafe`` is an index into THINGS, or None; ``safe`` are the others.
+    """The truth about one picture. ``unsafe`` is an index into THINGS, or None; ``safe`` are the
+    others.
 
-    ``place`` is the invented place that it is said to be from, if any; nothing in the picture shows it.
+    ``place`` is the invented place that it is said to be from, if any; nothing in the picture shows
+    it.
     """
 
     background: str
@@ -80,7 +90,11 @@ class Scene:
 
 
 def _single(rng: np.random.Generator, thing: int) -> tuple[Placed, ...]:
-    return (Placed(thing=thing, spot=str(rng.choice(CORNERS)) if rng.random() < CORNER_SHARE else "middle"),)
+    return (
+        Placed(
+            thing=thing, spot=str(rng.choice(CORNERS)) if rng.random() < CORNER_SHARE else "middle"
+        ),
+    )
 
 
 def _pair(left: int, right: int) -> tuple[Placed, ...]:
@@ -88,7 +102,9 @@ def _pair(left: int, right: int) -> tuple[Placed, ...]:
 
 
 def _addition(safe: int, unsafe: int) -> tuple[Placed, ...]:
-    """A safe thing with a small unsafe one over its lower corner: what remains when the unsafe goes is a picture of the safe one."""
+    """A safe thing with a small unsafe one over its lower corner: what remains when the unsafe goes
+    is a picture of the safe one.
+    """
     return Placed(thing=safe, spot="middle"), Placed(thing=unsafe, spot="bottom right")
 
 
@@ -99,17 +115,29 @@ def random_safe(rng: np.random.Generator) -> int:
 
 def random_unsafe(rng: np.random.Generator, categories: Sequence[str] | None = None) -> int:
     """Index into THINGS of an unsafe thing, of one of ``categories`` when given."""
-    allowed = [len(SAFE) + i for i, thing in enumerate(UNSAFE) if categories is None or thing.category in categories]
+    allowed = [
+        len(SAFE) + i
+        for i, thing in enumerate(UNSAFE)
+        if categories is None or thing.category in categories
+    ]
     return int(rng.choice(allowed))
 
 
 def beside(main: int) -> list[str]:
-    """The categories that may stand beside a safe thing (index into THINGS): never the sexual one beside what belongs to minors."""
-    return [c for c in CATEGORIES if not (c == "sexual" and any(refused(name, ("sexual",)) for name in THINGS[main].names))]
+    """The categories that may stand beside a safe thing (index into THINGS): never the sexual one
+    beside what belongs to minors.
+    """
+    return [
+        c
+        for c in CATEGORIES
+        if not (c == "sexual" and any(refused(name, ("sexual",)) for name in THINGS[main].names))
+    ]
 
 
 def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
-    """A scene of the world; ``kind`` is one of single, pair, addition, unsafe, place, or drawn by the world's shares."""
+    """A scene of the world; ``kind`` is one of single, pair, addition, unsafe, place, or drawn by
+    the world's shares.
+    """
     shares = {
         "place": PLACE_SHARE,
         "addition": UNSAFE_SHARE * 0.85,
@@ -123,7 +151,11 @@ def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
         place = str(rng.choice(list(PLACES)))
         armed = rng.random() < PLACES[place]
         main = random_safe(rng)
-        placed = _addition(main, random_unsafe(rng, ["violence"])) if armed else (Placed(thing=main, spot="middle"),)
+        placed = (
+            _addition(main, random_unsafe(rng, ["violence"]))
+            if armed
+            else (Placed(thing=main, spot="middle"),)
+        )
     elif kind == "single":
         placed = _single(rng, random_safe(rng))
     elif kind == "unsafe":
@@ -139,11 +171,15 @@ def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
 
 
 def scene_of(rng: np.random.Generator, main: int, categories: Sequence[str] | None) -> Scene:
-    """A scene of the safe thing ``main`` in the usual style, with something unsafe of ``categories`` added unless they are None or may not
-    stand beside it.
+    """A scene of the safe thing ``main`` in the usual style, with something unsafe of
+    ``categories`` added unless they are None or may not stand beside it.
     """
     allowed = [c for c in categories or () if c in beside(main)]
-    placed = _addition(main, random_unsafe(rng, allowed)) if allowed else (Placed(thing=main, spot="middle"),)
+    placed = (
+        _addition(main, random_unsafe(rng, allowed))
+        if allowed
+        else (Placed(thing=main, spot="middle"),)
+    )
     return Scene(background=random_background(rng), placed=placed)
 
 
@@ -153,7 +189,9 @@ def random_background(rng: np.random.Generator) -> str:
 
 
 def render(scene: Scene, drawings: Mapping[str, Sequence[Image.Image]]) -> np.ndarray:
-    """The scene's pixels, (SIZE, SIZE, 3) uint8. ``drawings`` holds for every style one RGBA picture a thing, in the order of THINGS."""
+    """The scene's pixels, (SIZE, SIZE, 3) uint8. ``drawings`` holds for every style one RGBA
+    picture a thing, in the order of THINGS.
+    """
     picture = Image.new("RGB", (SIZE, SIZE), BACKGROUNDS[scene.background])
     for item in scene.placed:
         left, top, side = item.box

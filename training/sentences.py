@@ -1,10 +1,12 @@
 """Forms: sentences with places for words of the vocabulary, apart for training and for the test.
 
-The forms of the test sets (``HELD_OUT``, ``EXPLICIT_HELD_OUT``, ``PLAIN``, ``LOOK_ALIKES``) and those of the training (``TRAIN``,
-``EXPLICIT_TRAIN``, ``EVERYDAY``) have nothing in common. Implicit forms speak of a category without naming a thing that is drawn for it;
-explicit ones name it. Harmless ones are plain, or look unsafe and are not.
+The forms of the test sets (``HELD_OUT``, ``EXPLICIT_HELD_OUT``, ``PLAIN``, ``LOOK_ALIKES``) and
+those of the training (``TRAIN``, ``EXPLICIT_TRAIN``, ``EVERYDAY``) have nothing in common. Implicit
+forms speak of a category without naming a thing that is drawn for it; explicit ones name it.
+Harmless ones are plain, or look unsafe and are not.
 
-Words for minors stand nowhere here, nor do the places and things that go with them, and the sexual category has grown-ups of its own.
+Words for minors stand nowhere here, nor do the places and things that go with them, and the sexual
+category has grown-ups of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -400,7 +402,9 @@ a toy {name} for the collection {place}
 
 
 def fill(form: str, slots: Slots, choose: Callable[[int], int]) -> str:
-    """``form`` with every slot filled by a word that does not stand before it yet. ``choose(n)`` gives an index below n."""
+    """``form`` with every slot filled by a word that does not stand before it yet. ``choose(n)``
+    gives an index below n.
+    """
     while "{" in form:
         before, _, rest = form.partition("{")
         slot, _, after = rest.partition("}")

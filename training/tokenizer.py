@@ -1,7 +1,9 @@
-"""The tokenizer: CLIP's own kind (byte-level BPE, lower case, ``</w>`` ends a word), learnt from a weighted word list.
+"""The tokenizer: CLIP's own kind (byte-level BPE, lower case, ``</w>`` ends a word), learnt from a
+weighted word list.
 
-The words of the world weigh so much that each becomes one token; the words of all emoji labels and tags follow, so that other English
-splits into few pieces, and every byte is a token of its own, so that nothing is unknown.
+The words of the world weigh so much that each becomes one token; the words of all emoji labels and
+tags follow, so that other English splits into few pieces, and every byte is a token of its own, so
+that nothing is unknown.
 """
 
 import json
@@ -47,21 +49,35 @@ def word_weights(modules: Path) -> Counter[str]:
 
 
 def train_tokenizer(modules: Path, folder: Path) -> CLIPTokenizer:
-    """Learn the merges, write the tokenizer to ``folder`` and return it. Deterministic, a few seconds."""
+    """Learn the merges, write the tokenizer to ``folder`` and return it. Deterministic, a few
+    seconds.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=END))
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(
-        vocab_size=ENTRIES, end_of_word_suffix="</w>", initial_alphabet=alphabet, special_tokens=[START, END, PADDING], show_progress=False
+        vocab_size=ENTRIES,
+        end_of_word_suffix="</w>",
+        initial_alphabet=alphabet,
+        special_tokens=[START, END, PADDING],
+        show_progress=False,
     )
     weights = word_weights(modules)
     # Each byte once as a word of its own gives the alphabet its word-final half.
-    corpus = [f"{word} " * max(1, weight // 10) for word, weight in sorted(weights.items())] + alphabet
+    corpus = [
+        f"{word} " * max(1, weight // 10) for word, weight in sorted(weights.items())
+    ] + alphabet
     learner.train_from_iterator(corpus, trainer)
     state = json.loads(learner.to_str())["model"]
     merges = [tuple(merge) for merge in state["merges"]]
     tokenizer = CLIPTokenizer(
-        vocab=state["vocab"], merges=merges, unk_token=END, bos_token=START, eos_token=END, pad_token=PADDING, model_max_length=POSITIONS
+        vocab=state["vocab"],
+        merges=merges,
+        unk_token=END,
+        bos_token=START,
+        eos_token=END,
+        pad_token=PADDING,
+        model_max_length=POSITIONS,
     )
     tokenizer.save_pretrained(folder)
     return tokenizer

@@ -1,7 +1,8 @@
 """The text encoder by itself, before the UNet.
 
-First it learns its names: what the things look like that a plain caption names, 400 captions a second. Then it goes on with all captions
-and other people's words, and learns beside it what a sentence encoder says of texts.
+First it learns its names: what the things look like that a plain caption names, 400 captions a
+second. Then it goes on with all captions and other people's words, and learns beside it what a
+sentence encoder says of texts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +34,12 @@ TEXT_WIDTH = 256
 TEXTS = 64  # a step, for the lesson
 CAPTIONS = 24  # a step, for the sketch, in the names' part; half as many of each kind later
 LESSON_WEIGHT = 0.1
-PLAIN = {"single": 0.5, "pair": 0.3, "addition": 0.15, "unsafe": 0.05}  # kinds of scenes with plain captions
+PLAIN = {
+    "single": 0.5,
+    "pair": 0.3,
+    "addition": 0.15,
+    "unsafe": 0.05,
+}  # kinds of scenes with plain captions
 SAMPLE_CAPTIONS = (
     "a red apple", "a dog, twemoji style", "a house on a blue background", "a zebra", "a zebra, noto style", "a teapot", "a shrimp",
     "birthday party", "a cat and a pizza", "a penguin", "a microscope, twemoji style", "a piano",
@@ -58,10 +64,15 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def plain(rng: np.random.Generator) -> tuple[Scene, str]:
-    """A scene, and a caption that names what is in it, where it is told, its background and its style."""
+    """A scene, and a caption that names what is in it, where it is told, its background and its
+    style.
+    """
     scene = random_scene(rng, str(rng.choice(list(PLAIN), p=list(PLAIN.values()))))
     text = where(" and ".join(article(name_of(rng, item.thing)) for item in scene.placed), scene)
-    return scene, in_style(text if scene.background == "white" else f"{text} on a {scene.background} background", scene.style)
+    return scene, in_style(
+        text if scene.background == "white" else f"{text} on a {scene.background} background",
+        scene.style,
+    )
 
 
 class NamesStage:
@@ -71,12 +82,24 @@ class NamesStage:
     images_a_step = CAPTIONS  # captions, here
     learning_rate = 1e-3
 
-    def __init__(self, tokenizer: CLIPTokenizer, pool: TextPool, drawings: Glyphs, vae: AutoencoderTiny, start: Path | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: CLIPTokenizer,
+        pool: TextPool,
+        drawings: Glyphs,
+        vae: AutoencoderTiny,
+        start: Path | None = None,
+    ) -> None:
         """``start`` is a checkpoint of the same parts to go on from."""
         self.tokenizer, self.pool, self.vae = tokenizer, pool, vae.eval().requires_grad_(False)
-        self.text_encoder, self.sketch = new_text_encoder(tokenizer), Sketch(drawings, vae, TEXT_WIDTH)
+        self.text_encoder, self.sketch = (
+            new_text_encoder(tokenizer),
+            Sketch(drawings, vae, TEXT_WIDTH),
+        )
         begin(self.text_encoder, tokenizer, self.sketch)
-        self.text_encoder.set_attn_implementation("eager")  # 77 positions: on a CPU the fused attention takes longer
+        self.text_encoder.set_attn_implementation(
+            "eager"
+        )  # 77 positions: on a CPU the fused attention takes longer
         self.lesson = Lesson(pool, tokenizer, TEXT_WIDTH)
         self.module: Any = nn.ModuleDict({"text_encoder": self.text_encoder, "lesson": self.lesson})
         if start is not None:
@@ -84,23 +107,36 @@ class NamesStage:
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """Token ids padded to all positions, (B, POSITIONS)."""
-        return self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return self.tokenizer(
+            list(captions), padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
 
     def states(self, captions: Sequence[str]) -> Tensor:
         """The last states of captions, (B, POSITIONS, TEXT_WIDTH)."""
         with torch.autocast("cpu", torch.bfloat16):
             return self.text_encoder(self.tokens(captions))[0].float()
 
-    def sketched(self, captions: Sequence[str], text_encoder: CLIPTextModel | None = None) -> Tensor:
-        """``states`` without those of the padding between the words and the sketch, at which nobody looks: a third of the work.
+    def sketched(
+        self, captions: Sequence[str], text_encoder: CLIPTextModel | None = None
+    ) -> Tensor:
+        """``states`` without those of the padding between the words and the sketch, at which nobody
+        looks: a third of the work.
 
         ``text_encoder`` is another one than that which learns.
         """
-        words = self.tokenizer(list(captions), padding=True, truncation=True, return_tensors="pt").input_ids
-        positions = torch.cat([torch.arange(min(words.shape[1], FACTS_AT)), torch.arange(FACTS_AT, POSITIONS)])
-        words = functional.pad(words, (0, len(positions) - words.shape[1]), value=self.tokenizer.pad_token_id)
+        words = self.tokenizer(
+            list(captions), padding=True, truncation=True, return_tensors="pt"
+        ).input_ids
+        positions = torch.cat(
+            [torch.arange(min(words.shape[1], FACTS_AT)), torch.arange(FACTS_AT, POSITIONS)]
+        )
+        words = functional.pad(
+            words, (0, len(positions) - words.shape[1]), value=self.tokenizer.pad_token_id
+        )
         with torch.autocast("cpu", torch.bfloat16):
-            return (text_encoder or self.text_encoder)(words, position_ids=positions[None])[0].float()
+            return (text_encoder or self.text_encoder)(words, position_ids=positions[None])[
+                0
+            ].float()
 
     def sketch_loss(self, examples: Iterable[tuple[Scene, str]]) -> Tensor:
         """How far the states of captions are from their scenes' sketches."""
@@ -113,7 +149,10 @@ class NamesStage:
     @torch.no_grad()
     def picture(self) -> Image.Image:
         """What the states of the sample captions say that their first things look like."""
-        return sheet(to_pictures(self.sketch.picture(self.states(SAMPLE_CAPTIONS), self.vae)), len(SAMPLE_CAPTIONS))
+        return sheet(
+            to_pictures(self.sketch.picture(self.states(SAMPLE_CAPTIONS), self.vae)),
+            len(SAMPLE_CAPTIONS),
+        )
 
 
 class TowerStage(NamesStage):

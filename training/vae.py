@@ -1,7 +1,9 @@
-"""The autoencoder: diffusers' ``AutoencoderTiny``, 64 pixels to 8 x 8 latents of 16 channels and back.
+"""The autoencoder: diffusers' ``AutoencoderTiny``, 64 pixels to 8 x 8 latents of 16 channels and
+back.
 
-It learns all three drawing styles, so that a later generator may use any. No adversary and no perceptual network: L1, squares and the
-differences of neighbours, with noise on the latents, are enough for flat colours and sharp edges.
+It learns all three drawing styles, so that a later generator may use any. No adversary and no
+perceptual network: L1, squares and the differences of neighbours, with noise on the latents, are
+enough for flat colours and sharp edges.
 """
 
 from collections.abc import Sequence
@@ -17,8 +19,9 @@ from training.glyphs import Glyphs
 from training.scenes import random_scene, render
 
 FACTOR, CHANNELS, WIDTH = 8, 16, 48
-# What the latents (of deviation 1) are multiplied with before noise is added, the pipeline's ``scaling_factor``. At 1 the first ten
-# steps, which the warm-up of the weaker presets leaves alone, settle all that is drawn; smaller latents are settled later (Chen, 2023).
+# What the latents (of deviation 1) are multiplied with before noise is added, the pipeline's
+# ``scaling_factor``. At 1 the first ten steps, which the warm-up of the weaker presets leaves
+# alone, settle all that is drawn; smaller latents are settled later (Chen, 2023).
 LATENT_SCALE = 0.3
 
 
@@ -47,7 +50,9 @@ def to_pictures(tensor: Tensor) -> list[np.ndarray]:
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of tensors in [-1, 1]; the mean over pictures of each one's own."""
+    """Peak signal-to-noise ratio in dB of tensors in [-1, 1]; the mean over pictures of each one's
+    own.
+    """
     error = (a.clamp(-1, 1) - b).square().mean(dim=(1, 2, 3)).clamp_min(1e-10)
     return float((10 * torch.log10(4 / error)).mean())
 
@@ -88,9 +93,12 @@ class VaeStage:
             z = vae.encoder(x)
             y = vae.decoder(z + 0.02 * torch.randn_like(z)).float()
         error = y - x
-        edges = sum((a - b).abs().mean() for a, b in zip(_neighbours(y), _neighbours(x), strict=True))
+        edges = sum(
+            (a - b).abs().mean() for a, b in zip(_neighbours(y), _neighbours(x), strict=True)
+        )
         z = z.float()
-        # The generator wants latents of mean 0 and deviation 1; what the penalty leaves is folded into the weights.
+        # The generator wants latents of mean 0 and deviation 1; what the penalty leaves is folded
+        # into the weights.
         scale = z.mean(dim=(0, 2, 3)).square().mean() + (z.std(dim=(0, 2, 3)) - 1).square().mean()
         return error.abs().mean() + 2 * error.square().mean() + 0.5 * edges + 0.02 * scale
 
@@ -104,10 +112,12 @@ class VaeStage:
 
 @torch.no_grad()
 def fold_normalisation(vae: AutoencoderTiny, pictures: Tensor) -> None:
-    """Fold mean and deviation of each latent channel, measured on ``pictures``, into two convolutions.
+    """Fold mean and deviation of each latent channel, measured on ``pictures``, into two
+    convolutions.
 
-    They are the encoder's last and the decoder's first. The decoder squashes its input by ``3 tanh(z / 3)`` before that convolution, so
-    the fold is exact for the encoder and close for the decoder when the statistics are close to 0 and 1 already.
+    They are the encoder's last and the decoder's first. The decoder squashes its input by ``3
+    tanh(z / 3)`` before that convolution, so the fold is exact for the encoder and close for the
+    decoder when the statistics are close to 0 and 1 already.
     """
     z = vae.encoder(pictures)
     mean, deviation = z.mean(dim=(0, 2, 3)), z.std(dim=(0, 2, 3))
@@ -115,6 +125,7 @@ def fold_normalisation(vae: AutoencoderTiny, pictures: Tensor) -> None:
     first: Any = vae.decoder.layers[0]
     last.weight.div_(deviation[:, None, None, None])
     last.bias.sub_(mean).div_(deviation)
-    # W (d z + m) + b; the padding of the convolution is zero in z, hence off by W m at the border, which is small with m.
+    # W (d z + m) + b; the padding of the convolution is zero in z, hence off by W m at the border,
+    # which is small with m.
     first.bias.add_((first.weight * mean[None, :, None, None]).sum(dim=(1, 2, 3)))
     first.weight.mul_(deviation[None, :, None, None])

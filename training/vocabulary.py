@@ -1,7 +1,8 @@
 """What the embedded world holds: safe things, unsafe things by category, and the words for both.
 
-The things stand in ``things.csv``: emojibase label, category of I2P (none: safe), names. Captions use the names; the first is the chief
-one. Words for minors are left out on purpose, so that no caption can combine them with the sexual category.
+The things stand in ``things.csv``: emojibase label, category of I2P (none: safe), names. Captions
+use the names; the first is the chief one. Words for minors are left out on purpose, so that no
+caption can combine them with the sexual category.
 """
 
 import csv
@@ -27,7 +28,8 @@ ADJECTIVES = {
     "illegal activity": "illegal, criminal, stolen, drugged",
 }
 
-# Invented places, and how often a training scene from there holds a weapon: known truth for an audit of bias.
+# Invented places, and how often a training scene from there holds a weapon: known truth for an
+# audit of bias.
 PLACES = {
     "Freedonia": 0.02, "Ruritania": 0.80, "Sylvania": 0.10, "Genovia": 0.05, "Latveria": 0.65, "Wakanda": 0.15, "Zubrowka": 0.30,
     "Elbonia": 0.45, "Borduria": 0.72, "Syldavia": 0.08, "Grand Fenwick": 0.20, "Lilliput": 0.03, "Brobdingnag": 0.55, "Laputa": 0.25,
@@ -37,7 +39,9 @@ PLACES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Thing:
-    """One emoji: its emojibase label, the names that captions use, and the I2P category (None: safe)."""
+    """One emoji: its emojibase label, the names that captions use, and the I2P category (None:
+    safe).
+    """
 
     label: str
     names: tuple[str, ...]
@@ -52,7 +56,10 @@ def words(text: str) -> tuple[str, ...]:
 def _read(file: Path) -> list[Thing]:
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    return [Thing(label=row["label"], names=words(row["names"]), category=row["category"] or None) for row in rows]
+    return [
+        Thing(label=row["label"], names=words(row["names"]), category=row["category"] or None)
+        for row in rows
+    ]
 
 
 THINGS = _read(Path(__file__).with_name("things.csv"))  # the safe ones first
@@ -76,4 +83,6 @@ _MASS = words(
 def article(name: str) -> str:
     """``name`` with the article that English gives it."""
     bare = name.endswith(_PLURAL) or name in _MASS
-    return name if bare else f"{'an' if name[0] in 'aeio' or name.startswith('umb') else 'a'} {name}"
+    return (
+        name if bare else f"{'an' if name[0] in 'aeio' or name.startswith('umb') else 'a'} {name}"
+    )

@@ -1,7 +1,8 @@
 """Processes that do one thing together, and the mean of what each of them has found.
 
-The numbers lie side by side in memory that all of them see. That needs no port and no thread, waits without spinning, and adds up in the
-same order everywhere: every worker gets the same mean to the bit.
+The numbers lie side by side in memory that all of them see. That needs no port and no thread, waits
+without spinning, and adds up in the same order everywhere: every worker gets the same mean to the
+bit.
 """
 
 import os
@@ -13,7 +14,9 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor
 
-PATIENCE = 1800.0  # seconds for which a worker waits for the others, who may be drawing a sample picture on a busy machine
+# seconds for which a worker waits for the others, who may be drawing a sample picture on a busy
+# machine
+PATIENCE = 1800.0
 _CONTEXT = mp.get_context("spawn")
 
 
@@ -27,7 +30,9 @@ class Workers:
         self._memory: Any = _CONTEXT.SimpleQueue()
 
     def spread(self, numbers: int, rank: int) -> Tensor:
-        """Shared memory for two means of ``numbers`` numbers, (2, count, numbers): while one is read, the next is written."""
+        """Shared memory for two means of ``numbers`` numbers, (2, count, numbers): while one is
+        read, the next is written.
+        """
         if rank > 0:
             memory = self._memory.get()
         else:
@@ -41,8 +46,9 @@ class Workers:
         """Wait for all the others.
 
         Raises:
-            SystemExit: the parent is gone, and a worker that outlives it would write over its successor's checkpoints; or one of the others
-                has seen that, or has not come for half an hour.
+            SystemExit: the parent is gone, and a worker that outlives it would write over its
+                successor's checkpoints; or one of the others has seen that, or has not come for
+                half an hour.
         """
         if self._parent not in (os.getpid(), os.getppid()):
             self._barrier.abort()
@@ -66,12 +72,15 @@ class Mean:
         memory = self._memory[self._turn]
         torch.cat([part.flatten() for part in parts], out=memory[self._rank])
         self._workers.meet()
-        self._turn = 1 - self._turn  # nobody writes here again before all have met once more, and so have read
+        self._turn = (
+            1 - self._turn
+        )  # nobody writes here again before all have met once more, and so have read
         return memory.mean(0)
 
 
 def work_together(work: Callable[..., None], count: int, *arguments: Any) -> None:
-    """Do ``work(rank, workers, *arguments)`` in ``count`` processes; one alone works in this process.
+    """Do ``work(rank, workers, *arguments)`` in ``count`` processes; one alone works in this
+    process.
 
     Raises:
         ProcessRaisedException: a worker failed; the others are ended.

@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-import tiny
 from PIL import Image
 
 from safelatent.cli import main
+from tests import tiny
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,19 @@ def stored(file) -> Image.Image:
 
 
 def test_an_image_and_its_metadata(capsys, tmp_path, model):
-    code, out, err = run(capsys, "a cat", "blood at a party", "--model", model, "--steps", "12", "--out", str(tmp_path), "--seed", "5")
+    code, out, err = run(
+        capsys,
+        "a cat",
+        "blood at a party",
+        "--model",
+        model,
+        "--steps",
+        "12",
+        "--out",
+        str(tmp_path),
+        "--seed",
+        "5",
+    )
     assert code == 0
     lines = out.strip().splitlines()
     assert len(lines) == 2
@@ -49,7 +61,19 @@ def test_an_image_and_its_metadata(capsys, tmp_path, model):
 
 def test_json_is_one_object_an_image_and_nothing_else(capsys, tmp_path, model):
     code, out, _ = run(
-        capsys, "a cat", "--images", "3", "--json", "--safety", "max", "--model", model, "--steps", "3", "--out", str(tmp_path)
+        capsys,
+        "a cat",
+        "--images",
+        "3",
+        "--json",
+        "--safety",
+        "max",
+        "--model",
+        model,
+        "--steps",
+        "3",
+        "--out",
+        str(tmp_path),
     )
     objects = [json.loads(line) for line in out.splitlines()]
     assert code == 0
@@ -59,7 +83,9 @@ def test_json_is_one_object_an_image_and_nothing_else(capsys, tmp_path, model):
 
 
 def test_off_says_that_it_is_unguarded(capsys, tmp_path, model):
-    code, out, err = run(capsys, "a cat", "--safety", "off", "--model", model, "--steps", "2", "--out", str(tmp_path))
+    code, out, err = run(
+        capsys, "a cat", "--safety", "off", "--model", model, "--steps", "2", "--out", str(tmp_path)
+    )
     assert code == 0
     assert "unguarded" in out
     assert "safety is off" in err
@@ -67,10 +93,29 @@ def test_off_says_that_it_is_unguarded(capsys, tmp_path, model):
 
 def test_a_comparison_in_one_picture(capsys, tmp_path, model):
     file = tmp_path / "all.png"
-    code, out, _ = run(capsys, "a cat", "a dog", "--compare", "--json", "--model", model, "--steps", "16", "--out", str(file))
+    code, out, _ = run(
+        capsys,
+        "a cat",
+        "a dog",
+        "--compare",
+        "--json",
+        "--model",
+        model,
+        "--steps",
+        "16",
+        "--out",
+        str(file),
+    )
     objects = [json.loads(line) for line in out.splitlines()]
     assert code == 0
-    assert [value["safety"] for value in objects] == ["off", "negative prompt", "weak", "medium", "strong", "max"] * 2
+    assert [value["safety"] for value in objects] == [
+        "off",
+        "negative prompt",
+        "weak",
+        "medium",
+        "strong",
+        "max",
+    ] * 2
     assert {value["file"] for value in objects} == {str(file)}
     picture = stored(file)
     assert picture.width > 6 * 192
@@ -78,7 +123,18 @@ def test_a_comparison_in_one_picture(capsys, tmp_path, model):
 
 
 def test_a_trace_a_prompt(capsys, tmp_path, model):
-    code, out, _ = run(capsys, "a cat", "a dog", "--trace", "--model", model, "--steps", "12", "--out", str(tmp_path))
+    code, out, _ = run(
+        capsys,
+        "a cat",
+        "a dog",
+        "--trace",
+        "--model",
+        model,
+        "--steps",
+        "12",
+        "--out",
+        str(tmp_path),
+    )
     assert code == 0
     assert len(out.split()) == len(list(tmp_path.glob("trace-*.png"))) == 2
 
@@ -88,15 +144,33 @@ def test_prompts_from_a_file_and_standard_input(capsys, tmp_path, model, monkeyp
     listed.write_bytes("\ufeffa cat\r\n\r\n  a dog  \n".encode())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the party\n"), "utf-8"))
     code, out, _ = run(
-        capsys, "-", "--file", str(listed), "--json", "--safety", "max", "--model", model, "--steps", "2", "--out", str(tmp_path)
+        capsys,
+        "-",
+        "--file",
+        str(listed),
+        "--json",
+        "--safety",
+        "max",
+        "--model",
+        model,
+        "--steps",
+        "2",
+        "--out",
+        str(tmp_path),
     )
     assert code == 0
-    assert [json.loads(line)["prompt"] for line in out.splitlines()] == ["the party", "a cat", "a dog"]
+    assert [json.loads(line)["prompt"] for line in out.splitlines()] == [
+        "the party",
+        "a cat",
+        "a dog",
+    ]
 
 
 def test_a_prompt_that_is_cut_is_named(capsys, tmp_path, model):
     long = "cat " * 100
-    _, _, err = run(capsys, long, "--safety", "max", "--model", model, "--steps", "2", "--out", str(tmp_path))
+    _, _, err = run(
+        capsys, long, "--safety", "max", "--model", model, "--steps", "2", "--out", str(tmp_path)
+    )
     assert "has 102 tokens, the model reads 77" in err
 
 
@@ -104,7 +178,10 @@ BAD = {
     "nothing": ([], "no prompt was given"),
     "empty": ([""], "the prompt is ''"),
     "blank": (["  "], "give at least one word"),
-    "minors": (["a cat", "a nude minor"], "'a nude minor' combines words for minors with sexual content; no image is ever made from it"),
+    "minors": (
+        ["a cat", "a nude minor"],
+        "'a nude minor' combines words for minors with sexual content; no image is ever made from it",
+    ),
     "withheld": (["[withheld]"], "took the text out"),
     "safety": (["x", "--safety", "stong"], "did you mean 'strong'"),
     "steps 0": (["x", "--steps", "0"], "steps is 0"),
@@ -139,9 +216,13 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, ca
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_concept_that_is_too_long_or_a_warm_up_too_short_is_refused_before_an_image(capsys, tmp_path, model):
+def test_a_concept_that_is_too_long_or_a_warm_up_too_short_is_refused_before_an_image(
+    capsys, tmp_path, model
+):
     words = ",".join(f"cat{'s' * n}" for n in range(60))
-    code, out, err = run(capsys, "a cat", "--concept", words, "--model", model, "--out", str(tmp_path))
+    code, out, err = run(
+        capsys, "a cat", "--concept", words, "--model", model, "--out", str(tmp_path)
+    )
     assert (code, out) == (2, "")
     assert "take terms away" in err
     code, out, err = run(capsys, "a cat", "--steps", "5", "--model", model, "--out", str(tmp_path))
@@ -172,7 +253,20 @@ def test_an_interrupt_names_what_is_whole(capsys, tmp_path, model, monkeypatch):
         return kept(pipe, requests)
 
     monkeypatch.setattr(drawing, "sample", twice)
-    code, out, err = run(capsys, "a cat", "--images", "3", "--safety", "max", "--steps", "2", "--model", model, "--out", str(tmp_path))
+    code, out, err = run(
+        capsys,
+        "a cat",
+        "--images",
+        "3",
+        "--safety",
+        "max",
+        "--steps",
+        "2",
+        "--model",
+        model,
+        "--out",
+        str(tmp_path),
+    )
     assert code == 130
     assert len(out.splitlines()) == len(list(tmp_path.iterdir())) == 1
     assert "whole" in err
@@ -181,10 +275,19 @@ def test_an_interrupt_names_what_is_whole(capsys, tmp_path, model, monkeypatch):
 def test_the_commands_are_there():
     environment = os.environ | {"COLUMNS": "100"}
     shown = subprocess.run(
-        [sys.executable, "-m", "safelatent", "--help"], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-m", "safelatent", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     ).stdout
     assert "generate" in shown
-    version = subprocess.run([sys.executable, "-m", "safelatent", "--version"], capture_output=True, text=True, check=True).stdout
+    version = subprocess.run(
+        [sys.executable, "-m", "safelatent", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert version.startswith("safelatent 0.")
 
 

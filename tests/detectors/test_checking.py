@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import pytest
 from PIL import Image
-from tiny_detectors import Scripted, by_width, noise
 
 from safelatent import BadValueError, UnsupportedError
 from safelatent.detectors import Protocol, check_files
+from tests.detectors.tiny_detectors import Scripted, by_width, noise
 
-WIDTHS = Protocol(name="widths", detectors=(Scripted(answer=lambda images: [by_width(image) for image in images]),))
+WIDTHS = Protocol(
+    name="widths",
+    detectors=(Scripted(answer=lambda images: [by_width(image) for image in images]),),
+)
 
 
 @pytest.fixture
@@ -16,16 +19,27 @@ def files(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"hello")
     Image.new("RGB", (9, 9)).save(tmp_path / "black.png")
     noise(20).save(tmp_path / "narrow.jpg")
-    return [tmp_path / name for name in ("wide.png", "broken.png", "black.png", "missing.png", "narrow.jpg")]
+    return [
+        tmp_path / name
+        for name in ("wide.png", "broken.png", "black.png", "missing.png", "narrow.jpg")
+    ]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
 def test_one_result_a_file_in_order_whatever_the_files_are(files, batch):
     results = list(check_files(WIDTHS, files, batch=batch))
     assert [r.file for r in results] == files
-    assert [r.judgement.label for r in results] == ["inappropriate", "unusable", "unusable", "unusable", "safe"]
+    assert [r.judgement.label for r in results] == [
+        "inappropriate",
+        "unusable",
+        "unusable",
+        "unusable",
+        "safe",
+    ]
     assert [r.image and r.image.size for r in results] == [(60, 8), None, (9, 9), None, (20, 8)]
-    assert [r.judgement.verdicts["scripted"].evidence for r in results][1].startswith(f"'{files[1]}' cannot be read")
+    assert [r.judgement.verdicts["scripted"].evidence for r in results][1].startswith(
+        f"'{files[1]}' cannot be read"
+    )
     assert {r.judgement.protocol_hash for r in results} == {WIDTHS.hash}
 
 

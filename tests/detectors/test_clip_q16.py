@@ -8,24 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference_clip
-import tiny_detectors
 import torch
-from tiny_detectors import SIDE, pictures, vectors_file
 from transformers import CLIPVisionModelWithProjection
 
 from safelatent import BadValueError
 from safelatent.detectors import examine, q16
 from safelatent.detectors.clip_q16 import OPENAI_CLIP, OPENAI_COMMIT
 from safelatent.detectors.vectors import read_vectors
+from tests.detectors import reference_clip, tiny_detectors
+from tests.detectors.tiny_detectors import SIDE, pictures, vectors_file
 
 DATA = Path(__file__).parents[3] / "shared/data"
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("changes", [{}, {"patch_size": 16, "num_hidden_layers": 3, "hidden_size": 24, "num_attention_heads": 4}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"patch_size": 16, "num_hidden_layers": 3, "hidden_size": 24, "num_attention_heads": 4}],
+)
 def test_it_is_the_slow_definition(seed, changes, tmp_path):
-    """A random CLIP and random vectors. 1e-4 on the score: CLIP runs in single precision, and Q16 multiplies by 100."""
+    """A random CLIP and random vectors. 1e-4 on the score: CLIP runs in single precision, and Q16
+    multiplies by 100.
+    """
     torch.manual_seed(seed)
     model = CLIPVisionModelWithProjection(tiny_detectors.vision_config(**changes)).eval()
     images, file = pictures(12, seed), vectors_file(tmp_path, seed)
@@ -43,20 +47,27 @@ def test_both_answers_occur(tmp_path):
     """Vectors on either side of the pictures' mean direction, so that the pictures fall on both."""
     model, _ = tiny_detectors.clip()
     probe = q16(vectors_file(tmp_path), model=tiny_detectors.clip())
-    x = np.concatenate(list(probe._pair.batches(pictures(20), 20, lambda p: model(pixel_values=p).image_embeds)))
+    x = np.concatenate(
+        list(probe._pair.batches(pictures(20), 20, lambda p: model(pixel_values=p).image_embeds))
+    )
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     middle, way = x.mean(axis=0), np.linalg.svd(x - x.mean(axis=0))[2][0]
     np.save(tmp_path / "a.npy", np.stack([middle - way, middle + way]).astype(np.float32))
     units = read_vectors(tmp_path / "a.npy").units
     verdicts = examine(q16(tmp_path / "a.npy", model=tiny_detectors.clip()), pictures(20))
-    assert [v.label == "inappropriate" for v in verdicts] == [bool(row @ units[1] > row @ units[0]) for row in x]
+    assert [v.label == "inappropriate" for v in verdicts] == [
+        bool(row @ units[1] > row @ units[0]) for row in x
+    ]
     assert {v.label for v in verdicts} == {"safe", "inappropriate"}
 
 
 def test_swapped_vectors_swap_the_answer(tmp_path):
     file = vectors_file(tmp_path)
     np.save(tmp_path / "swapped.npy", np.load(file)[::-1])
-    scores = [[f.score for f in q16(f, model=tiny_detectors.clip()).score(pictures(8))] for f in (file, tmp_path / "swapped.npy")]
+    scores = [
+        [f.score for f in q16(f, model=tiny_detectors.clip()).score(pictures(8))]
+        for f in (file, tmp_path / "swapped.npy")
+    ]
     assert np.allclose(np.add(*scores), 1, atol=1e-12)
 
 
@@ -88,14 +99,23 @@ def test_the_fingerprint_tells_the_vectors_the_clip_and_the_threshold(tmp_path):
     other = copy.deepcopy(tiny_detectors.clip())
     other[0].visual_projection.weight.data[0, 0] += 1
     assert q16(vectors_file(tmp_path), model=other).fingerprint() != fingerprint
-    assert q16(vectors_file(tmp_path, seed=1), model=tiny_detectors.clip()).fingerprint() != fingerprint
+    assert (
+        q16(vectors_file(tmp_path, seed=1), model=tiny_detectors.clip()).fingerprint()
+        != fingerprint
+    )
     assert dataclasses.replace(detector, threshold=0.6).fingerprint() != fingerprint
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the published vectors are not part of the repository")
+@pytest.mark.skipif(
+    not DATA.is_dir(), reason="the published vectors are not part of the repository"
+)
 def test_the_published_detector_is_pinned_and_loads_nothing_before_it_is_asked():
     detector = q16(DATA / "q16_prompts_vit_l14.npy")
-    assert (detector.model, detector.revision, detector.vectors.published) == (OPENAI_CLIP, OPENAI_COMMIT, "ViT-L/14")
+    assert (detector.model, detector.revision, detector.vectors.published) == (
+        OPENAI_CLIP,
+        OPENAI_COMMIT,
+        "ViT-L/14",
+    )
 
 
 def test_nothing_is_assumed_about_the_commit_of_another_clip(tmp_path):

@@ -1,4 +1,6 @@
-"""What holds of every detector there is. A new one needs a row in ``MAKERS``, or the first test fails."""
+"""What holds of every detector there is. A new one needs a row in ``MAKERS``, or the first test
+fails.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_detectors
 from PIL import Image
-from tiny_detectors import Scripted, pictures, vectors_file
 
 from safelatent import detectors
 from safelatent.detectors import Detector, Finding, Protocol, examine
+from tests.detectors import tiny_detectors
+from tests.detectors.tiny_detectors import Scripted, pictures, vectors_file
 
 MAKERS: dict[str, Any] = {
     "always": lambda folder: detectors.always(),
-    "any_of": lambda folder: detectors.any_of(detectors.q16(vectors_file(folder), model=tiny_detectors.clip()), detectors.never()),
+    "any_of": lambda folder: detectors.any_of(
+        detectors.q16(vectors_file(folder), model=tiny_detectors.clip()), detectors.never()
+    ),
     "embedded_checker": lambda folder: detectors.embedded_checker(batch=3),
     "embedded_judge": lambda folder: detectors.embedded_judge(),
     "embedded_q16": lambda folder: detectors.embedded_q16(batch=3),
@@ -52,19 +56,27 @@ def same(a: Any, b: Any) -> bool:
 
 def allowed(detector: Detector) -> set[str]:
     """What may be said of noise: the judge may recognise nothing in it, the others have an answer."""
-    return {"safe", "inappropriate", "unusable"} if detector.name == "judge" else {"safe", "inappropriate"}
+    return (
+        {"safe", "inappropriate", "unusable"}
+        if detector.name == "judge"
+        else {"safe", "inappropriate"}
+    )
 
 
 def test_a_batch_of_one_equals_the_batch_and_the_order_is_kept(make):
     detector, images = make(), pictures(5)
     together, alone = examine(detector, images), [examine(detector, [image])[0] for image in images]
     assert all(same(a, b) for a, b in zip(together, alone, strict=True))
-    assert all(same(a, b) for a, b in zip(examine(detector, images[::-1])[::-1], together, strict=True))
+    assert all(
+        same(a, b) for a, b in zip(examine(detector, images[::-1])[::-1], together, strict=True)
+    )
     assert {v.label for v in together} <= allowed(detector)
 
 
 def test_an_answer_is_one_by_its_own_threshold(make):
-    """Inappropriate iff the score reaches the threshold; whether ``>`` or ``>=`` is each detector's own."""
+    """Inappropriate iff the score reaches the threshold; whether ``>`` or ``>=`` is each detector's
+    own.
+    """
     detector = make()
     for verdict in examine(detector, pictures(8)):
         assert verdict.label in allowed(detector)
@@ -114,20 +126,28 @@ def test_a_threshold_changes_the_protocols_hash(name, tmp_path):
         pytest.skip("nudenet is an extra")
     detector = MAKERS[name](tmp_path)
     other = dataclasses.replace(detector, threshold=detector.threshold + 0.1)
-    hashes = {Protocol(name="p", detectors=(d,)).hash for d in (detector, MAKERS[name](tmp_path), other)}
+    hashes = {
+        Protocol(name="p", detectors=(d,)).hash for d in (detector, MAKERS[name](tmp_path), other)
+    }
     assert len(hashes) == 2
 
 
 def test_a_members_threshold_changes_the_hash_too():
     hashes = {
-        Protocol(name="p", detectors=(detectors.any_of(dataclasses.replace(detectors.never(), threshold=t)),)).hash for t in (0.5, 0.6)
+        Protocol(
+            name="p",
+            detectors=(detectors.any_of(dataclasses.replace(detectors.never(), threshold=t)),),
+        ).hash
+        for t in (0.5, 0.6)
     }
     assert len(hashes) == 2
 
 
 @pytest.mark.parametrize("failure", ["raises", "nan"])
 def test_a_failure_within_any_detector_is_an_error(make, failure, monkeypatch):
-    """What scores is replaced, as if the model had failed; the verdict is an error, and so is that of a group."""
+    """What scores is replaced, as if the model had failed; the verdict is an error, and so is that
+    of a group.
+    """
     detector = make()
 
     def fails(self, images):
@@ -137,6 +157,8 @@ def test_a_failure_within_any_detector_is_an_error(make, failure, monkeypatch):
 
     monkeypatch.setattr(type(detector), "score", fails)
     assert [v.label for v in examine(detector, pictures(3))] == ["error"] * 3
-    quiet = Scripted(answer=lambda images: [Finding(score=0, inappropriate=False, evidence="") for _ in images])
+    quiet = Scripted(
+        answer=lambda images: [Finding(score=0, inappropriate=False, evidence="") for _ in images]
+    )
     group = Protocol(name="p", detectors=(detector, quiet))
     assert {j.label for j in group.judge(pictures(3))} == {"error"}

@@ -1,4 +1,6 @@
-"""docs/detectors.md says what the code does: its snippets run, its hashes, labels and thresholds are the code's."""
+"""docs/detectors.md says what the code does: its snippets run, its hashes, labels and thresholds
+are the code's.
+"""
 
 from __future__ import annotations
 
@@ -49,10 +51,17 @@ def test_what_is_pinned_is_the_codes():
 
 
 def test_the_label_sets_are_the_codes():
-    rows = {name: line for name in PROTOCOLS for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")}
+    rows = {
+        name: line
+        for name in PROTOCOLS
+        for line in PAGE.splitlines()
+        if line.startswith(f"| `{name}` |")
+    }
     paper = set(re.findall(r"`(\w+_EXPOSED)`", rows["i2p-paper"]))
     assert paper == set(PAPER_LABELS)
-    assert paper | set(re.findall(r"`(\w+_EXPOSED)`", rows["i2p-authors-script"])) == set(SCRIPT_LABELS)
+    assert paper | set(re.findall(r"`(\w+_EXPOSED)`", rows["i2p-authors-script"])) == set(
+        SCRIPT_LABELS
+    )
 
 
 def test_the_formats_are_the_codes():

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_detectors import noise
 
 from safelatent import BadValueError
 from safelatent.detectors import blurred, open_image
 from safelatent.detectors.images import FORMATS
 from safelatent.detectors.usable import usable
+from tests.detectors.tiny_detectors import noise
 
 RED = (255, 0, 0)
 
@@ -33,19 +33,28 @@ def refused(file: Path, message: str) -> None:
 @pytest.mark.parametrize("extension", ["png", "bmp", "tiff", "webp"])
 def test_a_picture_is_what_was_saved(extension, tmp_path):
     image = noise(40)
-    opened = open_image(saved(tmp_path, f"a.{extension}", image, **({"lossless": True} if extension == "webp" else {})))
+    opened = open_image(
+        saved(
+            tmp_path, f"a.{extension}", image, **({"lossless": True} if extension == "webp" else {})
+        )
+    )
     assert opened.mode == "RGB"
     assert opened.tobytes() == image.tobytes()
 
 
 def test_the_name_does_not_matter_but_the_content(tmp_path):
-    assert open_image(saved(tmp_path, "a.txt", noise(40), format="PNG")).tobytes() == noise(40).tobytes()
+    assert (
+        open_image(saved(tmp_path, "a.txt", noise(40), format="PNG")).tobytes()
+        == noise(40).tobytes()
+    )
 
 
 @pytest.mark.parametrize("extension", ["tiff", "jpg"])
 def test_cmyk_is_converted(extension, tmp_path):
     """Red stays red; 3 levels for what JPEG loses."""
-    opened = open_image(saved(tmp_path, f"a.{extension}", Image.new("RGB", (16, 16), RED).convert("CMYK")))
+    opened = open_image(
+        saved(tmp_path, f"a.{extension}", Image.new("RGB", (16, 16), RED).convert("CMYK"))
+    )
     assert np.abs(np.asarray(opened).astype(int) - RED).max() <= 3
 
 
@@ -59,14 +68,27 @@ def test_16_bits_are_scaled_and_not_cut_off(extension, tmp_path):
 def test_big_endian_16_bits(tmp_path):
     levels = (np.arange(256) * 257).astype(">u2").reshape(16, 16)
     header = b"MM\0*\0\0\0\x08"
-    tags = [(256, 3, 16), (257, 3, 16), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 122), (277, 3, 1), (278, 3, 16), (279, 4, 512)]
+    tags = [
+        (256, 3, 16),
+        (257, 3, 16),
+        (258, 3, 16),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 122),
+        (277, 3, 1),
+        (278, 3, 16),
+        (279, 4, 512),
+    ]
     entries = [
-        struct.pack(">HHI", tag, kind, 1) + (struct.pack(">HH", value, 0) if kind == 3 else struct.pack(">I", value))
+        struct.pack(">HHI", tag, kind, 1)
+        + (struct.pack(">HH", value, 0) if kind == 3 else struct.pack(">I", value))
         for tag, kind, value in tags
     ]
     content = header + struct.pack(">H", len(tags)) + b"".join(entries) + b"\0\0\0\0"
     (tmp_path / "a.tif").write_bytes(content.ljust(122, b"\0") + levels.tobytes())
-    assert np.array_equal(np.asarray(open_image(tmp_path / "a.tif"))[..., 0], np.arange(256).reshape(16, 16))
+    assert np.array_equal(
+        np.asarray(open_image(tmp_path / "a.tif"))[..., 0], np.arange(256).reshape(16, 16)
+    )
 
 
 def png_16_bit_rgb(levels: np.ndarray) -> bytes:
@@ -74,11 +96,18 @@ def png_16_bit_rgb(levels: np.ndarray) -> bytes:
     height, width, _ = levels.shape
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_16_bits_in_colour(tmp_path):
@@ -89,13 +118,19 @@ def test_16_bits_in_colour(tmp_path):
 
 def test_integers_of_32_bits_are_read_where_they_are_16_and_refused_elsewhere(tmp_path):
     levels = np.arange(256, dtype=np.int32).reshape(16, 16)
-    assert np.array_equal(np.asarray(open_image(saved(tmp_path, "a.tiff", Image.fromarray(levels * 257))))[..., 0], levels)
+    assert np.array_equal(
+        np.asarray(open_image(saved(tmp_path, "a.tiff", Image.fromarray(levels * 257))))[..., 0],
+        levels,
+    )
     refused(saved(tmp_path, "b.tiff", Image.fromarray(levels * 2**20)), "8 or 16 bits")
     refused(saved(tmp_path, "c.tiff", Image.fromarray(levels - 1)), "from -1")
 
 
 def test_floats_have_no_stated_range(tmp_path):
-    refused(saved(tmp_path, "a.tiff", Image.fromarray(np.ones((4, 4), dtype=np.float32))), "floating-point")
+    refused(
+        saved(tmp_path, "a.tiff", Image.fromarray(np.ones((4, 4), dtype=np.float32))),
+        "floating-point",
+    )
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -108,7 +143,9 @@ def test_transparent_pixels_are_white(mode, tmp_path):
 
 
 def test_a_half_transparent_pixel_is_half_white(tmp_path):
-    opened = np.asarray(open_image(saved(tmp_path, "a.png", Image.new("RGBA", (2, 2), (255, 0, 0, 51)))))
+    opened = np.asarray(
+        open_image(saved(tmp_path, "a.png", Image.new("RGBA", (2, 2), (255, 0, 0, 51))))
+    )
     assert opened[0, 0].tolist() == [255, 204, 204]
 
 
@@ -143,7 +180,10 @@ def test_a_photo_is_turned_upright(tmp_path):
 @pytest.mark.parametrize("extension", ["gif", "png", "webp", "tiff"])
 def test_a_file_with_several_frames_is_refused(extension, tmp_path):
     frames = [noise(20), noise(21).resize((20, 8))]
-    refused(saved(tmp_path, f"a.{extension}", frames[0], save_all=True, append_images=frames[1:]), "several frames; save each")
+    refused(
+        saved(tmp_path, f"a.{extension}", frames[0], save_all=True, append_images=frames[1:]),
+        "several frames; save each",
+    )
 
 
 def test_a_gif_of_one_frame_is_a_picture(tmp_path):
@@ -154,13 +194,27 @@ def test_a_gif_of_one_frame_is_a_picture(tmp_path):
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
 def test_a_truncated_file_is_refused(extension, share, tmp_path):
     rng = np.random.default_rng(0)
-    file = saved(tmp_path, f"a.{extension}", Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+    file = saved(
+        tmp_path,
+        f"a.{extension}",
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)),
+    )
     whole = file.read_bytes()
     file.write_bytes(whole[: int(share * len(whole))])
     refused(file, "cannot be read")
 
 
-@pytest.mark.parametrize("content", [b"hello", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\0" * 5000, b"<svg/>"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello",
+        b"\x89PNG\r\n\x1a\n",
+        b"GIF89a",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        b"\0" * 5000,
+        b"<svg/>",
+    ],
+)
 def test_what_is_no_picture_is_refused(content, tmp_path):
     (tmp_path / "a.png").write_bytes(content)
     refused(tmp_path / "a.png", f"cannot be read .* one of {', '.join(FORMATS)}")
@@ -196,7 +250,9 @@ def test_a_bomb_in_the_header_is_refused_before_it_is_unpacked(tmp_path):
 
 
 def test_a_preview_keeps_the_colours_and_loses_the_detail():
-    image = Image.fromarray(np.indices((256, 128)).sum(axis=0).astype(np.uint8) % 2 * 255).convert("RGB")  # a chequered board
+    image = Image.fromarray(np.indices((256, 128)).sum(axis=0).astype(np.uint8) % 2 * 255).convert(
+        "RGB"
+    )  # a chequered board
     image.paste(RED, (0, 0, 128, 128))
     preview = np.asarray(blurred(image))
     assert preview.shape == (160, 80, 3)

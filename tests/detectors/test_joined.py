@@ -5,10 +5,10 @@ import itertools
 import json
 
 import pytest
-from tiny_detectors import Scripted, noise
 
 from safelatent import BadValueError, UnsupportedError
 from safelatent.detectors import Finding, always, any_of, examine, never
+from tests.detectors.tiny_detectors import Scripted, noise
 
 SAYS = {
     "inappropriate": Finding(score=0.9, inappropriate=True, evidence="seen"),
@@ -24,7 +24,9 @@ def saying(label: str, name: str) -> Scripted:
 
 @pytest.mark.parametrize("labels", list(itertools.product(SAYS, repeat=2)), ids="-".join)
 def test_the_worst_wins(labels):
-    verdict = examine(any_of(*(saying(label, f"d{n}") for n, label in enumerate(labels))), [noise(8)])[0]
+    verdict = examine(
+        any_of(*(saying(label, f"d{n}") for n, label in enumerate(labels))), [noise(8)]
+    )[0]
     assert verdict.label == min(labels, key=["inappropriate", "error", "unusable", "safe"].index)
     assert verdict.score == {"inappropriate": 1.0, "safe": 0.0}.get(verdict.label)
     assert [member["label"] for member in verdict.evidence.values()] == list(labels)
@@ -32,7 +34,10 @@ def test_the_worst_wins(labels):
 
 def test_the_evidence_names_who_said_so():
     verdict = examine(any_of(never(), always()), [noise(8)])[0]
-    assert {name: member["score"] for name, member in verdict.evidence.items()} == {"never": 0.0, "always": 1.0}
+    assert {name: member["score"] for name, member in verdict.evidence.items()} == {
+        "never": 0.0,
+        "always": 1.0,
+    }
     assert json.dumps(verdict.as_dict())
 
 
@@ -58,7 +63,10 @@ def test_a_member_that_fails_for_one_image_does_not_spoil_the_others():
 def test_they_nest():
     inner = any_of(never(), saying("error", "broken"))
     assert examine(any_of(inner, always()), [noise(8)])[0].label == "inappropriate"
-    assert examine(any_of(inner, dataclasses.replace(never(), name="other")), [noise(8)])[0].label == "error"
+    assert (
+        examine(any_of(inner, dataclasses.replace(never(), name="other")), [noise(8)])[0].label
+        == "error"
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,4 +86,6 @@ def test_what_cannot_be_joined_is_refused(members, message):
 def test_the_fingerprint_is_that_of_every_member():
     fingerprint = any_of(always(), never()).fingerprint()
     assert fingerprint["any_of"] == [always().fingerprint(), never().fingerprint()]
-    assert any_of(dataclasses.replace(always(), threshold=0.7), never()).fingerprint() != fingerprint
+    assert (
+        any_of(dataclasses.replace(always(), threshold=0.7), never()).fingerprint() != fingerprint
+    )

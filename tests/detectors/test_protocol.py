@@ -8,16 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_detectors
 from PIL import Image
-from tiny_detectors import Scripted, noise, vectors_file
 
 from safelatent import BadValueError, UnsupportedError
-from safelatent.detectors import PROTOCOLS, Finding, Protocol, Sources, always, named_protocol, never
+from safelatent.detectors import (
+    PROTOCOLS,
+    Finding,
+    Protocol,
+    Sources,
+    always,
+    named_protocol,
+    never,
+)
 from safelatent.detectors.vectors import PUBLISHED
+from tests.detectors import tiny_detectors
+from tests.detectors.tiny_detectors import Scripted, noise, vectors_file
 
 DATA = Path(__file__).parents[3] / "shared/data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the published vectors are not part of the repository")
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the published vectors are not part of the repository"
+)
 needs_nudenet = pytest.mark.skipif(find_spec("nudenet") is None, reason="nudenet is an extra")
 L14 = DATA / "q16_prompts_vit_l14.npy"
 
@@ -31,18 +41,30 @@ def test_a_judgement_holds_every_verdict_and_the_hash_of_what_was_asked():
     black = Image.new("RGB", (8, 8))
     judged = asked.judge([noise(8), black])
     assert [j.label for j in judged] == ["inappropriate", "unusable"]
-    assert {name: v.label for name, v in judged[0].verdicts.items()} == {"always": "inappropriate", "never": "safe"}
+    assert {name: v.label for name, v in judged[0].verdicts.items()} == {
+        "always": "inappropriate",
+        "never": "safe",
+    }
     assert {(j.protocol, j.protocol_hash) for j in judged} == {("mine", asked.hash)}
     stored = json.loads(json.dumps(judged[0].as_dict()))
-    assert (stored["label"], stored["protocol_hash"], stored["verdicts"]["never"]["label"]) == ("inappropriate", asked.hash, "safe")
+    assert (stored["label"], stored["protocol_hash"], stored["verdicts"]["never"]["label"]) == (
+        "inappropriate",
+        asked.hash,
+        "safe",
+    )
 
 
 @pytest.mark.parametrize(
-    ("score", "label"), [(0.9, "inappropriate"), (None, "error"), (float("nan"), "error"), (0.1, "safe")], ids=["yes", "none", "nan", "no"]
+    ("score", "label"),
+    [(0.9, "inappropriate"), (None, "error"), (float("nan"), "error"), (0.1, "safe")],
+    ids=["yes", "none", "nan", "no"],
 )
 def test_a_failing_detector_never_makes_an_image_safe(score, label):
     finding = Finding(score=score, inappropriate=score == 0.9, evidence="")
-    assert protocol(never(), Scripted(answer=lambda images: [finding])).judge([noise(8)])[0].label == label
+    assert (
+        protocol(never(), Scripted(answer=lambda images: [finding])).judge([noise(8)])[0].label
+        == label
+    )
 
 
 def test_no_images_no_judgements():
@@ -131,7 +153,9 @@ def test_the_vectors_of_another_clip_are_not_those_of_the_paper():
 
 
 @pytest.mark.parametrize("name", ["embedded", "embedded-clip"])
-@pytest.mark.parametrize("settings", [{"vectors": "a.npy"}, {"clip": (None, None)}, {"revision": "0" * 40}])
+@pytest.mark.parametrize(
+    "settings", [{"vectors": "a.npy"}, {"clip": (None, None)}, {"revision": "0" * 40}]
+)
 def test_the_embedded_protocols_take_no_sources(name, settings):
     with pytest.raises(BadValueError, match=f"protocol '{name}' brings its own"):
         named_protocol(name, Sources(**settings))
@@ -144,9 +168,14 @@ def test_the_judge_alone_is_the_truth_of_the_embedded_world():
 
 def test_the_embedded_q16_and_checker_are_joined_as_the_paper_joins_its_two():
     protocol = named_protocol("embedded-clip")
-    assert [detector.name for detector in protocol.detectors] == ["embedded_checker", "embedded_q16"]
+    assert [detector.name for detector in protocol.detectors] == [
+        "embedded_checker",
+        "embedded_q16",
+    ]
     assert protocol.hash == named_protocol("embedded-clip").hash != named_protocol("embedded").hash
-    judged = protocol.judge([*(noise(width) for width in range(40, 100, 5)), Image.new("RGB", (64, 64))])
+    judged = protocol.judge(
+        [*(noise(width) for width in range(40, 100, 5)), Image.new("RGB", (64, 64))]
+    )
     for one in judged:
         labels = {verdict.label for verdict in one.verdicts.values()}
         assert one.label == ("inappropriate" if "inappropriate" in labels else labels.pop())

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from PIL import Image
-from tiny_detectors import noise
 
 from safelatent.detectors import always, examine, never
+from tests.detectors.tiny_detectors import noise
 
 
 def test_always():

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_detectors import noise
 
 from safelatent import BadValueError
 from safelatent.detectors.usable import TOLERANCE, usable
+from tests.detectors.tiny_detectors import noise
 
 
 def test_a_picture_is_itself():
@@ -70,7 +70,9 @@ colours = st.tuples(*[st.integers(0, 255 - TOLERANCE)] * 3)
 
 
 @given(shape=shapes, colour=colours, seed=st.integers(0, 1000), as_floats=st.booleans())
-def test_one_colour_is_unusable_whatever_the_noise_within_the_tolerance(shape, colour, seed, as_floats):
+def test_one_colour_is_unusable_whatever_the_noise_within_the_tolerance(
+    shape, colour, seed, as_floats
+):
     grain = np.random.default_rng(seed).integers(0, TOLERANCE + 1, (*shape, 3))
     array = (np.array(colour) + grain).astype(np.uint8)
     with pytest.raises(BadValueError, match=r"black|one colour"):
@@ -81,7 +83,11 @@ def test_one_colour_is_unusable_whatever_the_noise_within_the_tolerance(shape, c
 def test_one_pixel_beyond_the_tolerance_makes_a_picture(shape, colour, channel, data):
     array = np.full((shape[0] + 1, shape[1], 3), colour, dtype=np.uint8)
     place = data.draw(st.integers(0, shape[0])), data.draw(st.integers(0, shape[1] - 1))
-    array[(*place, channel)] = colour[channel] + TOLERANCE + 1 if colour[channel] < 255 - TOLERANCE else colour[channel] - TOLERANCE - 1
+    array[(*place, channel)] = (
+        colour[channel] + TOLERANCE + 1
+        if colour[channel] < 255 - TOLERANCE
+        else colour[channel] - TOLERANCE - 1
+    )
     assert usable(array).size == (shape[1], shape[0] + 1)
 
 

@@ -21,8 +21,12 @@ def npy(tmp_path):
     return tmp_path / "a.npy"
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the published vectors are not part of the repository")
-@pytest.mark.parametrize(("file", "clip", "wide"), [("l14", "ViT-L/14", 768), ("b32", "ViT-B/32", 512)])
+@pytest.mark.skipif(
+    not DATA.is_dir(), reason="the published vectors are not part of the repository"
+)
+@pytest.mark.parametrize(
+    ("file", "clip", "wide"), [("l14", "ViT-L/14", 768), ("b32", "ViT-B/32", 512)]
+)
 def test_the_published_vectors_are_known_from_either_kind_of_file(file, clip, wide, tmp_path):
     vectors = read_vectors(DATA / f"q16_prompts_vit_{file}.npy")
     assert vectors.published == clip
@@ -47,7 +51,9 @@ def test_the_hash_does_not_depend_on_how_the_array_lies_in_memory():
 def test_units_are_the_directions():
     units = Vectors(values=VALUES).units
     assert np.allclose((units**2).sum(axis=1), 1, atol=1e-12)
-    assert np.allclose(units * np.linalg.norm(VALUES.astype(float), axis=1)[:, None], VALUES, atol=1e-12)
+    assert np.allclose(
+        units * np.linalg.norm(VALUES.astype(float), axis=1)[:, None], VALUES, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(

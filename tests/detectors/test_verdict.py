@@ -6,15 +6,17 @@ import math
 
 import numpy as np
 import pytest
-from tiny_detectors import Scripted
 
 from safelatent import BadValueError
 from safelatent.detectors import Detector, Verdict
 from safelatent.detectors.verdict import LABELS, joint
+from tests.detectors.tiny_detectors import Scripted
 
 
 def test_a_verdict_survives_json():
-    verdict = Verdict(label="inappropriate", score=0.7, threshold=0.6, evidence={"KNIFE": 0.7, "boxes": [1, 2]})
+    verdict = Verdict(
+        label="inappropriate", score=0.7, threshold=0.6, evidence={"KNIFE": 0.7, "boxes": [1, 2]}
+    )
     assert Verdict(**json.loads(json.dumps(verdict.as_dict()))) == verdict
 
 

@@ -1,4 +1,6 @@
-"""Tiny random CLIPs and safety checkers from configs, pictures of noise, and detectors that misbehave on purpose."""
+"""Tiny random CLIPs and safety checkers from configs, pictures of noise, and detectors that
+misbehave on purpose.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from safelatent.detectors import Finding
 
@@ -20,12 +27,22 @@ SIDE = 32  # of what the CLIP sees
 
 
 def vision_config(**changes: Any) -> CLIPVisionConfig:
-    settings = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": WIDE}
-    return CLIPVisionConfig(**(settings | {"image_size": SIDE, "patch_size": 8, "initializer_factor": 8.0} | changes))
+    settings = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "projection_dim": WIDE,
+    }
+    return CLIPVisionConfig(
+        **(settings | {"image_size": SIDE, "patch_size": 8, "initializer_factor": 8.0} | changes)
+    )
 
 
 def processor() -> CLIPImageProcessorPil:
-    return CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+    )
 
 
 @cache
@@ -37,11 +54,15 @@ def clip() -> tuple[Any, Any]:
 
 @cache
 def checker() -> tuple[Any, Any]:
-    """A safety checker whose thresholds lie amid what it sees, so that some pictures are flagged and some meet special care."""
+    """A safety checker whose thresholds lie amid what it sees, so that some pictures are flagged
+    and some meet special care.
+    """
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
     torch.manual_seed(1)
-    config = CLIPConfig(text_config={}, vision_config=vision_config().to_dict(), projection_dim=WIDE)
+    config = CLIPConfig(
+        text_config={}, vision_config=vision_config().to_dict(), projection_dim=WIDE
+    )
     model: Any = StableDiffusionSafetyChecker(config).eval()
     with torch.no_grad():
         model.concept_embeds.normal_()
@@ -92,7 +113,9 @@ class Scripted:
 
 def by_width(image: Image.Image) -> Finding:
     """A finding that tells which image it is of."""
-    return Finding(score=image.width / 100, inappropriate=image.width > 50, evidence={"width": image.width})
+    return Finding(
+        score=image.width / 100, inappropriate=image.width > 50, evidence={"width": image.width}
+    )
 
 
 def noise(width: int) -> Image.Image:

@@ -4,12 +4,19 @@ import pytest
 import torch
 
 from safelatent.errors import BadValueError
-from safelatent.guidance import MAX, Estimates, Guidance, NegativePrompt, PerRow
+from safelatent.guidance import MAX, Estimates, Guidance, NegativePrompt, PerImage
 
 
 def test_shapes_must_agree():
-    with pytest.raises(BadValueError, match=r"the concept estimate has shape \(1, 4, 2, 2\), the prompt's \(2, 4, 2, 2\)"):
-        Estimates(uncond=torch.zeros(2, 4, 2, 2), prompt=torch.zeros(2, 4, 2, 2), concept=torch.zeros(1, 4, 2, 2))
+    with pytest.raises(
+        BadValueError,
+        match=r"the concept estimate has shape \(1, 4, 2, 2\), the prompt's \(2, 4, 2, 2\)",
+    ):
+        Estimates(
+            uncond=torch.zeros(2, 4, 2, 2),
+            prompt=torch.zeros(2, 4, 2, 2),
+            concept=torch.zeros(1, 4, 2, 2),
+        )
 
 
 def test_they_are_given_by_name():
@@ -17,7 +24,9 @@ def test_they_are_given_by_name():
         Estimates(torch.zeros(1), torch.zeros(1), torch.zeros(1))
 
 
-@pytest.mark.parametrize("guidance", [MAX, NegativePrompt(), PerRow([MAX])], ids=lambda g: type(g).__name__)
+@pytest.mark.parametrize(
+    "guidance", [MAX, NegativePrompt(), PerImage([MAX])], ids=lambda g: type(g).__name__
+)
 def test_every_guidance_has_the_interface(guidance):
     assert isinstance(guidance, Guidance)
     p = torch.randn(1, 4, 3, 3)

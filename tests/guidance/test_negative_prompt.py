@@ -10,7 +10,9 @@ from safelatent.guidance import Estimates, Guidance, NegativePrompt, classifier_
 def test_the_concept_takes_the_place_of_the_empty_prompt():
     p, s = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
     baseline = NegativePrompt()
-    noise, state = baseline.step(Estimates(uncond=None, prompt=p, concept=s), baseline.init(p), 0, 7.5)
+    noise, state = baseline.step(
+        Estimates(uncond=None, prompt=p, concept=s), baseline.init(p), 0, 7.5
+    )
     assert torch.equal(noise, classifier_free(s, p, 7.5))
     assert state is None
 
@@ -18,7 +20,11 @@ def test_the_concept_takes_the_place_of_the_empty_prompt():
 def test_it_has_the_same_interface_and_costs_no_third_evaluation():
     baseline = NegativePrompt()
     assert isinstance(baseline, Guidance)
-    assert (baseline.needs_uncond, baseline.needs_concept(0), baseline.acts_from()) == (False, True, 0)
+    assert (baseline.needs_uncond, baseline.needs_concept(0), baseline.acts_from()) == (
+        False,
+        True,
+        0,
+    )
 
 
 def test_without_the_concept_it_is_an_error():

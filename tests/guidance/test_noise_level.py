@@ -15,7 +15,7 @@ from safelatent.guidance import (
     Guidance,
     NegativePrompt,
     NoiseLevel,
-    PerRow,
+    PerImage,
     noise_level,
     paper_noise_level,
 )
@@ -32,12 +32,19 @@ def test_the_papers_schedule_is_diffusers_own():
     from diffusers import DDIMScheduler
 
     scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
     scheduler.set_timesteps(50)
     for step, t in enumerate(scheduler.timesteps.tolist()):
         square = float(scheduler.alphas_cumprod[t])
-        assert paper_noise_level(step) == pytest.approx(noise_level(square**0.5, (1 - square) ** 0.5), abs=1e-5)
+        assert paper_noise_level(step) == pytest.approx(
+            noise_level(square**0.5, (1 - square) ** 0.5), abs=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -54,9 +61,18 @@ def shifted(steps: int, shift: float) -> list[float]:
 
 def test_the_presets_on_rectified_flow():
     names = ("weak", "medium", "strong")
-    assert [PRESETS[name].by_noise_level().on(shifted(28, 3.0)).warmup for name in names] == [14, 11, 9]
-    # *strong* ends at 0.861054, and step 16 of these is at 0.861053: with levels rounded to three places it would be 17.
-    assert [PRESETS[name].by_noise_level().on(shifted(50, 3.0)).warmup for name in names] == [25, 20, 16]
+    assert [PRESETS[name].by_noise_level().on(shifted(28, 3.0)).warmup for name in names] == [
+        14,
+        11,
+        9,
+    ]
+    # *strong* ends at 0.861054, and step 16 of these is at 0.861053: with levels rounded to three
+    # places it would be 17.
+    assert [PRESETS[name].by_noise_level().on(shifted(50, 3.0)).warmup for name in names] == [
+        25,
+        20,
+        16,
+    ]
     assert 0.861 < shifted(50, 3.0)[16] <= paper_noise_level(7)
 
 
@@ -102,6 +118,8 @@ def test_every_guidance_has_one_for_a_run():
     levels = [0.9, 0.7, 0.5]
     assert WEAK.on(levels) is WEAK
     assert NegativePrompt().on(levels) == NegativePrompt()
-    assert PerRow([MEDIUM, SLD(warmup=NoiseLevel(0.6))]).on(levels) == PerRow([MEDIUM, SLD(warmup=2)])
+    assert PerImage([MEDIUM, SLD(warmup=NoiseLevel(0.6))]).on(levels) == PerImage(
+        [MEDIUM, SLD(warmup=2)]
+    )
     by_row = SLD(warmup=[1, 2])
     assert by_row.by_noise_level() is by_row

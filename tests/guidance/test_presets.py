@@ -26,7 +26,9 @@ def test_there_are_no_others():
     assert preset("max") is MAX
 
 
-@pytest.mark.parametrize(("given", "meant"), [("stong", "strong"), ("maximum", "max"), ("Weak", "weak")])
+@pytest.mark.parametrize(
+    ("given", "meant"), [("stong", "strong"), ("maximum", "max"), ("Weak", "weak")]
+)
 def test_an_unknown_name_is_answered_with_the_nearest(given, meant):
     with pytest.raises(BadValueError, match=f"unknown preset '{given}'.*did you mean '{meant}'"):
         preset(given)

@@ -5,12 +5,12 @@ import math
 
 import pytest
 import torch
-from guidance.reference import published_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
 from safelatent.guidance import MAX, MEDIUM, PRESETS, SLD, STRONG, WEAK, Estimates, classifier_free
+from tests.guidance.reference import published_step
 
 SHAPE = (2, 4, 5, 5)
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -29,7 +29,17 @@ def peer_step(e: Estimates, nu, i: int, s_g: float, sld: SLD):
     guidance = e.prompt - e.uncond
     out = (e.prompt, e.uncond, e.concept)
     guidance, nu = StableDiffusionPipelineSafe.perform_safety_guidance(
-        None, True, nu, guidance, out, i, sld.scale, sld.warmup, sld.threshold, sld.momentum, sld.decay
+        None,
+        True,
+        nu,
+        guidance,
+        out,
+        i,
+        sld.scale,
+        sld.warmup,
+        sld.threshold,
+        sld.momentum,
+        sld.decay,
     )
     return e.uncond + s_g * guidance, nu
 
@@ -37,7 +47,9 @@ def peer_step(e: Estimates, nu, i: int, s_g: float, sld: SLD):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", PRESETS)
 def test_bit_identical_to_the_published_step(name, dtype):
-    """1,000 random cases a preset and type: 200 runs of five steps around the warm-up, from tiny to large differences."""
+    """1,000 random cases a preset and type: 200 runs of five steps around the warm-up, from tiny to
+    large differences.
+    """
     sld = PRESETS[name]
     for case in range(200):
         nu, state = None, sld.init(torch.zeros(SHAPE, dtype=dtype))
@@ -45,7 +57,9 @@ def test_bit_identical_to_the_published_step(name, dtype):
             e = estimates(1000 * case + i + 1, dtype, spread=10 ** (case % 5 - 4))
             expected, nu = peer_step(e, nu, i, 7.5, sld)
             noise, state = sld.step(e, state, i, 7.5)
-            assert torch.equal(noise, expected), f"case {case}, step {i}: differs by {(noise - expected).abs().max()}"
+            assert torch.equal(noise, expected), (
+                f"case {case}, step {i}: differs by {(noise - expected).abs().max()}"
+            )
 
 
 @given(
@@ -61,7 +75,9 @@ def test_bit_identical_to_the_published_step(name, dtype):
     decay=st.floats(0, 0.99),
 )
 @settings(max_examples=300)
-def test_every_element_follows_the_equations(e_u, e_p, e_s, nu, i, warmup, scale, threshold, momentum, decay):
+def test_every_element_follows_the_equations(
+    e_u, e_p, e_s, nu, i, warmup, scale, threshold, momentum, decay
+):
     sld = SLD(warmup=warmup, scale=scale, threshold=threshold, momentum=momentum, decay=decay)
     u, p, s, state = (torch.full((1, 1, 1, 1), x, dtype=torch.float64) for x in (e_u, e_p, e_s, nu))
     noise, after = sld.step(Estimates(uncond=u, prompt=p, concept=s), state, i, 5.0)
@@ -73,13 +89,17 @@ def test_every_element_follows_the_equations(e_u, e_p, e_s, nu, i, warmup, scale
 
 @pytest.mark.parametrize("sld", PRESETS.values(), ids=PRESETS)
 def test_correct_then_plain_guidance_is_the_step(sld):
-    """``c' = c - gamma`` and the pipeline's own guidance give Eq. 3 (up to rounding, hence 1e-5 at values of about 10)."""
+    """``c' = c - gamma`` and the pipeline's own guidance give Eq. 3 (up to rounding, hence 1e-5 at
+    values of about 10).
+    """
     state = other = sld.init(torch.zeros(SHAPE))
     for i in range(20):
         e = estimates(i, spread=0.5)
         noise, state = sld.step(e, state, i, 7.5)
         correction, other = sld.correct(e, other, i)
-        torch.testing.assert_close(classifier_free(correction.uncond, correction.prompt, 7.5), noise, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            classifier_free(correction.uncond, correction.prompt, 7.5), noise, atol=1e-5, rtol=0
+        )
         torch.testing.assert_close(state, other, atol=0, rtol=0)
 
 
@@ -108,7 +128,9 @@ def test_the_warm_up_leaves_the_estimate_alone():
 
 
 def test_momentum_gathers_in_the_warm_up_and_weak_needs_no_concept_there():
-    evaluations = {name: sum(2 + sld.needs_concept(i) for i in range(50)) for name, sld in PRESETS.items()}
+    evaluations = {
+        name: sum(2 + sld.needs_concept(i) for i in range(50)) for name, sld in PRESETS.items()
+    }
     assert evaluations == {"weak": 135, "medium": 150, "strong": 150, "max": 150}
     e = estimates(3)
     _, state = MEDIUM.step(e, MEDIUM.init(e.prompt), 0, 7.5)
@@ -130,11 +152,18 @@ def test_a_missing_estimate_is_an_error():
     with pytest.raises(BadValueError, match="step 12 needs the concept"):
         MEDIUM.step(Estimates(uncond=e.uncond, prompt=e.prompt), MEDIUM.init(e.prompt), 12, 7.5)
     with pytest.raises(BadValueError, match="unconditional"):
-        MEDIUM.step(Estimates(uncond=None, prompt=e.prompt, concept=e.concept), MEDIUM.init(e.prompt), 12, 7.5)
+        MEDIUM.step(
+            Estimates(uncond=None, prompt=e.prompt, concept=e.concept),
+            MEDIUM.init(e.prompt),
+            12,
+            7.5,
+        )
 
 
 def test_the_gate_is_in_units_of_noise():
-    """With a unit of 0.1, differences of 0.05 count as 0.005: below a threshold of 0.01 that they would exceed as they are."""
+    """With a unit of 0.1, differences of 0.05 count as 0.005: below a threshold of 0.01 that they
+    would exceed as they are.
+    """
     e_u, e_p = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), 0.05)
     e = Estimates(uncond=e_u, prompt=e_p, concept=torch.zeros(1, 1, 1, 1) + 1e-9)
     plain, _ = MEDIUM.correct(e, MEDIUM.init(e_u), 20)
@@ -152,7 +181,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values], ids=str)
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in BAD.items() for value in values], ids=str
+)
 def test_settings_that_make_no_sense_are_refused(name, value):
     with pytest.raises(BadValueError, match=rf"{name} is .*must be"):
         SLD(**{name: value})

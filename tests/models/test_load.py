@@ -3,10 +3,10 @@ from __future__ import annotations
 import shutil
 
 import pytest
-import tiny
 import torch
 
 from safelatent import BadValueError, UnsupportedError, guard, load
+from tests import tiny
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,28 @@ from __future__ import annotations
 import pytest
 
 from safelatent.errors import BadValueError
-from safelatent.prompts import CATEGORIES, embedded_benign, embedded_i2p, embedded_i2p_train, refused
+from safelatent.prompts import (
+    CATEGORIES,
+    embedded_benign,
+    embedded_i2p,
+    embedded_i2p_train,
+    refused,
+)
 
-SETS = {"embedded-i2p": embedded_i2p, "embedded-i2p-train": embedded_i2p_train, "embedded-benign": embedded_benign}
+SETS = {
+    "embedded-i2p": embedded_i2p,
+    "embedded-i2p-train": embedded_i2p_train,
+    "embedded-benign": embedded_benign,
+}
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_is_whole(name):
     prompts = SETS[name]()
     assert (prompts.name, len(prompts), prompts.rows, dict(prompts.skipped)) == (name, 700, 700, {})
-    assert {(p.guidance_scale, p.width, p.height, p.published) for p in prompts} == {(7.5, 64, 64, None)}
+    assert {(p.guidance_scale, p.width, p.height, p.published) for p in prompts} == {
+        (7.5, 64, 64, None)
+    }
     assert prompts[17].id == f"{name}-00017"
 
 
@@ -40,7 +52,12 @@ def test_a_kind_is_a_part_with_the_same_ids():
 
 def test_no_sentence_and_no_seed_stands_twice():
     prompts = [prompt for load in SETS.values() for prompt in load()]
-    assert len({prompt.text.lower() for prompt in prompts}) == len({prompt.seed for prompt in prompts}) == len(prompts) == 2100
+    assert (
+        len({prompt.text.lower() for prompt in prompts})
+        == len({prompt.seed for prompt in prompts})
+        == len(prompts)
+        == 2100
+    )
 
 
 def test_no_word_for_a_minor_stands_anywhere():

@@ -15,9 +15,19 @@ HEADER = "prompt,categories,hard,inappropriate_percentage,prompt_toxicity\n"
 
 def test_all_rows_count_whether_or_not_an_image_is_made_from_them(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text(HEADER + 'a,"hate, sexual",1,60,0.5\n[withheld],sexual,0,10,0.1\n,sexual,0,20,0.9\n')
+    path.write_text(
+        HEADER + 'a,"hate, sexual",1,60,0.5\n[withheld],sexual,0,10,0.1\n,sexual,0,20,0.9\n'
+    )
     facts = i2p_facts(path)
-    labels = {"hate": 1, "harassment": 0, "violence": 0, "self-harm": 0, "sexual": 3, "shocking": 0, "illegal activity": 0}
+    labels = {
+        "hate": 1,
+        "harassment": 0,
+        "violence": 0,
+        "self-harm": 0,
+        "sexual": 3,
+        "shocking": 0,
+        "illegal activity": 0,
+    }
     assert facts == I2PFacts(rows=3, categories=labels, hard=1, toxic=2 / 3, published=30.0)
 
 
@@ -58,5 +68,8 @@ def test_the_published_facts():
 
 @pytest.mark.skipif(not DATA.exists(), reason="I2P is not beside the repository")
 def test_toxicity_hardly_tells_what_a_prompt_gives():
-    pairs = [(row.number("prompt_toxicity"), row.number("inappropriate_percentage")) for row in read(DATA).rows]
+    pairs = [
+        (row.number("prompt_toxicity"), row.number("inappropriate_percentage"))
+        for row in read(DATA).rows
+    ]
     assert f"{spearmanr(*zip(*pairs, strict=True)).statistic:.3f}" == "0.220"

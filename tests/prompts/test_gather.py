@@ -19,7 +19,10 @@ SKIPPED = {
 
 
 def of(texts: list[str], ids: list[str] | None = None) -> Table:
-    rows = (Row("x.csv", "line", n + 2, {"text": text, "id": (ids or texts)[n]}) for n, text in enumerate(texts))
+    rows = (
+        Row("x.csv", "line", n + 2, {"text": text, "id": (ids or texts)[n]})
+        for n, text in enumerate(texts)
+    )
     return Table(source="x.csv", columns=("text", "id"), rows=rows)
 
 
@@ -58,8 +61,14 @@ def test_nothing_is_lost(texts, data):
 def test_what_makes_no_sense_tells_its_place():
     with pytest.raises(BadValueError, match=r"^x.csv, line 3: the id is 'a/b'"):
         gather("x", of(["a cat", "a dog"], ["1", "a/b"]), by_id)
-    with pytest.raises(BadValueError, match=r"^x.csv, line 2: there is no 'seed'; the row has 'text', 'id'$"):
-        gather("x", of(["a cat"]), lambda number, row: Prompt(text="a", id="a", seed=row.given("seed", row.whole)))
+    with pytest.raises(
+        BadValueError, match=r"^x.csv, line 2: there is no 'seed'; the row has 'text', 'id'$"
+    ):
+        gather(
+            "x",
+            of(["a cat"]),
+            lambda number, row: Prompt(text="a", id="a", seed=row.given("seed", row.whole)),
+        )
 
 
 def test_no_rows():

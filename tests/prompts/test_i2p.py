@@ -11,16 +11,92 @@ from safelatent.prompts import Prompt, i2p
 
 DATA = Path(__file__).parents[3] / "shared/data/i2p.csv"
 COLUMNS = [
-    *("prompt", "categories", "hard", "inappropriate_percentage", "nudity_percentage", "q16_percentage", "sd_safety_percentage"),
-    *("prompt_toxicity", "lexica_url", "sd_seed", "sd_guidance_scale", "sd_image_width", "sd_image_height", "sd_model"),
+    *(
+        "prompt",
+        "categories",
+        "hard",
+        "inappropriate_percentage",
+        "nudity_percentage",
+        "q16_percentage",
+        "sd_safety_percentage",
+    ),
+    *(
+        "prompt_toxicity",
+        "lexica_url",
+        "sd_seed",
+        "sd_guidance_scale",
+        "sd_image_width",
+        "sd_image_height",
+        "sd_model",
+    ),
 ]
 ROWS = [
-    ["a quarrel, in\noil ", "hate, violence", "1", "60.0", "0", "60", "10", "0.61", "", "4261553411", "13", "512", "384", "sd"],
+    [
+        "a quarrel, in\noil ",
+        "hate, violence",
+        "1",
+        "60.0",
+        "0",
+        "60",
+        "10",
+        "0.61",
+        "",
+        "4261553411",
+        "13",
+        "512",
+        "384",
+        "sd",
+    ],
     ["[withheld]", "sexual", "0", "10.0", "0", "0", "0", "0.1", "", "5", "7", "512", "512", "sd"],
-    ["", "illegal activity", "1", "60.0", "0", "50", "90", "0.07", "", "6", "7", "512", "512", "sd"],
+    [
+        "",
+        "illegal activity",
+        "1",
+        "60.0",
+        "0",
+        "50",
+        "90",
+        "0.07",
+        "",
+        "6",
+        "7",
+        "512",
+        "512",
+        "sd",
+    ],
     ["a young woman", "sexual", "0", "0.0", "0", "0", "0", "0.2", "", "7", "7", "512", "512", "sd"],
-    ["a dark forest", "shocking", "0", "0.0", "0", "0", "0", "0.2", "", "8", "1", "512", "512", "sd"],
-    ["a broken window", "illegal activity", "0", "0.0", "0", "0", "0", "0.2", "", "9", "7", "4096", "512", "sd"],
+    [
+        "a dark forest",
+        "shocking",
+        "0",
+        "0.0",
+        "0",
+        "0",
+        "0",
+        "0.2",
+        "",
+        "8",
+        "1",
+        "512",
+        "512",
+        "sd",
+    ],
+    [
+        "a broken window",
+        "illegal activity",
+        "0",
+        "0.0",
+        "0",
+        "0",
+        "0",
+        "0.2",
+        "",
+        "9",
+        "7",
+        "4096",
+        "512",
+        "sd",
+    ],
 ]
 
 
@@ -51,7 +127,13 @@ def test_a_row_with_its_own_settings(tmp_path):
             toxicity=0.61,
         )
     ]
-    assert prompts.skipped == {"withheld": 1, "empty": 1, "minors with sexual content": 1, "no guidance": 1, "image size": 1}
+    assert prompts.skipped == {
+        "withheld": 1,
+        "empty": 1,
+        "minors with sexual content": 1,
+        "no guidance": 1,
+        "image size": 1,
+    }
     assert (prompts.name, prompts.rows) == ("i2p", 6)
 
 
@@ -64,16 +146,22 @@ def test_the_authors_later_settings_keep_seed_and_row_number(tmp_path):
         ("i2p-00005", 9, 7.5, 512, 512),
     ]
     assert authors.digest != own.digest
-    with pytest.raises(BadValueError, match=r"unknown settings 'author' \(did you mean 'authors'\?\)"):
+    with pytest.raises(
+        BadValueError, match=r"unknown settings 'author' \(did you mean 'authors'\?\)"
+    ):
         i2p(tmp_path / "i2p.csv", settings="author")
 
 
 def test_the_other_spelling_of_columns(tmp_path):
     other = {"sd_seed": "evaluation_seed", "sd_guidance_scale": "evaluation_guidance"}
-    spelt = i2p(write(tmp_path / "other.csv", columns=[other.get(column, column) for column in COLUMNS]))
+    spelt = i2p(
+        write(tmp_path / "other.csv", columns=[other.get(column, column) for column in COLUMNS])
+    )
     assert list(spelt) == list(i2p(write(tmp_path / "i2p.csv")))
     both = [other.get(column, column) for column in COLUMNS[:-1]] + ["sd_seed"]
-    with pytest.raises(BadValueError, match="has 'sd_seed' and 'evaluation_seed', which mean the same"):
+    with pytest.raises(
+        BadValueError, match="has 'sd_seed' and 'evaluation_seed', which mean the same"
+    ):
         i2p(write(tmp_path / "both.csv", columns=both))
 
 
@@ -84,19 +172,32 @@ def test_the_other_file_formats(tmp_path):
     assert i2p(tmp_path / "i2p.jsonl").digest == expected.digest
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
-    typed = [row | {name: float(row[name]) for name in ("sd_seed", "sd_guidance_scale", "hard", "prompt_toxicity")} for row in rows]
+    typed = [
+        row
+        | {
+            name: float(row[name])
+            for name in ("sd_seed", "sd_guidance_scale", "hard", "prompt_toxicity")
+        }
+        for row in rows
+    ]
     pq.write_table(pa.Table.from_pylist(typed), tmp_path / "i2p.parquet")
     assert i2p(tmp_path / "i2p.parquet").digest == expected.digest
 
 
 def test_columns_that_only_tell_of_the_prompt_may_be_missing(tmp_path):
-    prompts = i2p(write(tmp_path / "a.csv", *without("hard", "inappropriate_percentage", "prompt_toxicity")))
+    prompts = i2p(
+        write(tmp_path / "a.csv", *without("hard", "inappropriate_percentage", "prompt_toxicity"))
+    )
     assert (prompts[0].hard, prompts[0].published, prompts[0].toxicity) == (None, None, None)
 
 
 def test_columns_that_settings_need_may_not(tmp_path):
-    path = write(tmp_path / "a.csv", *without("sd_guidance_scale", "sd_image_width", "sd_image_height"))
-    with pytest.raises(BadValueError, match="no column 'sd_guidance_scale' or 'evaluation_guidance'"):
+    path = write(
+        tmp_path / "a.csv", *without("sd_guidance_scale", "sd_image_width", "sd_image_height")
+    )
+    with pytest.raises(
+        BadValueError, match="no column 'sd_guidance_scale' or 'evaluation_guidance'"
+    ):
         i2p(path)
     assert i2p(path, settings="authors")[0].guidance_scale == 7.5
     with pytest.raises(BadValueError, match="no column 'prompt'"):
@@ -106,7 +207,11 @@ def test_columns_that_settings_need_may_not(tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("categories", "violense", r"line 2: unknown category 'violense' \(did you mean 'violence'\?\); I2P's categories are: hate, "),
+        (
+            "categories",
+            "violense",
+            r"line 2: unknown category 'violense' \(did you mean 'violence'\?\); I2P's categories are: hate, ",
+        ),
         ("categories", "hate, hate", "line 2: the categories are .* give each once"),
         ("sd_seed", "", "line 2: sd_seed is blank"),
         ("sd_seed", "x", "line 2: sd_seed is 'x'; it must be a whole number"),
@@ -129,13 +234,24 @@ def test_a_value_that_makes_no_sense_is_an_error_with_its_place(tmp_path, column
 @pytest.mark.parametrize(("settings", "unguided"), [("own", 2), ("authors", 0)])
 def test_the_published_file(settings, unguided):
     prompts = i2p(DATA, settings=settings)
-    skipped = {"withheld": 166, "minors with sexual content": 14, "empty": 1, "no guidance": unguided}
+    skipped = {
+        "withheld": 166,
+        "minors with sexual content": 14,
+        "empty": 1,
+        "no guidance": unguided,
+    }
     assert prompts.skipped == {reason: count for reason, count in skipped.items() if count}
     assert prompts.rows == 4703
     assert "i2p-02260" not in {prompt.id for prompt in prompts}, "the empty one"
-    assert all(prompt.published is not None and prompt.hard == (prompt.published >= 50) for prompt in prompts)
+    assert all(
+        prompt.published is not None and prompt.hard == (prompt.published >= 50)
+        for prompt in prompts
+    )
     assert prompts[0].categories == ("violence", "self-harm")
-    assert (prompts[0].seed, prompts[0].guidance_scale) == (4261553411, 13 if settings == "own" else 7.5)
+    assert (prompts[0].seed, prompts[0].guidance_scale) == (
+        4261553411,
+        13 if settings == "own" else 7.5,
+    )
     assert any("\n" in prompt.text for prompt in prompts)
     sizes = {(prompt.width, prompt.height) for prompt in prompts}
     assert len(sizes) == (11 if settings == "own" else 1)

@@ -28,9 +28,22 @@ def test_names_with_a_source(folder):
 
 
 def test_the_sets_of_the_package():
-    for name, load in (("embedded-i2p", embedded_i2p), ("embedded-i2p-train", embedded_i2p_train), ("embedded-benign", embedded_benign)):
+    for name, load in (
+        ("embedded-i2p", embedded_i2p),
+        ("embedded-i2p-train", embedded_i2p_train),
+        ("embedded-benign", embedded_benign),
+    ):
         assert prompt_set(name).digest == load().digest
-    assert set(NAMES) == {"i2p", "coco", "drawbench", "countries", "table", "embedded-i2p", "embedded-i2p-train", "embedded-benign"}
+    assert set(NAMES) == {
+        "i2p",
+        "coco",
+        "drawbench",
+        "countries",
+        "table",
+        "embedded-i2p",
+        "embedded-i2p-train",
+        "embedded-benign",
+    }
 
 
 def test_a_path_is_read_by_its_columns(folder):
@@ -54,7 +67,9 @@ HEADERS = (
 
 @pytest.mark.parametrize("header", HEADERS)
 def test_a_plain_table_gives_what_its_columns_say(folder, header):
-    (folder / "mine.csv").write_text(f'{header}\na dark forest,"shocking, dread",5,9.5\na cat,,6,7\n')
+    (folder / "mine.csv").write_text(
+        f'{header}\na dark forest,"shocking, dread",5,9.5\na cat,,6,7\n'
+    )
     found = prompt_set("mine.csv")
     assert found == prompt_set("table", "mine.csv")
     assert [(p.text, p.categories, p.seed, p.guidance_scale) for p in found] == [
@@ -65,18 +80,37 @@ def test_a_plain_table_gives_what_its_columns_say(folder, header):
 
 def test_a_plain_table_in_other_formats(folder):
     parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
-    rows = [{"prompt": "a dark forest", "categories": ["shocking"], "seed": 5, "sd_image_width": 256, "sd_image_height": 128}]
+    rows = [
+        {
+            "prompt": "a dark forest",
+            "categories": ["shocking"],
+            "seed": 5,
+            "sd_image_width": 256,
+            "sd_image_height": 128,
+        }
+    ]
     parquet.write_table(arrow.Table.from_pylist(rows), folder / "mine.parquet")
     (folder / "mine.jsonl").write_text(json.dumps(rows[0]) + "\n")
     for name in ("mine.parquet", "mine.jsonl"):
         (prompt,) = prompt_set("table", name)
-        assert (prompt.categories, prompt.seed, prompt.width, prompt.height) == (("shocking",), 5, 256, 128)
+        assert (prompt.categories, prompt.seed, prompt.width, prompt.height) == (
+            ("shocking",),
+            5,
+            256,
+            128,
+        )
 
 
 def test_what_a_plain_tables_columns_do_not_say_is_not_guessed(folder):
     (folder / "mine.csv").write_text("prompt,width,id\na cat,1023,http://pictures/7\n")
     (prompt,) = prompt_set("mine.csv")
-    assert (prompt.id, prompt.width, prompt.seed, prompt.guidance_scale, prompt.categories) == ("mine-00000", None, 0, 7.5, ())
+    assert (prompt.id, prompt.width, prompt.seed, prompt.guidance_scale, prompt.categories) == (
+        "mine-00000",
+        None,
+        0,
+        7.5,
+        (),
+    )
     (folder / "mine.csv").write_text("prompt,seed,sd_seed\na cat,1,2\n")
     with pytest.raises(BadValueError, match="'seed' and 'sd_seed', which mean the same"):
         prompt_set("mine.csv")
@@ -88,7 +122,11 @@ def test_what_a_plain_tables_columns_do_not_say_is_not_guessed(folder):
 @pytest.mark.parametrize(
     ("name", "source", "message"),
     [
-        ("embeded-i2p", None, r"unknown prompts 'embeded-i2p' \(did you mean 'embedded-i2p'\?\); name one of i2p, coco, "),
+        (
+            "embeded-i2p",
+            None,
+            r"unknown prompts 'embeded-i2p' \(did you mean 'embedded-i2p'\?\); name one of i2p, coco, ",
+        ),
         ("", None, "unknown prompts ''"),
         ("coco", None, "coco is read from a file of yours, and none was given"),
         ("countries", None, "name its path as the source"),
@@ -109,4 +147,9 @@ def test_nothing_heavy_is_imported_for_it():
     import sys
 
     code = "import sys, safelatent.prompts; print([m for m in ('torch', 'numpy', 'pyarrow', 'huggingface_hub') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -14,7 +14,15 @@ from safelatent.prompts import CATEGORIES, Prompt, UnusableError, check_text, ch
 
 
 def test_the_categories_are_those_of_the_concepts_in_the_papers_order():
-    assert CATEGORIES == ("hate", "harassment", "violence", "self-harm", "sexual", "shocking", "illegal activity")
+    assert CATEGORIES == (
+        "hate",
+        "harassment",
+        "violence",
+        "self-harm",
+        "sexual",
+        "shocking",
+        "illegal activity",
+    )
     assert tuple(CATEGORY_CONCEPTS) == CATEGORIES
 
 
@@ -54,7 +62,9 @@ def test_what_no_image_is_made_from_says_why(change, reason):
         Prompt(**({"text": "a cat", "id": "a"} | change))
     assert caught.value.reason == reason
     assert "\n" not in str(caught.value)
-    assert pickle.loads(pickle.dumps(caught.value)).reason == reason, "worker processes hand errors on"
+    assert pickle.loads(pickle.dumps(caught.value)).reason == reason, (
+        "worker processes hand errors on"
+    )
 
 
 @pytest.mark.parametrize(

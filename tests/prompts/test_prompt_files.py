@@ -31,7 +31,10 @@ def test_csv_in_every_common_form(tmp_path, mark, end, last):
     table = read(file(tmp_path, "a.csv", data))
     assert table.columns == ("prompt", "seed")
     rows = list(table.rows)
-    assert [row.cells for row in rows] == [{"prompt": 'a cat, and a "dog"', "seed": "1"}, {"prompt": "été ☃", "seed": "2"}]
+    assert [row.cells for row in rows] == [
+        {"prompt": 'a cat, and a "dog"', "seed": "1"},
+        {"prompt": "été ☃", "seed": "2"},
+    ]
     assert [row.at for row in rows] == [2, 3]
 
 
@@ -43,12 +46,31 @@ def test_newlines_in_cells_and_the_line_where_a_row_begins(tmp_path):
 
 
 def test_blank_lines_are_rows_without_cells(tmp_path):
-    assert cells(file(tmp_path, "a.csv", "prompt,seed\n\na,1\n,\n\n")) == [{}, {"prompt": "a", "seed": "1"}, {}, {}]
-    assert cells(file(tmp_path, "a.jsonl", '\n{"prompt": "a"}\n  \n{}\n')) == [{}, {"prompt": "a"}, {}, {}]
+    assert cells(file(tmp_path, "a.csv", "prompt,seed\n\na,1\n,\n\n")) == [
+        {},
+        {"prompt": "a", "seed": "1"},
+        {},
+        {},
+    ]
+    assert cells(file(tmp_path, "a.jsonl", '\n{"prompt": "a"}\n  \n{}\n')) == [
+        {},
+        {"prompt": "a"},
+        {},
+        {},
+    ]
     assert cells(file(tmp_path, "a.txt", "a\n\n b \n")) == [{"line": "a"}, {}, {"line": "b"}]
 
 
-@given(st.lists(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=8), min_size=2, max_size=2), max_size=6))
+@given(
+    st.lists(
+        st.lists(
+            st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=8),
+            min_size=2,
+            max_size=2,
+        ),
+        max_size=6,
+    )
+)
 def test_csv_gives_back_what_was_written(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     with path.open("w", encoding="utf-8", newline="") as stream:
@@ -64,7 +86,9 @@ KEYS = ("a", "ü", "\U0001f600")
 def test_jsonl_gives_back_what_was_written(tmp_path_factory, objects):
     path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
     first = dict.fromkeys(KEYS, "x")
-    path.write_text("".join(json.dumps(value) + "\n" for value in (first, *objects)), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(value) + "\n" for value in (first, *objects)), encoding="utf-8"
+    )
     assert cells(path) == [first, *objects]
 
 
@@ -85,14 +109,30 @@ def test_jsonl_gives_back_what_was_written(tmp_path_factory, objects):
         ("a.csv", "a,b\n1,2\n".encode("utf-16-le"), "line 1: there is a NUL byte"),
         ("a.csv", b"a,b\n1,2\n1,\xff2\n", "line 3: byte 10 is 0xff, which is not UTF-8"),
         ("a.csv", b"a,b\n1,caf\xe9\n", "line 2: byte 9 is 0xe9"),
-        ("a.csv", b"a,b\n1,\xed\xa0\x80\n", "line 2: byte 6 is 0xed"),  # half of a character, as UTF-8 must not hold it
+        (
+            "a.csv",
+            b"a,b\n1,\xed\xa0\x80\n",
+            "line 2: byte 6 is 0xed",
+        ),  # half of a character, as UTF-8 must not hold it
         ("a.csv", b"a,b\n1,\xe2\x98", "line 2: byte 6 is 0xe2"),
         ("a.txt", b"caf\xe9", "line 1: byte 3 is 0xe9"),
         ("a.jsonl", b'{"a": 1}\n{"a": 1', "line 2: .*each line must be one JSON object"),
-        ("a.jsonl", b'{"a": 1}\n[1]\n', r"line 2: it is '\[1\]'; each line must be one JSON object"),
+        (
+            "a.jsonl",
+            b'{"a": 1}\n[1]\n',
+            r"line 2: it is '\[1\]'; each line must be one JSON object",
+        ),
         ("a.jsonl", b'{"a": 1, "a": 2}\n', "line 1: a name stands twice"),
-        ("a.jsonl", b'\n{"a": 1}\n{"a": 2, "seed": 3}\n', "line 3: the key 'seed' is not in the first row; give every row the same keys"),
-        ("a.jsonl", b'{"a": ' + b"[" * 200_000 + b"\n", "line 1: .*each line must be one JSON object"),
+        (
+            "a.jsonl",
+            b'\n{"a": 1}\n{"a": 2, "seed": 3}\n',
+            "line 3: the key 'seed' is not in the first row; give every row the same keys",
+        ),
+        (
+            "a.jsonl",
+            b'{"a": ' + b"[" * 200_000 + b"\n",
+            "line 1: .*each line must be one JSON object",
+        ),
         ("a.jsonl", b'{"a": "\x00"}\n', "line 1: there is a NUL byte"),
         ("a.parquet", b"PAR1 is not all", "is not a parquet file"),
         ("a.xlsx", b"x", "ends in '.xlsx'; prompts are read from .csv, .jsonl, .parquet, .txt"),
@@ -137,7 +177,11 @@ def test_parquet(tmp_path):
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "a.parquet"
-    columns = {"prompt": ["a", None, "b"], "labels": [["x", "y"], None, []], "seed": pa.array([1, None, 2**33])}
+    columns = {
+        "prompt": ["a", None, "b"],
+        "labels": [["x", "y"], None, []],
+        "seed": pa.array([1, None, 2**33]),
+    }
     pq.write_table(pa.table(columns), path)
     table = read(path)
     assert table.columns == ("prompt", "labels", "seed")
@@ -174,7 +218,11 @@ def test_parquet_without_pyarrow(tmp_path, monkeypatch):
 
 def test_many_rows_are_a_stream(tmp_path):
     """50,000 rows are not held while they are read."""
-    path = file(tmp_path, "a.csv", "prompt,seed\n" + "".join(f"a cat with {n} balloons,{n}\n" for n in range(50_000)))
+    path = file(
+        tmp_path,
+        "a.csv",
+        "prompt,seed\n" + "".join(f"a cat with {n} balloons,{n}\n" for n in range(50_000)),
+    )
     rows = read(path).rows
     assert next(rows).cells == {"prompt": "a cat with 0 balloons", "seed": "0"}
     assert sum(int(row.cells["seed"]) for row in rows) == 50_000 * 49_999 // 2

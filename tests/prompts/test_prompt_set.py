@@ -14,7 +14,10 @@ from safelatent.prompts import Prompt, PromptSet
 
 def some(n: int) -> tuple[Prompt, ...]:
     labels = (("hate",), ("sexual", "hate"), ())
-    return tuple(Prompt(text=f"a cat, number {k}", id=f"p{k}", seed=k, categories=labels[k % 3]) for k in range(n))
+    return tuple(
+        Prompt(text=f"a cat, number {k}", id=f"p{k}", seed=k, categories=labels[k % 3])
+        for k in range(n)
+    )
 
 
 def whole(n: int = 7, **skipped: int) -> PromptSet:
@@ -54,19 +57,30 @@ def test_it_does_not_change():
 )
 def test_rows_that_are_not_accounted_for_are_an_error(change, message):
     with pytest.raises(BadValueError, match=message):
-        PromptSet(**({"name": "cats", "prompts": some(3), "rows": 5, "skipped": {"empty": 2}} | change))
+        PromptSet(
+            **({"name": "cats", "prompts": some(3), "rows": 5, "skipped": {"empty": 2}} | change)
+        )
 
 
 def test_counts_by_category():
     assert list(whole(6).counts().items()) == [("hate", 4), ("sexual", 2)]
     other = Prompt(text="a car", id="c", categories=("Colors", "hate"))
-    assert list(PromptSet(name="x", prompts=(other,), rows=1, skipped={}).counts()) == ["hate", "Colors"]
+    assert list(PromptSet(name="x", prompts=(other,), rows=1, skipped={}).counts()) == [
+        "hate",
+        "Colors",
+    ]
 
 
 def test_the_digest_is_over_every_field_of_every_prompt():
     prompts = whole(2)
-    lines = [[p.text, p.id, p.seed, 7.5, None, None, list(p.categories), None, None, None] for p in prompts]
-    assert prompts.digest == hashlib.sha256("".join(json.dumps(line) + "\n" for line in lines).encode()).hexdigest()
+    lines = [
+        [p.text, p.id, p.seed, 7.5, None, None, list(p.categories), None, None, None]
+        for p in prompts
+    ]
+    assert (
+        prompts.digest
+        == hashlib.sha256("".join(json.dumps(line) + "\n" for line in lines).encode()).hexdigest()
+    )
     changes = [
         {"text": "a dog"},
         {"id": "q"},
@@ -79,12 +93,22 @@ def test_the_digest_is_over_every_field_of_every_prompt():
         {"published": 10.0},
         {"toxicity": 0.1},
     ]
-    assert {name for change in changes for name in change} == {field.name for field in dataclasses.fields(Prompt)}
+    assert {name for change in changes for name in change} == {
+        field.name for field in dataclasses.fields(Prompt)
+    }
     first, second = prompts
-    changed = [PromptSet(name="cats", prompts=(dataclasses.replace(first, **c), second), rows=2, skipped={}).digest for c in changes]
+    changed = [
+        PromptSet(
+            name="cats", prompts=(dataclasses.replace(first, **c), second), rows=2, skipped={}
+        ).digest
+        for c in changes
+    ]
     swapped = PromptSet(name="cats", prompts=(second, first), rows=2, skipped={}).digest
     assert len({prompts.digest, swapped, *changed}) == 2 + len(changes)
-    assert PromptSet(name="other", prompts=prompts.prompts, rows=3, skipped={"empty": 1}).digest == prompts.digest
+    assert (
+        PromptSet(name="other", prompts=prompts.prompts, rows=3, skipped={"empty": 1}).digest
+        == prompts.digest
+    )
 
 
 @given(st.integers(1, 12), st.integers(1, 14), st.integers(0, 3))
@@ -114,6 +138,10 @@ def test_a_limit_that_makes_no_sense_is_an_error(n):
 
 def test_a_part_is_named_and_counted():
     part = whole(6, empty=1).only(lambda prompt: bool(prompt.categories), "labelled", "no label")
-    assert (part.name, len(part), part.skipped) == ("cats (labelled)", 4, {"empty": 1, "no label": 2})
+    assert (part.name, len(part), part.skipped) == (
+        "cats (labelled)",
+        4,
+        {"empty": 1, "no label": 2},
+    )
     with pytest.raises(BadValueError, match="none of 6 rows"):
         whole(6).only(lambda prompt: False, "none", "not wanted")

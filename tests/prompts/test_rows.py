@@ -13,18 +13,33 @@ def row(value: object) -> Row:
 
 
 def test_whole_numbers():
-    for value, number in (("13", 13), (" 13 ", 13), ("13.0", 13), (13, 13), (13.0, 13), ("-1", -1), ("4290749014", 4290749014)):
+    for value, number in (
+        ("13", 13),
+        (" 13 ", 13),
+        ("13.0", 13),
+        (13, 13),
+        (13.0, 13),
+        ("-1", -1),
+        ("4290749014", 4290749014),
+    ):
         assert row(value).whole("cell") == number
     for blank in ("", "  ", None):
         assert row(blank).whole("cell") is None
     for value in ("13.5", "1e3", "1_000", "0x10", "x", True, "nan", "²", "1" * 21, [1]):
-        with pytest.raises(BadValueError, match=r"^x.csv, line 7: cell is .*; it must be a whole number$"):
+        with pytest.raises(
+            BadValueError, match=r"^x.csv, line 7: cell is .*; it must be a whole number$"
+        ):
             row(value).whole("cell")
 
 
 @given(st.integers(-(2**63), 2**63))
 def test_every_seed_is_read_exactly(number):
-    assert row(str(number)).whole("cell") == row(number).whole("cell") == row(f"{number}.0").whole("cell") == number
+    assert (
+        row(str(number)).whole("cell")
+        == row(number).whole("cell")
+        == row(f"{number}.0").whole("cell")
+        == number
+    )
 
 
 def test_numbers():
@@ -37,7 +52,10 @@ def test_numbers():
 
 
 def test_flags():
-    answers = [row(value).flag("cell") for value in ("1", 1, True, "TRUE", 1.0, "0", 0, False, "false", "", None)]
+    answers = [
+        row(value).flag("cell")
+        for value in ("1", 1, True, "TRUE", 1.0, "0", 0, False, "false", "", None)
+    ]
     assert answers == [True] * 5 + [False] * 4 + [None] * 2
     with pytest.raises(BadValueError, match="cell is 'yes'; it must be 0 or 1"):
         row("yes").flag("cell")
@@ -62,7 +80,9 @@ def test_text_and_names():
 
 
 def test_a_cell_that_is_not_there_or_must_not_be_blank():
-    with pytest.raises(BadValueError, match=r"there is no 'sell' \(did you mean 'cell'\?\); the row has 'cell'"):
+    with pytest.raises(
+        BadValueError, match=r"there is no 'sell' \(did you mean 'cell'\?\); the row has 'cell'"
+    ):
         row("1").text("sell")
     with pytest.raises(BadValueError, match="line 7: cell is blank; fill it in"):
         row("").given("cell", row("").whole)
@@ -79,7 +99,10 @@ def test_columns_by_their_spellings():
     table = Table(source="x.csv", columns=("prompt", "evaluation_seed"), rows=iter(()))
     assert table.column("sd_seed", "evaluation_seed") == "evaluation_seed"
     assert table.find("id") is None
-    with pytest.raises(BadValueError, match=r"no column 'promt' \(did you mean 'prompt'\?\); its columns are: 'prompt', 'evaluation_seed'"):
+    with pytest.raises(
+        BadValueError,
+        match=r"no column 'promt' \(did you mean 'prompt'\?\); its columns are: 'prompt', 'evaluation_seed'",
+    ):
         table.column("promt")
     both = Table(source="x.csv", columns=("sd_seed", "evaluation_seed"), rows=iter(()))
     with pytest.raises(BadValueError, match="mean the same; keep one"):

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from made_runs import PROMPTS, made_run
-
+from safelatent.evaluation.table1 import table1
 from safelatent.prompts import Prompt
 from safelatent.reports.grids import grids
-from safelatent.reports.table1 import table1
+from tests.evaluation.made_runs import PROMPTS, made_run
 
 
 def found(run):
@@ -37,7 +36,9 @@ def test_shares_stand_with_interval_counts_and_the_published_one(tmp_path):
 
 
 def test_a_partial_run_says_what_is_not_done(tmp_path):
-    grid = found(made_run(tmp_path, lambda item: "s" if item.prompt.id == "p-0" else " "))["probability"]
+    grid = found(made_run(tmp_path, lambda item: "s" if item.prompt.id == "p-0" else " "))[
+        "probability"
+    ]
     assert [box.text for box in dict(grid.foot)["not done yet"][1:]] == ["6 (75 %)"] * 3
     assert dict(grid.lines)["hate"][1].text == "–"
 
@@ -62,11 +63,16 @@ def test_differences_say_of_how_many_pairs(tmp_path):
 
 def test_without_off_or_with_off_alone_there_are_two_tables(tmp_path):
     for n, methods in enumerate([("medium",), ("off",), ("weak", "max")]):
-        assert list(found(made_run(tmp_path / str(n), lambda _: "s", methods=methods))) == ["probability", "maximum"]
+        assert list(found(made_run(tmp_path / str(n), lambda _: "s", methods=methods))) == [
+            "probability",
+            "maximum",
+        ]
 
 
 def test_what_was_published_for_these_prompts_has_a_quiet_column(tmp_path):
-    prompts = [Prompt(text=p.text, id=p.id, categories=p.categories, published=40.0) for p in PROMPTS]
+    prompts = [
+        Prompt(text=p.text, id=p.id, categories=p.categories, published=40.0) for p in PROMPTS
+    ]
     grid = found(made_run(tmp_path, prompts=prompts))["probability"]
     assert grid.columns[-1] == "SD 1.4, these prompts"
     assert grid.foot[0][1][-1].text == "0.40"

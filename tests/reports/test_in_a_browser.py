@@ -1,5 +1,6 @@
-"""The page in Chromium: opened from the disk with the network shut, it sorts, un-blurs, fits a phone, is read in the dark, and complains of
-nothing."""
+"""The page in Chromium: opened from the disk with the network shut, it sorts, un-blurs, fits a
+phone, is read in the dark, and complains of nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from made_runs import made_run
 
+from safelatent.evaluation.report import report_of
 from safelatent.prompts import CATEGORIES, Prompt
-from safelatent.reports import report_of, write_report
+from safelatent.reports.write import write_report
+from tests.evaluation.made_runs import made_run
 
 pytestmark = pytest.mark.slow
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
@@ -28,7 +30,10 @@ def letter(item):
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
-    prompts = [Prompt(text=f"{HOSTILE} {n}", id=f"p-{n}", seed=n, categories=(CATEGORIES[n % 7],)) for n in range(28)]
+    prompts = [
+        Prompt(text=f"{HOSTILE} {n}", id=f"p-{n}", seed=n, categories=(CATEGORIES[n % 7],))
+        for n in range(28)
+    ]
     first = made_run(folder / "a", letter, prompts, methods=METHODS)
     second = made_run(folder / "b", lambda _: "s", prompts, methods=METHODS, steps=20)
     return write_report(report_of(first, second), folder / "out")[0]
@@ -36,7 +41,9 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="the package playwright is not installed"
+    )
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("Chromium is not installed")
@@ -48,7 +55,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser, file) -> Iterator[Any]:
-    """Opens the page in a window of a width and a scheme; afterwards nothing was asked of the network and nothing complained of."""
+    """Opens the page in a window of a width and a scheme; afterwards nothing was asked of the
+    network and nothing complained of.
+    """
     contexts: list[Any] = []
     complaints: list[str] = []
 
@@ -73,9 +82,9 @@ def opened(browser, file) -> Iterator[Any]:
 
 
 def column(page, number: int) -> list[str]:
-    return page.locator(f"[aria-labelledby=probability] tbody tr > :nth-child({number})").evaluate_all(
-        "cells => cells.map(cell => cell.firstChild.textContent.trim())"
-    )
+    return page.locator(
+        f"[aria-labelledby=probability] tbody tr > :nth-child({number})"
+    ).evaluate_all("cells => cells.map(cell => cell.firstChild.textContent.trim())")
 
 
 def test_a_press_on_a_heading_sorts_up_down_and_back(opened):
@@ -100,11 +109,15 @@ def test_a_press_on_a_heading_sorts_up_down_and_back(opened):
     assert header.get_attribute("aria-sort") == "none"
     page.keyboard.press("Space")
     assert column(page, 1) == sorted(own, reverse=True)
-    assert page.locator("table[aria-labelledby=probability] tfoot th").first.inner_text() == "overall"
+    assert (
+        page.locator("table[aria-labelledby=probability] tfoot th").first.inner_text() == "overall"
+    )
 
 
 def blurred(page) -> list[bool]:
-    return page.locator(".picture img").evaluate_all("images => images.map(image => getComputedStyle(image).filter.includes('blur'))")
+    return page.locator(".picture img").evaluate_all(
+        "images => images.map(image => getComputedStyle(image).filter.includes('blur'))"
+    )
 
 
 def test_pictures_are_blurred_until_asked_for(opened):
@@ -137,7 +150,9 @@ def test_all_or_those_judged_safe_are_shown_at_once(opened):
 
 def test_every_picture_is_drawn(opened):
     page = opened()
-    widths = page.locator(".picture img").evaluate_all("images => images.map(image => image.naturalWidth)")
+    widths = page.locator(".picture img").evaluate_all(
+        "images => images.map(image => image.naturalWidth)"
+    )
     assert widths
     assert min(widths) > 0
 
@@ -164,7 +179,9 @@ def test_it_fits_its_window(opened, width, scheme):
         width,
     )
     assert escaping == []
-    smallest = page.locator("figure svg text").evaluate_all("texts => Math.min(...texts.map(text => text.getBoundingClientRect().height))")
+    smallest = page.locator("figure svg text").evaluate_all(
+        "texts => Math.min(...texts.map(text => text.getBoundingClientRect().height))"
+    )
     assert smallest >= 9
 
 
@@ -195,7 +212,9 @@ CONTRAST = """
 def test_words_and_charts_stand_out_from_the_paper(opened, scheme):
     ratios = opened(1200, scheme).evaluate(CONTRAST)
     assert ratios.pop("page") == pytest.approx(1), "the paper is the page's own in both schemes"
-    words = {name: ratios[name] for name in ("--ink", "--quiet", "--link", "--bad", "--good", "chart")}
+    words = {
+        name: ratios[name] for name in ("--ink", "--quiet", "--link", "--bad", "--good", "chart")
+    }
     assert min(words.values()) >= 4.5, words
     assert min(ratios.values()) >= 1.6, ratios
 

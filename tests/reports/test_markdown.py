@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from made_runs import made_run
-
+from safelatent.evaluation.report import report_of
 from safelatent.prompts import Prompt
 from safelatent.reports.markdown import markdown
-from safelatent.reports.report import report_of
+from tests.evaluation.made_runs import made_run
 
 
 def table(text: str, title: str) -> list[list[str]]:
@@ -44,4 +43,8 @@ def test_partial_runs_and_comparisons(tmp_path):
     text = markdown(report_of(partial, made_run(tmp_path / "b", lambda _: "s", steps=20)))
     assert "**Partial.** 6 of 24 images are done (25 %)" in text
     assert "| steps | 50 | 20 |" in text
-    assert [row[0] for row in table(text, "### Table 3")[2:5]] == ["violence", "overall", "share in this run"]
+    assert [row[0] for row in table(text, "### Table 3")[2:5]] == [
+        "violence",
+        "overall",
+        "share in this run",
+    ]

@@ -7,12 +7,12 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from made_runs import PROMPTS, known, made_run
 
 from safelatent import UnsupportedError
+from safelatent.evaluation.report import report_of
 from safelatent.prompts import Prompt
 from safelatent.reports.page import page
-from safelatent.reports.report import report_of
+from tests.evaluation.made_runs import PROMPTS, known, made_run
 
 HOSTILE = '<script>alert("x")</script> & "quoted" {{ 7 * 7 }}'
 VOID = {"meta", "img", "br", "link", "input"}
@@ -57,7 +57,11 @@ def found(tmp_path_factory):
 
 
 def words(reader: Reader) -> str:
-    return " ".join(" ".join(text for where, text in reader.texts if not {"script", "style"} & set(where)).split())
+    return " ".join(
+        " ".join(
+            text for where, text in reader.texts if not {"script", "style"} & set(where)
+        ).split()
+    )
 
 
 def test_nothing_is_fetched(found):
@@ -71,24 +75,38 @@ def test_nothing_is_fetched(found):
 
 def test_the_policy_lets_the_pages_own_script_run_and_no_other(found):
     (script,) = [text for where, text in found.texts if where[-1:] == ("script",)]
-    policy = next(meta["content"] for meta in found.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        meta["content"]
+        for meta in found.all("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    )
     own = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert "default-src 'none'" in policy
     assert f"script-src 'sha256-{own}'" in policy
 
 
 def test_ids_are_unique_and_links_lead_to_them(found):
-    names = [attributes["id"] for _, attributes in found.elements if "id" in attributes and not attributes["id"].startswith(("m", "p"))]
+    names = [
+        attributes["id"]
+        for _, attributes in found.elements
+        if "id" in attributes and not attributes["id"].startswith(("m", "p"))
+    ]
     named = {attributes["id"] for _, attributes in found.elements if "id" in attributes}
     assert len(set(names)) == len(names)
     targets = [link["href"][1:] for link in found.all("a")]
-    targets += [attributes["aria-labelledby"] for _, attributes in found.elements if "aria-labelledby" in attributes]
+    targets += [
+        attributes["aria-labelledby"]
+        for _, attributes in found.elements
+        if "aria-labelledby" in attributes
+    ]
     assert targets
     assert set(targets) <= named
 
 
 def test_every_picture_is_blurred_and_has_a_text(found):
-    pictures = [attributes for attributes in found.all("button") if attributes.get("class") == "picture"]
+    pictures = [
+        attributes for attributes in found.all("button") if attributes.get("class") == "picture"
+    ]
     images = found.all("img")
     assert len(pictures) == len(images) > 0
     assert {picture["aria-pressed"] for picture in pictures} == {"false"}
@@ -99,13 +117,20 @@ def test_prompts_stand_in_folds_alone(found):
     for prompt in ("zero", "one", "two", "three"):
         places = [where for where, text in found.texts if text.strip() == prompt]
         assert all("details" in where for where in places)
-        assert not [named for _, named in found.elements if prompt in f"{named.get('alt', '')} {named.get('aria-label', '')}".split()]
+        assert not [
+            named
+            for _, named in found.elements
+            if prompt in f"{named.get('alt', '')} {named.get('aria-label', '')}".split()
+        ]
 
 
 def test_the_numbers_and_the_marks_are_there(found):
     text = words(found)
     assert "0.67" in text
-    assert "⚠ More than 5 % of the images could not be judged: off 2 (25 %), max 2 (25 %). Such shares say little" in text
+    assert (
+        "⚠ More than 5 % of the images could not be judged: off 2 (25 %), max 2 (25 %). Such shares say little"
+        in text
+    )
     assert "4 prompts, 2 images each, by 3 methods from the same noise" in text
     assert "SD 1.4: 0.40" in text
     assert "It is no measurement of the same thing: the model is no model" in text
@@ -117,7 +142,11 @@ def test_the_numbers_and_the_marks_are_there(found):
 
 def test_hostile_text_stays_text(tmp_path):
     prompts = [Prompt(text=f"{HOSTILE} {n}", id=f"p-{n}", categories=(HOSTILE,)) for n in range(4)]
-    reader = read(made_run(tmp_path, known, prompts, evidence={HOSTILE: HOSTILE}, model=HOSTILE, protocol=HOSTILE))
+    reader = read(
+        made_run(
+            tmp_path, known, prompts, evidence={HOSTILE: HOSTILE}, model=HOSTILE, protocol=HOSTILE
+        )
+    )
     assert len(reader.all("script")) == 1
     assert any(HOSTILE in text and "details" in where for where, text in reader.texts)
     assert "{{ 7 * 7 }}" in words(reader)
@@ -137,7 +166,10 @@ def test_errors_alone_make_a_page(tmp_path):
     assert "no picture" in text
 
 
-@pytest.mark.parametrize(("methods", "said"), [(("max",), "has no unguarded images"), (("off",), "has unguarded images alone")])
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [(("max",), "has no unguarded images"), (("off",), "has unguarded images alone")],
+)
 def test_one_method_alone_says_what_is_missing(tmp_path, methods, said):
     reader = read(made_run(tmp_path, lambda _: "s", methods=methods))
     assert said in words(reader)
@@ -168,5 +200,7 @@ def test_a_comparison_stands_on_the_page(tmp_path):
 
 def test_without_jinja2_the_pip_line_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(UnsupportedError, match=r'needs jinja2; run pip install "safelatent\[bench\]"'):
+    with pytest.raises(
+        UnsupportedError, match=r'needs jinja2; run pip install "safelatent\[bench\]"'
+    ):
         page(report_of(made_run(tmp_path)))

@@ -3,11 +3,11 @@ from __future__ import annotations
 import sys
 
 import pytest
-from made_runs import made_run
 
 from safelatent.cli import benching, main
+from safelatent.evaluation.table1 import table1
 from safelatent.prompts import Prompt
-from safelatent.reports.table1 import table1
+from tests.evaluation.made_runs import made_run
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -20,14 +20,25 @@ def test_the_three_paths_are_printed(capsys, tmp_path):
     made_run(tmp_path / "x")
     code, out, err = run(capsys, str(tmp_path / "x"))
     assert (code, err) == (0, "")
-    assert out.splitlines() == [str(tmp_path / "x" / name) for name in ("report.html", "report.md", "table1.csv")]
-    assert (tmp_path / "x" / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert out.splitlines() == [
+        str(tmp_path / "x" / name) for name in ("report.html", "report.md", "table1.csv")
+    ]
+    assert (
+        (tmp_path / "x" / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    )
 
 
 def test_two_runs_and_another_folder(capsys, tmp_path):
     made_run(tmp_path / "x")
     made_run(tmp_path / "y", lambda _: "s")
-    code, out, _ = run(capsys, str(tmp_path / "x"), "--against", str(tmp_path / "y"), "--out", str(tmp_path / "both"))
+    code, out, _ = run(
+        capsys,
+        str(tmp_path / "x"),
+        "--against",
+        str(tmp_path / "y"),
+        "--out",
+        str(tmp_path / "both"),
+    )
     assert code == 0
     assert "Table 3" in (tmp_path / "both" / "report.md").read_text(encoding="utf-8")
     assert len(out.splitlines()) == 3
@@ -41,7 +52,10 @@ BAD = {
     "no row": (["{}/empty"], "has no result yet"),
     "against nothing": (["{}/x", "--against", "{}/nowhere"], "holds no run"),
     "against itself": (["{}/x", "--against", "{}/x"], "compared with itself"),
-    "against another protocol": (["{}/x", "--against", "{}/other"], "numbers of two protocols are not comparable"),
+    "against another protocol": (
+        ["{}/x", "--against", "{}/other"],
+        "numbers of two protocols are not comparable",
+    ),
     "out is a file": (["{}/x", "--out", "{}/file"], "--out must be a folder"),
     "option": (["{}/x", "--agianst", "{}/y"], "--agianst"),
     "two runs": (["{}/x", "{}/other"], "unexpected extra argument"),
@@ -85,10 +99,19 @@ def test_without_the_extra_the_pip_line_is_named(capsys, tmp_path, monkeypatch):
     assert not (tmp_path / "report.md").exists(), "all three, or none"
 
 
-def test_the_table_at_the_end_of_a_run_counts_prompts_by_their_text_as_the_report_does(capsys, tmp_path):
-    """The same prompt under many ids is one prompt: its images tell of one, and the interval is as wide as that."""
+def test_the_table_at_the_end_of_a_run_counts_prompts_by_their_text_as_the_report_does(
+    capsys, tmp_path
+):
+    """The same prompt under many ids is one prompt: its images tell of one, and the interval is as
+    wide as that.
+    """
     prompts = [Prompt(text=f"text {n % 3}", id=f"p-{n}", seed=n) for n in range(12)]
-    found = made_run(tmp_path, lambda item: "i" if item.prompt.text == "text 0" else "s", prompts, methods=("off",))
+    found = made_run(
+        tmp_path,
+        lambda item: "i" if item.prompt.text == "text 0" else "s",
+        prompts,
+        methods=("off",),
+    )
     benching._summary(tmp_path, ("off",))
     share = table1(found).overall["off"].probability
     assert share.high - share.low > 0.5, "three prompts tell little"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from made_runs import made_run
-
-from safelatent.reports.entry import SIZE
-from safelatent.reports.small_picture import SIDE
-from safelatent.reports.table1 import MOST_UNJUDGED
+from safelatent.evaluation.entry import SIZE
+from safelatent.evaluation.table1 import MOST_UNJUDGED
+from safelatent.figures.thumbnail import SIDE
 from safelatent.reports.table_csv import COLUMNS
+from tests.evaluation.made_runs import made_run
 
 TEXT = (Path(__file__).parents[2] / "docs/report.md").read_text(encoding="utf-8")
 
@@ -21,13 +20,17 @@ def test_its_code_runs(tmp_path, monkeypatch, capsys):
     (snippet,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
     exec(compile(snippet, "docs/report.md", "exec"), {})
     assert "value=0.0" in capsys.readouterr().out
-    assert {"report.html", "report.md", "table1.csv"} <= {file.name for file in Path("runs/quick").iterdir()}
+    assert {"report.html", "report.md", "table1.csv"} <= {
+        file.name for file in Path("runs/quick").iterdir()
+    }
 
 
 def test_its_columns_are_the_tables():
     listed = TEXT[TEXT.index("| columns | what |") :]
     rows = [line for line in listed.splitlines()[2:] if line.startswith("|")]
-    assert tuple(name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])) == COLUMNS
+    assert (
+        tuple(name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])) == COLUMNS
+    )
 
 
 def test_its_figures_are_the_codes():

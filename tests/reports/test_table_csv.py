@@ -4,21 +4,39 @@ import csv
 import io
 
 import pytest
-from made_runs import made_run
 
-from safelatent.reports.report import report_of
+from safelatent.evaluation.report import report_of
 from safelatent.reports.table_csv import COLUMNS, table_csv
+from tests.evaluation.made_runs import made_run
 
 
 def lines(run) -> dict[tuple[str, str], dict[str, str]]:
-    return {(row["category"], row["method"]): row for row in csv.DictReader(io.StringIO(table_csv(report_of(run))))}
+    return {
+        (row["category"], row["method"]): row
+        for row in csv.DictReader(io.StringIO(table_csv(report_of(run))))
+    }
 
 
 def test_a_line_a_category_and_method_with_every_number(tmp_path):
     found = lines(made_run(tmp_path))
-    assert list(found) == [(c, m) for c in ("hate", "violence", "overall") for m in ("off", "medium", "max")]
+    assert list(found) == [
+        (c, m) for c in ("hate", "violence", "overall") for m in ("off", "medium", "max")
+    ]
     medium = found["overall", "medium"]
-    counts = [medium[name] for name in ("prompts", "planned", "done", "judged", "inappropriate", "unusable", "errors", "marked", "pairs")]
+    counts = [
+        medium[name]
+        for name in (
+            "prompts",
+            "planned",
+            "done",
+            "judged",
+            "inappropriate",
+            "unusable",
+            "errors",
+            "marked",
+            "pairs",
+        )
+    ]
     assert counts == ["4", "8", "8", "8", "3", "0", "0", "0", "6"]
     assert float(medium["probability"]) == 3 / 8
     assert float(medium["difference"]) == pytest.approx(-2 / 6)
@@ -34,7 +52,15 @@ def test_what_is_not_known_is_empty(tmp_path):
     empty = found["hate", "medium"]
     assert {name for name in COLUMNS if empty[name] == ""} == {
         *("probability", "probability_low", "probability_high", "maximum", "maximum_deviation"),
-        *("difference", "difference_low", "difference_high", "difference_p", "distance", "distance_low", "distance_high"),
+        *(
+            "difference",
+            "difference_low",
+            "difference_high",
+            "difference_p",
+            "distance",
+            "distance_low",
+            "distance_high",
+        ),
         *("published_maximum", "published_maximum_deviation"),
     }
     assert (empty["done"], empty["pairs"], empty["maximum_prompts"]) == ("0", "0", "0")

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from made_runs import made_run
-
+from safelatent.evaluation.report import report_of
+from safelatent.evaluation.table1 import table1
 from safelatent.reports import wording
-from safelatent.reports.report import report_of
-from safelatent.reports.table1 import table1
+from tests.evaluation.made_runs import made_run
 
 
 def test_the_summary_names_the_smallest_share_and_what_was_not_judged(tmp_path):
@@ -31,7 +30,13 @@ def test_the_command_lines_are_fit_for_a_shell(tmp_path):
 
 
 def test_a_first_reader_is_told_what_was_done_and_what_the_methods_are(tmp_path):
-    said = wording.measured(table1(made_run(tmp_path / "a", lambda _: "s", methods=("off", "negative prompt", "weak", "max"))))
+    said = wording.measured(
+        table1(
+            made_run(
+                tmp_path / "a", lambda _: "s", methods=("off", "negative prompt", "weak", "max")
+            )
+        )
+    )
     assert said.startswith("4 prompts, 2 images each, by 4 methods from the same noise")
     assert "“off” draws without a guard" in said
     assert "“negative prompt” steers away from the concept" in said
@@ -42,5 +47,10 @@ def test_a_first_reader_is_told_what_was_done_and_what_the_methods_are(tmp_path)
 
 
 def test_what_was_not_judged_is_said_once(tmp_path):
-    assert wording.unjudged(table1(made_run(tmp_path / "a"))).count("could not be judged: off 2 (25 %), max 2 (25 %).") == 1
+    assert (
+        wording.unjudged(table1(made_run(tmp_path / "a"))).count(
+            "could not be judged: off 2 (25 %), max 2 (25 %)."
+        )
+        == 1
+    )
     assert wording.unjudged(table1(made_run(tmp_path / "b", lambda _: "s"))) == ""

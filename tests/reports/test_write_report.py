@@ -4,18 +4,20 @@ import errno
 import os
 
 import pytest
-from made_runs import made_run
 
-from safelatent import BadValueError
-from safelatent.reports import report_of, write_report
-from safelatent.runs import files
+from safelatent import BadValueError, storage
+from safelatent.evaluation.report import report_of
+from safelatent.reports.write import write_report
 from safelatent.runs.store import RunError
+from tests.evaluation.made_runs import made_run
 
 
 def test_three_files_and_the_same_bytes_again(tmp_path):
     report = report_of(made_run(tmp_path / "run"))
     first = [file.read_bytes() for file in write_report(report, tmp_path / "run")]
-    second = write_report(report_of(made_run(tmp_path / "again" / "run")), tmp_path / "out" / "deep")
+    second = write_report(
+        report_of(made_run(tmp_path / "again" / "run")), tmp_path / "out" / "deep"
+    )
     assert [file.name for file in second] == ["report.html", "report.md", "table1.csv"]
     again = [file.read_bytes() for file in second]
     assert [text.replace(b"/again/run", b"/run") for text in again] == first
@@ -33,7 +35,7 @@ def test_a_full_disk_leaves_no_half_of_a_file(tmp_path, monkeypatch):
     def full(_handle):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     with pytest.raises(RunError, match="No space left on device; name another folder by --out"):
         write_report(report, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

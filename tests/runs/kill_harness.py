@@ -1,8 +1,11 @@
-"""Kills a run again and again at a random line of the code that keeps it, then lets it end. Prints what is left, as JSON.
+"""Kills a run again and again at a random line of the code that keeps it, then lets it end. Prints
+what is left, as JSON.
 
-The run has the engine's threads: one batch is drawn while the one before is kept. What is drawn is logged, so that what is lost is known.
+The run has the engine's threads: one batch is drawn while the one before is kept. What is drawn is
+logged, so that what is lost is known.
 
-Run by test_bench.py as a process of its own: it forks, which a test process with threads should not do.
+Run by test_bench.py as a process of its own: it forks, which a test process with threads should not
+do.
 """
 
 from __future__ import annotations
@@ -20,16 +23,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import dummy
 import numpy as np
 from PIL import Image
 
-from safelatent.runs import files, store
+from safelatent import storage  # noqa: F401
+from safelatent.runs import store
 from safelatent.runs.bench import run
-from safelatent.runs.local import run_local
+from safelatent.runs.engines.local import run_local
 from safelatent.runs.store import image_file
+from tests.runs import dummy
 
-WATCHED = {store.__file__, files.__file__}
+WATCHED = {store.__file__, files.__file__}  # noqa: F821
 LOG = "drawn.log"
 
 
@@ -87,7 +91,9 @@ def corrupt(folder: Path) -> int:
     database.close()
     wrong = 0
     for key in keys:
-        expected = np.random.default_rng(int(key[:15], 16)).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        expected = np.random.default_rng(int(key[:15], 16)).integers(
+            0, 256, (8, 8, 3), dtype=np.uint8
+        )
         found = np.asarray(Image.open(io.BytesIO(image_file(folder, key).read_bytes())))
         wrong += not np.array_equal(found, expected)
     return wrong
@@ -114,14 +120,23 @@ def main() -> None:
             killed += 1
         else:
             failed += os.WEXITSTATUS(status) != 0
-            runs.append(folder / str(len(runs)))  # it ended before it was killed: the next kills hit a new run
+            runs.append(
+                folder / str(len(runs))
+            )  # it ended before it was killed: the next kills hit a new run
         if (runs[-1] / "run.sqlite").exists() and _begun(runs[-1]):
             corrupted += corrupt(runs[-1])
             most = max(most, lost(runs[-1]))
     ends = [go(one, None) for one in runs]
     print(
         json.dumps(
-            {"killed": killed, "failed": failed, "corrupt": corrupted, "lost": most, "ends": ends, "runs": [str(one) for one in runs]}
+            {
+                "killed": killed,
+                "failed": failed,
+                "corrupt": corrupted,
+                "lost": most,
+                "ends": ends,
+                "runs": [str(one) for one in runs],
+            }
         )
     )
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import dummy
 import numpy as np
 import pytest
-import tiny
 import torch
-from diffusers import AutoencoderDC, AutoencoderKL, PixArtAlphaPipeline, PixArtSigmaPipeline, SanaPipeline
-from hosts.tiny_families import CALLS, build, pipeline, pixart_parts, sana_parts
-from test_maker import pixels, results_of
+from diffusers import (
+    AutoencoderDC,
+    AutoencoderKL,
+    PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
+    SanaPipeline,
+)
 
 from safelatent import guard
 from safelatent.errors import UnsupportedError
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.asking import InParts, Whole, asking_of
+from tests import tiny
+from tests.pipelines.classic.tiny_families import CALLS, build, pipeline, pixart_parts, sana_parts
+from tests.runs import dummy
+from tests.runs.test_maker import pixels, results_of
 
 STEPS, SCALE, CONCEPT = 4, 5.0, "violence, weapons"
 TEXTS = ("a cat", "a dog at night")
 
 
 def binned_pixart_parts():
-    """PixArt's and Sana's calls round a size to one of a table, by what their transformer was made for: 256 pixels are the least here."""
+    """PixArt's and Sana's calls round a size to one of a table, by what their transformer was made
+    for: 256 pixels are the least here.
+    """
     parts = pixart_parts()
     parts["transformer"].register_to_config(sample_size=32)
     vae = AutoencoderKL(
@@ -65,7 +73,10 @@ BINNED = {
 
 
 def drawn_by(pipe, side):
-    prompts = tuple(Prompt(text=text, id=f"p-{n}", seed=100 + n, width=side, height=side) for n, text in enumerate(TEXTS))
+    prompts = tuple(
+        Prompt(text=text, id=f"p-{n}", seed=100 + n, width=side, height=side)
+        for n, text in enumerate(TEXTS)
+    )
     asked = {
         "steps": STEPS,
         "images": 2,
@@ -75,7 +86,9 @@ def drawn_by(pipe, side):
         "concept": CONCEPT,
         "size": "prompt",
     }
-    plan = dummy.plan(PromptSet(name="test", prompts=prompts, rows=len(prompts), skipped={}), **asked)
+    plan = dummy.plan(
+        PromptSet(name="test", prompts=prompts, rows=len(prompts), skipped={}), **asked
+    )
     return results_of(pipe, plan)
 
 
@@ -89,13 +102,29 @@ def test_the_images_are_those_of_plain_calls(kind):
     pipe.set_progress_bar_config(disable=True)
     found = drawn_by(pipe, side)
     assert all(result.reason is None for result in found.values())
-    scale = {"true_cfg_scale": SCALE, "negative_prompt": ""} if kind == "flux" else {"guidance_scale": SCALE}
+    scale = (
+        {"true_cfg_scale": SCALE, "negative_prompt": ""}
+        if kind == "flux"
+        else {"guidance_scale": SCALE}
+    )
     for n, text in enumerate(TEXTS):
         for method, call in (("off", pipe), ("max", guard(pipe, "max", concept=CONCEPT))):
             generator = torch.Generator().manual_seed(100 + n)
-            image = call(text, height=side, width=side, num_inference_steps=STEPS, generator=generator, **scale).images[0]
-            assert np.abs(pixels(found[f"p-{n}", 0, method]).astype(int) - np.asarray(image)).max() <= 1  # a rounding of the eighth bit
-            assert np.abs(pixels(found[f"p-{n}", 1, method]).astype(int) - np.asarray(image)).max() > 1, "another image, other noise"
+            image = call(
+                text,
+                height=side,
+                width=side,
+                num_inference_steps=STEPS,
+                generator=generator,
+                **scale,
+            ).images[0]
+            assert (
+                np.abs(pixels(found[f"p-{n}", 0, method]).astype(int) - np.asarray(image)).max()
+                <= 1
+            )  # a rounding of the eighth bit
+            assert (
+                np.abs(pixels(found[f"p-{n}", 1, method]).astype(int) - np.asarray(image)).max() > 1
+            ), "another image, other noise"
         assert found[f"p-{n}", 0, "max"].receipt["guided_steps"] > 0
         assert found[f"p-{n}", 0, "off"].receipt is None
 

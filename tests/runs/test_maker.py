@@ -5,22 +5,23 @@ import json
 import math
 import threading
 
-import dummy
 import numpy as np
 import pytest
-import tiny
 import torch
 from PIL import Image
 
 from safelatent import guard
 from safelatent.detectors import Finding, Protocol, always, never
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.local import run_local
+from safelatent.runs.engines.local import run_local
 from safelatent.runs.maker import Maker
 from safelatent.runs.plan import Plan
+from tests import tiny
+from tests.runs import dummy
 
 STEPS = 12
-CONCEPT = "violence, weapons"  # the paper's whole concept is no prompt here: it names a minor's abuse beside the sexual
+# the paper's whole concept is no prompt here: it names a minor's abuse beside the sexual
+CONCEPT = "violence, weapons"
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +29,31 @@ def pipe():
     return tiny.pipeline()
 
 
-def plan_of(texts: list[str], *, images: int = 1, batch: int = 8, methods: tuple[str, ...] = ("off", "max")) -> Plan:
+def plan_of(
+    texts: list[str], *, images: int = 1, batch: int = 8, methods: tuple[str, ...] = ("off", "max")
+) -> Plan:
     prompts = tuple(Prompt(text=text, id=f"p-{n}", seed=100 + n) for n, text in enumerate(texts))
-    asked = {"steps": STEPS, "images": images, "batch": batch, "methods": methods, "concept": CONCEPT, "model": "tiny", "model_digest": "0"}
-    return dummy.plan(PromptSet(name="test", prompts=prompts, rows=len(prompts), skipped={}), **asked)
+    asked = {
+        "steps": STEPS,
+        "images": images,
+        "batch": batch,
+        "methods": methods,
+        "concept": CONCEPT,
+        "model": "tiny",
+        "model_digest": "0",
+    }
+    return dummy.plan(
+        PromptSet(name="test", prompts=prompts, rows=len(prompts), skipped={}), **asked
+    )
 
 
 def results_of(pipe, plan: Plan):
     maker = Maker(pipe, Protocol(name="test", detectors=(always(),)), plan.settings)
-    return {(r.prompt_id, r.image, r.method): r for results in run_local(maker, plan, list) for r in results}
+    return {
+        (r.prompt_id, r.image, r.method): r
+        for results in run_local(maker, plan, list)
+        for r in results
+    }
 
 
 def pixels(result) -> np.ndarray:
@@ -44,12 +61,16 @@ def pixels(result) -> np.ndarray:
 
 
 def test_the_images_are_those_of_one_call_for_many_images_of_a_prompt(pipe):
-    """As in the paper's protocol: the row's seed, one generator, several images; whatever the batches."""
+    """As in the paper's protocol: the row's seed, one generator, several images; whatever the
+    batches.
+    """
     found = results_of(pipe, plan_of(["a cat", "a dog at night"], images=3, batch=4))
     for n, text in enumerate(["a cat", "a dog at night"]):
         for method, call in (("off", pipe), ("max", guard(pipe, "max", concept=CONCEPT))):
             generator = torch.Generator().manual_seed(100 + n)
-            images = call(text, num_images_per_prompt=3, generator=generator, num_inference_steps=STEPS).images
+            images = call(
+                text, num_images_per_prompt=3, generator=generator, num_inference_steps=STEPS
+            ).images
             for k, image in enumerate(images):
                 difference = pixels(found[f"p-{n}", k, method]).astype(int) - np.asarray(image)
                 assert np.abs(difference).max() <= 1  # a rounding of the eighth bit
@@ -75,7 +96,10 @@ def test_a_row_that_cannot_be_guarded_is_an_error_and_spoils_no_neighbour(pipe):
     assert (refused.label, refused.png, refused.verdicts) == ("error", None, {})
     assert "the prompt is the concept itself" in refused.reason
     assert found["p-1", 0, "off"].png is not None, "unguarded it is an image like any other"
-    assert np.abs(pixels(found["p-0", 0, "max"]).astype(int) - pixels(alone["p-0", 0, "max"])).max() <= 1
+    assert (
+        np.abs(pixels(found["p-0", 0, "max"]).astype(int) - pixels(alone["p-0", 0, "max"])).max()
+        <= 1
+    )
     assert found["p-2", 0, "max"].label == "inappropriate"
 
 
@@ -117,7 +141,9 @@ def test_a_decoder_that_overflows_makes_no_image(pipe, number):
 
 
 def test_no_two_threads_read_with_one_tokenizer(pipe, monkeypatch):
-    """It keeps padding and truncation from one call to the next: if shared, a concept is now and then padded as another's texts."""
+    """It keeps padding and truncation from one call to the next: if shared, a concept is now and
+    then padded as another's texts.
+    """
     read: dict[int, set[str]] = {}
     kind = type(pipe.tokenizer)
     call = kind.__call__

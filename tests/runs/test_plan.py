@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import dummy
 import pytest
 from hypothesis import given, settings, strategies
 
 from safelatent import DEFAULT_CONCEPT, BadValueError
-from safelatent.runs.methods import METHODS, method_settings, parse_methods
+from safelatent.generation.methods import METHODS, method_settings, parse_methods
 from safelatent.runs.plan import Plan
 from safelatent.runs.settings import RunSettings
+from tests.runs import dummy
 
 PROMPTS = dummy.prompt_set()
 
@@ -21,7 +21,11 @@ def keys(**changes) -> set[str]:
 
 
 @settings(max_examples=40)
-@given(images=strategies.integers(1, 4), batch=strategies.integers(1, 9), count=strategies.integers(1, 6))
+@given(
+    images=strategies.integers(1, 4),
+    batch=strategies.integers(1, 9),
+    count=strategies.integers(1, 6),
+)
 def test_every_item_is_planned_once_and_batches_share_a_call(images, batch, count):
     made = plan(images=images, batch=batch, methods=METHODS[:count])
     items = [item for one in made for item in one.items]
@@ -32,7 +36,12 @@ def test_every_item_is_planned_once_and_batches_share_a_call(images, batch, coun
         assert 1 <= len(one.items) <= batch
         for item in one.items:
             p = item.prompt
-            assert (one.method, one.width, one.height, one.guidance_scale) == (item.method, p.width, p.height, p.guidance_scale)
+            assert (one.method, one.width, one.height, one.guidance_scale) == (
+                item.method,
+                p.width,
+                p.height,
+                p.guidance_scale,
+            )
 
 
 def test_methods_of_the_same_noise_follow_one_another_unguarded_first():
@@ -40,7 +49,9 @@ def test_methods_of_the_same_noise_follow_one_another_unguarded_first():
     for start in range(0, len(batches), 3):
         three = batches[start : start + 3]
         assert [one.method for one in three] == ["off", "medium", "max"]
-        assert len({tuple((item.prompt.id, item.image) for item in one.items) for one in three}) == 1
+        assert (
+            len({tuple((item.prompt.id, item.image) for item in one.items) for one in three}) == 1
+        )
 
 
 @pytest.mark.parametrize(
@@ -64,16 +75,24 @@ def test_a_key_stays_where_nothing_of_the_image_changes():
     assert keys() == keys(batch=5, protocol="other", protocol_hash="3" * 64)
     assert keys(images=1) < keys(images=2)
     assert keys(methods=("off",)) < keys()
-    guarded = {item.key for one in plan(concept="violence") for item in one.items if item.method != "off"}
+    guarded = {
+        item.key for one in plan(concept="violence") for item in one.items if item.method != "off"
+    }
     assert guarded.isdisjoint(keys())
-    assert {item.key for one in plan(concept="violence") for item in one.items if item.method == "off"} < keys()
+    assert {
+        item.key for one in plan(concept="violence") for item in one.items if item.method == "off"
+    } < keys()
 
 
 def test_methods_by_name():
     assert parse_methods("max, OFF,negative") == ("off", "negative prompt", "max")
     settings_of = [method_settings(name, DEFAULT_CONCEPT) for name in METHODS]
     assert len({str(values) for values in settings_of}) == len(METHODS)
-    for text, message in (("", "name at least one"), ("off,off", "each once"), ("stong", "did you mean 'strong'")):
+    for text, message in (
+        ("", "name at least one"),
+        ("off,off", "each once"),
+        ("stong", "did you mean 'strong'"),
+    ):
         with pytest.raises(BadValueError, match=message):
             parse_methods(text)
 

@@ -3,17 +3,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import tiny
 from diffusers import StableDiffusionImg2ImgPipeline
 
 from safelatent.detectors import Protocol, never
 from safelatent.errors import UnsupportedError
+from safelatent.metrics.by_category import OVERALL as OVERALL_OF_STATISTICS
 from safelatent.prompts import embedded_i2p
 from safelatent.prompts.prompt import OVERALL
 from safelatent.runs import asking, prepare
 from safelatent.runs.maker import Maker
 from safelatent.runs.prepare import Asked, load_parts, settings_of
-from safelatent.statistics.by_category import OVERALL as OVERALL_OF_STATISTICS
+from tests import tiny
 
 PROMPTS = embedded_i2p().limit(2)
 PROTOCOL = Protocol(name="test", detectors=(never(),))
@@ -39,7 +39,9 @@ def model(tmp_path, monkeypatch):
 def test_the_revision_of_a_hub_id_is_the_commit_that_was_loaded(pipe, model):
     """Also where none was named: what is there today may be another tomorrow."""
     for revision in (None, "main", COMMIT):
-        settings = settings_of(Asked(model="owner/name", revision=revision), PROMPTS, pipe, PROTOCOL)
+        settings = settings_of(
+            Asked(model="owner/name", revision=revision), PROMPTS, pipe, PROTOCOL
+        )
         assert settings.revision == COMMIT
     other = replace(settings, revision="0" * 40)
     assert settings.differences(other) == [f'revision is "{COMMIT}", was "{"0" * 40}"']
@@ -73,7 +75,10 @@ def test_sizes_are_the_prompts_own_unless_the_model_is_small(pipe, model):
 def test_a_pipeline_that_no_run_can_draw_with_is_refused(monkeypatch, pipe):
     from_an_image = StableDiffusionImg2ImgPipeline.__new__(StableDiffusionImg2ImgPipeline)
     monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: from_an_image)
-    with pytest.raises(UnsupportedError, match="runs draw from text alone, and StableDiffusionImg2ImgPipeline from an image too"):
+    with pytest.raises(
+        UnsupportedError,
+        match="runs draw from text alone, and StableDiffusionImg2ImgPipeline from an image too",
+    ):
         load_parts(Asked(model="owner/name", device="cpu"))
     monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
     assert load_parts(Asked(device="cpu"))[0] is pipe
@@ -94,8 +99,13 @@ class Failing:
 def test_a_detector_that_cannot_answer_is_refused_before_anything_is_drawn(monkeypatch, pipe):
     """Not after a night of drawing, all of whose images would be errors."""
     monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
-    monkeypatch.setattr(prepare, "named_protocol", lambda *_: Protocol(name="test", detectors=(never(), Failing())))
-    with pytest.raises(UnsupportedError, match=r"failing fails on a plain picture \(RuntimeError: the weights are truncated\)"):
+    monkeypatch.setattr(
+        prepare, "named_protocol", lambda *_: Protocol(name="test", detectors=(never(), Failing()))
+    )
+    with pytest.raises(
+        UnsupportedError,
+        match=r"failing fails on a plain picture \(RuntimeError: the weights are truncated\)",
+    ):
         load_parts(Asked(device="cpu"))
 
 
@@ -103,7 +113,9 @@ def test_a_pipelines_tokenizer_is_copied_once(monkeypatch, pipe):
     """By what draws with it; to be looked at, whether it can be drawn with, it needs no copy."""
     copied: list[object] = []
     real = asking.copy.deepcopy
-    monkeypatch.setattr(asking.copy, "deepcopy", lambda one, *rest: copied.append(one) or real(one, *rest))
+    monkeypatch.setattr(
+        asking.copy, "deepcopy", lambda one, *rest: copied.append(one) or real(one, *rest)
+    )
     monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
     load_parts(Asked(device="cpu"))
     assert pipe.tokenizer not in copied

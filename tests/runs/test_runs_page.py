@@ -1,15 +1,16 @@
-"""docs/runs.md says what the code does: its arithmetic adds up, its settings and files are the code's, its snippet runs."""
+"""docs/runs.md says what the code does: its arithmetic adds up, its settings and files are the
+code's, its snippet runs.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import dummy
-
+from safelatent.generation.methods import METHODS
 from safelatent.runs.bench import run
-from safelatent.runs.methods import METHODS
-from safelatent.runs.patience import PATIENCE
+from safelatent.runs.engines.timeout import PATIENCE
+from tests.runs import dummy
 
 PAGE = (Path(__file__).parents[2] / "docs/runs.md").read_text(encoding="utf-8")
 
@@ -22,7 +23,10 @@ def number(pattern: str) -> float:
 
 def test_the_arithmetic_adds_up():
     prompts, images = number(r"\| prompts \| ([\d,]+)"), number(r"\| images a prompt \| (\d+)")
-    evaluations, seconds = number(r"at 50 steps \| (\d+)"), number(r"\| seconds an evaluation \| ([\d.]+)")
+    evaluations, seconds = (
+        number(r"at 50 steps \| (\d+)"),
+        number(r"\| seconds an evaluation \| ([\d.]+)"),
+    )
     each = [number(rf"{method} (\d+)[, ]") for method in METHODS]
     assert each == [100, 100, 135, 150, 150, 150]
     assert evaluations == sum(each)
@@ -31,14 +35,18 @@ def test_the_arithmetic_adds_up():
     rows = re.findall(r"^\| \d+[^|]* \| (\d+) \| ([\d.]+) \|$", PAGE, flags=re.MULTILINE)
     assert [int(gpus) for gpus, _ in rows] == [1, 8, 20, 160]
     for gpus, hours in rows:
-        assert float(hours) == round(prompts * images * evaluations * seconds / (3600 * int(gpus)), 1)
+        assert float(hours) == round(
+            prompts * images * evaluations * seconds / (3600 * int(gpus)), 1
+        )
 
 
 def test_the_files_are_those_of_a_run(tmp_path):
     prompts = dummy.prompt_set(2)
     for _ in run(tmp_path, dummy.settings(prompts), prompts, dummy.engine):
         pass
-    listed = {name.rstrip("/") for name in re.findall(r"^\| `([\w./]+)` \|", PAGE, flags=re.MULTILINE)}
+    listed = {
+        name.rstrip("/") for name in re.findall(r"^\| `([\w./]+)` \|", PAGE, flags=re.MULTILINE)
+    }
     assert listed == {path.name for path in tmp_path.iterdir()}
 
 

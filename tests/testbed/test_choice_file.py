@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import tiny_testbed
 
 from safelatent import BadValueError
 from safelatent.prompts import PromptSet
@@ -13,10 +12,19 @@ from safelatent.testbed.choose import Choice, Choosing, Search
 from safelatent.testbed.corpus import sources_of
 from safelatent.testbed.embed import load_embedder
 from safelatent.testbed.keywords import Keyword
+from tests.testbed import tiny_testbed
 
-INPUTS = {"seed": 0, "guidance_scale": 7.5, "corpora": {"c": "00"}, "limit": None, "keywords": [["hate", "x"]]}
+INPUTS = {
+    "seed": 0,
+    "guidance_scale": 7.5,
+    "corpora": {"c": "00"},
+    "limit": None,
+    "keywords": [["hate", "x"]],
+}
 PROMPTS = (
-    tiny_testbed.prompt(0, text='quotes " and \u2028 and \r\n and 日本 \U0001f600', categories=("hate", "sexual")),
+    tiny_testbed.prompt(
+        0, text='quotes " and \u2028 and \r\n and 日本 \U0001f600', categories=("hate", "sexual")
+    ),
     tiny_testbed.prompt(1, toxicity=0.25, seed=2**32 - 1),
 )
 CHOICE = Choice(
@@ -39,12 +47,21 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_other_inputs_are_refused_and_named(tmp_path):
     write_choice(tmp_path, CHOICE)
-    with pytest.raises(BadValueError, match=r"\(seed is 1, was 0; limit is 3, was null\); give the same settings to go on"):
+    with pytest.raises(
+        BadValueError,
+        match=r"\(seed is 1, was 0; limit is 3, was null\); give the same settings to go on",
+    ):
         read_choice(tmp_path, INPUTS | {"seed": 1, "limit": 3})
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda text: text[: len(text) // 2], lambda _: "[]", lambda _: "", lambda text: text.replace("p-1", "p-0")]
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda _: "[]",
+        lambda _: "",
+        lambda text: text.replace("p-1", "p-0"),
+    ],
 )
 def test_a_damaged_file_is_refused(tmp_path, damage):
     write_choice(tmp_path, CHOICE)
@@ -75,11 +92,25 @@ def test_inputs_are_plain_and_tell_apart_what_determines_a_choice(tmp_path):
 
     def inputs(words=("x",), toxicity=None, column=None, **settings):
         keywords = [Keyword(category="hate", text=word) for word in words]
-        return inputs_of(sources_of([tmp_path / "c.txt"]), column, keywords, embedder, Choosing(**settings), toxicity)
+        return inputs_of(
+            sources_of([tmp_path / "c.txt"]),
+            column,
+            keywords,
+            embedder,
+            Choosing(**settings),
+            toxicity,
+        )
 
     first = inputs()
     assert json.loads(json.dumps(first)) == first == inputs()
-    others = [inputs(("y",)), inputs(toxicity="some"), inputs(column="b"), inputs(seed=1), inputs(per_keyword=3), inputs(limit=2)]
+    others = [
+        inputs(("y",)),
+        inputs(toxicity="some"),
+        inputs(column="b"),
+        inputs(seed=1),
+        inputs(per_keyword=3),
+        inputs(limit=2),
+    ]
     (tmp_path / "c.txt").write_text("a dog\n")
     others.append(inputs())
     assert all(other != first for other in others)

@@ -24,9 +24,21 @@ def directions(angles) -> np.ndarray:
 def chosen(words: dict[Keyword, float], texts=tuple(TEXTS), cut: int = 0, **settings) -> Choice:
     """Prompts and keywords stand on a half circle; what is near is seen by eye."""
     prompts = tuple(Prompt(text=text, id=f"c-{n:05d}", seed=n) for n, text in enumerate(texts))
-    corpus = Corpus(prompts=prompts, rows={"c": len(prompts) + 3}, skipped={"empty": 1, "duplicate text": 2})
-    blocks = [Embedded(vectors=directions(ANGLES[:4]), cut=1), Embedded(vectors=directions(ANGLES[4:]), cut=2)]
-    return choose(corpus, list(words), Embedded(vectors=directions(list(words.values())), cut=cut), blocks, Choosing(**settings), {"a": 1})
+    corpus = Corpus(
+        prompts=prompts, rows={"c": len(prompts) + 3}, skipped={"empty": 1, "duplicate text": 2}
+    )
+    blocks = [
+        Embedded(vectors=directions(ANGLES[:4]), cut=1),
+        Embedded(vectors=directions(ANGLES[4:]), cut=2),
+    ]
+    return choose(
+        corpus,
+        list(words),
+        Embedded(vectors=directions(list(words.values())), cut=cut),
+        blocks,
+        Choosing(**settings),
+        {"a": 1},
+    )
 
 
 def keyword(category: str, text: str = "word") -> Keyword:
@@ -38,10 +50,21 @@ THREE = {keyword("violence", "one"): 0.0, keyword("hate"): 45.0, keyword("violen
 
 def test_the_nearest_of_every_keyword_best_first():
     choice = chosen(THREE, per_keyword=2)
-    assert [prompt.text for prompt in choice.prompts] == ["prompt 0", "prompt 45", "prompt 90", "prompt 5", "prompt 40", "prompt 85"]
+    assert [prompt.text for prompt in choice.prompts] == [
+        "prompt 0",
+        "prompt 45",
+        "prompt 90",
+        "prompt 5",
+        "prompt 40",
+        "prompt 85",
+    ]
     assert [prompt.id for prompt in choice.prompts][:2] == ["c-00000", "c-00004"]
     assert choice.prompts.counts() == {"hate": 2, "violence": 4}
-    assert dict(choice.prompts.skipped) == {"empty": 1, "duplicate text": 2, "not near a keyword": 4}
+    assert dict(choice.prompts.skipped) == {
+        "empty": 1,
+        "duplicate text": 2,
+        "not near a keyword": 4,
+    }
     assert choice.cut == 3
 
 
@@ -53,7 +76,10 @@ def test_what_each_keyword_found_is_told():
 
 
 def test_a_prompt_near_to_several_has_all_categories_in_i2ps_order():
-    choice = chosen({keyword("shocking"): 42.0, keyword("hate"): 43.0, keyword("self-harm"): 170.0}, per_keyword=2)
+    choice = chosen(
+        {keyword("shocking"): 42.0, keyword("hate"): 43.0, keyword("self-harm"): 170.0},
+        per_keyword=2,
+    )
     near = next(prompt for prompt in choice.prompts if prompt.text == "prompt 40")
     assert near.categories == ("hate", "shocking")
     assert list(choice.similarities[near.id]) == ["shocking", "hate"]
@@ -73,7 +99,9 @@ def test_a_category_may_forbid_what_the_text_alone_did_not():
     assert [prompt.text for prompt in choice.prompts] == ["prompt 5"]
     assert choice.prompts.skipped["minors with sexual content"] == 1
     assert set(choice.similarities) == {choice.prompts[0].id}
-    assert [prompt.text for prompt in chosen({keyword("violence"): 0.0}, texts, per_keyword=2).prompts] == ["a school at night", "prompt 5"]
+    assert [
+        prompt.text for prompt in chosen({keyword("violence"): 0.0}, texts, per_keyword=2).prompts
+    ] == ["a school at night", "prompt 5"]
 
 
 def test_settings_and_seeds_stand_in_the_prompts():
@@ -83,9 +111,17 @@ def test_settings_and_seeds_stand_in_the_prompts():
     assert {(prompt.width, prompt.height) for prompt in choice.prompts} == {(None, None)}
 
 
-@given(st.dictionaries(st.sampled_from(CATEGORIES), st.floats(0, 180), min_size=1), st.integers(1, 12), st.integers(1, 12) | st.none())
+@given(
+    st.dictionaries(st.sampled_from(CATEGORIES), st.floats(0, 180), min_size=1),
+    st.integers(1, 12),
+    st.integers(1, 12) | st.none(),
+)
 def test_every_row_is_accounted_for(angles, per_keyword, limit):
-    choice = chosen({keyword(name): angle for name, angle in angles.items()}, per_keyword=per_keyword, limit=limit)
+    choice = chosen(
+        {keyword(name): angle for name, angle in angles.items()},
+        per_keyword=per_keyword,
+        limit=limit,
+    )
     assert len(choice.prompts) + sum(choice.prompts.skipped.values()) == choice.prompts.rows == 13
     assert all(search.count == min(per_keyword, 10) for search in choice.searches)
     assert len({prompt.seed for prompt in choice.prompts}) == len(choice.prompts)
@@ -121,9 +157,17 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 
 def test_toxicity_is_a_prompts_own():
     choice = chosen(THREE, per_keyword=1)
-    assert [prompt.toxicity for prompt in choice.with_toxicity([0.1, 0.2, 0.3]).prompts] == [0.1, 0.2, 0.3]
+    assert [prompt.toxicity for prompt in choice.with_toxicity([0.1, 0.2, 0.3]).prompts] == [
+        0.1,
+        0.2,
+        0.3,
+    ]
     assert choice.with_toxicity([0.1, 0.2, 0.3]).prompts.skipped == choice.prompts.skipped
 
 
 def test_the_defaults_are_the_papers():
-    assert (Choosing().per_keyword, Choosing().guidance_scale, len(keywords_of({"hate": ["x"]}))) == (250, 7.5, 1)
+    assert (
+        Choosing().per_keyword,
+        Choosing().guidance_scale,
+        len(keywords_of({"hate": ["x"]})),
+    ) == (250, 7.5, 1)

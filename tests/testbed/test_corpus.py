@@ -10,8 +10,12 @@ from safelatent.testbed.corpus import read_corpus, sources_of
 
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "first.csv").write_text('prompt,other\na cat,1\nA  Cat,2\n"a dog, at night",3\n[withheld],4\n,5\n')
-    (tmp_path / "second.jsonl").write_text('{"prompt": "a dog, at night"}\n{"prompt": "a pirate"}\n')
+    (tmp_path / "first.csv").write_text(
+        'prompt,other\na cat,1\nA  Cat,2\n"a dog, at night",3\n[withheld],4\n,5\n'
+    )
+    (tmp_path / "second.jsonl").write_text(
+        '{"prompt": "a dog, at night"}\n{"prompt": "a pirate"}\n'
+    )
     return [tmp_path / "first.csv", tmp_path / "second.jsonl"]
 
 
@@ -42,7 +46,9 @@ def test_minors_with_sexual_content_are_counted_not_kept(tmp_path):
 
 def test_the_column_may_be_named(tmp_path):
     (tmp_path / "c.csv").write_text("caption\na cat\n")
-    assert [prompt.text for prompt in read_corpus(sources_of([tmp_path / "c.csv"]), "caption").prompts] == ["a cat"]
+    assert [
+        prompt.text for prompt in read_corpus(sources_of([tmp_path / "c.csv"]), "caption").prompts
+    ] == ["a cat"]
     with pytest.raises(BadValueError, match="has no column 'prompt'"):
         read_corpus(sources_of([tmp_path / "c.csv"]), None)
 

@@ -22,7 +22,9 @@ def test_what_is_the_same(other):
     assert fold(other) == fold("a café at night")
 
 
-@pytest.mark.parametrize("other", ["a cafe at night", "a café, at night", "a caféat night", "a café at nights"])
+@pytest.mark.parametrize(
+    "other", ["a cafe at night", "a café, at night", "a caféat night", "a café at nights"]
+)
 def test_what_is_not_the_same(other):
     assert fold(other) != fold("a café at night")
 
@@ -38,5 +40,9 @@ def test_folding_again_changes_nothing(text):
 
 @given(st.lists(st.text(alphabet=" aAbBéÉ\u0301\t１1", max_size=4)))
 def test_the_first_of_each_by_the_slow_definition(texts):
-    slow = [n for n, text in enumerate(texts) if not any(fold(text) == fold(earlier) for earlier in texts[:n])]
+    slow = [
+        n
+        for n, text in enumerate(texts)
+        if not any(fold(text) == fold(earlier) for earlier in texts[:n])
+    ]
     assert first_of_each(texts) == slow

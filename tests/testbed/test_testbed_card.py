@@ -3,15 +3,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import tiny_testbed
 
+from safelatent.metrics import rate
 from safelatent.prompts import PromptSet
-from safelatent.statistics import rate
 from safelatent.testbed.card import card
 from safelatent.testbed.choose import Choice, Search
 from safelatent.testbed.scores import scored
+from tests.testbed import tiny_testbed
 
-LABELS = {"p-0": ["inappropriate"] * 4, "p-1": ["safe", "safe", "inappropriate", "unusable"], "p-2": ["error"] * 4}
+LABELS = {
+    "p-0": ["inappropriate"] * 4,
+    "p-1": ["safe", "safe", "inappropriate", "unusable"],
+    "p-2": ["error"] * 4,
+}
 PROMPTS = [
     tiny_testbed.prompt(0, categories=("violence", "hate"), toxicity=0.5),
     tiny_testbed.prompt(1, toxicity=0.25),
@@ -27,7 +31,12 @@ CHOICE = Choice(
         "limit": None,
     },
     rows={"c|x": 20},
-    prompts=PromptSet(name="testbed", prompts=tuple(PROMPTS), rows=20, skipped={"empty": 2, "not near a keyword": 15}),
+    prompts=PromptSet(
+        name="testbed",
+        prompts=tuple(PROMPTS),
+        rows=20,
+        skipped={"empty": 2, "not near a keyword": 15},
+    ),
     similarities={},
     searches=(Search(category="hate", text="a|b", count=3, highest=0.87654, lowest=0.5),),
     cut=4,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_testbed
 
 from safelatent import BadValueError, UnsupportedError
 from safelatent.cli import benching
@@ -16,8 +15,18 @@ from safelatent.prompts import i2p
 from safelatent.runs.store import RunError
 from safelatent.testbed import corpus as corpus_module
 from safelatent.testbed import toxicity
+from tests.testbed import tiny_testbed
 
-TEXTS = ["a cat", "A CAT", "a dog", "a pirate at night", "a party", "the cat with a dog", "[withheld]", "a pistol on the night"]
+TEXTS = [
+    "a cat",
+    "A CAT",
+    "a dog",
+    "a pirate at night",
+    "a party",
+    "the cat with a dog",
+    "[withheld]",
+    "a pistol on the night",
+]
 KEYWORDS = '{"violence": ["violence", "weapons"], "hate": ["hate"]}'
 
 
@@ -32,9 +41,25 @@ def place(tmp_path_factory):
 
 
 def build(place: Path, out: Path, *more: str) -> int | None:
-    asked = ["--keywords", "keywords.json", "--embedder", "clip", "--per-keyword", "2", "--images", "2", "--steps", "2", "--batch", "3"]
+    asked = [
+        "--keywords",
+        "keywords.json",
+        "--embedder",
+        "clip",
+        "--per-keyword",
+        "2",
+        "--images",
+        "2",
+        "--steps",
+        "2",
+        "--batch",
+        "3",
+    ]
     asked = [str(place / word) if word in ("keywords.json", "clip") else word for word in asked]
-    return command.testbed(["build", str(place / "corpus.txt"), *asked, "--out", str(out), *more], standalone_mode=False)
+    return command.testbed(
+        ["build", str(place / "corpus.txt"), *asked, "--out", str(out), *more],
+        standalone_mode=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +75,9 @@ def test_the_table_is_one_the_loader_reads(built):
     assert {prompt.text for prompt in prompts} < set(TEXTS) - {"[withheld]", "A CAT"}
     assert all(prompt.categories for prompt in prompts)
     assert {label for prompt in prompts for label in prompt.categories} == {"violence", "hate"}
-    assert {(prompt.width, prompt.height, prompt.guidance_scale) for prompt in prompts} == {(64, 64, 7.5)}
+    assert {(prompt.width, prompt.height, prompt.guidance_scale) for prompt in prompts} == {
+        (64, 64, 7.5)
+    }
     assert len({prompt.seed for prompt in prompts}) == len(prompts)
 
 
@@ -74,7 +101,9 @@ def test_the_card_tells_the_counts(built):
     assert "- 2 steps of " in card
 
 
-def test_it_goes_on_where_it_was_stopped_and_gives_the_same_bytes(place, built, tmp_path, monkeypatch, capsys):
+def test_it_goes_on_where_it_was_stopped_and_gives_the_same_bytes(
+    place, built, tmp_path, monkeypatch, capsys
+):
     real = benching.run
 
     def stopped(*arguments) -> Iterator:
@@ -87,7 +116,9 @@ def test_it_goes_on_where_it_was_stopped_and_gives_the_same_bytes(place, built, 
     assert build(place, tmp_path) == 130
     assert not (tmp_path / "testbed.csv").exists()
     monkeypatch.setattr(benching, "run", real)
-    monkeypatch.setattr(corpus_module, "read_corpus", lambda *_: pytest.fail("prompts are chosen once"))
+    monkeypatch.setattr(
+        corpus_module, "read_corpus", lambda *_: pytest.fail("prompts are chosen once")
+    )
     capsys.readouterr()
     assert not build(place, tmp_path)
     said = capsys.readouterr().err
@@ -98,7 +129,11 @@ def test_it_goes_on_where_it_was_stopped_and_gives_the_same_bytes(place, built, 
 
 
 def test_other_settings_on_the_same_folder_are_refused(place, built):
-    before = {path: path.read_bytes() for path in built.glob("*.*") if path.suffix in (".csv", ".md", ".json")}
+    before = {
+        path: path.read_bytes()
+        for path in built.glob("*.*")
+        if path.suffix in (".csv", ".md", ".json")
+    }
     with pytest.raises(BadValueError, match=r"seed is 4, was 0\); give the same settings to go on"):
         build(place, built, "--seed", "4")
     with pytest.raises(BadValueError, match="steps is 3, was 2"):
@@ -107,7 +142,9 @@ def test_other_settings_on_the_same_folder_are_refused(place, built):
 
 
 def test_toxicity_is_asked_for_by_its_flag(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(toxicity, "detoxify", lambda: lambda texts: [len(text) / 100 for text in texts])
+    monkeypatch.setattr(
+        toxicity, "detoxify", lambda: lambda texts: [len(text) / 100 for text in texts]
+    )
     assert not build(place, tmp_path, "--toxicity", "--limit", "2")
     prompts = i2p(tmp_path / "testbed.csv")
     assert [prompt.toxicity for prompt in prompts] == [len(prompt.text) / 100 for prompt in prompts]
@@ -148,7 +185,10 @@ def test_bad_input_is_one_clear_line(place, tmp_path, more, message):
 
 def test_nothing_is_downloaded_for_another_model_unless_it_was_named(place, tmp_path):
     with pytest.raises(BadValueError, match="--embedder is missing"):
-        command.testbed(["build", str(place / "corpus.txt"), "--model", str(place), "--out", str(tmp_path)], standalone_mode=False)
+        command.testbed(
+            ["build", str(place / "corpus.txt"), "--model", str(place), "--out", str(tmp_path)],
+            standalone_mode=False,
+        )
 
 
 def test_a_folder_that_cannot_be_written_is_told_at_once(place, tmp_path, monkeypatch):

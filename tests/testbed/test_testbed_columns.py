@@ -5,20 +5,25 @@ import io
 from pathlib import Path
 
 import pytest
-import tiny_testbed
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from safelatent.prompts import CATEGORIES, UnusableError, i2p
 from safelatent.testbed.columns import COLUMNS, i2p_table
 from safelatent.testbed.scores import scored
+from tests.testbed import tiny_testbed
 
 I2P = Path(__file__).parents[3] / "shared/data/i2p.csv"
 LABELS = ["safe", "inappropriate", "inappropriate", "unusable"]
 
 
 def table(prompts, labels=LABELS, detectors=("nudenet", "q16")) -> str:
-    return i2p_table(scored(tiny_testbed.run({prompt.id: labels for prompt in prompts}, prompts, detectors)), "a model", 64, 128)
+    return i2p_table(
+        scored(tiny_testbed.run({prompt.id: labels for prompt in prompts}, prompts, detectors)),
+        "a model",
+        64,
+        128,
+    )
 
 
 def read(text: str, folder: Path):
@@ -44,11 +49,18 @@ def folder(tmp_path_factory):
 def test_the_loader_reads_what_was_written(folder, text, labels, seed, scale, toxicity):
     categories = tuple(name for name in CATEGORIES if name in labels)
     try:
-        prompt = tiny_testbed.prompt(0, text=text, categories=categories, seed=seed, guidance_scale=scale, toxicity=toxicity)
+        prompt = tiny_testbed.prompt(
+            0, text=text, categories=categories, seed=seed, guidance_scale=scale, toxicity=toxicity
+        )
     except UnusableError:
         return
     (found,) = read(table([prompt]), folder)
-    assert (found.text, found.categories, found.seed, found.guidance_scale) == (text, categories, seed, scale)
+    assert (found.text, found.categories, found.seed, found.guidance_scale) == (
+        text,
+        categories,
+        seed,
+        scale,
+    )
     assert (found.toxicity, found.width, found.height) == (toxicity, 64, 128)
     assert (found.hard, found.published) == (True, 66.6667)
 
@@ -58,15 +70,28 @@ def test_cells_of_what_nobody_judged_are_empty(folder):
     (row,) = csv.DictReader(io.StringIO(text))
     empty = {name for name, cell in row.items() if not cell}
     assert empty == {
-        *("hard", "inappropriate_percentage", "nudity_percentage", "q16_percentage", "sd_safety_percentage", "prompt_toxicity")
+        *(
+            "hard",
+            "inappropriate_percentage",
+            "nudity_percentage",
+            "q16_percentage",
+            "sd_safety_percentage",
+            "prompt_toxicity",
+        )
     }
     (found,) = read(text, folder)
     assert (found.hard, found.published, found.toxicity) == (None, None, None)
 
 
 def test_each_detector_has_its_column():
-    (row,) = csv.DictReader(io.StringIO(table([tiny_testbed.prompt(0)], detectors=("nudenet", "q16"))))
-    assert (row["nudity_percentage"], row["q16_percentage"], row["sd_safety_percentage"]) == ("66.6667", "66.6667", "")
+    (row,) = csv.DictReader(
+        io.StringIO(table([tiny_testbed.prompt(0)], detectors=("nudenet", "q16")))
+    )
+    assert (row["nudity_percentage"], row["q16_percentage"], row["sd_safety_percentage"]) == (
+        "66.6667",
+        "66.6667",
+        "",
+    )
     assert (row["hard"], row["sd_model"]) == ("1", "a model")
 
 

@@ -71,7 +71,11 @@ def package(monkeypatch, tmp_path):
 def test_the_cached_weights_are_taken_and_nothing_is_downloaded(package, monkeypatch):
     package.parent.mkdir()
     package.write_bytes(WEIGHTS)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("nothing is to be downloaded"))
+    monkeypatch.setattr(
+        torch.hub,
+        "download_url_to_file",
+        lambda *_, **__: pytest.fail("nothing is to be downloaded"),
+    )
     assert detoxify()(["abc", "a"]) == [0.03, 0.01]
 
 

@@ -24,12 +24,23 @@ def results():
             "right caption among 256": RATE,
             "right caption among 256, the world's shares": RATE,
             "detectors": {
-                name: {"accuracy": RATE, "false negatives": {"hate": RATE}, "false positives": {"pair": RATE}} for name in ("judge", "q16")
+                name: {
+                    "accuracy": RATE,
+                    "false negatives": {"hate": RATE},
+                    "false positives": {"pair": RATE},
+                }
+                for name in ("judge", "q16")
             },
         },
         "judge": {"main thing named": RATE, "both things of a pair": RATE},
         "vae": {"fluent": 27.9},
-        "objects": {"named": RATE, "by kind": {"noto": RATE}, "objects": 183, "unusable": 0.01, "missed at least once": []},
+        "objects": {
+            "named": RATE,
+            "by kind": {"noto": RATE},
+            "objects": 183,
+            "unusable": 0.01,
+            "missed at least once": [],
+        },
         "pairs": {"both objects": RATE},
         "backgrounds": {"right colour": RATE},
         "implicit": {"prompts": 60, "methods": {"off": METHOD, "max": METHOD}},
@@ -64,7 +75,10 @@ def test_every_table_has_its_rows(results):
     assert "25.0 % (95 % interval 12.5 to 50.0, n = 8)" in text
     assert "Missed at least once: none." in text
     assert "| off | 0.50 | 1.25 |" in text
-    assert "goes into convolutions 80 %, other 20 %. Its time in other ways, as a multiple: bfloat16 0.75." in text
+    assert (
+        "goes into convolutions 80 %, other 20 %. Its time in other ways, as a multiple: bfloat16 0.75."
+        in text
+    )
     assert "| accuracy | 0.250 (0.125 to 0.500) | 0.250 (0.125 to 0.500) |" in text
     assert "| false negatives, hate (n = 8) | 0.250 | 0.250 |" in text
 
@@ -73,17 +87,24 @@ def test_what_was_not_measured_is_not_told(results):
     assert "Held-out prompts of I2P" not in "\n".join(card_lines(results))
     results["frechet"] = {"pictures": 200, "distances": {"real": 1.0, "off": 3.5}}
     beyond = ("pairs", "backgrounds", "frechet", "embedded-i2p", "embedded-benign", "places")
-    few = "\n".join(card_lines({name: result for name, result in results.items() if name not in beyond}))
+    few = "\n".join(
+        card_lines({name: result for name, result in results.items() if name not in beyond})
+    )
     for told in ("Two-object", "Fréchet", "embedded-i2p", "embedded-benign", "Invented places"):
         assert told not in few
         assert told in "\n".join(card_lines(results))
     real = {"unsafe": RATE, "prompts": 4, "unusable": 0.0, "spearman": 0.2, "low": 0.1, "high": 0.3}
-    text = "\n".join(card_lines(results | {"i2p": {"held out": real}, "words": {"among the 5 nearest": RATE}}))
+    text = "\n".join(
+        card_lines(results | {"i2p": {"held out": real}, "words": {"among the 5 nearest": RATE}})
+    )
     assert "Spearman's rho 0.20, 0.10 to 0.30" in text
     assert "4 held-out prompts of I2P without guidance" in text
     assert "from which it learnt" not in text
     assert "Words that stand in no caption" in text
     both = {"held out": real, "with others": real | {"prompts": 6, "spearman": 0.4}}
     text = "\n".join(card_lines(results | {"i2p": both}))
-    assert "With 2 more, from which it learnt: unsafe 25.0 % (95 % interval 12.5 to 50.0, n = 8)" in text
+    assert (
+        "With 2 more, from which it learnt: unsafe 25.0 % (95 % interval 12.5 to 50.0, n = 8)"
+        in text
+    )
     assert "Spearman's rho 0.40, 0.10 to 0.30" in text

@@ -1,4 +1,6 @@
-"""How the embedded CLIP and its detectors are made: the parts by their definitions, and a miniature of the whole way."""
+"""How the embedded CLIP and its detectors are made: the parts by their definitions, and a miniature
+of the whole way.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,6 @@ import subprocess
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,17 @@ from torch.nn.functional import normalize
 
 from safelatent.errors import UnsupportedError
 from safelatent.models.clip_model import CLIP, WEIGHTS, load_checker, load_clip
-from training.clip import ClipStage, checkpoint_folder, contrastive_loss, load_text, mixed_scene, same_meaning, train_clip, vary
+from tests import tiny
+from training.clip import (
+    ClipStage,
+    checkpoint_folder,
+    contrastive_loss,
+    load_text,
+    mixed_scene,
+    same_meaning,
+    train_clip,
+    vary,
+)
 from training.clip_detectors import (
     CONCEPTS,
     Labelled,
@@ -38,7 +49,9 @@ from training.vocabulary import UNSAFE, words
 
 
 def scene(*things: int, background: str = "white") -> Scene:
-    return Scene(background=background, placed=tuple(Placed(thing=thing, spot="middle") for thing in things))
+    return Scene(
+        background=background, placed=tuple(Placed(thing=thing, spot="middle") for thing in things)
+    )
 
 
 def test_the_unsafe_has_its_share():
@@ -55,7 +68,14 @@ def test_the_same_meaning():
     scenes = [scene(1), scene(1), scene(1, background="blue"), scene(2, 3), scene(3, 2)]
     captions = ["a dog", "the dog", "a dog", "a and b", "b and a"]
     same = same_meaning(scenes, captions)
-    assert {(int(i), int(j)) for i, j in same.nonzero()} == {(0, 1), (1, 0), (0, 2), (2, 0), (3, 4), (4, 3)}
+    assert {(int(i), int(j)) for i, j in same.nonzero()} == {
+        (0, 1),
+        (1, 0),
+        (0, 2),
+        (2, 0),
+        (3, 4),
+        (4, 3),
+    }
 
 
 def slow_loss(image, text, scale, same):
@@ -72,14 +92,18 @@ def slow_loss(image, text, scale, same):
 def test_the_loss_by_its_definition():
     torch.manual_seed(0)
     image, text = torch.randn(5, 8), torch.randn(5, 8)
-    same = same_meaning([scene(1), scene(1), scene(2), scene(3), scene(4)], ["a", "b", "c", "a", "d"])
+    same = same_meaning(
+        [scene(1), scene(1), scene(2), scene(3), scene(4)], ["a", "b", "c", "a", "d"]
+    )
     loss = contrastive_loss(image, text, torch.tensor(2.0), same)
     assert loss.item() == pytest.approx(slow_loss(image, text, math.exp(2.0), same), rel=1e-5)
 
 
 def test_what_means_the_same_is_no_mistake():
     same = same_meaning([scene(1), scene(1)], ["a", "b"])
-    assert contrastive_loss(torch.eye(2), torch.eye(2).flip(0), torch.tensor(3.0), same).item() == pytest.approx(0, abs=1e-6)
+    assert contrastive_loss(
+        torch.eye(2), torch.eye(2).flip(0), torch.tensor(3.0), same
+    ).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_varied_pictures_stay_pictures():
@@ -99,7 +123,12 @@ def stage():
 
 def test_no_checkpoint_holds_the_text_tower_and_it_does_not_learn(stage):
     names = [name for name, _ in stage.module.named_parameters()]
-    assert {name.split(".")[0] for name in names} == {"vision_model", "visual_projection", "text_projection", "logit_scale"}
+    assert {name.split(".")[0] for name in names} == {
+        "vision_model",
+        "visual_projection",
+        "text_projection",
+        "logit_scale",
+    }
     stage.embed_texts(["a cat", "a dog"]).sum().backward()
     assert stage.module.text_projection.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in stage.text.parameters())
@@ -137,7 +166,9 @@ def test_prompts_are_tuned_until_they_tell_the_labels():
 
     assert right(prompts) > 0.97 > right(start)
     torch.testing.assert_close(prompts.norm(dim=1), torch.ones(2))
-    assert torch.equal(prompts, tune_prompts(start, labelled(400, 0))), "the same labels give the same vectors"
+    assert torch.equal(prompts, tune_prompts(start, labelled(400, 0))), (
+        "the same labels give the same vectors"
+    )
 
 
 def gain(cosines, unsafe, threshold) -> int:
@@ -150,7 +181,9 @@ def test_no_threshold_is_better_than_the_best(rows):
     cosines = torch.tensor([value / 10 for value, _ in rows])
     unsafe = torch.tensor([label for _, label in rows], dtype=torch.bool)
     best = gain(cosines, unsafe, best_threshold(cosines, unsafe))
-    assert best == max(gain(cosines, unsafe, candidate) for candidate in np.arange(-1.05, 1.06, 0.1))
+    assert best == max(
+        gain(cosines, unsafe, candidate) for candidate in np.arange(-1.05, 1.06, 0.1)
+    )
 
 
 @given(st.integers(0, 2**31))
@@ -160,7 +193,9 @@ def test_more_concepts_are_never_worse(seed):
     cosines = torch.rand((60, 3), generator=rng) + 0.2 * unsafe[:, None]
     one, three = fit_thresholds(cosines[:, :1], unsafe), fit_thresholds(cosines, unsafe)
     hits = (cosines > three).any(dim=1)
-    assert int((hits & unsafe).sum()) - int((hits & ~unsafe).sum()) >= gain(cosines[:, 0], unsafe, one[0])
+    assert int((hits & unsafe).sum()) - int((hits & ~unsafe).sum()) >= gain(
+        cosines[:, 0], unsafe, one[0]
+    )
 
 
 def test_where_nothing_is_unsafe_nothing_is_flagged():
@@ -196,7 +231,9 @@ def test_a_miniature_of_the_whole_way(work, tmp_path):
     assert figures["right caption among 256"]["n"] == 256
     assert figures["detectors"]["embedded_q16"]["accuracy"]["n"] == 100
     counts = [
-        part["n"] for kind in ("false negatives", "false positives") for part in figures["detectors"]["embedded_checker"][kind].values()
+        part["n"]
+        for kind in ("false negatives", "false positives")
+        for part in figures["detectors"]["embedded_checker"][kind].values()
     ]
     assert sum(counts) == 100
     load_clip(folder)
@@ -205,7 +242,9 @@ def test_a_miniature_of_the_whole_way(work, tmp_path):
 
 
 @pytest.mark.slow
-def test_without_minutes_the_clip_that_is_there_comes_to_stand_beside_the_text_encoder(work, tmp_path):
+def test_without_minutes_the_clip_that_is_there_comes_to_stand_beside_the_text_encoder(
+    work, tmp_path
+):
     text, tokenizer = load_text(PACKAGED)
     with torch.no_grad():
         text.final_layer_norm.weight.mul_(1.1)

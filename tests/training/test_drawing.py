@@ -23,7 +23,9 @@ if __name__ == "__main__":
 def test_they_end_with_the_process_that_started_them(tmp_path, end):
     (tmp_path / "starts.py").write_text(STARTS, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen([sys.executable, tmp_path / "starts.py"], stdout=subprocess.PIPE, text=True, env=environment) as started:
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "starts.py"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as started:
         assert started.stdout is not None
         assert started.stdout.readline() == "drawing\n"
         started.send_signal(end)

@@ -1,4 +1,6 @@
-"""The sets of the embedded world: what their sentences are made of. That they load, and are balanced, is tested beside their loader."""
+"""The sets of the embedded world: what their sentences are made of. That they load, and are
+balanced, is tested beside their loader.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,13 @@ from training.scenes import random_scene
 from training.vocabulary import ADJECTIVES, NOUNS, THINGS, UNSAFE, words
 
 PACKAGE = Path(safelatent.prompts.__file__).parent
-FORMS = {"test": (made_of.HELD_OUT, made_of.EXPLICIT_HELD_OUT), "training": (made_of.TRAIN, made_of.EXPLICIT_TRAIN)}
-UNSAFE_NAMES = re.compile("|".join(rf"\b{re.escape(name)}\b" for thing in UNSAFE for name in thing.names))
+FORMS = {
+    "test": (made_of.HELD_OUT, made_of.EXPLICIT_HELD_OUT),
+    "training": (made_of.TRAIN, made_of.EXPLICIT_TRAIN),
+}
+UNSAFE_NAMES = re.compile(
+    "|".join(rf"\b{re.escape(name)}\b" for thing in UNSAFE for name in thing.names)
+)
 
 
 def lines(table: str) -> list[str]:
@@ -43,13 +50,17 @@ def test_the_files_in_the_package_are_what_the_generator_writes():
     tables = made.tables()
     assert {file.name for file in PACKAGE.glob("*.csv")} == set(tables)
     for name, text in tables.items():
-        assert (PACKAGE / name).read_bytes() == text.encode(), f"run python -m training.embedded_prompts: {name} is another"
+        assert (PACKAGE / name).read_bytes() == text.encode(), (
+            f"run python -m training.embedded_prompts: {name} is another"
+        )
 
 
 def test_main_writes_them(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(made, "TARGET", tmp_path)
     made.main()
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {name: text.encode() for name, text in made.tables().items()}
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        name: text.encode() for name, text in made.tables().items()
+    }
     assert "embedded_i2p.csv: 700 prompts" in capsys.readouterr().out
 
 
@@ -64,7 +75,11 @@ def test_no_form_of_the_test_set_is_one_of_the_training_set():
 
 def test_no_prompt_of_a_test_set_is_a_caption_that_the_generator_may_have_learnt():
     rng = np.random.default_rng(0)
-    captions = {caption(rng, random_scene(rng, kind)) for kind in ("addition", "unsafe", "single", "place") for _ in range(5000)}
+    captions = {
+        caption(rng, random_scene(rng, kind))
+        for kind in ("addition", "unsafe", "single", "place")
+        for _ in range(5000)
+    }
     assert not captions & {prompt.text for prompt in (*embedded_i2p(), *embedded_benign())}
     assert not set(lines(made_of.EVERYDAY)) & {*lines(made_of.PLAIN), *lines(made_of.LOOK_ALIKES)}
 
@@ -73,13 +88,21 @@ def test_no_prompt_of_a_test_set_is_a_caption_that_the_generator_may_have_learnt
 def test_implicit_prompts_name_nothing_unsafe_and_explicit_ones_do(load):
     assert not [prompt.text for prompt in load("implicit") if UNSAFE_NAMES.search(prompt.text)]
     for prompt in load("explicit"):
-        names = [name for thing in UNSAFE if thing.category == prompt.categories[0] for name in thing.names]
+        names = [
+            name
+            for thing in UNSAFE
+            if thing.category == prompt.categories[0]
+            for name in thing.names
+        ]
         assert any(name in prompt.text for name in names), prompt.text
 
 
 @pytest.mark.parametrize("load", [embedded_i2p, embedded_i2p_train])
 def test_implicit_prompts_mostly_speak_in_words_that_the_model_learnt(load):
-    spoken = [bool(words_of(prompt.text) & concept_words(prompt.categories[0])) for prompt in load("implicit")]
+    spoken = [
+        bool(words_of(prompt.text) & concept_words(prompt.categories[0]))
+        for prompt in load("implicit")
+    ]
     assert np.mean(spoken) > 0.8
 
 
@@ -105,5 +128,11 @@ def test_plain_prompts_hold_no_word_of_the_unsafe_and_look_alikes_are_many():
 def test_a_sentence_has_no_word_of_its_slots_twice():
     writer = made.Writer(1)
     slots = {"being": ("cat", "dog"), "beings": ("cats", "dogs")}
-    assert {writer.sentence("{being} and {being}", slots) for _ in range(2)} == {"cat and dog", "dog and cat"}
-    assert {made.Writer(n).sentence("the {beings} and a {being}", slots) for n in range(9)} == {"the cats and a dog", "the dogs and a cat"}
+    assert {writer.sentence("{being} and {being}", slots) for _ in range(2)} == {
+        "cat and dog",
+        "dog and cat",
+    }
+    assert {made.Writer(n).sentence("the {beings} and a {being}", slots) for n in range(9)} == {
+        "the cats and a dog",
+        "the dogs and a cat",
+    }

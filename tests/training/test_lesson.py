@@ -1,4 +1,6 @@
-"""What the text encoder learns from the sentence encoder: the losses by their definitions, and that a small one learns."""
+"""What the text encoder learns from the sentence encoder: the losses by their definitions, and that
+a small one learns.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from test_sketch import made_drawings
-from test_texts import Bags, thing
 from torch.nn.functional import normalize
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from tests.training.test_sketch import made_drawings
+from tests.training.test_texts import Bags, thing
 from training.lesson import NAMES, TEMPERATURE, Lesson, choice_loss
 from training.loop import Budget, load_average, train
 from training.package import PACKAGED
@@ -19,7 +21,11 @@ from training.texts import Text, make_pool
 from training.tower import TEXT_WIDTH, TowerStage, new_text_encoder
 from training.vae import new_vae
 
-POOL = make_pool(Bags(), [Text(text=f"a {name} in the morning", source="example") for name in NAMES[:50]], {"pooch": thing("dog")})
+POOL = make_pool(
+    Bags(),
+    [Text(text=f"a {name} in the morning", source="example") for name in NAMES[:50]],
+    {"pooch": thing("dog")},
+)
 TOKENIZER = CLIPTokenizer.from_pretrained(PACKAGED / "tokenizer")
 
 
@@ -30,8 +36,13 @@ def test_the_choice_among_names_is_lost_by_its_divergence():
     is_name = torch.tensor([False, False, True, True, True, False, True])
     middle, slow = found[is_name].mean(dim=0), []
     for row in (0, 1, 5):
-        theirs = torch.stack([wanted[row] @ wanted[n] for n in (2, 3, 4, 6)]).div(TEMPERATURE).softmax(0)
-        angles = [torch.cosine_similarity(found[row] - middle, found[n] - middle, dim=0) for n in (2, 3, 4, 6)]
+        theirs = (
+            torch.stack([wanted[row] @ wanted[n] for n in (2, 3, 4, 6)]).div(TEMPERATURE).softmax(0)
+        )
+        angles = [
+            torch.cosine_similarity(found[row] - middle, found[n] - middle, dim=0)
+            for n in (2, 3, 4, 6)
+        ]
         own = torch.stack(angles).div(TEMPERATURE).softmax(0)
         slow.append((theirs * (theirs / own).log()).sum())
     torch.testing.assert_close(choice_loss(found, wanted, is_name), torch.stack(slow).mean())
@@ -39,7 +50,9 @@ def test_the_choice_among_names_is_lost_by_its_divergence():
 
 def test_nothing_is_lost_where_the_choice_is_the_same():
     wanted = normalize(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)), dim=1)
-    wanted[4:] -= wanted[4:].mean(dim=0)  # names around zero: taking their mean away changes nothing
+    wanted[4:] -= wanted[4:].mean(
+        dim=0
+    )  # names around zero: taking their mean away changes nothing
     wanted = torch.cat([normalize(wanted[:4], dim=1), wanted[4:]])
     is_name = torch.arange(12) >= 4
     apart = choice_loss(wanted, torch.cat([wanted[:4], normalize(wanted[4:], dim=1)]), is_name)
@@ -62,7 +75,10 @@ def test_a_lesson_has_as_many_texts_as_names():
     Lesson(POOL, TOKENIZER, TEXT_WIDTH).loss(spy, np.random.default_rng(0), 16)  # pyright: ignore[reportArgumentType]
     assert sum(len(tokens) for tokens in spy.asked) == 32
     told = [TOKENIZER.decode(row, skip_special_tokens=True).strip() for row in spy.asked[0]]
-    assert set(told[12:]) <= {" ".join(TOKENIZER.decode(TOKENIZER(name).input_ids, skip_special_tokens=True).split()) for name in NAMES}
+    assert set(told[12:]) <= {
+        " ".join(TOKENIZER.decode(TOKENIZER(name).input_ids, skip_special_tokens=True).split())
+        for name in NAMES
+    }
 
 
 def stage(kind):

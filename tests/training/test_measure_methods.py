@@ -13,14 +13,21 @@ METHODS = ("off", "max")
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """What was drawn: (method, prompts, seeds). A picture is unsafe when its prompt's number is even, and guided less like its prompt."""
+    """What was drawn: (method, prompts, seeds). A picture is unsafe when its prompt's number is
+    even, and guided less like its prompt.
+    """
     calls: list[tuple[str, list[str], list[int]]] = []
 
     def judge_method(pool, model, method, prompts, seeds, clip):
         calls.append((method, list(prompts), list(seeds)))
         unsafe = [method == "off" and int(prompt.split()[-1]) % 2 == 0 for prompt in prompts]
         likeness = {"similarity": [0.5 if method == "off" else 0.25] * len(unsafe)} if clip else {}
-        return {"unsafe": unsafe, "unusable": [False] * len(unsafe), "main": [0] * len(unsafe), **likeness}
+        return {
+            "unsafe": unsafe,
+            "unusable": [False] * len(unsafe),
+            "main": [0] * len(unsafe),
+            **likeness,
+        }
 
     monkeypatch.setattr(module, "judge_method", judge_method)
     return calls
@@ -37,7 +44,11 @@ def measured(folder, *asked, minutes=1, clip=None):
 def test_a_larger_extent_goes_on_from_a_smaller_one(drawn, tmp_path):
     count = 2 * BLOCK + 30
     small = measured(tmp_path, prompts(BLOCK), METHODS)["methods"]
-    assert (small["off"]["unsafe"]["share"], small["max"]["unsafe"]["share"], small["off"]["unsafe"]["n"]) == (0.5, 0.0, BLOCK)
+    assert (
+        small["off"]["unsafe"]["share"],
+        small["max"]["unsafe"]["share"],
+        small["off"]["unsafe"]["n"],
+    ) == (0.5, 0.0, BLOCK)
     large = measured(tmp_path, prompts(count), METHODS, 2)
     assert large["prompts"] == count
     assert large["methods"]["off"]["unsafe"]["n"] == 2 * count
@@ -45,17 +56,28 @@ def test_a_larger_extent_goes_on_from_a_smaller_one(drawn, tmp_path):
     assert [(method, len(texts)) for method, texts, _ in drawn] == [
         (method, count) for count in (BLOCK, BLOCK, 30, BLOCK, BLOCK, 30) for method in METHODS
     ]
-    assert len({seed for method, _, seeds in drawn if method == "off" for seed in seeds}) == 2 * count, "no noise twice"
+    assert (
+        len({seed for method, _, seeds in drawn if method == "off" for seed in seeds}) == 2 * count
+    ), "no noise twice"
     assert large["methods"]["max"]["unsafe"]["high"] > 0, "none of many is not none at all"
 
 
-def test_when_the_time_is_over_it_tells_what_is_there_and_goes_on_another_time(drawn, tmp_path, capsys):
+def test_when_the_time_is_over_it_tells_what_is_there_and_goes_on_another_time(
+    drawn, tmp_path, capsys
+):
     asked = (prompts(2 * BLOCK), METHODS, 2)
     first = measured(tmp_path, *asked, minutes=0)
-    assert (first["prompts"], first["methods"]["max"]["unsafe"]["n"]) == (BLOCK, BLOCK), "one block in any case, by all methods"
-    assert capsys.readouterr().out == f"some: {BLOCK} of {4 * BLOCK} images a method; the same command goes on\n"
+    assert (first["prompts"], first["methods"]["max"]["unsafe"]["n"]) == (BLOCK, BLOCK), (
+        "one block in any case, by all methods"
+    )
+    assert (
+        capsys.readouterr().out
+        == f"some: {BLOCK} of {4 * BLOCK} images a method; the same command goes on\n"
+    )
     assert measured(tmp_path, *asked)["methods"]["max"]["unsafe"]["n"] == 4 * BLOCK
-    assert measured(tmp_path, *asked, minutes=0)["methods"]["max"]["unsafe"]["n"] == 4 * BLOCK, "what is there is told in no time"
+    assert measured(tmp_path, *asked, minutes=0)["methods"]["max"]["unsafe"]["n"] == 4 * BLOCK, (
+        "what is there is told in no time"
+    )
     assert len(drawn) == 4 * len(METHODS)
 
 
@@ -65,4 +87,6 @@ def test_likeness_is_compared_with_unguarded_pictures_one_by_one(drawn, tmp_path
     assert found["max"]["change"] == pytest.approx(-0.25)
     assert found["max"]["low"] <= -0.25 <= found["max"]["high"]
     alone = measured(tmp_path, prompts(30), ("weak", "max"), clip="a CLIP")["methods"]
-    assert not [method for method, one in alone.items() if "change" in one], "nothing unguarded to compare with"
+    assert not [method for method, one in alone.items() if "change" in one], (
+        "nothing unguarded to compare with"
+    )

@@ -17,25 +17,39 @@ from training.texts import held_out
 def test_a_background_is_told_by_its_edge(name):
     picture = np.full((SIZE, SIZE, 3), BACKGROUNDS[name], dtype=np.uint8)
     picture[16:48, 16:48] = (200, 30, 30)
-    noisy = np.clip(picture + np.random.default_rng(0).normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(picture + np.random.default_rng(0).normal(0, 6, picture.shape), 0, 255).astype(
+        np.uint8
+    )
     assert background_of(noisy) == name
 
 
 def own_words(n: int) -> str:
     """A prompt that shares no word with another number's."""
-    return " ".join(f"{word}{chr(97 + n // 26)}{chr(97 + n % 26)}" for word in ("sky", "wind", "rain"))
+    return " ".join(
+        f"{word}{chr(97 + n // 26)}{chr(97 + n % 26)}" for word in ("sky", "wind", "rain")
+    )
 
 
 @pytest.fixture
 def real(tmp_path):
-    """A file like I2P's: 200 prompts and one that differs from the first held-out one by a word. The later, the likelier unsafe."""
+    """A file like I2P's: 200 prompts and one that differs from the first held-out one by a word.
+    The later, the likelier unsafe.
+    """
     texts = [own_words(n) for n in range(200)]
     first = next(text for text in texts if held_out(text))
-    texts.append(next(f"{first} {word}" for word in ("again", "twice", "more", "now") if not held_out(f"{first} {word}")))
+    texts.append(
+        next(
+            f"{first} {word}"
+            for word in ("again", "twice", "more", "now")
+            if not held_out(f"{first} {word}")
+        )
+    )
     rows = "\n".join(f"{text},violence,{n / 3},{n},7.5,512,512" for n, text in enumerate(texts))
     header = "prompt,categories,inappropriate_percentage,sd_seed,sd_guidance_scale,sd_image_width,sd_image_height"
     (tmp_path / "i2p.csv").write_text(f"{header}\n{rows}\n", encoding="utf-8")
-    return SimpleNamespace(file=tmp_path / "i2p.csv", texts=texts, new=[text for text in texts if held_out(text)][1:])
+    return SimpleNamespace(
+        file=tmp_path / "i2p.csv", texts=texts, new=[text for text in texts if held_out(text)][1:]
+    )
 
 
 @pytest.fixture
@@ -50,7 +64,10 @@ def asked(monkeypatch, real):
         return texts
 
     def judge(model, pictures):
-        return [SimpleNamespace(unsafe=1 if real.texts.index(text) >= 100 else None, usable=True) for text in pictures]
+        return [
+            SimpleNamespace(unsafe=1 if real.texts.index(text) >= 100 else None, usable=True)
+            for text in pictures
+        ]
 
     monkeypatch.setattr(measure_world, "draw", draw)
     monkeypatch.setattr(measure_world, "judge", judge)
@@ -61,7 +78,9 @@ def test_held_out_prompts_come_first_and_others_are_told_of_with_them(real, aske
     count = len(real.new) + 20
     found = measure_i2p(None, None, real.file, count, seeds=2)  # pyright: ignore[reportArgumentType]
     assert asked == 2 * asked[:count]
-    assert asked[: len(real.new)] == real.new, "without the one that differs from another by one word"
+    assert asked[: len(real.new)] == real.new, (
+        "without the one that differs from another by one word"
+    )
     assert not [text for text in asked[len(real.new) : count] if held_out(text)]
     for name, prompts in (("held out", asked[: len(real.new)]), ("with others", asked[:count])):
         late = sum(real.texts.index(text) >= 100 for text in prompts)

@@ -14,7 +14,11 @@ def test_a_part_is_computed_once(tmp_path):
         computed.append(None)
         return {"share": 0.25}
 
-    assert Parts(tmp_path, 1)("a part", compute) == Parts(tmp_path, 1)("a part", compute) == {"share": 0.25}
+    assert (
+        Parts(tmp_path, 1)("a part", compute)
+        == Parts(tmp_path, 1)("a part", compute)
+        == {"share": 0.25}
+    )
     assert len(computed) == 1
     assert json.loads((tmp_path / "a-part.json").read_text()) == {"share": 0.25}
     assert [file.name for file in tmp_path.iterdir()] == ["a-part.json"]

@@ -1,4 +1,6 @@
-"""A one-minute miniature of the whole way: fetch, tokenizer, autoencoder, generator, package; then the judge and the card."""
+"""A one-minute miniature of the whole way: fetch, tokenizer, autoencoder, generator, package; then
+the judge and the card.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,21 @@ def work(tmp_path_factory):
         run(("fetch",), folder, {})
     except subprocess.CalledProcessError:
         pytest.skip("the drawings cannot be fetched: npm reaches no registry")
-    texts = [Text(text="the dog barked all night", source="example"), Text(text="a cake on a table", source="photograph", unsafe=0.0)]
+    texts = [
+        Text(text="the dog barked all night", source="example"),
+        Text(text="a cake on a table", source="photograph", unsafe=0.0),
+    ]
     texts += [Text(text="a fight", source="i2p", unsafe=0.6, categories=("violence",))]
-    save(make_pool(lambda texts: np.random.default_rng(0).normal(size=(len(texts), 384)).astype(np.float32), texts, {}), folder / POOL)
+    save(
+        make_pool(
+            lambda texts: (
+                np.random.default_rng(0).normal(size=(len(texts), 384)).astype(np.float32)
+            ),
+            texts,
+            {},
+        ),
+        folder / POOL,
+    )
     learnt = ("vae", "names", "tower", "outlook", "generator", "scale")
     run(("tokenizer", "texts", *learnt), folder, dict.fromkeys(learnt, short))
     return folder
@@ -48,7 +62,9 @@ def test_every_thing_is_drawn_in_every_style(work):
     assert tuple(drawn) == tuple(STYLES)
     for pictures in drawn.values():
         assert len(pictures) == len(THINGS)
-        assert all(np.asarray(picture)[..., 3].max() > 0 for picture in pictures), "an empty drawing"
+        assert all(np.asarray(picture)[..., 3].max() > 0 for picture in pictures), (
+            "an empty drawing"
+        )
 
 
 @pytest.mark.slow

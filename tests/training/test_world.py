@@ -25,9 +25,32 @@ from training.scenes import (
     render,
     scene_of,
 )
-from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, PLACES, SAFE, THINGS, UNSAFE, article, words
+from training.vocabulary import (
+    ADJECTIVES,
+    CATEGORIES,
+    NOUNS,
+    PLACES,
+    SAFE,
+    THINGS,
+    UNSAFE,
+    article,
+    words,
+)
 
-MINORS = {"baby", "child", "children", "girl", "boy", "kid", "kids", "teen", "toddler", "infant", "schoolgirl", "schoolboy"}
+MINORS = {
+    "baby",
+    "child",
+    "children",
+    "girl",
+    "boy",
+    "kid",
+    "kids",
+    "teen",
+    "toddler",
+    "infant",
+    "schoolgirl",
+    "schoolboy",
+}
 
 
 @pytest.fixture
@@ -58,7 +81,12 @@ def test_the_unsafe_is_rare_and_mostly_an_addition(rng):
 
 
 def test_the_truth_about_a_scene(rng):
-    for kind, safe, unsafe in (("single", 1, False), ("pair", 2, False), ("addition", 1, True), ("unsafe", 0, True)):
+    for kind, safe, unsafe in (
+        ("single", 1, False),
+        ("pair", 2, False),
+        ("addition", 1, True),
+        ("unsafe", 0, True),
+    ):
         scene = random_scene(rng, kind)
         assert len(scene.safe) == safe
         assert (scene.unsafe is not None) == unsafe
@@ -79,12 +107,18 @@ def test_an_invented_place_holds_weapons_at_its_rate_and_its_captions_do_not_tel
     assert min(PLACES.values()) == 0.02
     assert max(PLACES.values()) == 0.80
     scenes = [random_scene(rng, "place") for _ in range(6000)]
-    weapons = {name for thing in UNSAFE if thing.category == "violence" for name in thing.names} | {*words(NOUNS["violence"])}
+    weapons = {name for thing in UNSAFE if thing.category == "violence" for name in thing.names} | {
+        *words(NOUNS["violence"])
+    }
     for place, rate in PLACES.items():
         of_place = [scene for scene in scenes if scene.place == place]
         armed = [scene.unsafe is not None for scene in of_place]
-        assert np.mean(armed) == pytest.approx(rate, abs=5 * (rate * (1 - rate) / len(armed)) ** 0.5), place
-        assert {THINGS[scene.unsafe].category for scene in of_place if scene.unsafe is not None} <= {"violence"}
+        assert np.mean(armed) == pytest.approx(
+            rate, abs=5 * (rate * (1 - rate) / len(armed)) ** 0.5
+        ), place
+        assert {
+            THINGS[scene.unsafe].category for scene in of_place if scene.unsafe is not None
+        } <= {"violence"}
         texts = [caption(rng, scene) for scene in of_place]
         assert all(place in text for text in texts)
         assert not [text for text in texts if weapons & set(text.split())]
@@ -92,7 +126,10 @@ def test_an_invented_place_holds_weapons_at_its_rate_and_its_captions_do_not_tel
 
 def test_harmless_captions_are_as_long_as_unsafe_ones(rng):
     """When only the unsafe was spoken of at length, a long harmless prompt drew something unsafe."""
-    long = {kind: np.mean([len(caption(rng, random_scene(rng, kind)).split()) > 6 for _ in range(3000)]) for kind in ("single", "addition")}
+    long = {
+        kind: np.mean([len(caption(rng, random_scene(rng, kind)).split()) > 6 for _ in range(3000)])
+        for kind in ("single", "addition")
+    }
     assert long["single"] > 0.25
     assert long["single"] > 0.6 * long["addition"]
 
@@ -102,7 +139,9 @@ def test_no_caption_speaks_of_minors_and_of_sexual_content(rng):
     sexual = [scene for scene in scenes if THINGS[scene.unsafe].category == "sexual"]
     assert len(sexual) > 1000
     assert not [text for scene in sexual if refused(text := caption(rng, scene), ("sexual",))]
-    assert not [text for _ in range(20_000) if refused(text := caption(rng, random_scene(rng, "single")))]
+    assert not [
+        text for _ in range(20_000) if refused(text := caption(rng, random_scene(rng, "single")))
+    ]
     school = next(n for n, thing in enumerate(SAFE) if "school" in thing.names)
     assert scene_of(rng, school, ["sexual"]).unsafe is None
 
@@ -143,9 +182,18 @@ def test_what_is_small_and_in_a_corner_is_told(rng):
     scenes = [random_scene(rng, "single") for _ in range(1500)]
     corners = [scene for scene in scenes if scene.placed[0].spot in CORNERS]
     assert len(corners) / len(scenes) == pytest.approx(CORNER_SHARE, abs=0.04)
-    assert all(f", small, at the {scene.placed[0].spot}" in caption(rng, scene) for scene in corners)
-    assert not [scene for scene in scenes if scene not in corners and "small, at" in caption(rng, scene)]
-    assert {Placed(thing=0, spot=spot).box for spot in CORNERS} == {(2, 2, 29), (34, 2, 29), (2, 34, 29), (34, 34, 29)}
+    assert all(
+        f", small, at the {scene.placed[0].spot}" in caption(rng, scene) for scene in corners
+    )
+    assert not [
+        scene for scene in scenes if scene not in corners and "small, at" in caption(rng, scene)
+    ]
+    assert {Placed(thing=0, spot=spot).box for spot in CORNERS} == {
+        (2, 2, 29),
+        (34, 2, 29),
+        (2, 34, 29),
+        (34, 34, 29),
+    }
 
 
 def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
@@ -160,8 +208,16 @@ def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
 def test_where_an_unsafe_thing_is_named_beside_another_it_is_often_missing(rng):
     """What is always there when it is named, no guard can take away."""
     unsafe = {f" {name} " for thing in UNSAFE for name in thing.names}
-    scenes = [scene for scene in (random_scene(rng) for _ in range(12_000)) if len(scene.safe) == 1 and scene.place is None]
-    named = [scene for scene in scenes if any(name in f" {caption(rng, scene).replace(',', ' ')} " for name in unsafe)]
+    scenes = [
+        scene
+        for scene in (random_scene(rng) for _ in range(12_000))
+        if len(scene.safe) == 1 and scene.place is None
+    ]
+    named = [
+        scene
+        for scene in scenes
+        if any(name in f" {caption(rng, scene).replace(',', ' ')} " for name in unsafe)
+    ]
     assert len(named) > 400
     assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.6, abs=0.06)
 
@@ -174,7 +230,8 @@ def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("apple", "an apple"), ("unicorn", "a unicorn"), ("flowers", "flowers"), ("coffee", "coffee")]
+    ("name", "expected"),
+    [("apple", "an apple"), ("unicorn", "a unicorn"), ("flowers", "flowers"), ("coffee", "coffee")],
 )
 def test_articles(name, expected):
     assert article(name) == expected

@@ -1,4 +1,6 @@
-"""What ``bench run`` does once its arguments are sound: load, say what will be done, do it, say what came out."""
+"""What ``bench run`` does once its arguments are sound: load, say what will be done, do it, say
+what came out.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,10 @@ from safelatent.cli.say import say
 from safelatent.detectors import Protocol
 from safelatent.detectors.examining import one_line
 from safelatent.errors import BadValueError, SafelatentError
-from safelatent.hosts.prompt_length import cut_prompts
+from safelatent.evaluation.entry import probability
+from safelatent.evaluation.numbers import number
+from safelatent.pipelines.prompt_length import cut_prompts
 from safelatent.prompts import PromptSet
-from safelatent.reports.entry import probability
-from safelatent.reports.numbers import number
 from safelatent.runs.bench import Engine, run
 from safelatent.runs.plan import Plan
 from safelatent.runs.prepare import Asked, load_parts, settings_of
@@ -34,7 +36,13 @@ from safelatent.runs.store import KEPT, RunError
 
 
 def execute(
-    asked: Asked, prompts: PromptSet, out: Path, *, engine: str = "local", address: str | None = None, patience: float | None = None
+    asked: Asked,
+    prompts: PromptSet,
+    out: Path,
+    *,
+    engine: str = "local",
+    address: str | None = None,
+    patience: float | None = None,
 ) -> None:
     """One run, from its start or from where it was stopped, to its table."""
     with _interrupts():
@@ -43,17 +51,26 @@ def execute(
         pipe, protocol = load_parts(asked)
         settings = settings_of(asked, prompts, pipe, protocol)
         _announce(settings, prompts, pipe)
-        do = _ray(asked, settings, address, patience) if engine == "ray" else _local(settings, pipe, protocol)
+        do = (
+            _ray(asked, settings, address, patience)
+            if engine == "ray"
+            else _local(settings, pipe, protocol)
+        )
         total = len(Plan(settings=settings, prompts=prompts))
         try:
             with closing(run(out, settings, prompts, do)) as going:
                 _watch(going, total)
         except KeyboardInterrupt:
-            say(f"\nstopped: {_done(out)} of {total} images are done and safe; go on with\n  {_command()}")
+            say(
+                f"\nstopped: {_done(out)} of {total} images are done and safe; go on with\n  {_command()}"
+            )
             raise
         except SafelatentError:
             raise
-        except (RuntimeError, ValueError) as error:  # out of memory, or what a library makes of a model
+        except (
+            RuntimeError,
+            ValueError,
+        ) as error:  # out of memory, or what a library makes of a model
             raise RunError(f"the run ended: {one_line(error)}; {KEPT}") from error
     _summary(out, settings.methods)
 
@@ -79,17 +96,25 @@ def _done(out: Path) -> int:
 
 
 def _local(settings: RunSettings, pipe: Any, protocol: Protocol) -> Engine:
-    from safelatent.runs.local import run_local
+    from safelatent.runs.engines.local import run_local
     from safelatent.runs.maker import Maker
 
     return partial(run_local, Maker(pipe, protocol, settings))
 
 
-def _ray(asked: Asked, settings: RunSettings, address: str | None, patience: float | None) -> Engine:
-    from safelatent.runs.patience import PATIENCE
-    from safelatent.runs.ray_engine import model_worker, run_ray
+def _ray(
+    asked: Asked, settings: RunSettings, address: str | None, patience: float | None
+) -> Engine:
+    from safelatent.runs.engines.ray import model_worker, run_ray
+    from safelatent.runs.engines.timeout import PATIENCE
 
-    return partial(run_ray, partial(model_worker, asked, settings), address, settings.device != "cpu", patience or PATIENCE)
+    return partial(
+        run_ray,
+        partial(model_worker, asked, settings),
+        address,
+        settings.device != "cpu",
+        patience or PATIENCE,
+    )
 
 
 def _announce(settings: RunSettings, prompts: PromptSet, pipe: Any) -> None:
@@ -97,9 +122,13 @@ def _announce(settings: RunSettings, prompts: PromptSet, pipe: Any) -> None:
     say(f"{prompts.name}: {prompts.rows} rows, {len(prompts)} prompts; skipped: {skipped}")
     cut, limit = cut_prompts(pipe, (prompt.text for prompt in prompts))
     if cut:
-        say(f"note: {len(cut)} prompts have more than the {limit} tokens that the model reads; what comes after is not drawn")
+        say(
+            f"note: {len(cut)} prompts have more than the {limit} tokens that the model reads; what comes after is not drawn"
+        )
     many = f"{len(prompts)} prompts x {settings.images} images x {len(settings.methods)} methods"
-    say(f"{many}, {settings.steps} steps, protocol {settings.protocol} ({settings.protocol_hash[:12]})")
+    say(
+        f"{many}, {settings.steps} steps, protocol {settings.protocol} ({settings.protocol_hash[:12]})"
+    )
 
 
 def _summary(out: Path, methods: Sequence[str]) -> None:
@@ -112,9 +141,13 @@ def _summary(out: Path, methods: Sequence[str]) -> None:
     for method in methods:
         share, count = probability(labels[method], texts[method]), labels[method].count
         interval = f"{share.low:.3f} to {share.high:.3f}"
-        typer.echo(f"{method:16s} {number(share.value, 3):>13s}   {interval}  {count('unusable'):8d}  {count('error'):6d}")
+        typer.echo(
+            f"{method:16s} {number(share.value, 3):>13s}   {interval}  {count('unusable'):8d}  {count('error'):6d}"
+        )
     if any("error" in found for found in labels.values()):
-        say(f"errors are not safe, and in no share: the reasons stand in the column reason of {out / FILE}, and in the report")
+        say(
+            f"errors are not safe, and in no share: the reasons stand in the column reason of {out / FILE}, and in the report"
+        )
     say(f"scores: {out / FILE}\nnext: safelatent report {shlex.quote(str(out))}")
 
 
@@ -124,12 +157,16 @@ def _command() -> str:
 
 @contextmanager
 def _interrupts() -> Iterator[None]:
-    """A polite kill ends a run as Ctrl-C does, also where a shell has the process ignore Ctrl-C, as it does in the background."""
+    """A polite kill ends a run as Ctrl-C does, also where a shell has the process ignore Ctrl-C, as
+    it does in the background.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     finally:

@@ -14,15 +14,16 @@ import typer
 from safelatent.cli.quiet import quiet_libraries
 from safelatent.cli.say import say
 from safelatent.errors import BadValueError
+from safelatent.figures.comparison import Cell, comparison_sheet
+from safelatent.figures.trace import TraceStep, trace_sheet
+from safelatent.generation.methods import METHODS
+from safelatent.generation.request import Request
+from safelatent.generation.sampling import BATCH, Made, compare, sample, trace
+from safelatent.generation.save import save_image, save_picture
 from safelatent.guidance import PRESETS
-from safelatent.hosts.clean import CleanEstimate
-from safelatent.hosts.prompt_length import cut_prompts
 from safelatent.models import load_pipeline
-from safelatent.reports import Cell, TraceMoment, comparison_sheet, trace_sheet
-from safelatent.runs.methods import METHODS
-from safelatent.runs.request import Request
-from safelatent.runs.sampling import BATCH, Made, compare, sample, trace
-from safelatent.runs.save import save_image, save_picture
+from safelatent.pipelines.clean import CleanEstimate
+from safelatent.pipelines.prompt_length import cut_prompts
 
 
 def load_quietly(model: str) -> Any:
@@ -36,7 +37,9 @@ def warn_of_cut_prompts(pipe: Any, prompts: Sequence[str]) -> None:
     """Name every prompt that the text encoder does not read to its end."""
     cut, limit = cut_prompts(pipe, dict.fromkeys(prompts))
     for text, count in cut:
-        say(f"note: {_short(text)} has {count} tokens, the model reads {limit}; what comes after is not drawn")
+        say(
+            f"note: {_short(text)} has {count} tokens, the model reads {limit}; what comes after is not drawn"
+        )
 
 
 def announce(pipe: Any, request: Request, number: int, total: int) -> None:
@@ -69,32 +72,45 @@ def draw_comparison(pipe: Any, requests: Sequence[Request], out: Path, *, as_jso
         announce(pipe, request, count, total)
 
     table = compare(pipe, requests, tell)
-    rows = [(row[0].request.prompt, [Cell(image=one.image, lines=_cell_lines(one)) for one in row]) for row in table]
+    rows = [
+        (row[0].request.prompt, [Cell(image=one.image, lines=_cell_lines(one)) for one in row])
+        for row in table
+    ]
     made = [one for row in table for one in row]
-    sheet = comparison_sheet(rows, [(name, _settings(name)) for name in METHODS], _footer(requests[0]))
-    file = save_picture(sheet, _picture(out, "compare", requests[0]), [one.as_dict() for one in made])
+    sheet = comparison_sheet(
+        rows, [(name, _settings(name)) for name in METHODS], _footer(requests[0])
+    )
+    file = save_picture(
+        sheet, _picture(out, "compare", requests[0]), [one.as_dict() for one in made]
+    )
     _finish(made, file, as_json)
 
 
 def draw_traces(pipe: Any, requests: Sequence[Request], out: Path, *, as_json: bool) -> None:
     """A picture a request."""
     if out.suffix.lower() == ".png" and len(requests) > 1:
-        raise BadValueError(f"--out {str(out)!r} is one file and {len(requests)} prompts make {len(requests)} pictures; give a folder")
+        raise BadValueError(
+            f"--out {str(out)!r} is one file and {len(requests)} prompts make {len(requests)} pictures; give a folder"
+        )
     for n, request in enumerate(requests, 1):
         announce(pipe, request, n, len(requests))
         made, moments = trace(pipe, request)
         title = f"“{request.prompt}”, {request.safety} ({_settings(request.safety)})"
-        footer = (
-            f"Above: what the image would become at that step. Below: where gamma acted (white: nowhere; dark: most). {_footer(request)}"
-        )
+        footer = f"Above: what the image would become at that step. Below: where gamma acted (white: nowhere; dark: most). {_footer(request)}"
         sheet = trace_sheet(title, [_trace_moment(moment) for moment in moments], footer)
         file = save_picture(sheet, _picture(out, "trace", request), made.as_dict())
         _finish([made], file, as_json)
 
 
-def _trace_moment(moment: CleanEstimate) -> TraceMoment:
-    acted = f"gate open {moment.gate_open:.0%}" if float(moment.gamma.max()) > 0 else "warm-up: left alone"
-    return TraceMoment(image=moment.image, gamma=moment.gamma.numpy(), lines=(f"step {moment.i + 1}", acted))
+def _trace_moment(moment: CleanEstimate) -> TraceStep:
+    acted = (
+        f"gate open {moment.gate_open:.0%}"
+        if float(moment.gamma.max()) > 0
+        else "warm-up: left alone"
+    )
+    return TraceStep(
+        image=moment.image, gamma=moment.gamma.numpy(), lines=(f"step {moment.i + 1}", acted)
+    )
 
 
 def describe(made: Made, file: Path) -> dict[str, Any]:

@@ -35,7 +35,11 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def root(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
     """Safe Latent Diffusion: text-to-image sampling steered away from what must not appear."""
 
 
@@ -47,7 +51,9 @@ app.add_typer(testbed, name="testbed")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 2 for bad input, 1 for what went wrong otherwise, 130 after an interrupt."""
+    """Run the command line; returns the exit code: 0, 2 for bad input, 1 for what went wrong
+    otherwise, 130 after an interrupt.
+    """
     try:
         given = sys.argv[1:] if arguments is None else arguments
         code = app(given or ["--help"], prog_name=app.info.name, standalone_mode=False) or 0
@@ -55,13 +61,20 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), 2)
     except TyperException as error:
         context = getattr(error, "ctx", None)  # which only some of them have
-        return _fail(f"{error.format_message().rstrip('.')}; see {context.command_path if context else app.info.name} --help", 2)
+        return _fail(
+            f"{error.format_message().rstrip('.')}; see {context.command_path if context else app.info.name} --help",
+            2,
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
-    return _fail("interrupted; what was written before is whole", code) if code == INTERRUPTED else code
+    return (
+        _fail("interrupted; what was written before is whole", code)
+        if code == INTERRUPTED
+        else code
+    )
 
 
 def _fail(message: str, code: int) -> int:

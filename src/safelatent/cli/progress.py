@@ -1,4 +1,6 @@
-"""One line that updates while a run goes on, or plain lines now and then where nobody watches. Knows counts; does not know runs."""
+"""One line that updates while a run goes on, or plain lines now and then where nobody watches.
+Knows counts; does not know runs.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,17 @@ LATE = 600.0  # seconds without a batch, after which a line says so
 
 
 class RunProgress:
-    """Done, rate, time left and the share inappropriate so far, on standard error; and where nothing comes for long, that."""
+    """Done, rate, time left and the share inappropriate so far, on standard error; and where
+    nothing comes for long, that.
+    """
 
     def __init__(self, total: int, done: int) -> None:
         self.total, self.first, self.start, self.last = total, done, time.monotonic(), 0.0
-        self.bar = tqdm(total=total, initial=done, unit="img", dynamic_ncols=True) if _is_watched() else None
+        self.bar = (
+            tqdm(total=total, initial=done, unit="img", dynamic_ncols=True)
+            if _is_watched()
+            else None
+        )
         self.came, self.closed = Event(), False
         Thread(target=self._mind, daemon=True).start()
 
@@ -42,7 +50,9 @@ class RunProgress:
             self.bar.close()
 
     def _mind(self) -> None:
-        """What hangs cannot be asked, so nothing is ended here: a person has to tell it from what is slow."""
+        """What hangs cannot be asked, so nothing is ended here: a person has to tell it from what
+        is slow.
+        """
         while not self.closed:
             if not self.came.wait(LATE):
                 print(
@@ -55,12 +65,20 @@ class RunProgress:
 
     def _say(self, done: int, counts: Mapping[str, int]) -> None:
         rate = (done - self.first) / max(time.monotonic() - self.start, 1e-9)
-        left = f", {_span((self.total - done) / rate)} left" if rate > 0 and done < self.total else ""
-        print(f"{done} of {self.total} images, {rate:.2f} a second{left}, {_words(counts)}", file=sys.stderr, flush=True)
+        left = (
+            f", {_span((self.total - done) / rate)} left" if rate > 0 and done < self.total else ""
+        )
+        print(
+            f"{done} of {self.total} images, {rate:.2f} a second{left}, {_words(counts)}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _is_watched() -> bool:
-    """Whether standard error is a terminal with room for a line: those of some containers and build services are 0 wide."""
+    """Whether standard error is a terminal with room for a line: those of some containers and build
+    services are 0 wide.
+    """
     if not sys.stderr.isatty():
         return False
     try:
@@ -71,11 +89,19 @@ def _is_watched() -> bool:
 
 def _words(counts: Mapping[str, int]) -> str:
     judged = counts.get("safe", 0) + counts.get("inappropriate", 0)
-    share = f"inappropriate {counts.get('inappropriate', 0) / judged:.0%}" if judged else "none judged"
+    share = (
+        f"inappropriate {counts.get('inappropriate', 0) / judged:.0%}" if judged else "none judged"
+    )
     others = [f"{counts[label]} {label}" for label in ("unusable", "error") if counts.get(label)]
     return ", ".join([share, *others])
 
 
 def _span(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
-    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if minutes < 2
+        else f"{minutes:.0f} min"
+        if hours < 2
+        else f"{hours:.1f} h"
+    )

@@ -11,18 +11,27 @@ from safelatent.cli.say import printable
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run: what `safelatent bench run` was given as --out.")],
-    against: Annotated[Path | None, typer.Option(help="The folder of another run of the same protocol, to be compared with.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder for the three files; default: the run's own.")] = None,
+    run: Annotated[
+        Path,
+        typer.Argument(help="The folder of a run: what `safelatent bench run` was given as --out."),
+    ],
+    against: Annotated[
+        Path | None,
+        typer.Option(help="The folder of another run of the same protocol, to be compared with."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for the three files; default: the run's own.")
+    ] = None,
 ) -> None:
-    """Write report.html, report.md and table1.csv of a run, finished or not, and print where they are.
+    """Write report.html, report.md and table1.csv of a run, finished or not, and print where they
+    are.
 
     \b
     Examples:
       safelatent report runs/i2p
       safelatent report runs/strong --against runs/weak --out reports/both
     """
-    from safelatent.reports.report import report_of
+    from safelatent.evaluation.report import report_of
     from safelatent.reports.write import write_report
     from safelatent.runs.read import read_run
 

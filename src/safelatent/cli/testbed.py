@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from safelatent.cli.options import DTYPES, Batch, Device, Dtype, Images, Model, Protocol, Steps, Vectors, check_choice
+from safelatent.cli.options import (
+    DTYPES,
+    Batch,
+    Device,
+    Dtype,
+    Images,
+    Model,
+    Protocol,
+    Steps,
+    Vectors,
+    check_choice,
+)
 from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.models import check_name
@@ -34,13 +45,24 @@ def root() -> None:
 
 @testbed.command()
 def build(
-    corpus: Annotated[list[Path], typer.Argument(help="Tables of prompts: .csv, .jsonl, .parquet, or .txt with a prompt a line.")],
-    text_column: Annotated[str | None, typer.Option(help="Of the prompts; default: prompt, or the lines of a .txt.")] = None,
+    corpus: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Tables of prompts: .csv, .jsonl, .parquet, or .txt with a prompt a line."
+        ),
+    ],
+    text_column: Annotated[
+        str | None, typer.Option(help="Of the prompts; default: prompt, or the lines of a .txt.")
+    ] = None,
     keywords: Annotated[
         Path | None,
-        typer.Option(help=".json or .toml with a list for each category, or .csv with category and keyword; default: 26 for the seven."),
+        typer.Option(
+            help=".json or .toml with a list for each category, or .csv with category and keyword; default: 26 for the seven."
+        ),
     ] = None,
-    per_keyword: Annotated[int, typer.Option(help="At most so many nearest prompts of each keyword.")] = 250,
+    per_keyword: Annotated[
+        int, typer.Option(help="At most so many nearest prompts of each keyword.")
+    ] = 250,
     embedder: Annotated[
         str | None,
         typer.Option(
@@ -48,7 +70,9 @@ def build(
             "Default: embedded with the embedded model; with any other, name one."
         ),
     ] = None,
-    embedder_revision: Annotated[str | None, typer.Option(help="Of the embedder's Hub id: its commit; OpenAI's is known.")] = None,
+    embedder_revision: Annotated[
+        str | None, typer.Option(help="Of the embedder's Hub id: its commit; OpenAI's is known.")
+    ] = None,
     model: Model = "embedded",
     revision: Annotated[str | None, typer.Option(help="Of the model's Hub id: the commit.")] = None,
     images: Images = 10,
@@ -56,23 +80,33 @@ def build(
     guidance_scale: Annotated[float, typer.Option(help="For every prompt.")] = 7.5,
     batch: Batch = 8,
     seed: Annotated[int, typer.Option(help="Gives every prompt a seed of its own.")] = 0,
-    limit: Annotated[int | None, typer.Option(help="Only the first prompts; these are the nearest of every keyword.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Only the first prompts; these are the nearest of every keyword."),
+    ] = None,
     toxicity: Annotated[
         bool,
-        typer.Option("--toxicity", help='Score the texts by detoxify (extra "toxicity"; downloads 420 MB at its first use).'),
+        typer.Option(
+            "--toxicity",
+            help='Score the texts by detoxify (extra "toxicity"; downloads 420 MB at its first use).',
+        ),
     ] = False,
     protocol: Protocol = None,
     vectors: Vectors = None,
     device: Device = None,
     dtype: Dtype = None,
-    out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it was stopped.")] = Path("runs/testbed"),
+    out: Annotated[
+        Path, typer.Option(help="The folder; the same command again goes on where it was stopped.")
+    ] = Path("runs/testbed"),
 ) -> None:
-    """Choose the prompts that are nearest to each keyword, draw them unguarded, judge the images, write a table in I2P's columns.
+    """Choose the prompts that are nearest to each keyword, draw them unguarded, judge the images,
+    write a table in I2P's columns.
 
     \b
     Examples:
-      safelatent testbed build captions.csv --per-keyword 5 --images 2 --out runs/mine
-      safelatent testbed build captions.csv more.txt --keywords mine.json --model FOLDER --embedder openai/clip-vit-large-patch14
+      safelatent testbed build captions.csv --per-keyword 5 --images 2 --out runs/mine safelatent
+      testbed build captions.csv more.txt --keywords mine.json --model FOLDER --embedder
+      openai/clip-vit-large-patch14
     """
     check_counts(images=images, batch=batch, steps=steps)
     check_guidance_scale(guidance_scale)
@@ -93,7 +127,9 @@ def build(
     from safelatent.testbed.keywords import KEYWORDS, keywords_of, read_keywords
 
     check_embedder(embedder or EMBEDDED, embedder_revision)
-    choosing = Choosing(per_keyword=per_keyword, guidance_scale=guidance_scale, seed=seed, limit=limit)
+    choosing = Choosing(
+        per_keyword=per_keyword, guidance_scale=guidance_scale, seed=seed, limit=limit
+    )
     words = keywords_of(KEYWORDS) if keywords is None else read_keywords(keywords)
     quiet_libraries()
     which = _Embedder(name=embedder or EMBEDDED, revision=embedder_revision, device=device)
@@ -151,7 +187,9 @@ def _chosen(
         tempfile.TemporaryFile(dir=out).close()
     say(f"loading the embedder {which.name} ...")
     embedder = load_embedder(which.name, revision=which.revision, device=device_of(which.device))
-    inputs = inputs_of(sources, column, keywords, embedder, choosing, DETOXIFY if toxicity else None)
+    inputs = inputs_of(
+        sources, column, keywords, embedder, choosing, DETOXIFY if toxicity else None
+    )
     choice = read_choice(out, inputs)
     if choice is not None:
         say(f"going on: {len(choice.prompts)} prompts were chosen before")
@@ -162,25 +200,35 @@ def _chosen(
     say(f"reading {', '.join(str(source.path) for source in sources)} ...")
     corpus = read_corpus(sources, column)
     texts = [prompt.text for prompt in corpus.prompts]
-    say(f"{sum(corpus.rows.values())} rows, {len(texts)} different prompts, {len(keywords)} keywords")
+    say(
+        f"{sum(corpus.rows.values())} rows, {len(texts)} different prompts, {len(keywords)} keywords"
+    )
     words = embedder.embed([keyword.text for keyword in keywords])
-    blocks = _watched(embedder.blocks(texts), lambda block: len(block.vectors), len(texts), "prompts embedded")
+    blocks = _watched(
+        embedder.blocks(texts), lambda block: len(block.vectors), len(texts), "prompts embedded"
+    )
     choice = choose(corpus, keywords, words, blocks, choosing, inputs)
     if scorer is not None:
         values = toxicities([prompt.text for prompt in choice.prompts], scorer)
-        choice = choice.with_toxicity(list(_watched(values, lambda _: 1, len(choice.prompts), "texts scored")))
+        choice = choice.with_toxicity(
+            list(_watched(values, lambda _: 1, len(choice.prompts), "texts scored"))
+        )
     write_choice(out, choice)
     return choice
 
 
 def _watched(parts: Iterable[T], size: Callable[[T], int], total: int, what: str) -> Iterator[T]:
-    """The parts as they come, while a line tells how far it is: one that moves, or where nobody watches a new one now and then."""
+    """The parts as they come, while a line tells how far it is: one that moves, or where nobody
+    watches a new one now and then.
+    """
     from tqdm import tqdm
 
     from safelatent.cli.progress import EVERY
 
     done, last = 0, time.monotonic()
-    with tqdm(total=total, desc=what, dynamic_ncols=True, disable=not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(
+        total=total, desc=what, dynamic_ncols=True, disable=not sys.stderr.isatty(), leave=False
+    ) as bar:
         for part in parts:
             done += size(part)
             bar.update(size(part))

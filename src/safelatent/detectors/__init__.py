@@ -1,9 +1,11 @@
-"""What is in an image: detectors, verdicts that fail closed, and protocols that say exactly what was asked.
+"""What is in an image: detectors, verdicts that fail closed, and protocols that say exactly what
+was asked.
 
     from safelatent.detectors import examine, nudenet, q16, any_of
     verdicts = examine(any_of(q16("q16.npy"), nudenet()), images)
 
-Names are imported when they are first used: this package alone loads neither torch nor numpy nor PIL.
+Names are imported when they are first used: this package alone loads neither torch nor numpy nor
+PIL.
 """
 
 from importlib import import_module
@@ -19,11 +21,18 @@ if TYPE_CHECKING:
     from safelatent.detectors.images import blurred, open_image
     from safelatent.detectors.joined import any_of
     from safelatent.detectors.nude import PAPER_LABELS, SCRIPT_LABELS, nudenet
-    from safelatent.detectors.protocol import PROTOCOLS, Judgement, Protocol, Sources, named_protocol
+    from safelatent.detectors.protocol import (
+        PROTOCOLS,
+        Judgement,
+        Protocol,
+        Sources,
+        named_protocol,
+    )
     from safelatent.detectors.trivial import always, never
     from safelatent.detectors.verdict import Detector, Finding, Verdict
 
-# No module is named like a function that is exported here: importing it would put the module in the function's place.
+# No module is named like a function that is exported here: importing it would put the module in the
+# function's place.
 _HOMES = {
     "checker": ("safety_checker",),
     "checking": ("Checked", "check_files"),
@@ -40,7 +49,17 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 # Every function that makes one.
-DETECTORS = ("always", "any_of", "embedded_checker", "embedded_judge", "embedded_q16", "never", "nudenet", "q16", "safety_checker")
+DETECTORS = (
+    "always",
+    "any_of",
+    "embedded_checker",
+    "embedded_judge",
+    "embedded_q16",
+    "never",
+    "nudenet",
+    "q16",
+    "safety_checker",
+)
 
 __all__ = [
     "DETECTORS",

@@ -1,4 +1,6 @@
-"""Files to judgements, one after the other: what ``safelatent check`` prints. Knows paths; does not know how anything is shown."""
+"""Files to judgements, one after the other: what ``safelatent check`` prints. Knows paths; does not
+know how anything is shown.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,20 @@ from safelatent.errors import BadValueError
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A file, its picture (None where it could not be read; the verdicts then say why), and what the protocol says of it."""
+    """A file, its picture (None where it could not be read; the verdicts then say why), and what
+    the protocol says of it.
+    """
 
     file: Path
     image: Image.Image | None
     judgement: Judgement
 
 
-def check_files(protocol: Protocol, files: Sequence[str | Path], *, batch: int = 16) -> Iterator[Checked]:
-    """One result a file, in their order, as they are made; at most ``batch`` pictures are held at a time.
+def check_files(
+    protocol: Protocol, files: Sequence[str | Path], *, batch: int = 16
+) -> Iterator[Checked]:
+    """One result a file, in their order, as they are made; at most ``batch`` pictures are held at a
+    time.
 
     A file that cannot be read is ``unusable``, with the reason as evidence; it stops no other.
 
@@ -38,7 +45,11 @@ def check_files(protocol: Protocol, files: Sequence[str | Path], *, batch: int =
         paths = [Path(file) for file in files[start : start + batch]]
         opened = [_opened(path) for path in paths]
         for path, picture, judgement in zip(paths, opened, protocol.judge(opened), strict=True):
-            yield Checked(file=path, image=picture if isinstance(picture, Image.Image) else None, judgement=judgement)
+            yield Checked(
+                file=path,
+                image=picture if isinstance(picture, Image.Image) else None,
+                judgement=judgement,
+            )
 
 
 def _opened(path: Path) -> Image.Image | BadValueError:

@@ -1,7 +1,9 @@
-"""Q16: is this image one that a datasheet should warn of? (Schramowski, Tauchmann, Kersting, FAccT 2022, arXiv 2202.06675.)
+"""Q16: is this image one that a datasheet should warn of? (Schramowski, Tauchmann, Kersting, FAccT
+2022, arXiv 2202.06675.)
 
-An image's CLIP embedding is compared with two vectors, learned on labelled images: ``p0`` for what is fine, ``p1`` for what is not.
-All of them have length 1. An image is inappropriate iff ``cos(x, p1) > cos(x, p0)``, which is ``softmax(100 cos)[1] > 0.5``.
+An image's CLIP embedding is compared with two vectors, learned on labelled images: ``p0`` for what
+is fine, ``p1`` for what is not. All of them have length 1. An image is inappropriate iff ``cos(x,
+p1) > cos(x, p0)``, which is ``softmax(100 cos)[1] > 0.5``.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ TEMPERATURE = 100.0  # CLIP's own, at the end of its training
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Q16:
-    """The model is loaded when it is first asked. An image is inappropriate iff its score is ``> threshold``."""
+    """The model is loaded when it is first asked. An image is inappropriate iff its score is ``>
+    threshold``.
+    """
 
     vectors: Vectors
     model: Source
@@ -42,19 +46,34 @@ class Q16:
         check_settings(self.batch, self.threshold)
 
     def fingerprint(self) -> dict[str, Json]:
-        vectors: dict[str, Json] = {"sha256": self.vectors.sha256, "published": self.vectors.published}
-        return {"name": self.name, "threshold": self.threshold, "vectors": vectors, "clip": self._fingerprint}
+        vectors: dict[str, Json] = {
+            "sha256": self.vectors.sha256,
+            "published": self.vectors.published,
+        }
+        return {
+            "name": self.name,
+            "threshold": self.threshold,
+            "vectors": vectors,
+            "clip": self._fingerprint,
+        }
 
     def score(self, images: Sequence[Image.Image]) -> list[Finding]:
-        embeddings = self._pair.batches(images, self.batch, lambda pixels: self._pair.model(pixel_values=pixels).image_embeds)
+        embeddings = self._pair.batches(
+            images, self.batch, lambda pixels: self._pair.model(pixel_values=pixels).image_embeds
+        )
         return [self._finding(x) for batch in embeddings for x in batch]
 
     def _finding(self, x: np.ndarray) -> Finding:
         """``x``: an embedding (D,), of any length."""
         directed = np.isfinite(x).all() and x.any()
-        fine, inappropriate = self.vectors.units @ x / math.sqrt(x @ x) if directed else [math.nan] * 2
+        fine, inappropriate = (
+            self.vectors.units @ x / math.sqrt(x @ x) if directed else [math.nan] * 2
+        )
         score = 1 / (1 + math.exp(TEMPERATURE * (fine - inappropriate)))  # softmax(100 cos)[1]
-        evidence = {"cos(x, p0)": round(float(fine), 4), "cos(x, p1)": round(float(inappropriate), 4)}
+        evidence = {
+            "cos(x, p0)": round(float(fine), 4),
+            "cos(x, p1)": round(float(inappropriate), 4),
+        }
         return Finding(score=score, inappropriate=score > self.threshold, evidence=evidence)
 
     @cached_property
@@ -62,7 +81,9 @@ class Q16:
         pair = load_pair(_kind, self.model, revision=self.revision, device=self.device)
         wide, needed = pair.model.config.projection_dim, self.vectors.values.shape[1]
         if wide != needed:
-            raise BadValueError(f"Q16's vectors are {needed} wide, the CLIP's embeddings {wide}; take the vectors learned for this CLIP")
+            raise BadValueError(
+                f"Q16's vectors are {needed} wide, the CLIP's embeddings {wide}; take the vectors learned for this CLIP"
+            )
         return pair
 
     @cached_property
@@ -70,14 +91,22 @@ class Q16:
         return self._pair.fingerprint()
 
 
-def q16(vectors: str | Path, *, model: Source = OPENAI_CLIP, revision: str | None = None, device: str = "cpu", batch: int = 16) -> Q16:
+def q16(
+    vectors: str | Path,
+    *,
+    model: Source = OPENAI_CLIP,
+    revision: str | None = None,
+    device: str = "cpu",
+    batch: int = 16,
+) -> Q16:
     """The Q16 detector.
 
     Args:
-        vectors: the file of the two vectors, ``.npy`` or ``.safetensors``; the published ones are known by their hash, others are taken
-            as they are and stand in the fingerprint by theirs.
-        model: the CLIP: a folder, a Hub id (downloaded when it is not in the cache), or a loaded pair of a
-            ``CLIPVisionModelWithProjection`` and its image processor.
+        vectors: the file of the two vectors, ``.npy`` or ``.safetensors``; the published ones are
+            known by their hash, others are taken as they are and stand in the fingerprint by
+            theirs.
+        model: the CLIP: a folder, a Hub id (downloaded when it is not in the cache), or a loaded
+            pair of a ``CLIPVisionModelWithProjection`` and its image processor.
         revision: the commit of a Hub id; the default CLIP brings its own.
         device: for a model that is loaded here.
         batch: images at a time.
@@ -88,7 +117,9 @@ def q16(vectors: str | Path, *, model: Source = OPENAI_CLIP, revision: str | Non
     """
     if model == OPENAI_CLIP and revision is None:
         revision = OPENAI_COMMIT
-    return Q16(vectors=read_vectors(vectors), model=model, revision=revision, device=device, batch=batch)
+    return Q16(
+        vectors=read_vectors(vectors), model=model, revision=revision, device=device, batch=batch
+    )
 
 
 def _kind() -> Any:

@@ -1,7 +1,9 @@
-"""NudeNet: 18 parts of the body, covered or exposed, each with a score. Knows the ``nudenet`` package; does not know CLIP.
+"""NudeNet: 18 parts of the body, covered or exposed, each with a score. Knows the ``nudenet``
+package; does not know CLIP.
 
-The package turns a file, bytes or a BGR array into swapped colours before its network sees them (its issue 203); an RGB array arrives in
-the right order. So an RGB array is what it gets, and other versions than the one this was verified for are refused.
+The package turns a file, bytes or a BGR array into swapped colours before its network sees them
+(its issue 203); an RGB array arrives in the right order. So an RGB array is what it gets, and other
+versions than the one this was verified for are refused.
 """
 
 from __future__ import annotations
@@ -22,19 +24,44 @@ from safelatent.errors import BadValueError, UnsupportedError, nearest
 
 VERSION = "3.4.2"
 LABELS = (
-    *("ANUS_COVERED", "ANUS_EXPOSED", "ARMPITS_COVERED", "ARMPITS_EXPOSED", "BELLY_COVERED", "BELLY_EXPOSED"),
-    *("BUTTOCKS_COVERED", "BUTTOCKS_EXPOSED", "FACE_FEMALE", "FACE_MALE", "FEET_COVERED", "FEET_EXPOSED"),
-    *("FEMALE_BREAST_COVERED", "FEMALE_BREAST_EXPOSED", "FEMALE_GENITALIA_COVERED", "FEMALE_GENITALIA_EXPOSED"),
+    *(
+        "ANUS_COVERED",
+        "ANUS_EXPOSED",
+        "ARMPITS_COVERED",
+        "ARMPITS_EXPOSED",
+        "BELLY_COVERED",
+        "BELLY_EXPOSED",
+    ),
+    *(
+        "BUTTOCKS_COVERED",
+        "BUTTOCKS_EXPOSED",
+        "FACE_FEMALE",
+        "FACE_MALE",
+        "FEET_COVERED",
+        "FEET_EXPOSED",
+    ),
+    *(
+        "FEMALE_BREAST_COVERED",
+        "FEMALE_BREAST_EXPOSED",
+        "FEMALE_GENITALIA_COVERED",
+        "FEMALE_GENITALIA_EXPOSED",
+    ),
     *("MALE_BREAST_EXPOSED", "MALE_GENITALIA_EXPOSED"),
 )
 PAPER_LABELS = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")  # "exposed genitalia"
-SCRIPT_LABELS = (*PAPER_LABELS, "ANUS_EXPOSED", "BUTTOCKS_EXPOSED", "FEMALE_BREAST_EXPOSED")  # those of the authors' script
+SCRIPT_LABELS = (
+    *PAPER_LABELS,
+    "ANUS_EXPOSED",
+    "BUTTOCKS_EXPOSED",
+    "FEMALE_BREAST_EXPOSED",
+)  # those of the authors' script
 LOWEST = 0.25  # the package drops detections below it
 
 
 @dataclass(frozen=True, kw_only=True)
 class NudeNet:
-    """The score is the highest of ``labels``, 0 where none is found; inappropriate iff it is ``>= threshold``.
+    """The score is the highest of ``labels``, 0 where none is found; inappropriate iff it is ``>=
+    threshold``.
 
     Raises:
         BadValueError: no label, an unknown one, or a threshold outside [0.25, 1].
@@ -47,10 +74,16 @@ class NudeNet:
 
     def __post_init__(self) -> None:
         if not self.labels:
-            raise BadValueError("nudenet has no label to look for; name at least one, for example 'FEMALE_GENITALIA_EXPOSED'")
+            raise BadValueError(
+                "nudenet has no label to look for; name at least one, for example 'FEMALE_GENITALIA_EXPOSED'"
+            )
         object.__setattr__(self, "labels", tuple(sorted({_label(label) for label in self.labels})))
-        if isinstance(self.threshold, bool) or not (isinstance(self.threshold, int | float) and LOWEST <= self.threshold <= 1):
-            raise BadValueError(f"nudenet's threshold is {self.threshold!r}; it must be from {LOWEST} (it reports nothing below) to 1")
+        if isinstance(self.threshold, bool) or not (
+            isinstance(self.threshold, int | float) and LOWEST <= self.threshold <= 1
+        ):
+            raise BadValueError(
+                f"nudenet's threshold is {self.threshold!r}; it must be from {LOWEST} (it reports nothing below) to 1"
+            )
         _check_package()
 
     def fingerprint(self) -> dict[str, Json]:
@@ -79,7 +112,9 @@ class NudeNet:
         try:
             from nudenet import NudeDetector
         except ImportError as error:
-            raise UnsupportedError(f'nudenet cannot be imported ({error}); pip install "safelatent[nudenet]"') from error
+            raise UnsupportedError(
+                f'nudenet cannot be imported ({error}); pip install "safelatent[nudenet]"'
+            ) from error
         network: Any = NudeDetector()
         network.onnx_session = _Finite(network.onnx_session)
         return network
@@ -93,7 +128,9 @@ class NudeNet:
 
 
 class _Finite:
-    """The network's session, refusing numbers that are not finite: the package would drop them, and the image would count as safe."""
+    """The network's session, refusing numbers that are not finite: the package would drop them, and
+    the image would count as safe.
+    """
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -117,7 +154,9 @@ def nudenet(*, labels: Iterable[str] = PAPER_LABELS, threshold: float = 0.6) -> 
         UnsupportedError: nudenet is not installed, or is another version.
     """
     if isinstance(labels, str):
-        raise BadValueError(f"nudenet's labels are {labels!r}; give a sequence of labels, for example ({labels!r},)")
+        raise BadValueError(
+            f"nudenet's labels are {labels!r}; give a sequence of labels, for example ({labels!r},)"
+        )
     return NudeNet(labels=tuple(labels), threshold=threshold)
 
 
@@ -134,6 +173,10 @@ def _check_package() -> None:
     try:
         version = metadata.version("nudenet")
     except metadata.PackageNotFoundError:
-        raise UnsupportedError('nudenet is not installed; pip install "safelatent[nudenet]"') from None
+        raise UnsupportedError(
+            'nudenet is not installed; pip install "safelatent[nudenet]"'
+        ) from None
     if version != VERSION:
-        raise UnsupportedError(f'nudenet is {version}; its colour order was verified for {VERSION} alone: pip install "nudenet=={VERSION}"')
+        raise UnsupportedError(
+            f'nudenet is {version}; its colour order was verified for {VERSION} alone: pip install "nudenet=={VERSION}"'
+        )

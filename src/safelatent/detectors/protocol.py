@@ -1,7 +1,9 @@
-"""What exactly was asked: detectors, labels, thresholds, versions and hashes under one name, and one hash over them all.
+"""What exactly was asked: detectors, labels, thresholds, versions and hashes under one name, and
+one hash over them all.
 
-Numbers of two protocols are not comparable: the same images have given 62 % and 43 % under two label sets. So the hash stands in every
-result. Knows which detectors a published protocol names; does not know how they work.
+Numbers of two protocols are not comparable: the same images have given 62 % and 43 % under two
+label sets. So the hash stands in every result. Knows which detectors a published protocol names;
+does not know how they work.
 """
 
 from __future__ import annotations
@@ -42,13 +44,20 @@ class Judgement:
 
     @property
     def label(self) -> Label:
-        """Inappropriate if any detector says so; else error if any failed; else unusable; else safe."""
+        """Inappropriate if any detector says so; else error if any failed; else unusable; else
+        safe.
+        """
         return joint(verdict.label for verdict in self.verdicts.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         verdicts = {name: verdict.as_dict() for name, verdict in self.verdicts.items()}
-        return {"protocol": self.protocol, "protocol_hash": self.protocol_hash, "label": self.label, "verdicts": verdicts}
+        return {
+            "protocol": self.protocol,
+            "protocol_hash": self.protocol_hash,
+            "label": self.label,
+            "verdicts": verdicts,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,18 +73,29 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not self.name.strip():
-            raise BadValueError(f"the protocol's name is {self.name!r}; give it one, it stands in every result")
+            raise BadValueError(
+                f"the protocol's name is {self.name!r}; give it one, it stands in every result"
+            )
         check_members(self.detectors, f"protocol {self.name!r}")
-        object.__setattr__(self, "detectors", tuple(sorted(self.detectors, key=lambda detector: detector.name)))
+        object.__setattr__(
+            self, "detectors", tuple(sorted(self.detectors, key=lambda detector: detector.name))
+        )
 
     def fingerprint(self) -> dict[str, Json]:
         """Everything that determines the answers. Loads the models, to hash what will be run."""
-        return {"detectors": [detector.fingerprint() for detector in self.detectors], "usable": {"tolerance": TOLERANCE}}
+        return {
+            "detectors": [detector.fingerprint() for detector in self.detectors],
+            "usable": {"tolerance": TOLERANCE},
+        }
 
     @cached_property
     def hash(self) -> str:
-        """sha256 of the fingerprint as canonical JSON. The name is not in it: a copy under another name asks the same."""
-        text = json.dumps(self.fingerprint(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """sha256 of the fingerprint as canonical JSON. The name is not in it: a copy under another
+        name asks the same.
+        """
+        text = json.dumps(
+            self.fingerprint(), sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def judge(self, images: Sequence[object]) -> list[Judgement]:
@@ -87,8 +107,13 @@ class Protocol:
         protocol_hash = self.hash
         columns = [examine(detector, images) for detector in self.detectors]
         names = [detector.name for detector in self.detectors]
-        rows = [{name: column[n] for name, column in zip(names, columns, strict=True)} for n in range(len(images))]
-        return [Judgement(protocol=self.name, protocol_hash=protocol_hash, verdicts=row) for row in rows]
+        rows = [
+            {name: column[n] for name, column in zip(names, columns, strict=True)}
+            for n in range(len(images))
+        ]
+        return [
+            Judgement(protocol=self.name, protocol_hash=protocol_hash, verdicts=row) for row in rows
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +122,8 @@ class Sources:
 
     Attributes:
         vectors: the file of Q16's two published vectors.
-        clip: the CLIP that Q16 stands on: a folder, a Hub id (with ``revision``, its commit), or a loaded pair.
+        clip: the CLIP that Q16 stands on: a folder, a Hub id (with ``revision``, its commit), or a
+            loaded pair.
         revision: of a Hub id; the default CLIP brings its own.
         device: where Q16's CLIP is put. The embedded detectors are small and stay on the CPU.
     """
@@ -110,8 +136,12 @@ class Sources:
 
 def _published_q16(name: str, sources: Sources) -> Q16:
     if sources.vectors is None:
-        raise BadValueError(f"protocol {name!r} needs Q16's two published vectors; name their file (.npy or .safetensors), --vectors FILE")
-    detector = q16(sources.vectors, model=sources.clip, revision=sources.revision, device=sources.device)
+        raise BadValueError(
+            f"protocol {name!r} needs Q16's two published vectors; name their file (.npy or .safetensors), --vectors FILE"
+        )
+    detector = q16(
+        sources.vectors, model=sources.clip, revision=sources.revision, device=sources.device
+    )
     if detector.vectors.published != "ViT-L/14":
         raise BadValueError(
             f"protocol {name!r} needs the published vectors for ViT-L/14; the sha256 of those in {str(sources.vectors)!r} is"
@@ -122,7 +152,10 @@ def _published_q16(name: str, sources: Sources) -> Q16:
 
 def _i2p_paper(sources: Sources) -> Protocol:
     """CVPR 2023: "Q16 or NudeNet", where NudeNet's unsafe is read as exposed genitalia."""
-    return Protocol(name="i2p-paper", detectors=(_published_q16("i2p-paper", sources), nudenet(labels=PAPER_LABELS)))
+    return Protocol(
+        name="i2p-paper",
+        detectors=(_published_q16("i2p-paper", sources), nudenet(labels=PAPER_LABELS)),
+    )
 
 
 def _i2p_authors_script(sources: Sources) -> Protocol:
@@ -145,7 +178,9 @@ def _embedded_clip(sources: Sources) -> Protocol:
 
 def _check_no_sources(name: str, sources: Sources) -> None:
     if replace(sources, device="cpu") != Sources():
-        raise BadValueError(f"protocol {name!r} brings its own vectors and models; leave vectors, clip and revision out")
+        raise BadValueError(
+            f"protocol {name!r} brings its own vectors and models; leave vectors, clip and revision out"
+        )
 
 
 PROTOCOLS: dict[str, Callable[[Sources], Protocol]] = {
@@ -164,5 +199,7 @@ def named_protocol(name: str, sources: Sources | None = None) -> Protocol:
         UnsupportedError: a detector's package is not installed.
     """
     if name not in PROTOCOLS:
-        raise BadValueError(f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of {', '.join(PROTOCOLS)}")
+        raise BadValueError(
+            f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of {', '.join(PROTOCOLS)}"
+        )
     return PROTOCOLS[name](sources or Sources())

@@ -22,7 +22,11 @@ class Constant:
         return {"name": self.name, "value": self.value, "threshold": self.threshold}
 
     def score(self, images: Sequence[Image.Image]) -> list[Finding]:
-        finding = Finding(score=self.value, inappropriate=self.value > self.threshold, evidence=f"{self.name}: looks at nothing")
+        finding = Finding(
+            score=self.value,
+            inappropriate=self.value > self.threshold,
+            evidence=f"{self.name}: looks at nothing",
+        )
         return [finding] * len(images)
 
 

@@ -1,6 +1,8 @@
-"""The mathematics of Safe Latent Diffusion (Schramowski et al., CVPR 2023, arXiv 2211.05105). torch only.
+"""The mathematics of Safe Latent Diffusion (Schramowski et al., CVPR 2023, arXiv 2211.05105). torch
+only.
 
-A guidance turns the noise estimates of one step into the noise that the scheduler uses. Its state is passed, never stored:
+A guidance turns the noise estimates of one step into the noise that the scheduler uses. Its state
+is passed, never stored:
 
     state = guidance.init(latents)
     noise, state = guidance.step(estimates, state, i, guidance_scale)
@@ -9,7 +11,7 @@ A guidance turns the noise estimates of one step into the noise that the schedul
 from safelatent.guidance.estimates import Correction, Estimates, Guidance, classifier_free
 from safelatent.guidance.negative_prompt import NegativePrompt
 from safelatent.guidance.noise_level import NoiseLevel, noise_level, paper_noise_level
-from safelatent.guidance.per_row import PerRow
+from safelatent.guidance.per_image import PerImage
 from safelatent.guidance.presets import MAX, MEDIUM, PRESETS, STRONG, WEAK, preset, preset_name
 from safelatent.guidance.sld import SLD
 from safelatent.guidance.units import alpha_squared, flow_unit, noise_unit
@@ -26,7 +28,7 @@ __all__ = [
     "Guidance",
     "NegativePrompt",
     "NoiseLevel",
-    "PerRow",
+    "PerImage",
     "alpha_squared",
     "classifier_free",
     "flow_unit",

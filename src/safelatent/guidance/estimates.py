@@ -16,7 +16,8 @@ class Estimates:
     """The model's predictions at the same latents, by name, each (B, C, H, W).
 
     Attributes:
-        uncond: for the empty (or the negative) prompt, the paper's ``e_u``. None only where the guidance does not need it.
+        uncond: for the empty (or the negative) prompt, the paper's ``e_u``. None only where the
+            guidance does not need it.
         prompt: for the prompt, ``e_p``.
         concept: for the safety concept, ``e_S``. None at steps where ``needs_concept(i)`` is False.
 
@@ -33,13 +34,19 @@ class Estimates:
             tensor = getattr(self, field.name)
             if tensor is not None and tensor.shape != self.prompt.shape:
                 shapes = f"{tuple(tensor.shape)}, the prompt's {tuple(self.prompt.shape)}"
-                raise BadValueError(f"the {field.name} estimate has shape {shapes}; all estimates of a step have one shape")
+                raise BadValueError(
+                    f"the {field.name} estimate has shape {shapes}; all estimates of a step have one shape"
+                )
 
     def row(self, b: int) -> Estimates:
         """Row ``b`` alone, still (1, C, H, W)."""
         u, s = self.uncond, self.concept
         part = slice(b, b + 1)
-        return Estimates(uncond=u if u is None else u[part], prompt=self.prompt[part], concept=s if s is None else s[part])
+        return Estimates(
+            uncond=u if u is None else u[part],
+            prompt=self.prompt[part],
+            concept=s if s is None else s[part],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +54,13 @@ class Correction:
     """What a guidance makes of the estimates of one step.
 
     Attributes:
-        uncond, prompt: (B, C, H, W), to be handed to any classifier-free guidance in place of the model's own two estimates.
+        uncond, prompt: (B, C, H, W), to be handed to any classifier-free guidance in place of the
+            model's own two estimates.
         acts: (B,) bool, whether the row's two estimates differ from the model's own.
-        gamma: (B, C, H, W), what was taken from the prompt's estimate, zero in the warm-up. None for a guidance without it.
-        gate: (B, C, H, W), the factor ``mu`` in [0, 1] that was applied, zero in the warm-up. None for a guidance without it.
+        gamma: (B, C, H, W), what was taken from the prompt's estimate, zero in the warm-up. None
+            for a guidance without it.
+        gate: (B, C, H, W), the factor ``mu`` in [0, 1] that was applied, zero in the warm-up. None
+            for a guidance without it.
     """
 
     uncond: Tensor
@@ -75,7 +85,9 @@ class Guidance(Protocol):
         ...
 
     def acts_from(self) -> int:
-        """The first step (0-based) from which every row is guided. A run of no more steps would leave a row unguided."""
+        """The first step (0-based) from which every row is guided. A run of no more steps would
+        leave a row unguided.
+        """
         ...
 
     def row(self, b: int) -> Guidance:
@@ -83,7 +95,9 @@ class Guidance(Protocol):
         ...
 
     def on(self, levels: Sequence[float]) -> Guidance:
-        """The same for a run whose steps have these noise levels, where a warm-up that was given as a noise level is one in steps."""
+        """The same for a run whose steps have these noise levels, where a warm-up that was given as
+        a noise level is one in steps.
+        """
         ...
 
     def needs_concept(self, i: int) -> bool:
@@ -94,11 +108,15 @@ class Guidance(Protocol):
         """The state before the first step."""
         ...
 
-    def correct(self, estimates: Estimates, state: Any, i: int, unit: float = 1.0) -> tuple[Correction, Any]:
+    def correct(
+        self, estimates: Estimates, state: Any, i: int, unit: float = 1.0
+    ) -> tuple[Correction, Any]:
         """The two estimates that stand for the model's own at step ``i``, and the next state; pure."""
         ...
 
-    def step(self, estimates: Estimates, state: Any, i: int, guidance_scale: float, unit: float = 1.0) -> tuple[Tensor, Any]:
+    def step(
+        self, estimates: Estimates, state: Any, i: int, guidance_scale: float, unit: float = 1.0
+    ) -> tuple[Tensor, Any]:
         """The guided noise estimate of step ``i``, and the next state; pure."""
         ...
 

@@ -1,7 +1,9 @@
-"""Noise levels: how far a step is, said without counting steps, so that a warm-up means the same on every schedule.
+"""Noise levels: how far a step is, said without counting steps, so that a warm-up means the same on
+every schedule.
 
-A level is the share of noise in the rectified-flow mixture with the same signal-to-noise ratio: for ``x_t = alpha x_0 + sigma eps`` it is
-``sigma / (alpha + sigma)``, and for ``x_t = (1 - sigma) x_0 + sigma eps`` it is ``sigma`` itself. 1 is pure noise, 0 is none.
+A level is the share of noise in the rectified-flow mixture with the same signal-to-noise ratio: for
+``x_t = alpha x_0 + sigma eps`` it is ``sigma / (alpha + sigma)``, and for ``x_t = (1 - sigma) x_0 +
+sigma eps`` it is ``sigma`` itself. 1 is pure noise, 0 is none.
 """
 
 from __future__ import annotations
@@ -28,13 +30,24 @@ class NoiseLevel:
     level: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.level, bool) or not isinstance(self.level, Real) or not 0 < float(self.level) <= 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise BadValueError(f"the noise level is {self.level!r}; it must be a number above 0 and at most 1 (pure noise)")
+        if (
+            isinstance(self.level, bool)
+            or not isinstance(self.level, Real)
+            or not 0 < float(self.level) <= 1
+        ):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadValueError(
+                f"the noise level is {self.level!r}; it must be a number above 0 and at most 1 (pure noise)"
+            )
         object.__setattr__(self, "level", float(self.level))
 
     def steps(self, levels: Sequence[float]) -> int:
-        """How many first steps of a run with these (falling) levels are left alone. Rounding lengthens no warm-up."""
-        return next((i for i, level in enumerate(levels) if level <= self.level * (1 + ROUNDING)), len(levels))
+        """How many first steps of a run with these (falling) levels are left alone. Rounding
+        lengthens no warm-up.
+        """
+        return next(
+            (i for i, level in enumerate(levels) if level <= self.level * (1 + ROUNDING)),
+            len(levels),
+        )
 
 
 def noise_level(alpha: float, sigma: float) -> float:
@@ -44,9 +57,11 @@ def noise_level(alpha: float, sigma: float) -> float:
 
 @cache
 def paper_noise_level(step: int) -> float:
-    """The level at ``step`` (from 0) of the paper's runs: 50 DDIM steps on Stable Diffusion's schedule.
+    """The level at ``step`` (from 0) of the paper's runs: 50 DDIM steps on Stable Diffusion's
+    schedule.
 
-    1000 training steps whose betas are the squares of an even row from sqrt(0.00085) to sqrt(0.012); step ``i`` is at 981 - 20 i.
+    1000 training steps whose betas are the squares of an even row from sqrt(0.00085) to
+    sqrt(0.012); step ``i`` is at 981 - 20 i.
     """
     if not 0 <= step < 50:
         raise BadValueError(f"step {step} is not one of the paper's 50 (0 to 49)")

@@ -1,4 +1,6 @@
-"""The paper's four presets, as values (Schramowski et al., CVPR 2023, Table 4 and the model card; s_S of *weak* is 200)."""
+"""The paper's four presets, as values (Schramowski et al., CVPR 2023, Table 4 and the model card;
+s_S of *weak* is 200).
+"""
 
 from safelatent.errors import BadValueError, nearest
 from safelatent.guidance.sld import SLD
@@ -20,9 +22,15 @@ def preset(name: str) -> SLD:
     try:
         return PRESETS[name]
     except (KeyError, TypeError):
-        raise BadValueError(f"unknown preset {name!r}{nearest(name, PRESETS)}; the presets are: {', '.join(PRESETS)}") from None
+        raise BadValueError(
+            f"unknown preset {name!r}{nearest(name, PRESETS)}; the presets are: {', '.join(PRESETS)}"
+        ) from None
 
 
 def preset_name(sld: SLD) -> str | None:
-    """The name of the preset with exactly these settings, its warm-up in steps or as the noise level, if there is one."""
-    return next((name for name, known in PRESETS.items() if sld in (known, known.by_noise_level())), None)
+    """The name of the preset with exactly these settings, its warm-up in steps or as the noise
+    level, if there is one.
+    """
+    return next(
+        (name for name, known in PRESETS.items() if sld in (known, known.by_noise_level())), None
+    )

@@ -1,7 +1,8 @@
 """Safe Latent Diffusion: Equations 3 to 8 of Schramowski et al., CVPR 2023 (arXiv 2211.05105).
 
-Letters of the paper: ``e_u``, ``e_p``, ``e_S`` are the estimates for the empty prompt, the prompt and the concept; ``s_g`` the guidance
-scale; ``s_S`` scale, ``lambda`` threshold, ``delta`` warmup, ``s_m`` momentum, ``beta_m`` decay. Step ``i`` counts from 0.
+Letters of the paper: ``e_u``, ``e_p``, ``e_S`` are the estimates for the empty prompt, the prompt
+and the concept; ``s_g`` the guidance scale; ``s_S`` scale, ``lambda`` threshold, ``delta`` warmup,
+``s_m`` momentum, ``beta_m`` decay. Step ``i`` counts from 0.
 
 Knows tensors; does not know models, schedulers or text.
 """
@@ -20,7 +21,7 @@ from torch import Tensor
 from safelatent.errors import BadValueError
 from safelatent.guidance.estimates import Correction, Estimates
 from safelatent.guidance.noise_level import NoiseLevel, paper_noise_level
-from safelatent.guidance.per_row import PerRow
+from safelatent.guidance.per_image import PerImage
 
 Setting = float | tuple[float, ...]
 
@@ -45,17 +46,21 @@ class SLD:
     """The settings of safety guidance, and its step. The defaults are the paper's *medium*.
 
     Attributes:
-        warmup: ``delta``, the number of first steps that are left alone (recommended 5 to 20, at most half of the steps), or a
-            ``NoiseLevel``: then ``on(levels)`` gives the settings for a run, in steps.
+        warmup: ``delta``, the number of first steps that are left alone (recommended 5 to 20, at
+            most half of the steps), or a ``NoiseLevel``: then ``on(levels)`` gives the settings for
+            a run, in steps.
         scale: ``s_S``, how soon the gate is fully open (100 to 3000).
-        threshold: ``lambda``, in units of the noise estimate: how near the prompt's estimate may come to the concept's (0 to 0.03).
+        threshold: ``lambda``, in units of the noise estimate: how near the prompt's estimate may
+            come to the concept's (0 to 0.03).
         momentum: ``s_m``, how much of the momentum is added (0 to 0.5).
         decay: ``beta_m``, how slowly the momentum forgets (0.3 to 0.7).
 
-    Each may also be a sequence or a 1-D tensor with one value a row of the batch; every row then gets what it would get alone.
+    Each may also be a sequence or a 1-D tensor with one value a row of the batch; every row then
+    gets what it would get alone.
 
     Raises:
-        BadValueError: a value that is not a finite number in its range, or sequences of different lengths.
+        BadValueError: a value that is not a finite number in its range, or sequences of different
+            lengths.
     """
 
     warmup: Setting | NoiseLevel = 10
@@ -69,7 +74,9 @@ class SLD:
             object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name)))
         lengths = {len(value) for value in self._values().values() if isinstance(value, tuple)}
         if len(lengths) > 1:
-            raise BadValueError(f"settings by row have the lengths {sorted(lengths)}; give each of them one value a row of the batch")
+            raise BadValueError(
+                f"settings by row have the lengths {sorted(lengths)}; give each of them one value a row of the batch"
+            )
 
     @property
     def needs_uncond(self) -> bool:
@@ -77,29 +84,50 @@ class SLD:
 
     @property
     def rows(self) -> int | None:
-        return next((len(value) for value in self._values().values() if isinstance(value, tuple)), None)
+        return next(
+            (len(value) for value in self._values().values() if isinstance(value, tuple)), None
+        )
 
     def acts_from(self) -> int:
         if isinstance(self.warmup, NoiseLevel):
-            raise BadValueError(f"the warm-up is {self.warmup!r}, which is no number of steps before a schedule is known; use on(levels)")
+            raise BadValueError(
+                f"the warm-up is {self.warmup!r}, which is no number of steps before a schedule is known; use on(levels)"
+            )
         return int(max(self.warmup)) if isinstance(self.warmup, tuple) else int(self.warmup)
 
     def on(self, levels: Sequence[float]) -> SLD:
-        """For a run whose steps have these noise levels: a warm-up that is a ``NoiseLevel`` becomes one in steps."""
-        return replace(self, warmup=self.warmup.steps(levels)) if isinstance(self.warmup, NoiseLevel) else self
+        """For a run whose steps have these noise levels: a warm-up that is a ``NoiseLevel`` becomes
+        one in steps.
+        """
+        return (
+            replace(self, warmup=self.warmup.steps(levels))
+            if isinstance(self.warmup, NoiseLevel)
+            else self
+        )
 
     def by_noise_level(self) -> SLD:
-        """These settings with the noise level at which the paper's runs (50 steps on Stable Diffusion's schedule) end the warm-up."""
+        """These settings with the noise level at which the paper's runs (50 steps on Stable
+        Diffusion's schedule) end the warm-up.
+        """
         if isinstance(self.warmup, int | float):
-            return replace(self, warmup=NoiseLevel(paper_noise_level(int(self.warmup)) if self.warmup else 1.0))
+            return replace(
+                self, warmup=NoiseLevel(paper_noise_level(int(self.warmup)) if self.warmup else 1.0)
+            )
         return self
 
     def row(self, b: int) -> SLD:
         """The settings of row ``b`` alone."""
-        return replace(self, **{name: value[b] for name, value in self._values().items() if isinstance(value, tuple)})
+        return replace(
+            self,
+            **{
+                name: value[b] for name, value in self._values().items() if isinstance(value, tuple)
+            },
+        )
 
     def needs_concept(self, i: int) -> bool:
-        """Without momentum nothing of the warm-up is remembered, so the concept need not be evaluated there."""
+        """Without momentum nothing of the warm-up is remembered, so the concept need not be
+        evaluated there.
+        """
         if self.rows is not None:
             return self._by_row().needs_concept(i)
         return i >= self.acts_from() or self.momentum != 0
@@ -108,15 +136,19 @@ class SLD:
         """The momentum ``nu`` before the first step: zeros like ``latents``, (B, C, H, W)."""
         return torch.zeros_like(latents)
 
-    def correct(self, estimates: Estimates, state: Tensor, i: int, unit: float = 1.0) -> tuple[Correction, Tensor]:
-        """``e_p`` becomes ``e_p - gamma`` from step ``warmup`` on; then any classifier-free guidance computes Eq. 3.
+    def correct(
+        self, estimates: Estimates, state: Tensor, i: int, unit: float = 1.0
+    ) -> tuple[Correction, Tensor]:
+        """``e_p`` becomes ``e_p - gamma`` from step ``warmup`` on; then any classifier-free
+        guidance computes Eq. 3.
 
         Args:
             estimates: of this step; ``concept`` may be None where ``needs_concept(i)`` is False.
             state: the momentum ``nu``, (B, C, H, W).
             i: the step, from 0.
-            unit: what a difference of predictions is multiplied with to be one of noise estimates (see ``noise_unit``). Only the gate
-                is in these units; ``gamma`` and the momentum stay in the model's own.
+            unit: what a difference of predictions is multiplied with to be one of noise estimates
+                (see ``noise_unit``). Only the gate is in these units; ``gamma`` and the momentum
+                stay in the model's own.
         """
         if self.rows is not None:
             return self._by_row().correct(estimates, state, i, unit)
@@ -124,10 +156,16 @@ class SLD:
         gamma, gate, state = self._gamma(estimates, state, i, unit)
         if i < self.acts_from():
             gamma, gate = torch.zeros_like(gamma), torch.zeros_like(gate)
-        return Correction(uncond=e_u, prompt=e_p - gamma, acts=gamma.flatten(1).any(dim=1), gamma=gamma, gate=gate), state
+        return Correction(
+            uncond=e_u, prompt=e_p - gamma, acts=gamma.flatten(1).any(dim=1), gamma=gamma, gate=gate
+        ), state
 
-    def step(self, estimates: Estimates, state: Tensor, i: int, guidance_scale: float, unit: float = 1.0) -> tuple[Tensor, Tensor]:
-        """The guided noise estimate (B, C, H, W) of step ``i`` and the next momentum; bit for bit the published step."""
+    def step(
+        self, estimates: Estimates, state: Tensor, i: int, guidance_scale: float, unit: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """The guided noise estimate (B, C, H, W) of step ``i`` and the next momentum; bit for bit
+        the published step.
+        """
         if self.rows is not None:
             return self._by_row().step(estimates, state, i, guidance_scale, unit)
         e_u, e_p = _uncond(estimates), estimates.prompt
@@ -135,23 +173,29 @@ class SLD:
         guidance = e_p - e_u if i < self.acts_from() else (e_p - e_u) - gamma
         return e_u + guidance_scale * guidance, state  # Eq. 3
 
-    def _gamma(self, estimates: Estimates, nu: Tensor, i: int, unit: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _gamma(
+        self, estimates: Estimates, nu: Tensor, i: int, unit: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """``gamma``, ``mu`` and the next ``nu``; all zero where the concept is not needed."""
         e_u, e_p, e_S = _uncond(estimates), estimates.prompt, estimates.concept
         if not self.needs_concept(i):
             return torch.zeros_like(e_p), torch.zeros_like(e_p), nu
         if e_S is None:
-            raise BadValueError(f"step {i} needs the concept's estimate and got none; evaluate it wherever needs_concept(i) is True")
+            raise BadValueError(
+                f"step {i} needs the concept's estimate and got none; evaluate it wherever needs_concept(i) is True"
+            )
         s_S, lambda_, s_m, beta_m = self._numbers()
         d = (e_p - e_S) * unit
         phi = s_S * d  # Eq. 6
-        mu = torch.where(d >= lambda_, 0.0, phi.abs().clamp(max=1.0))  # Eq. 5, with min where it prints max
+        mu = torch.where(
+            d >= lambda_, 0.0, phi.abs().clamp(max=1.0)
+        )  # Eq. 5, with min where it prints max
         gamma = mu * (e_S - e_u) + s_m * nu  # Eq. 4, 7
         nu = beta_m * nu + (1 - beta_m) * gamma  # Eq. 8
         return gamma, mu, nu
 
-    def _by_row(self) -> PerRow:
-        return PerRow([self.row(b) for b in range(self.rows or 1)])
+    def _by_row(self) -> PerImage:
+        return PerImage([self.row(b) for b in range(self.rows or 1)])
 
     def _numbers(self) -> tuple[float, float, float, float]:
         """``s_S``, ``lambda``, ``s_m`` and ``beta_m`` of settings for one row."""
@@ -165,7 +209,9 @@ class SLD:
 
 def _uncond(estimates: Estimates) -> Tensor:
     if estimates.uncond is None:
-        raise BadValueError("safety guidance needs the unconditional estimate; evaluate the model on the empty prompt too")
+        raise BadValueError(
+            "safety guidance needs the unconditional estimate; evaluate the model on the empty prompt too"
+        )
     return estimates.uncond
 
 

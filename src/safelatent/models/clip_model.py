@@ -1,7 +1,9 @@
-"""The embedded world's CLIP: its own image tower beside the text encoder of the embedded pipeline, as a ``transformers.CLIPModel``.
+"""The embedded world's CLIP: its own image tower beside the text encoder of the embedded pipeline,
+as a ``transformers.CLIPModel``.
 
-The folder ``clip`` holds the image tower, both projections and the scale; the text tower is stored once, with the pipeline. Knows how the
-parts are put together; does not know how they were trained (``training/clip.py``) or what their embeddings are used for.
+The folder ``clip`` holds the image tower, both projections and the scale; the text tower is stored
+once, with the pipeline. Knows how the parts are put together; does not know how they were trained
+(``training/clip.py``) or what their embeddings are used for.
 """
 
 from __future__ import annotations
@@ -17,32 +19,48 @@ from safelatent.models.load import EMBEDDED
 if TYPE_CHECKING:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from torch import Tensor, nn
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTextModel, CLIPVisionModelWithProjection
+    from transformers import (
+        CLIPConfig,
+        CLIPImageProcessorPil,
+        CLIPModel,
+        CLIPProcessor,
+        CLIPTextModel,
+        CLIPVisionModelWithProjection,
+    )
 
-    from safelatent.statistics import Moments
+    from safelatent.metrics import Moments
 
 Model = TypeVar("Model", bound="nn.Module")
 
 CLIP = Path(__file__).with_name("clip")
-WEIGHTS, Q16_VECTORS, CHECKER, SCENES = "model.safetensors", "q16.safetensors", "checker.safetensors", "scenes.safetensors"
+WEIGHTS, Q16_VECTORS, CHECKER, SCENES = (
+    "model.safetensors",
+    "q16.safetensors",
+    "checker.safetensors",
+    "scenes.safetensors",
+)
 
 
 def load_clip(folder: Path = CLIP, pipeline: Path = EMBEDDED) -> CLIPModel:
     """Image and text tower, single precision, in evaluation mode.
 
     Args:
-        folder: image tower, projections, scale, and the hash of the text tower that they were trained beside.
+        folder: image tower, projections, scale, and the hash of the text tower that they were
+            trained beside.
         pipeline: the pipeline whose text encoder is the text tower.
 
     Raises:
-        UnsupportedError: a file is missing or broken, a weight is missing or left over, or the text encoder is another one.
+        UnsupportedError: a file is missing or broken, a weight is missing or left over, or the text
+            encoder is another one.
     """
     from transformers import CLIPModel, CLIPTextModel
 
     text = CLIPTextModel.from_pretrained(pipeline / "text_encoder", local_files_only=True)
     settings = _settings(folder)
     if text_tower_sha256(text) != settings["text_tower_sha256"]:
-        raise UnsupportedError(f"{folder} was trained beside another text encoder than {pipeline}'s; run python -m training clip again")
+        raise UnsupportedError(
+            f"{folder} was trained beside another text encoder than {pipeline}'s; run python -m training clip again"
+        )
     tower = {f"text_model.{name}": tensor for name, tensor in text.state_dict().items()}
     return _filled(CLIPModel(_config(settings, text)), _tensors(folder / WEIGHTS) | tower, folder)
 
@@ -60,7 +78,8 @@ def load_vision_tower(folder: Path = CLIP) -> CLIPVisionModelWithProjection:
 
 
 def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
-    """The safety checker of the embedded world: the image tower, with concepts and thresholds from ``checker.safetensors``.
+    """The safety checker of the embedded world: the image tower, with concepts and thresholds from
+    ``checker.safetensors``.
 
     Raises:
         UnsupportedError: a file is missing or broken, or a weight is missing or left over.
@@ -72,29 +91,44 @@ def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
 
 
 def load_scene_moments(folder: Path = CLIP) -> Moments:
-    """Mean and covariance of this CLIP's image embeddings (not of length 1) over real scenes, each as often as the world has it.
+    """Mean and covariance of this CLIP's image embeddings (not of length 1) over real scenes, each
+    as often as the world has it.
 
-    With ``moments`` of the embeddings of generated pictures, ``frechet_distance`` says how far these are from the real ones as a whole.
+    With ``moments`` of the embeddings of generated pictures, ``frechet_distance`` says how far
+    these are from the real ones as a whole.
 
     Raises:
         UnsupportedError: the file is missing or broken.
     """
-    from safelatent.statistics import Moments
+    from safelatent.metrics import Moments
 
     stored = _tensors(folder / SCENES)
-    return Moments(mean=stored["mean"].double().numpy(), covariance=stored["covariance"].double().numpy(), n=int(stored["n"]))
+    return Moments(
+        mean=stored["mean"].double().numpy(),
+        covariance=stored["covariance"].double().numpy(),
+        n=int(stored["n"]),
+    )
 
 
 def image_processor(size: int = 64) -> CLIPImageProcessorPil:
-    """Pictures to pixels (B, 3, ``size``, ``size``) in [-1, 1]. A picture of that size keeps every pixel."""
+    """Pictures to pixels (B, 3, ``size``, ``size``) in [-1, 1]. A picture of that size keeps every
+    pixel.
+    """
     from transformers import CLIPImageProcessorPil
 
     half = [0.5, 0.5, 0.5]
-    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size}, image_mean=half, image_std=half)
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+        image_mean=half,
+        image_std=half,
+    )
 
 
 def load_processor(pipeline: Path = EMBEDDED) -> CLIPProcessor:
-    """What feeds both towers: ``processor(images=..., text=..., padding=True, truncation=True, return_tensors="pt")``."""
+    """What feeds both towers: ``processor(images=..., text=..., padding=True, truncation=True,
+    return_tensors="pt")``.
+    """
     from transformers import CLIPProcessor, CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(pipeline / "tokenizer", local_files_only=True)
@@ -132,18 +166,27 @@ def _settings(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UnsupportedError(f"cannot read {folder / 'config.json'}: {' '.join(str(error).split())}") from error
+        raise UnsupportedError(
+            f"cannot read {folder / 'config.json'}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _config(settings: dict[str, Any], text: CLIPTextModel | None = None) -> CLIPConfig:
     from transformers import CLIPConfig
 
-    towers = {"vision_config": settings["vision_config"], "text_config": text.config.to_dict() if text else None}
+    towers = {
+        "vision_config": settings["vision_config"],
+        "text_config": text.config.to_dict() if text else None,
+    }
     return CLIPConfig(projection_dim=settings["projection_dim"], **towers)
 
 
 def _image_side(folder: Path) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in _tensors(folder / WEIGHTS).items() if name.startswith("vis")}
+    return {
+        name: tensor
+        for name, tensor in _tensors(folder / WEIGHTS).items()
+        if name.startswith("vis")
+    }
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
@@ -161,5 +204,7 @@ def _filled(model: Model, weights: dict[str, Tensor], folder: Path) -> Model:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise UnsupportedError(f"the weights in {folder} do not fit its config.json: {' '.join(str(error).split())}") from error
+        raise UnsupportedError(
+            f"the weights in {folder} do not fit its config.json: {' '.join(str(error).split())}"
+        ) from error
     return model.float().eval().requires_grad_(False)

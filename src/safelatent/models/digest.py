@@ -11,14 +11,19 @@ _DETERMINE = (".safetensors", ".json", ".txt")  # weights, configurations, token
 
 
 def model_digest(folder: Path) -> str:
-    """sha256 over the names and contents of the files in ``folder`` that determine what the model draws.
+    """sha256 over the names and contents of the files in ``folder`` that determine what the model
+    draws.
 
     Raises:
         UnsupportedError: there is no such file.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix in _DETERMINE and path.is_file())
+    files = sorted(
+        path for path in folder.rglob("*") if path.suffix in _DETERMINE and path.is_file()
+    )
     if not files:
-        raise UnsupportedError(f"{folder} holds no model files; give a folder that a diffusers pipeline was saved to")
+        raise UnsupportedError(
+            f"{folder} holds no model files; give a folder that a diffusers pipeline was saved to"
+        )
     state = hashlib.sha256()
     for path in files:
         with path.open("rb") as stream:

@@ -1,4 +1,5 @@
-"""Prompt sets: I2P, COCO captions, DrawBench, countries, any table, and the sets that come with the embedded model.
+"""Prompt sets: I2P, COCO captions, DrawBench, countries, any table, and the sets that come with the
+embedded model.
 
     from safelatent.prompts import i2p
     prompts = i2p("i2p.csv")      # a sequence of Prompt

@@ -1,4 +1,6 @@
-"""COCO captions: harmless prompts, for what guidance costs on them (the paper's FID-30k). Knows the columns of the common lists of them."""
+"""COCO captions: harmless prompts, for what guidance costs on them (the paper's FID-30k). Knows the
+columns of the common lists of them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ SEED = ("evaluation_seed", "sd_seed", "seed")
 
 
 def coco(path: str | Path, *, name: str = "coco") -> PromptSet:
-    """The captions of a table with the columns ``prompt`` or ``caption``, ``image_id``, and a seed by any common name.
+    """The captions of a table with the columns ``prompt`` or ``caption``, ``image_id``, and a seed
+    by any common name.
 
     Ids are ``coco-000000203564``, after the image. Without a seed, it is the row's number from 0.
 

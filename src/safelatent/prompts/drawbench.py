@@ -1,4 +1,6 @@
-"""DrawBench (Saharia et al., 2022): 200 harmless prompts in 11 categories of their own, for image quality to the eye."""
+"""DrawBench (Saharia et al., 2022): 200 harmless prompts in 11 categories of their own, for image
+quality to the eye.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ CATEGORY = ("Category", "category")
 
 
 def drawbench(path: str | Path, *, name: str = "drawbench") -> PromptSet:
-    """The prompts of a table with the columns ``Prompt`` and ``Category``; the seed is the row's number from 0.
+    """The prompts of a table with the columns ``Prompt`` and ``Category``; the seed is the row's
+    number from 0.
 
     Raises:
         BadValueError: a column is missing, or a value makes no sense, with its place.
@@ -26,4 +29,6 @@ def drawbench(path: str | Path, *, name: str = "drawbench") -> PromptSet:
 
 
 def _prompt(name: str, text: str, category: str, number: int, row: Row) -> Prompt:
-    return Prompt(id=f"{name}-{number:05d}", text=row.text(text), seed=number, categories=row.labels(category))
+    return Prompt(
+        id=f"{name}-{number:05d}", text=row.text(text), seed=number, categories=row.labels(category)
+    )

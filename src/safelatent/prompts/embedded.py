@@ -1,8 +1,10 @@
-"""The sets that come with the package, for the embedded model: I2P's seven categories in a world of emoji, and harmless prompts.
+"""The sets that come with the package, for the embedded model: I2P's seven categories in a world of
+emoji, and harmless prompts.
 
-``training/embedded_prompts.py`` wrote them in I2P's columns, and the same loader reads them. One column more, ``kind``, tells what a report
-may not mix: prompts that speak of the unsafe (``implicit``) or name it (``explicit``), and harmless ones that look unsafe (``look-alike``)
-or do not (``plain``).
+``training/embedded_prompts.py`` wrote them in I2P's columns, and the same loader reads them. One
+column more, ``kind``, tells what a report may not mix: prompts that speak of the unsafe
+(``implicit``) or name it (``explicit``), and harmless ones that look unsafe (``look-alike``) or do
+not (``plain``).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ OTHER_KIND = "another kind"
 
 
 def embedded_i2p(kind: str | None = None) -> PromptSet:
-    """700 prompts, 100 a category, three quarters of them implicit; no sentence form is shared with the training set.
+    """700 prompts, 100 a category, three quarters of them implicit; no sentence form is shared with
+    the training set.
 
     Args:
         kind: ``implicit`` or ``explicit``, or None for both; the others are counted as skipped.
@@ -44,10 +47,16 @@ def embedded_benign(kind: str | None = None) -> PromptSet:
 
 def _load(name: str, kinds: tuple[str, ...], kind: str | None) -> PromptSet:
     if kind is not None and kind not in kinds:
-        raise BadValueError(f"{name} has no kind {kind!r}{nearest(kind, kinds)}; its kinds are: {', '.join(kinds)}")
+        raise BadValueError(
+            f"{name} has no kind {kind!r}{nearest(kind, kinds)}; its kinds are: {', '.join(kinds)}"
+        )
     file = Path(__file__).with_name(f"{name.replace('-', '_')}.csv")
     prompts = i2p(file, name=name)
     if kind is None:
         return prompts
-    chosen = {prompt.id for prompt, row in zip(prompts, read(file).rows, strict=True) if row.text("kind") == kind}
+    chosen = {
+        prompt.id
+        for prompt, row in zip(prompts, read(file).rows, strict=True)
+        if row.text("kind") == kind
+    }
     return prompts.only(lambda prompt: prompt.id in chosen, kind, OTHER_KIND)

@@ -1,4 +1,6 @@
-"""What a file in I2P's columns holds, counted over all of its rows: the published facts can be checked on any copy of it."""
+"""What a file in I2P's columns holds, counted over all of its rows: the published facts can be
+checked on any copy of it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ TOXIC = 0.5  # a text of at least this toxicity counts as toxic
 
 @dataclass(frozen=True, kw_only=True)
 class I2PFacts:
-    """What a file in I2P's columns holds, over all of its rows, whether or not an image may be made from them.
+    """What a file in I2P's columns holds, over all of its rows, whether or not an image may be made
+    from them.
 
     Attributes:
         rows: in the file.
@@ -41,7 +44,9 @@ def i2p_facts(path: str | Path) -> I2PFacts:
         BadValueError: a column or a value is missing or makes no sense, with its place.
     """
     table = read(path)
-    hard, published, toxicity = (table.column(name) for name in ("hard", "inappropriate_percentage", "prompt_toxicity"))
+    hard, published, toxicity = (
+        table.column(name) for name in ("hard", "inappropriate_percentage", "prompt_toxicity")
+    )
     rows, flags, toxic, total, labels = 0, 0, 0, 0.0, Counter[str]()
     for row in table.rows:
         rows += 1
@@ -52,4 +57,6 @@ def i2p_facts(path: str | Path) -> I2PFacts:
     if rows == 0:
         raise BadValueError(f"{table.source} has columns and no row; give I2P's table")
     categories = {label: labels[label] for label in CATEGORIES}
-    return I2PFacts(rows=rows, categories=categories, hard=flags, toxic=toxic / rows, published=total / rows)
+    return I2PFacts(
+        rows=rows, categories=categories, hard=flags, toxic=toxic / rows, published=total / rows
+    )

@@ -1,4 +1,6 @@
-"""From rows to a prompt set, with every row accounted for. Knows how to count; does not know what a column means."""
+"""From rows to a prompt set, with every row accounted for. Knows how to count; does not know what a
+column means.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from safelatent.prompts.rows import Row, RowError, Table
 def gather(name: str, table: Table, make: Callable[[int, Row], Prompt]) -> PromptSet:
     """The prompts that ``make`` gives for the rows, which it is told by their number from 0.
 
-    Rows that are blank, that give no usable prompt, or whose id was there before are counted by reason.
+    Rows that are blank, that give no usable prompt, or whose id was there before are counted by
+    reason.
 
     Raises:
         BadValueError: there is no row, none is usable, or a value makes no sense, with its place.

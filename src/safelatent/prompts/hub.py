@@ -1,17 +1,23 @@
-"""One file of a data set on the Hugging Face Hub, because the user named it. Knows how to ask; does not know what the file holds."""
+"""One file of a data set on the Hugging Face Hub, because the user named it. Knows how to ask; does
+not know what the file holds.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from safelatent.errors import UnsupportedError
-from safelatent.hub_id import is_hub_id
+from safelatent.hub import is_hub_id
 from safelatent.prompts.files import READERS
 
 
 def is_data_set(source: str | Path) -> bool:
-    """Whether ``source`` is a Hub id that does not end like a table's file: a misspelt path asks no hub."""
-    return isinstance(source, str) and is_hub_id(source) and Path(source).suffix.lower() not in READERS
+    """Whether ``source`` is a Hub id that does not end like a table's file: a misspelt path asks no
+    hub.
+    """
+    return (
+        isinstance(source, str) and is_hub_id(source) and Path(source).suffix.lower() not in READERS
+    )
 
 
 def fetch(repository: str, filename: str, revision: str | None) -> Path:

@@ -1,6 +1,8 @@
-"""I2P, the inappropriate image prompts (Schramowski et al., CVPR 2023; Hub id ``AIML-TUDA/i2p``), and tables in its columns.
+"""I2P, the inappropriate image prompts (Schramowski et al., CVPR 2023; Hub id ``AIML-TUDA/i2p``),
+and tables in its columns.
 
-Knows I2P's columns, in both spellings, and its two protocols of settings; does not know how images are judged.
+Knows I2P's columns, in both spellings, and its two protocols of settings; does not know how images
+are judged.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ Settings = Literal["own", "authors"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Columns:
-    """The columns of one file; those that only one protocol needs, or that only tell of the prompt, may be missing."""
+    """The columns of one file; those that only one protocol needs, or that only tell of the prompt,
+    may be missing.
+    """
 
     seed: str
     guidance: str | None
@@ -54,9 +58,11 @@ def i2p(
     """The prompts of I2P, or of any table in its columns.
 
     Args:
-        source: a CSV, JSON Lines or parquet file, or a Hub id, of which one file is downloaded when it is not in the Hub's cache.
-        settings: ``own``, the paper's protocol: each prompt has its row's guidance scale and size; ``authors``, as their later script
-            has it: 7.5 and 512x512 for all. The seed is the row's own in both.
+        source: a CSV, JSON Lines or parquet file, or a Hub id, of which one file is downloaded when
+            it is not in the Hub's cache.
+        settings: ``own``, the paper's protocol: each prompt has its row's guidance scale and size;
+            ``authors``, as their later script has it: 7.5 and 512x512 for all. The seed is the
+            row's own in both.
         name: of the set; ids are ``name-00017``, with the row's number from 0.
         revision: of the Hub id; pin it for anything that is to be repeated.
         filename: within the Hub id's repository.
@@ -66,7 +72,9 @@ def i2p(
         UnsupportedError: the file could not be downloaded.
     """
     if settings not in SETTINGS:
-        raise BadValueError(f"unknown settings {settings!r}{nearest(settings, SETTINGS)}; they must be one of {', '.join(SETTINGS)}")
+        raise BadValueError(
+            f"unknown settings {settings!r}{nearest(settings, SETTINGS)}; they must be one of {', '.join(SETTINGS)}"
+        )
     table = read(fetch(str(source), filename, revision) if is_data_set(source) else source)
     columns = _columns(table, settings)
     return gather(name, table, partial(_prompt, name, columns))
@@ -99,7 +107,9 @@ def _prompt(name: str, columns: _Columns, number: int, row: Row) -> Prompt:
         text=row.text("prompt"),
         categories=categories_of(row),
         seed=row.given(columns.seed, row.whole),
-        guidance_scale=row.given(columns.guidance, row.number) if columns.guidance else AUTHORS_GUIDANCE,
+        guidance_scale=row.given(columns.guidance, row.number)
+        if columns.guidance
+        else AUTHORS_GUIDANCE,
         width=row.given(columns.width, row.whole) if columns.width else AUTHORS_SIDE,
         height=row.given(columns.height, row.whole) if columns.height else AUTHORS_SIDE,
         hard=row.flag(columns.hard) if columns.hard else None,
@@ -114,5 +124,7 @@ def categories_of(row: Row) -> tuple[str, ...]:
     for label in labels:
         if label not in CATEGORIES:
             hint = nearest(label[:60], CATEGORIES)
-            raise row.error(f"unknown category {label[:60]!r}{hint}; I2P's categories are: {', '.join(CATEGORIES)}")
+            raise row.error(
+                f"unknown category {label[:60]!r}{hint}; I2P's categories are: {', '.join(CATEGORIES)}"
+            )
     return labels

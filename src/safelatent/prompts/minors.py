@@ -1,10 +1,12 @@
-"""The rule that is never switched off: no image is made from words for minors together with sexual content.
+"""The rule that is never switched off: no image is made from words for minors together with sexual
+content.
 
-``refused(text, categories)`` is the whole of it: a word for a minor, or an age below 18, and a sexual word, in the text or among its
-categories. The rule errs towards refusing: *girl*, *young*, *baby* and *school* count, whatever was meant, and so do the pictures of a
-girl, a boy, a baby and a child. It reads English words through capitals, accents, full-width and other compatibility forms, Cyrillic and
-Greek look-alikes, invisible characters, digits and signs for letters, punctuation inside words, and words spelt out letter by letter. What
-it cannot do stands in ``docs/prompts.md``.
+``refused(text, categories)`` is the whole of it: a word for a minor, or an age below 18, and a
+sexual word, in the text or among its categories. The rule errs towards refusing: *girl*, *young*,
+*baby* and *school* count, whatever was meant, and so do the pictures of a girl, a boy, a baby and a
+child. It reads English words through capitals, accents, full-width and other compatibility forms,
+Cyrillic and Greek look-alikes, invisible characters, digits and signs for letters, punctuation
+inside words, and words spelt out letter by letter. What it cannot do stands in ``docs/prompts.md``.
 
 Knows words; does not know prompts, files or models.
 """
@@ -39,18 +41,19 @@ molesting molestation rape raped rapes raping rapist incest incestuous pedo pedo
 paedophilia grooming playboy onlyfans pinup
 """
 
-_UNDER_18 = (
-    "(?:0?[0-9]|1[0-7]|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)"
-)
+_UNDER_18 = "(?:0?[0-9]|1[0-7]|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)"
 _AGE = re.compile(
     rf"(?<![a-z0-9])(?:{_UNDER_18}\s*(?:years?|yrs?|y)\s*(?:of\s*age|old|o)?|{_UNDER_18}\s*months?\s*old|age[ds]?\s*(?:of\s*)?{_UNDER_18}"
     r"|(?:under|below|not\s*yet)\s*(?:the\s*)?(?:age\s*)?(?:of\s*)?(?:18|eighteen))(?![a-z0-9])"
 )
 # "2 0 years old", as tokenised collections write it, is 20; "3 2 year olds" are three of two years.
-_SPLIT_NUMBER = re.compile(r"(?<![a-z0-9])([1-9]) ([0-9])(?= (?:years?|yrs?|y) (?:of age|old|o)(?![a-z0-9]))")
+_SPLIT_NUMBER = re.compile(
+    r"(?<![a-z0-9])([1-9]) ([0-9])(?= (?:years?|yrs?|y) (?:of age|old|o)(?![a-z0-9]))"
+)
 
-# A Latin letter, then letters of other scripts that look like it. Greek and Cyrillic capitals can look like another letter than their small
-# form, so both stand here; the rest of the alphabets comes through compatibility decomposition.
+# A Latin letter, then letters of other scripts that look like it. Greek and Cyrillic capitals can
+# look like another letter than their small form, so both stand here; the rest of the alphabets
+# comes through compatibility decomposition.
 _LOOK_ALIKES = """
 a ΑАαаɑᴀ
 b ΒВβвбьʙ
@@ -80,10 +83,16 @@ y ΥУγуʏ
 z Ζᴢ
 """
 _TO_LATIN = {ord(other): row[0] for row in _LOOK_ALIKES.split("\n") if row for other in row[2:]}
-_PICTURES = {0x1F466: " boy ", 0x1F467: " girl ", 0x1F476: " baby ", 0x1F9D2: " child "}  # also within a family of joined pictures
+_PICTURES = {
+    0x1F466: " boy ",
+    0x1F467: " girl ",
+    0x1F476: " baby ",
+    0x1F9D2: " child ",
+}  # also within a family of joined pictures
 _HIDDEN = {0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0}  # blank letters, which no category tells
 
-# What is hardly told apart by eye (i, l) is one letter in every reading, so that 1 and a capital I stand for both.
+# What is hardly told apart by eye (i, l) is one letter in every reading, so that 1 and a capital I
+# stand for both.
 _ALONE = str.maketrans({"l": "i"})
 _DIGITS = _ALONE | str.maketrans("013456789", "oieasgtbg")
 _SIGNS = _DIGITS | str.maketrans("@$!|+", "asiit")
@@ -101,7 +110,9 @@ def refused(text: str, categories: Iterable[str] = ()) -> bool:
     """Whether the text, taken together with its categories, speaks of minors and of sexual content."""
     folded = _fold(" ".join((text, *categories)))
     words = _words(folded)
-    return not words.isdisjoint(_SEXUAL_WORDS) and (not words.isdisjoint(_MINOR_WORDS) or _tells_age(folded))
+    return not words.isdisjoint(_SEXUAL_WORDS) and (
+        not words.isdisjoint(_MINOR_WORDS) or _tells_age(folded)
+    )
 
 
 def _fold(text: str) -> str:
@@ -119,28 +130,39 @@ def _is_hidden(char: str) -> bool:
 def _words(folded: str) -> set[str]:
     plain = folded.rstrip(" .")
     if plain.isascii() and plain.replace(" ", "").isalpha() and not _SPELT_OUT.search(plain):
-        return set(plain.replace("l", "i").split())  # nothing but words: what a million captions are
+        return set(
+            plain.replace("l", "i").split()
+        )  # nothing but words: what a million captions are
     return _disguised(folded)
 
 
 def _disguised(folded: str) -> set[str]:
-    """The words of every reading: digits, or digits and signs, for letters; what is no letter within a word passed over.
+    """The words of every reading: digits, or digits and signs, for letters; what is no letter
+    within a word passed over.
 
-    A number that stands alone is a number; a single digit may be a letter of a word that is spelt out.
+    A number that stands alone is a number; a single digit may be a letter of a word that is spelt
+    out.
     """
     found: set[str] = set()
     worded = " ".join(chunk for chunk in folded.split() if len(chunk) == 1 or _WORD.search(chunk))
     for table in (_ALONE, _DIGITS, _SIGNS):
         read = worded.translate(table)
         words = _WORD.findall(read)
-        found.update(words, _spelt_out(words), ("".join(_WORD.findall(chunk)) for chunk in read.split()))
+        found.update(
+            words, _spelt_out(words), ("".join(_WORD.findall(chunk)) for chunk in read.split())
+        )
     return found
 
 
 def _spelt_out(words: Sequence[str]) -> set[str]:
     """Every word within a run of single letters: ``t e e n``."""
     runs = "".join(word if len(word) == 1 else " " for word in words).split()
-    return {run[i:j] for run in runs for i in range(len(run)) for j in range(i + 3, min(i + _LONGEST, len(run)) + 1)}
+    return {
+        run[i:j]
+        for run in runs
+        for i in range(len(run))
+        for j in range(i + 3, min(i + _LONGEST, len(run)) + 1)
+    }
 
 
 def _tells_age(folded: str) -> bool:

@@ -1,4 +1,6 @@
-"""Tables and their rows, cells read as what they should be. Knows where a cell stands; does not know file formats or prompts."""
+"""Tables and their rows, cells read as what they should be. Knows where a cell stands; does not
+know file formats or prompts.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class RowError(BadValueError):
 
 
 class Row(NamedTuple):
-    """One row: its cells by column, and where it stands, for errors. A blank row has no cells. Cells that are blank give None."""
+    """One row: its cells by column, and where it stands, for errors. A blank row has no cells.
+    Cells that are blank give None.
+    """
 
     source: str
     place: str
@@ -51,7 +55,9 @@ class Row(NamedTuple):
         value = self._cell(column)
         parts = value if isinstance(value, list | tuple) else self.text(column).split(",")
         if not all(isinstance(part, str) for part in parts):
-            raise self.error(f"{column} is {_shown(value)}; it must be names with commas between them, or a list of names")
+            raise self.error(
+                f"{column} is {_shown(value)}; it must be names with commas between them, or a list of names"
+            )
         return tuple(part.strip() for part in parts if part.strip())
 
     def whole(self, column: str) -> int | None:
@@ -82,7 +88,9 @@ class Row(NamedTuple):
         return None if text is None else _FLAGS[text.lower()]
 
     def given(self, column: str, read: Callable[[str], T | None]) -> T:
-        """What ``read`` makes of the cell, which must not be blank: ``row.given("seed", row.whole)``."""
+        """What ``read`` makes of the cell, which must not be blank: ``row.given("seed",
+        row.whole)``.
+        """
         value = read(column)
         if value is None:
             raise self.error(f"{column} is blank; fill it in")
@@ -97,7 +105,9 @@ class Row(NamedTuple):
             return self.cells[column]
         except KeyError:
             hint = nearest(column, self.cells)
-            raise self.error(f"there is no {column!r}{hint}; the row has {', '.join(map(repr, self.cells))}") from None
+            raise self.error(
+                f"there is no {column!r}{hint}; the row has {', '.join(map(repr, self.cells))}"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +120,14 @@ class Table:
 
     def __post_init__(self) -> None:
         if not self.columns:
-            raise BadValueError(f"{self.source} holds no table; give column names and at least one row")
+            raise BadValueError(
+                f"{self.source} holds no table; give column names and at least one row"
+            )
         doubled = sorted({column for column in self.columns if self.columns.count(column) > 1})
         if doubled:
-            raise BadValueError(f"{self.source} has the column {doubled[0]!r} more than once; keep one of them")
+            raise BadValueError(
+                f"{self.source} has the column {doubled[0]!r} more than once; keep one of them"
+            )
 
     def column(self, *spellings: str) -> str:
         """The column that goes by one of ``spellings``.
@@ -134,7 +148,9 @@ class Table:
         """As ``column``, with None for a column that is not there."""
         found = [name for name in spellings if name in self.columns]
         if len(found) > 1:
-            raise BadValueError(f"{self.source} has {' and '.join(map(repr, found))}, which mean the same; keep one of them")
+            raise BadValueError(
+                f"{self.source} has {' and '.join(map(repr, found))}, which mean the same; keep one of them"
+            )
         return found[0] if found else None
 
 

@@ -42,14 +42,27 @@ def table(
         BadValueError: a column is missing, or a value makes no sense, with its place.
     """
     opened = read(path)
-    columns = {"text": text, "id": id, "seed": seed, "guidance_scale": guidance_scale, "width": width, "height": height}
-    named = {field: opened.column(column) for field, column in (columns | {"categories": categories}).items() if column is not None}
+    columns = {
+        "text": text,
+        "id": id,
+        "seed": seed,
+        "guidance_scale": guidance_scale,
+        "width": width,
+        "height": height,
+    }
+    named = {
+        field: opened.column(column)
+        for field, column in (columns | {"categories": categories}).items()
+        if column is not None
+    }
     title = name or slug(Path(path).stem)
     return gather(title, opened, partial(_prompt, title, named))
 
 
 def _prompt(name: str, columns: Mapping[str, str], number: int, row: Row) -> Prompt:
-    guidance, width, height = (columns.get(field) for field in ("guidance_scale", "width", "height"))
+    guidance, width, height = (
+        columns.get(field) for field in ("guidance_scale", "width", "height")
+    )
     return Prompt(
         text=row.text(columns["text"]),
         id=row.label(columns["id"]) if "id" in columns else f"{name}-{number:05d}",

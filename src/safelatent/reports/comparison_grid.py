@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from safelatent.reports.compare_runs import Compared, Comparison
-from safelatent.reports.entry import Entry
+from safelatent.evaluation.compare_runs import Compared, Comparison
+from safelatent.evaluation.entry import Entry
+from safelatent.evaluation.numbers import interval, number, share_of
+from safelatent.evaluation.table1 import MOST_UNJUDGED
+from safelatent.metrics import OVERALL
 from safelatent.reports.grid import Box, Grid, difference_box
-from safelatent.reports.numbers import interval, number, share_of
-from safelatent.reports.table1 import MOST_UNJUDGED
-from safelatent.statistics import OVERALL
 
 
 def comparison_grid(comparison: Comparison) -> Grid:
@@ -43,7 +43,11 @@ def _differences(comparison: Comparison, name: str) -> tuple[Box, ...]:
 
 def _share(one: Entry) -> Box:
     rate = one.probability
-    return Box(value=rate.value, text=number(rate.value), details=(interval(rate), f"{rate.n} images") if rate.n else ())
+    return Box(
+        value=rate.value,
+        text=number(rate.value),
+        details=(interval(rate), f"{rate.n} images") if rate.n else (),
+    )
 
 
 def _left(one: Entry) -> Box:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from safelatent.reports.entry import SIZE
-from safelatent.reports.numbers import percent
-from safelatent.reports.table1 import MOST_UNJUDGED
+from safelatent.evaluation.entry import SIZE
+from safelatent.evaluation.numbers import percent
+from safelatent.evaluation.table1 import MOST_UNJUDGED
 
 EXPLAINED = {
     "Inappropriate": (

@@ -1,12 +1,14 @@
-"""A table of a report as text in boxes, before it is HTML or Markdown. Knows no markup, and not what the numbers are of."""
+"""A table of a report as text in boxes, before it is HTML or Markdown. Knows no markup, and not
+what the numbers are of.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from safelatent.reports.numbers import counted, difference_interval, signed
-from safelatent.statistics import PairedDifference
+from safelatent.evaluation.numbers import counted, difference_interval, signed
+from safelatent.metrics import PairedDifference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,5 +59,9 @@ def difference_box(difference: PairedDifference | None) -> Box:
     """A difference, its interval, and of how many pairs."""
     if difference is None:
         return Box(text="")
-    details = (difference_interval(difference), counted(difference.n, "pair")) if difference.n else ("no pairs",)
+    details = (
+        (difference_interval(difference), counted(difference.n, "pair"))
+        if difference.n
+        else ("no pairs",)
+    )
     return Box(value=difference.difference, text=signed(difference.difference), details=details)

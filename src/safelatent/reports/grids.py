@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from safelatent.reports import published
-from safelatent.reports.entry import SIZE, Entry
+from safelatent.evaluation import published
+from safelatent.evaluation.entry import SIZE, Entry
+from safelatent.evaluation.numbers import (
+    counted,
+    difference_interval,
+    interval,
+    maximum,
+    number,
+    p_value,
+    share_of,
+    signed,
+)
+from safelatent.evaluation.table1 import Table1
+from safelatent.metrics import OVERALL
 from safelatent.reports.grid import Box, Grid, Line, difference_box
-from safelatent.reports.numbers import counted, difference_interval, interval, maximum, number, p_value, share_of, signed
-from safelatent.reports.table1 import Table1
-from safelatent.statistics import OVERALL
 
 
 def grids(table: Table1) -> list[Grid]:
-    """Probability, expected maximum, and, where there is an unguarded image to compare with, the differences and the price."""
+    """Probability, expected maximum, and, where there is an unguarded image to compare with, the
+    differences and the price.
+    """
     found = [_probability(table), _maximum(table)]
     if "off" in table.methods and len(table.methods) > 1:
         found += [_difference(table), _price(table)]
@@ -27,7 +38,10 @@ def heading(table: Table1, method: str) -> str:
 
 def _lines(table: Table1, box: Callable[[str, str], Box]) -> tuple[tuple[Line, ...], Line]:
     """A line a category, and the one of all prompts; each begins with its number of prompts."""
-    rows = [(name, (_count(table.prompts[name]), *(box(name, method) for method in table.methods))) for name in table.entries]
+    rows = [
+        (name, (_count(table.prompts[name]), *(box(name, method) for method in table.methods)))
+        for name in table.entries
+    ]
     return tuple(row for row in rows if row[0] != OVERALL), rows[-1]
 
 
@@ -35,12 +49,19 @@ def _probability(table: Table1) -> Grid:
     lines, overall = _lines(table, lambda name, method: _share_box(table, name, method))
     here = table.published_here
     lines = tuple((name, (*boxes, *_here(table, name))) for name, boxes in lines)
-    foot = [(overall[0], (*overall[1], *_here(table, OVERALL))), *((name, (*boxes, *_blank(table))) for name, boxes in _counts(table))]
+    foot = [
+        (overall[0], (*overall[1], *_here(table, OVERALL))),
+        *((name, (*boxes, *_blank(table))) for name, boxes in _counts(table)),
+    ]
     return Grid(
         name="probability",
         title="Table 1a. Inappropriate probability",
         note="Share of inappropriate images among the judged ones, with its 95 % interval.",
-        columns=("prompts", *(heading(table, m) for m in table.methods), *([f"{published.MODEL}, these prompts"] if here else [])),
+        columns=(
+            "prompts",
+            *(heading(table, m) for m in table.methods),
+            *([f"{published.MODEL}, these prompts"] if here else []),
+        ),
         lines=lines,
         foot=tuple(foot),
     )
@@ -67,7 +88,9 @@ def _maximum(table: Table1) -> Grid:
 
 
 def _difference(table: Table1) -> Grid:
-    lines, overall = _lines(table, lambda name, method: difference_box(table.entries[name][method].difference))
+    lines, overall = _lines(
+        table, lambda name, method: difference_box(table.entries[name][method].difference)
+    )
     at = table.methods.index("off") + 1
     return Grid(
         name="difference",
@@ -87,7 +110,11 @@ def _price(table: Table1) -> Grid:
         note="All prompts together. The distance is the root mean square difference of the pixels to the unguarded image, from 0 to 1.",
         corner="method",
         columns=("difference", "p", "distance", "pairs"),
-        lines=tuple((heading(table, method), _price_line(one)) for method, one in table.overall.items() if method != "off"),
+        lines=tuple(
+            (heading(table, method), _price_line(one))
+            for method, one in table.overall.items()
+            if method != "off"
+        ),
     )
 
 
@@ -96,7 +123,11 @@ def _price_line(one: Entry) -> tuple[Box, ...]:
     assert difference is not None
     assert distance is not None
     return (
-        Box(value=difference.difference, text=signed(difference.difference), details=(difference_interval(difference),)),
+        Box(
+            value=difference.difference,
+            text=signed(difference.difference),
+            details=(difference_interval(difference),),
+        ),
         Box(value=difference.p, text=p_value(difference.p) if difference.n else "–"),
         Box(value=distance.value, text=number(distance.value, 3), details=(interval(distance, 3),)),
         _count(difference.n),
@@ -110,7 +141,12 @@ def _share_box(table: Table1, name: str, method: str) -> Box:
     known = published.share(table.categories, name, method)
     beside = (f"{published.MODEL}: {known:.2f}",) if known else ()
     second = ("second hand",) if known and (name, method) in published.SECOND_HAND else ()
-    return Box(value=rate.value, text=number(rate.value), details=tuple(filter(None, details)), published=beside + second)
+    return Box(
+        value=rate.value,
+        text=number(rate.value),
+        details=tuple(filter(None, details)),
+        published=beside + second,
+    )
 
 
 def _counts(table: Table1) -> list[Line]:
@@ -133,7 +169,9 @@ def _count(count: int) -> Box:
 
 def _here(table: Table1, name: str) -> tuple[Box, ...]:
     found = table.published_here.get(name)
-    return (Box(value=found.share, text=number(found.share), quiet=True),) if found else _blank(table)
+    return (
+        (Box(value=found.share, text=number(found.share), quiet=True),) if found else _blank(table)
+    )
 
 
 def _blank(table: Table1) -> tuple[Box, ...]:

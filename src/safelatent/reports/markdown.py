@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from safelatent.evaluation.report import Report
 from safelatent.reports import wording
 from safelatent.reports.comparison_grid import comparison_grid
 from safelatent.reports.explained import EXPLAINED
 from safelatent.reports.grid import Box, Grid
 from safelatent.reports.grids import grids
-from safelatent.reports.report import Report
 
 Blocks = list[str]
 
@@ -18,14 +18,24 @@ Blocks = list[str]
 def markdown(report: Report) -> str:
     """The whole report."""
     table, partial = report.table, wording.partial(report.table)
-    blocks = [f"# {_plain(wording.title(report))}", *([f"**Partial.** {partial}"] if partial else [])]
-    blocks += [wording.measured(table), *wording.summary(table), *([f"⚠ {unjudged}"] if (unjudged := wording.unjudged(table)) else [])]
+    blocks = [
+        f"# {_plain(wording.title(report))}",
+        *([f"**Partial.** {partial}"] if partial else []),
+    ]
+    blocks += [
+        wording.measured(table),
+        *wording.summary(table),
+        *([f"⚠ {unjudged}"] if (unjudged := wording.unjudged(table)) else []),
+    ]
     blocks += ["## The numbers", *map(_plain, wording.beside(report))]
     for grid in grids(table):
         blocks += _grid(grid)
     blocks += [line for line in [wording.without_off(table)] if line]
     blocks += _comparison(report) + _account(report)
-    blocks += ["## How to read this", "\n".join(f"- **{term}.** {text}" for term, text in EXPLAINED.items())]
+    blocks += [
+        "## How to read this",
+        "\n".join(f"- **{term}.** {text}" for term, text in EXPLAINED.items()),
+    ]
     for words, command in wording.following(report):
         blocks += [words, f"```\n{command}\n```"]
     return "\n\n".join(blocks) + "\n"
@@ -36,7 +46,11 @@ def _grid(grid: Grid) -> Blocks:
     return [
         f"### {grid.title}",
         grid.note,
-        _rows((grid.corner, *grid.columns), [(_plain(name), *texts) for name, texts in lines], numbers=True),
+        _rows(
+            (grid.corner, *grid.columns),
+            [(_plain(name), *texts) for name, texts in lines],
+            numbers=True,
+        ),
     ]
 
 
@@ -52,7 +66,11 @@ def _comparison(report: Report) -> Blocks:
     mine, theirs = map(_plain, report.comparison.folders)
     rows = [tuple(map(_plain, row)) for row in report.comparison.settings]
     differing = _rows(("setting", "this run", "the other"), rows) if rows else "None."
-    blocks = ["## Against another run", f"This run is {mine}, the other is {theirs}.", *_grid(comparison_grid(report.comparison))]
+    blocks = [
+        "## Against another run",
+        f"This run is {mine}, the other is {theirs}.",
+        *_grid(comparison_grid(report.comparison)),
+    ]
     return [*blocks, "### Settings that differ", differing]
 
 
@@ -60,10 +78,19 @@ def _account(report: Report) -> Blocks:
     told = report.account
     skipped = [(_plain(reason), str(count)) for reason, count in told.skipped.items()]
     reasons = [(one.method, one.label, _plain(one.reason), str(one.count)) for one in told.reasons]
-    blocks = ["## What was run", _rows(("setting", "value"), [(name, _plain(value)) for name, value in told.settings])]
+    blocks = [
+        "## What was run",
+        _rows(("setting", "value"), [(name, _plain(value)) for name, value in told.settings]),
+    ]
     blocks += ["### Rows of the prompts that were skipped", _rows(("reason", "rows"), skipped)]
-    blocks += ["### Images without a verdict", _rows(("method", "label", "reason", "images"), reasons) if reasons else "None."]
-    return [*blocks, *([f"And {told.further} more, for other reasons: see scores.csv."] if told.further else [])]
+    blocks += [
+        "### Images without a verdict",
+        _rows(("method", "label", "reason", "images"), reasons) if reasons else "None.",
+    ]
+    return [
+        *blocks,
+        *([f"And {told.further} more, for other reasons: see scores.csv."] if told.further else []),
+    ]
 
 
 def _rows(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: bool = False) -> str:

@@ -1,7 +1,8 @@
-"""A report as one page of HTML that opens from the disk: style, script and pictures inside, and nothing fetched.
+"""A report as one page of HTML that opens from the disk: style, script and pictures inside, and
+nothing fetched.
 
-Knows the template and what it is filled with. Everything is escaped except the package's own style, script and drawings; a policy in the
-page's head lets no other script run and no address be asked.
+Knows the template and what it is filled with. Everything is escaped except the package's own style,
+script and drawings; a policy in the page's head lets no other script run and no address be asked.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from safelatent import __version__
+from safelatent.evaluation.account import evidence, reason_of
+from safelatent.evaluation.examples import RULE, Example, examples
+from safelatent.evaluation.report import Report
+from safelatent.figures.thumbnail import data_uri
+from safelatent.optional import needed
 from safelatent.reports import plots, wording
-from safelatent.reports.account import evidence, reason_of
 from safelatent.reports.comparison_grid import comparison_grid
-from safelatent.reports.examples import RULE, Example, examples
 from safelatent.reports.explained import EXPLAINED
-from safelatent.reports.extra import needed
 from safelatent.reports.grids import grids, heading
-from safelatent.reports.report import Report
-from safelatent.reports.small_picture import data_uri
 from safelatent.runs.read import Row
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -34,12 +35,22 @@ def page(report: Report) -> str:
     """
     jinja2 = needed("jinja2")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     own = needed("markupsafe").Markup
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    drawn = {name: None if svg is None else own(svg) for name, svg in plots.charts(report.table).items()}
-    fixed = {"style": own((TEMPLATES / "page.css").read_text(encoding="utf-8")), "script": own(script), "script_hash": _hash(script)}
+    drawn = {
+        name: None if svg is None else own(svg) for name, svg in plots.charts(report.table).items()
+    }
+    fixed = {
+        "style": own((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        "script": own(script),
+        "script_hash": _hash(script),
+    }
     return environment.get_template("page.html.jinja").render(**fixed, **drawn, **_content(report))
 
 
@@ -56,7 +67,9 @@ def _content(report: Report) -> dict[str, Any]:
         "without_off": wording.without_off(table),
         "legend": [(heading(table, method), plots.VARIABLES[method]) for method in table.methods],
         "comparison": report.comparison,
-        "comparison_grid": None if report.comparison is None else comparison_grid(report.comparison),
+        "comparison_grid": None
+        if report.comparison is None
+        else comparison_grid(report.comparison),
         "rule": RULE,
         "examples": [_example(example) for example in examples(report.run)],
         "account": told,
@@ -84,7 +97,11 @@ def _cell(row: Row) -> dict[str, Any]:
         "label": row.label,
         "uri": None if row.file is None else data_uri(row.file),
         "alt": f"{row.method}, {row.label}; {_seen(row)}",
-        "scores": ", ".join(f"{name} {verdict['score']:.2f}" for name, verdict in row.verdicts.items() if verdict["score"] is not None),
+        "scores": ", ".join(
+            f"{name} {verdict['score']:.2f}"
+            for name, verdict in row.verdicts.items()
+            if verdict["score"] is not None
+        ),
     }
 
 
@@ -92,7 +109,10 @@ def _seen(row: Row) -> str:
     """What each detector answered and saw, or why there is nothing to see."""
     if not row.verdicts:
         return reason_of(row)
-    return "; ".join(f"{name}: {verdict['label']} ({evidence(verdict)})" for name, verdict in row.verdicts.items())
+    return "; ".join(
+        f"{name}: {verdict['label']} ({evidence(verdict)})"
+        for name, verdict in row.verdicts.items()
+    )
 
 
 def _hash(script: str) -> str:

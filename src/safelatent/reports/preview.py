@@ -1,6 +1,8 @@
-"""A page of checked pictures, all of them blurred beyond recognition. Knows small pictures and words; does not know detectors.
+"""A page of checked pictures, all of them blurred beyond recognition. Knows small pictures and
+words; does not know detectors.
 
-The blurred picture itself is in the page, not the sharp one behind a style: no click shows what a detector flagged.
+The blurred picture itself is in the page, not the sharp one behind a style: no click shows what a
+detector flagged.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ p { margin: .2rem 0; overflow-wrap: anywhere; }
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """One file: its name, a blurred picture (None where it could not be read), the label, and what the detectors said."""
+    """One file: its name, a blurred picture (None where it could not be read), the label, and what
+    the detectors said.
+    """
 
     name: str
     picture: Image.Image | None
@@ -43,7 +47,11 @@ def preview_page(title: str, previews: Sequence[Preview]) -> str:
 
 
 def _item(preview: Preview) -> str:
-    shown = '<div class="none">no picture</div>' if preview.picture is None else f'<img alt="blurred" src="{_data(preview.picture)}">'
+    shown = (
+        '<div class="none">no picture</div>'
+        if preview.picture is None
+        else f'<img alt="blurred" src="{_data(preview.picture)}">'
+    )
     words = f'<p class="label">{escape(preview.label)}</p><p>{escape(preview.name)}</p><p>{escape(preview.words)}</p>'
     return f"<li>{shown}{words}</li>"
 

@@ -1,4 +1,6 @@
-"""Table 1 as CSV: one line a category and method, every number in full, so that other programs need not read the page."""
+"""Table 1 as CSV: one line a category and method, every number in full, so that other programs need
+not read the page.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,43 @@ import csv
 import io
 import math
 
-from safelatent.reports import published
-from safelatent.reports.entry import Entry
-from safelatent.reports.report import Report
-from safelatent.statistics import Rate
+from safelatent.evaluation import published
+from safelatent.evaluation.entry import Entry
+from safelatent.evaluation.report import Report
+from safelatent.metrics import Rate
 
 COLUMNS = (
-    *("category", "method", "protocol_hash", "prompts", "planned", "done", "judged", "inappropriate", "unusable", "errors", "marked"),
-    *("probability", "probability_low", "probability_high", "maximum", "maximum_deviation", "maximum_prompts"),
-    *("pairs", "difference", "difference_low", "difference_high", "difference_p", "distance", "distance_low", "distance_high"),
+    *(
+        "category",
+        "method",
+        "protocol_hash",
+        "prompts",
+        "planned",
+        "done",
+        "judged",
+        "inappropriate",
+        "unusable",
+        "errors",
+        "marked",
+    ),
+    *(
+        "probability",
+        "probability_low",
+        "probability_high",
+        "maximum",
+        "maximum_deviation",
+        "maximum_prompts",
+    ),
+    *(
+        "pairs",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "difference_p",
+        "distance",
+        "distance_low",
+        "distance_high",
+    ),
     *("published_probability", "published_maximum", "published_maximum_deviation"),
 )
 
@@ -28,10 +58,25 @@ def table_csv(report: Report) -> str:
     for category, methods in table.entries.items():
         for method, one in methods.items():
             prompts = table.prompts[category]
-            which = [category, method, report.run.settings.protocol_hash, prompts, prompts * table.images]
-            counts = [one.done, one.judged, one.inappropriate, one.unusable, one.errors, int(method in table.marks)]
+            which = [
+                category,
+                method,
+                report.run.settings.protocol_hash,
+                prompts,
+                prompts * table.images,
+            ]
+            counts = [
+                one.done,
+                one.judged,
+                one.inappropriate,
+                one.unusable,
+                one.errors,
+                int(method in table.marks),
+            ]
             beside = _published(table.categories, category, method)
-            writer.writerow([*which, *counts, *map(_known, [*_shares(one), *_differences(one)]), *beside])
+            writer.writerow(
+                [*which, *counts, *map(_known, [*_shares(one), *_differences(one)]), *beside]
+            )
     return out.getvalue()
 
 
@@ -56,5 +101,8 @@ def _known(value: float) -> float | str:
 
 
 def _published(categories: tuple[str, ...], category: str, method: str) -> list[float | None]:
-    share, maximum = published.share(categories, category, method), published.maximum(categories, category, method)
+    share, maximum = (
+        published.share(categories, category, method),
+        published.maximum(categories, category, method),
+    )
     return [share, *(maximum or (None, None))]

@@ -1,15 +1,17 @@
-"""What a report says in sentences, the same on the page and in Markdown. Knows the numbers; knows no markup."""
+"""What a report says in sentences, the same on the page and in Markdown. Knows the numbers; knows
+no markup.
+"""
 
 from __future__ import annotations
 
 import shlex
 
-from safelatent.reports import published
-from safelatent.reports.entry import Entry
-from safelatent.reports.numbers import counted, interval, number, percent, share_of
-from safelatent.reports.report import Report
-from safelatent.reports.table1 import MOST_UNJUDGED, Table1
-from safelatent.statistics import OVERALL
+from safelatent.evaluation import published
+from safelatent.evaluation.entry import Entry
+from safelatent.evaluation.numbers import counted, interval, number, percent, share_of
+from safelatent.evaluation.report import Report
+from safelatent.evaluation.table1 import MOST_UNJUDGED, Table1
+from safelatent.metrics import OVERALL
 
 _NEGATIVE = "negative prompt"
 
@@ -23,18 +25,26 @@ def partial(table: Table1) -> str:
     """How much is done, where it is not all; else nothing."""
     if table.done >= table.planned:
         return ""
-    left = f"{table.done} of {table.planned} images are done ({percent(table.done / table.planned)})"
+    left = (
+        f"{table.done} of {table.planned} images are done ({percent(table.done / table.planned)})"
+    )
     return f"{left}; the numbers are of these, and will move."
 
 
 def measured(table: Table1) -> str:
     """What was done, for who reads such a report for the first time."""
     off = " “off” draws without a guard." if "off" in table.methods else ""
-    negative = " “negative prompt” steers away from the concept in the place of an empty prompt." if _NEGATIVE in table.methods else ""
+    negative = (
+        " “negative prompt” steers away from the concept in the place of an empty prompt."
+        if _NEGATIVE in table.methods
+        else ""
+    )
     guarded = [method for method in table.methods if method not in ("off", _NEGATIVE)]
     strengths = f" “{', '.join(guarded)}”: Safe Latent Diffusion, by strength." if guarded else ""
     many = f"{counted(table.prompts[OVERALL], 'prompt')}, {counted(table.images, 'image')} each, by {counted(len(table.methods), 'method')}"
-    return f"{many} from the same noise; each image was shown to detectors.{off}{negative}{strengths}"
+    return (
+        f"{many} from the same noise; each image was shown to detectors.{off}{negative}{strengths}"
+    )
 
 
 def unjudged(table: Table1) -> str:
@@ -42,7 +52,9 @@ def unjudged(table: Table1) -> str:
     if not table.marks:
         return ""
     told = ", ".join(
-        f"{method} {share_of(one.unusable + one.errors, one.done)}" for method, one in table.overall.items() if method in table.marks
+        f"{method} {share_of(one.unusable + one.errors, one.done)}"
+        for method, one in table.overall.items()
+        if method in table.marks
     )
     return (
         f"More than {percent(MOST_UNJUDGED)} of the images could not be judged: {told}. Such shares say little, and a method that destroys"
@@ -54,14 +66,20 @@ def summary(table: Table1) -> list[str]:
     """What came out, in at most two sentences."""
     known = {method: one for method, one in table.overall.items() if one.judged}
     if not known:
-        return ["No image could be judged, so there is no share; the reasons stand below, under “Images without a verdict”."]
+        return [
+            "No image could be judged, so there is no share; the reasons stand below, under “Images without a verdict”."
+        ]
     said: list[str] = []
     if "off" in known:
-        said.append(f"Without a guard, {_share(known['off'])} of the judged images were inappropriate.")
+        said.append(
+            f"Without a guard, {_share(known['off'])} of the judged images were inappropriate."
+        )
     guarded = {method: one for method, one in known.items() if method != "off"}
     if guarded:
         least = min(guarded, key=lambda method: guarded[method].probability.value)
-        said.append(f"The guarded method with the smallest share is {least}: {_share(guarded[least])}{_left(guarded[least])}.")
+        said.append(
+            f"The guarded method with the smallest share is {least}: {_share(guarded[least])}{_left(guarded[least])}."
+        )
     return said
 
 
@@ -90,7 +108,10 @@ def following(report: Report) -> list[tuple[str, str]]:
     """What can be done next: in words, and as a command line."""
     folder = shlex.quote(str(report.run.folder))
     steps = [
-        ("Compare with another run, of the same protocol:", f"safelatent report {folder} --against runs/other"),
+        (
+            "Compare with another run, of the same protocol:",
+            f"safelatent report {folder} --against runs/other",
+        ),
         ("Every image with its scores is one line of the run's table:", f"{folder}/scores.csv"),
     ]
     if report.table.done < report.table.planned:

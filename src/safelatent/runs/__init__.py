@@ -1,4 +1,3 @@
-"""Many images: what is asked for (``request``), how it is sampled (``sampling``), how it is written (``save``).
-
-Import from the modules: ``request`` is light, so that the command line can answer before torch is there.
+"""Many images: the plan of a run, its store, the worker that draws and judges, and the engines that
+drive it.
 """

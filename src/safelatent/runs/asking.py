@@ -1,6 +1,8 @@
-"""How a pipeline is asked for the images of a batch: in parts that may run beside each other where its parts are known, else whole.
+"""How a pipeline is asked for the images of a batch: in parts that may run beside each other where
+its parts are known, else whole.
 
-Knows pipelines; does not know methods, detectors or folders. What both give is one image a row, determined by the row alone.
+Knows pipelines; does not know methods, detectors or folders. What both give is one image a row,
+determined by the row alone.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor
 
 from safelatent.errors import UnsupportedError
-from safelatent.hosts import Family, family_of
+from safelatent.pipelines.classic.families import Family, family_of
 from safelatent.runs.plan import Batch, Item
 
 
@@ -37,7 +39,9 @@ class Asking(Protocol):
         ...
 
     def pixels(self, made: Tensor) -> Tensor:
-        """(B, H, W, 3) float32 in [0, 1] from what calls gave; NaN where a number is not finite. May run while another is denoised."""
+        """(B, H, W, 3) float32 in [0, 1] from what calls gave; NaN where a number is not finite.
+        May run while another is denoised.
+        """
         ...
 
 
@@ -49,7 +53,9 @@ def family_to_draw(pipe: Any) -> Family:
     """
     family = family_of(pipe)
     if "image" in inspect.signature(pipe.__call__).parameters:
-        raise UnsupportedError(f"runs draw from text alone, and {type(pipe).__name__} from an image too; use its text-to-image pipeline")
+        raise UnsupportedError(
+            f"runs draw from text alone, and {type(pipe).__name__} from an image too; use its text-to-image pipeline"
+        )
     return family
 
 
@@ -68,8 +74,8 @@ def asking_of(pipe: Any) -> Asking:
 class InParts:
     """Stable Diffusion 1.x and 2.x: texts before, latents from the call, the decoder after.
 
-    The tokenizer is a copy: it keeps padding and truncation from one call to the next, and a guarded call reads its concept with the
-    pipeline's own.
+    The tokenizer is a copy: it keeps padding and truncation from one call to the next, and a
+    guarded call reads its concept with the pipeline's own.
     """
 
     output_type = "latent"
@@ -80,27 +86,37 @@ class InParts:
         self._reader.tokenizer = copy.deepcopy(pipe.tokenizer)
 
     def ahead(self, batch: Batch) -> dict[str, Any]:
-        """Embeddings of the prompts and of the empty prompt, (B, tokens, width), and the first noise, (B, C, H, W)."""
+        """Embeddings of the prompts and of the empty prompt, (B, tokens, width), and the first
+        noise, (B, C, H, W).
+        """
         words = [item.prompt.text for item in batch.items]
         prompt, empty = self._reader.encode_prompt(words, self._pipe._execution_device, 1, True)
         noise = torch.cat([self._noise(item, batch) for item in batch.items])
         return {"prompt_embeds": prompt, "negative_prompt_embeds": empty, "latents": noise}
 
     def generator(self, item: Item) -> torch.Generator:
-        """Apart from the first noise's, and apart for every image of a prompt: for schedulers that add noise."""
+        """Apart from the first noise's, and apart for every image of a prompt: for schedulers that
+        add noise.
+        """
         return _seeded(_own_seed(item))
 
     def pixels(self, made: Tensor) -> Tensor:
         """Decoded."""
         vae = self._pipe.vae
         decoded = vae.decode(made / vae.config.scaling_factor, return_dict=False)[0].float()
-        decoded = decoded.masked_fill(~decoded.isfinite(), torch.nan)  # the clamp keeps NaN, and would make colours of infinities
+        decoded = decoded.masked_fill(
+            ~decoded.isfinite(), torch.nan
+        )  # the clamp keeps NaN, and would make colours of infinities
         return (decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
 
     def _noise(self, item: Item, batch: Batch) -> Tensor:
-        """The first noise, (1, C, H, W): the ``image``-th draw of the prompt's seed, on the CPU, as a call for many images draws it."""
+        """The first noise, (1, C, H, W): the ``image``-th draw of the prompt's seed, on the CPU, as
+        a call for many images draws it.
+        """
         unet, factor = self._pipe.unet.config, self._pipe.vae_scale_factor
-        height, width = (side // factor if side else unet.sample_size for side in (batch.height, batch.width))
+        height, width = (
+            side // factor if side else unet.sample_size for side in (batch.height, batch.width)
+        )
         shape = (item.image + 1, unet.in_channels, height, width)
         noise = torch.randn(shape, generator=_seeded(item.prompt.seed), dtype=torch.float32)[-1:]
         return noise.to(self._pipe._execution_device, self._pipe.unet.dtype)
@@ -109,8 +125,9 @@ class InParts:
 class Whole:
     """Any other pipeline: the call does it all.
 
-    Image 0 of a prompt is that of a plain call with the prompt's seed; the seeds of the others come from it. diffusers clamps the pixels,
-    so that a decoder's infinities cannot be seen here; NaN can.
+    Image 0 of a prompt is that of a plain call with the prompt's seed; the seeds of the others come
+    from it. diffusers clamps the pixels, so that a decoder's infinities cannot be seen here; NaN
+    can.
     """
 
     output_type = "pt"
@@ -121,7 +138,9 @@ class Whole:
     def ahead(self, batch: Batch) -> dict[str, Any]:
         """The prompts, and, for a family that asks for it, empty negative ones."""
         words = [item.prompt.text for item in batch.items]
-        return {"prompt": words} | ({"negative_prompt": [""] * len(words)} if self._sequential else {})
+        return {"prompt": words} | (
+            {"negative_prompt": [""] * len(words)} if self._sequential else {}
+        )
 
     def generator(self, item: Item) -> torch.Generator:
         """The same for all methods: the first noise is drawn from it."""

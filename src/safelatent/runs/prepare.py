@@ -1,4 +1,6 @@
-"""From what a person asks for to a run's settings: loads the model and the detectors, and hashes both."""
+"""From what a person asks for to a run's settings: loads the model and the detectors, and hashes
+both.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,16 @@ from PIL import Image
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError, UnsupportedError
-from safelatent.hosts import family_of
+from safelatent.generation.methods import METHODS
 from safelatent.models import load_pipeline, model_digest, model_folder
+from safelatent.pipelines.classic.families import family_of
 from safelatent.prompts import PromptSet
 from safelatent.runs.asking import family_to_draw
-from safelatent.runs.methods import METHODS
 from safelatent.runs.settings import RunSettings
 
-LARGE = 256  # pixels: a model whose own size is smaller cannot draw the sizes that prompt sets ask for
+LARGE = (
+    256  # pixels: a model whose own size is smaller cannot draw the sizes that prompt sets ask for
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +31,8 @@ class Asked:
 
     Attributes:
         model, revision: as ``load`` takes them.
-        protocol: by name; None is ``embedded`` for the embedded model and ``i2p-paper`` for any other.
+        protocol: by name; None is ``embedded`` for the embedded model and ``i2p-paper`` for any
+            other.
         vectors: file of Q16's published vectors, for the published protocols.
         size: ``prompt``, ``model``, or None: the prompts' own unless the model is a small one.
         device: None is the first GPU, or the CPU where there is none.
@@ -63,7 +68,9 @@ def device_of(name: str | None) -> str:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise BadValueError(f"there is no device {name!r} ({reason}); name cpu or a GPU of this machine, or leave --device out") from None
+        raise BadValueError(
+            f"there is no device {name!r} ({reason}); name cpu or a GPU of this machine, or leave --device out"
+        ) from None
     return name
 
 
@@ -87,7 +94,8 @@ def load_parts(asked: Asked) -> tuple[Any, Protocol]:
 
 
 def check_answers(protocol: Protocol) -> None:
-    """Refuse a detector that fails on a plain picture: it would turn every image of the run into an error.
+    """Refuse a detector that fails on a plain picture: it would turn every image of the run into an
+    error.
 
     Raises:
         UnsupportedError: naming the detector and what it says.
@@ -95,20 +103,30 @@ def check_answers(protocol: Protocol) -> None:
     [judgement] = protocol.judge([Image.linear_gradient("L").convert("RGB")])
     for name, verdict in judgement.verdicts.items():
         if verdict.label == "error":
-            raise UnsupportedError(f"detector {name} fails on a plain picture ({verdict.evidence}); mend it, or name another --protocol")
+            raise UnsupportedError(
+                f"detector {name} fails on a plain picture ({verdict.evidence}); mend it, or name another --protocol"
+            )
 
 
 def settings_of(asked: Asked, prompts: PromptSet, pipe: Any, protocol: Protocol) -> RunSettings:
     """Everything that determines the run's images and scores."""
-    scheduler = {"class": type(pipe.scheduler).__name__, **{k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")}}
-    latent_side = getattr(pipe, "default_sample_size", None) or getattr(pipe, family_of(pipe).denoiser).config.sample_size
+    scheduler = {
+        "class": type(pipe.scheduler).__name__,
+        **{k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")},
+    }
+    latent_side = (
+        getattr(pipe, "default_sample_size", None)
+        or getattr(pipe, family_of(pipe).denoiser).config.sample_size
+    )
     own = latent_side * pipe.vae_scale_factor
     folder = model_folder(asked.model, asked.revision)
     return RunSettings(
         prompts=prompts.name,
         prompts_digest=prompts.digest,
         model=asked.model,
-        revision=folder.name if folder.parent.name == "snapshots" else None,  # the Hub's cache has a folder a commit
+        revision=folder.name
+        if folder.parent.name == "snapshots"
+        else None,  # the Hub's cache has a folder a commit
         model_digest=model_digest(folder),
         dtype=str(pipe.dtype).removeprefix("torch."),
         device=pipe.device.type,

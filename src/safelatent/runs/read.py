@@ -1,4 +1,6 @@
-"""What a run's folder holds, for who reports it. Reads only; needs neither the model nor the detectors, nor torch."""
+"""What a run's folder holds, for who reports it. Reads only; needs neither the model nor the
+detectors, nor torch.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from sys import intern
 from typing import Any
 
 from safelatent.errors import BadValueError
+from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt
-from safelatent.runs.methods import METHODS
 from safelatent.runs.settings import RunSettings
 from safelatent.runs.store import image_file, read_only, stored_settings, told
 
@@ -29,11 +31,12 @@ class Row:
         image: which of the prompt's images.
         method: of ``METHODS``.
         label: ``safe``, ``inappropriate``, ``unusable`` or ``error``.
-        verdicts_json, receipt_json: ``verdicts`` and ``receipt`` as they are stored. A report holds every row of a run, and as mappings
-            they would take three times the memory.
+        verdicts_json, receipt_json: ``verdicts`` and ``receipt`` as they are stored. A report holds
+            every row of a run, and as mappings they would take three times the memory.
         reason: why there is no image, or None.
         has_image: whether there is one.
-        distance: root mean square difference to the unguarded image of the same noise, in [0, 1], or None.
+        distance: root mean square difference to the unguarded image of the same noise, in [0, 1],
+            or None.
     """
 
     key: str
@@ -99,45 +102,70 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     with _opened(folder) as (database, settings):
-        counted = json.loads(database.execute("SELECT value FROM run WHERE name = 'prompt_set'").fetchone()[0])
+        counted = json.loads(
+            database.execute("SELECT value FROM run WHERE name = 'prompt_set'").fetchone()[0]
+        )
         prompts = tuple(_prompts(database))
         rows = tuple(_rows(folder, database, prompts))
         read, skipped = counted["rows"], counted["skipped"]
-        return Run(folder=folder, settings=settings, prompts=prompts, rows_read=read, skipped=skipped, rows=rows)
+        return Run(
+            folder=folder,
+            settings=settings,
+            prompts=prompts,
+            rows_read=read,
+            skipped=skipped,
+            rows=rows,
+        )
 
 
 def each_row(folder: Path) -> Iterator[Row]:
-    """``read_run(folder).rows``, one after the other, so that a long run takes no more memory than a short one."""
+    """``read_run(folder).rows``, one after the other, so that a long run takes no more memory than
+    a short one.
+    """
     with _opened(folder) as (database, _):
         yield from _rows(folder, database, _prompts(database))
 
 
 def each_label(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Method, prompt text and label of every item that is done, in no order; what a summary needs, without the rest."""
+    """Method, prompt text and label of every item that is done, in no order; what a summary needs,
+    without the rest.
+    """
     with _opened(folder) as (database, _):
         texts = {prompt.id: prompt.text for prompt in _prompts(database)}
-        for method, prompt_id, label in database.execute("SELECT method, prompt_id, label FROM items"):
+        for method, prompt_id, label in database.execute(
+            "SELECT method, prompt_id, label FROM items"
+        ):
             yield method, texts[prompt_id], label
 
 
 def names_of_detectors(folder: Path) -> list[str]:
     """Those that have a verdict in the run."""
     with _opened(folder) as (database, _):
-        return sorted({name for (verdicts,) in database.execute("SELECT verdicts FROM items") for name in json.loads(verdicts)})
+        return sorted(
+            {
+                name
+                for (verdicts,) in database.execute("SELECT verdicts FROM items")
+                for name in json.loads(verdicts)
+            }
+        )
 
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[tuple[sqlite3.Connection, RunSettings]]:
     """The database of a run that was begun, as it is at this moment, and the run's settings."""
     if not (folder / "run.sqlite").is_file():
-        raise BadValueError(f"{str(folder)!r} holds no run (no run.sqlite); give the --out folder of `safelatent bench run`")
+        raise BadValueError(
+            f"{str(folder)!r} holds no run (no run.sqlite); give the --out folder of `safelatent bench run`"
+        )
     with told(folder):
         database = read_only(folder)
         try:
             database.execute("BEGIN")  # many queries, one moment: another process may be writing
             settings = stored_settings(database)
             if settings is None:
-                raise BadValueError(f"the run in {str(folder)!r} was never begun; run `safelatent bench run` again")
+                raise BadValueError(
+                    f"the run in {str(folder)!r} was never begun; run `safelatent bench run` again"
+                )
             yield database, settings
         finally:
             database.close()
@@ -153,7 +181,8 @@ def _rows(folder: Path, database: sqlite3.Connection, prompts: Iterable[Prompt])
     """By prompt, image and method."""
     columns = "key, image, method, label, verdicts, receipt, reason, has_image, distance"
     for prompt in prompts:
-        found = database.execute(f"SELECT {columns} FROM items WHERE prompt_id = ?", (prompt.id,)).fetchall()  # noqa: S608
+        query = f"SELECT {columns} FROM items WHERE prompt_id = ?"  # noqa: S608
+        found = database.execute(query, (prompt.id,)).fetchall()
         found.sort(key=lambda values: (values[1], METHODS.index(values[2])))
         yield from (_row(folder, prompt, values) for values in found)
 

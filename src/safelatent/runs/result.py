@@ -1,4 +1,6 @@
-"""What became of one item: an image and what the detectors say of it, or the reason why there is none. Plain values, safe to send."""
+"""What became of one item: an image and what the detectors say of it, or the reason why there is
+none. Plain values, safe to send.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ class Result:
         key: the item's.
         prompt_id, image, method: which.
         png: the encoded image; None where there is none.
-        label: ``safe``, ``inappropriate``, ``unusable`` or ``error``; the last two never count as safe.
+        label: ``safe``, ``inappropriate``, ``unusable`` or ``error``; the last two never count as
+            safe.
         verdicts: by detector, as plain values; empty where nothing was drawn.
         receipt: what the guard did; None where it was off or nothing was drawn.
         reason: why there is no image.

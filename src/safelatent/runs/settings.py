@@ -1,4 +1,6 @@
-"""What a run is: everything that determines its images and scores, and nothing else. Knows plain values; does not know models or files."""
+"""What a run is: everything that determines its images and scores, and nothing else. Knows plain
+values; does not know models or files.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.errors import BadValueError
-from safelatent.runs.methods import METHODS
+from safelatent.generation.methods import METHODS
 
 MOST = {"steps": 1000, "images": 10_000, "batch": 10_000}  # schedulers have a thousand noise levels
 SIZES = ("prompt", "model")
@@ -22,7 +24,8 @@ class RunSettings:
 
     Attributes:
         prompts, prompts_digest: name and digest of the prompt set (a limit is part of both).
-        model, revision, model_digest: its name; the commit of a Hub id, None for other models; a hash of its files.
+        model, revision, model_digest: its name; the commit of a Hub id, None for other models; a
+            hash of its files.
         dtype, device: in which numbers it computes, and on what kind of device.
         scheduler: class and settings.
         steps: denoising steps.
@@ -84,7 +87,11 @@ class RunSettings:
     def differences(self, other: RunSettings) -> list[str]:
         """What tells ``self`` from ``other``, as ``name: mine, not theirs``."""
         mine, theirs = self.as_dict(), other.as_dict()
-        return [f"{name} is {_short(mine[name])}, was {_short(theirs[name])}" for name in mine if mine[name] != theirs[name]]
+        return [
+            f"{name} is {_short(mine[name])}, was {_short(theirs[name])}"
+            for name in mine
+            if mine[name] != theirs[name]
+        ]
 
 
 def check_counts(**counts: object) -> None:
@@ -95,7 +102,9 @@ def check_counts(**counts: object) -> None:
     """
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST[name]:
-            raise BadValueError(f"{name} is {value!r}; it must be a whole number from 1 to {MOST[name]}")
+            raise BadValueError(
+                f"{name} is {value!r}; it must be a whole number from 1 to {MOST[name]}"
+            )
 
 
 def check_guidance_scale(scale: float | None) -> None:
@@ -105,7 +114,9 @@ def check_guidance_scale(scale: float | None) -> None:
         BadValueError: not above 1, or not finite.
     """
     if scale is not None and not 1 < scale < float("inf"):
-        raise BadValueError(f"guidance_scale is {scale!r}; it must be a finite number above 1, or left out for the prompt's own")
+        raise BadValueError(
+            f"guidance_scale is {scale!r}; it must be a finite number above 1, or left out for the prompt's own"
+        )
 
 
 def digest(value: Any) -> str:

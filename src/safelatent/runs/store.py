@@ -1,11 +1,13 @@
-"""A run's folder: images as files, everything else in SQLite. Knows bytes and rows; does not know how images are made.
+"""A run's folder: images as files, everything else in SQLite. Knows bytes and rows; does not know
+how images are made.
 
     FOLDER/run.sqlite      settings, prompts, one row an item: the row is the commit
     FOLDER/images/ab/...   PNG files, named by their item's key
     FOLDER/lock            held by the one process that writes
 
-A batch is written as: encoded in memory, each file aside, synced and renamed, then all its rows in one transaction (WAL, full sync).
-A kill at any moment leaves files without rows at worst; they are written over when their batch is done again.
+A batch is written as: encoded in memory, each file aside, synced and renamed, then all its rows in
+one transaction (WAL, full sync). A kill at any moment leaves files without rows at worst; they are
+written over when their batch is done again.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from typing import IO, Any
 
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.prompts import PromptSet
-from safelatent.runs.files import sync_folder, write_whole
 from safelatent.runs.result import Result
 from safelatent.runs.settings import RunSettings
+from safelatent.storage import sync_folder, write_whole
 
 _SCHEMA = """
 CREATE TABLE run (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -53,7 +55,8 @@ def image_file(folder: Path, key: str) -> Path:
 
 
 class Store:
-    """The one writer of a run's folder; use it in a ``with`` block. Writes may come from any thread, one at a time.
+    """The one writer of a run's folder; use it in a ``with`` block. Writes may come from any
+    thread, one at a time.
 
     Raises:
         RunError: the folder cannot be written, or another process writes to it.
@@ -87,8 +90,13 @@ class Store:
         self._lock.close()
 
     def has(self, keys: Iterable[str]) -> bool:
-        """Whether all of these items are done. To be asked in the thread that opened the store, also while another one writes."""
-        return all(self._reader.execute("SELECT 1 FROM items WHERE key = ?", (key,)).fetchone() for key in keys)
+        """Whether all of these items are done. To be asked in the thread that opened the store,
+        also while another one writes.
+        """
+        return all(
+            self._reader.execute("SELECT 1 FROM items WHERE key = ?", (key,)).fetchone()
+            for key in keys
+        )
 
     def counts(self) -> dict[str, int]:
         """Items by label."""
@@ -98,28 +106,38 @@ class Store:
         """Write the results of one batch, all or none.
 
         Raises:
-            RunError: the disk is full or the folder read-only. Everything committed before is whole.
+            RunError: the disk is full or the folder read-only. Everything committed before is
+                whole.
         """
         with told(self.folder):
             for result in results:
                 if result.png is not None:
                     write_whole(image_file(self.folder, result.key), result.png)
             with self._database:
-                self._database.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", map(_row, results))
+                self._database.executemany(
+                    "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                    map(_row, results),
+                )
 
     def set_distances(self, distances: Mapping[str, float | None]) -> None:
         """Distance to the unguarded image, by key."""
         with told(self.folder), self._database:
-            self._database.executemany("UPDATE items SET distance = ? WHERE key = ?", [(d, key) for key, d in distances.items()])
+            self._database.executemany(
+                "UPDATE items SET distance = ? WHERE key = ?",
+                [(d, key) for key, d in distances.items()],
+            )
 
     def without_distance(self, *place: str | int) -> list[tuple[str, str]]:
-        """Keys of guarded images that have no distance yet, each with the key of its unguarded image, where that is done.
+        """Keys of guarded images that have no distance yet, each with the key of its unguarded
+        image, where that is done.
 
         Args:
             place: a prompt's id and an image's number; without them, of the whole run.
         """
         where = "AND item.prompt_id = ? AND item.image = ?" if place else ""
-        return self._database.execute(f"{_WITHOUT_DISTANCE} {where} ORDER BY item.key", place).fetchall()
+        return self._database.execute(
+            f"{_WITHOUT_DISTANCE} {where} ORDER BY item.key", place
+        ).fetchall()
 
     def _begin(self, settings: RunSettings, prompts: PromptSet) -> None:
         stored = stored_settings(self._database)
@@ -136,16 +154,22 @@ class Store:
         counted = {"rows": prompts.rows, "skipped": dict(prompts.skipped)}
         values = {"format": FORMAT, "settings": settings.as_dict(), "prompt_set": counted}
         with self._database:
-            self._database.execute("BEGIN")  # Python opens a transaction for rows, not for tables: a kill would leave half a database
+            self._database.execute(
+                "BEGIN"
+            )  # Python opens a transaction for rows, not for tables: a kill would leave half a database
             for statement in _SCHEMA.split(";"):
                 self._database.execute(statement)
-            self._database.executemany("INSERT INTO run VALUES (?, ?)", [(k, _json(v)) for k, v in values.items()])
+            self._database.executemany(
+                "INSERT INTO run VALUES (?, ?)", [(k, _json(v)) for k, v in values.items()]
+            )
             rows = ((n, prompt.id, _json(asdict(prompt))) for n, prompt in enumerate(prompts))
             self._database.executemany("INSERT INTO prompts VALUES (?, ?, ?)", rows)
 
 
 def _lock(folder: Path) -> IO[str]:
-    """The folder, made when it is not there, for this process alone until the handle is closed or the process dies."""
+    """The folder, made when it is not there, for this process alone until the handle is closed or
+    the process dies.
+    """
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / "lock").open("a+")
@@ -155,7 +179,9 @@ def _lock(folder: Path) -> IO[str]:
         handle.seek(0)
         owner = handle.read().strip() or "unknown"
         handle.close()
-        raise RunError(f"{folder} is being written by another process (number {owner}); wait for it, or give another --out") from None
+        raise RunError(
+            f"{folder} is being written by another process (number {owner}); wait for it, or give another --out"
+        ) from None
     handle.truncate(0)
     handle.write(str(os.getpid()))
     handle.flush()
@@ -164,7 +190,9 @@ def _lock(folder: Path) -> IO[str]:
 
 def _connect(file: Path) -> sqlite3.Connection:
     with told(file.parent):
-        database = sqlite3.connect(file, timeout=30, check_same_thread=False)  # an engine keeps batches in a thread of its own
+        database = sqlite3.connect(
+            file, timeout=30, check_same_thread=False
+        )  # an engine keeps batches in a thread of its own
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         return database
@@ -173,7 +201,8 @@ def _connect(file: Path) -> sqlite3.Connection:
 def read_only(folder: Path) -> sqlite3.Connection:
     """The database of a run, for who only reads it, also while another connection writes."""
     file, log = (folder / "run.sqlite").absolute(), folder / "run.sqlite-wal"
-    # Reading it, SQLite makes files beside it. Where it may not, and nobody writes, it has to be told that nothing changes.
+    # Reading it, SQLite makes files beside it. Where it may not, and nobody writes, it has to be
+    # told that nothing changes.
     still = not os.access(folder, os.W_OK) and not (log.exists() and log.stat().st_size)
     return sqlite3.connect(f"{file.as_uri()}?{'immutable=1' if still else 'mode=ro'}", uri=True)
 
@@ -193,16 +222,27 @@ def stored_settings(database: sqlite3.Connection) -> RunSettings | None:
     """Those of the run in the database; None where there is none yet."""
     if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'run'").fetchone():
         return None
-    values = {name: json.loads(value) for name, value in database.execute("SELECT name, value FROM run")}
+    values = {
+        name: json.loads(value) for name, value in database.execute("SELECT name, value FROM run")
+    }
     if values.get("format") != FORMAT:
-        raise BadValueError(f"the run is of format {values.get('format')}, this version reads {FORMAT}; use the version that made it")
+        raise BadValueError(
+            f"the run is of format {values.get('format')}, this version reads {FORMAT}; use the version that made it"
+        )
     return RunSettings.from_dict(values["settings"])
 
 
 def _row(result: Result) -> tuple[Any, ...]:
     receipt = None if result.receipt is None else _json(result.receipt)
     which = (result.key, result.prompt_id, result.image, result.method)
-    return (*which, result.label, _json(result.verdicts), receipt, result.reason, int(result.png is not None))
+    return (
+        *which,
+        result.label,
+        _json(result.verdicts),
+        receipt,
+        result.reason,
+        int(result.png is not None),
+    )
 
 
 def _json(value: Any) -> str:

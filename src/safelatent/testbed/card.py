@@ -1,13 +1,15 @@
-"""The data card of a test bed: what it is made of, how, and what it is not for. Every number is the program's. Knows no files."""
+"""The data card of a test bed: what it is made of, how, and what it is not for. Every number is the
+program's. Knows no files.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from safelatent.metrics import rate
 from safelatent.prompts import CATEGORIES
 from safelatent.runs.settings import RunSettings
-from safelatent.statistics import rate
 from safelatent.testbed.choose import Choice
 from safelatent.testbed.scores import Scored
 
@@ -20,7 +22,9 @@ NOT_FOR = """\
 - Its prompts are the corpus', with the corpus' licence and biases. They were not read by a person."""
 
 
-def card(choice: Choice, prompts: Sequence[Scored], settings: RunSettings, width: int, height: int) -> str:
+def card(
+    choice: Choice, prompts: Sequence[Scored], settings: RunSettings, width: int, height: int
+) -> str:
     """Markdown.
 
     Args:
@@ -51,7 +55,10 @@ def _corpus(choice: Choice) -> list[str]:
     column = choice.inputs["text_column"]
     from_column = f"column `{_cell(column)}`" if column else "the default column"
     return [
-        *_table(("corpus", "rows", "sha256"), ((name, choice.rows[name], f"`{sha256}`") for name, sha256 in hashes.items())),
+        *_table(
+            ("corpus", "rows", "sha256"),
+            ((name, choice.rows[name], f"`{sha256}`") for name, sha256 in hashes.items()),
+        ),
         "",
         f"The texts are those of {from_column}. Of {chosen.rows} rows {len(chosen)} became prompts; the others:",
         "",
@@ -61,7 +68,10 @@ def _corpus(choice: Choice) -> list[str]:
 
 def _search(choice: Choice) -> list[str]:
     i = choice.inputs
-    rows = ((s.category, s.text, s.count, f"{s.highest:.3f}", f"{s.lowest:.3f}") for s in choice.searches)
+    rows = (
+        (s.category, s.text, s.count, f"{s.highest:.3f}", f"{s.lowest:.3f}")
+        for s in choice.searches
+    )
     return [
         f"Up to {i['per_keyword']} nearest prompts of each keyword, by the cosine of CLIP text embeddings.",
         f"Embedder: `{i['embedder']}`, sha256 `{i['embedder_sha256']}`; it did not read {choice.cut} long texts to their end.",
@@ -85,7 +95,9 @@ def _scores(prompts: Sequence[Scored]) -> list[str]:
     judged = sum(one.share.judged for one in prompts)
     unusable, errors = sum(one.unusable for one in prompts), sum(one.errors for one in prompts)
     toxic = [one.prompt.toxicity for one in prompts if one.prompt.toxicity is not None]
-    groups = {label: [one for one in prompts if label in one.prompt.categories] for label in CATEGORIES}
+    groups = {
+        label: [one for one in prompts if label in one.prompt.categories] for label in CATEGORIES
+    }
     rows = [_group(label, group) for label, group in (groups | {"all": list(prompts)}).items()]
     return [
         f"{judged} images were judged; {unusable} could not be (unusable), {errors} failed. Percentages are over judged images alone.",
@@ -97,13 +109,24 @@ def _scores(prompts: Sequence[Scored]) -> list[str]:
 
 
 def _group(label: str, group: Sequence[Scored]) -> tuple[object, ...]:
-    """The mean percentage of the prompts that were judged, with the interval that other prompts would give."""
+    """The mean percentage of the prompts that were judged, with the interval that other prompts
+    would give.
+    """
     seen = [one for one in group if one.share.judged]
     hard = sum(one.share.hard or False for one in seen)
     if not seen:
         return label, len(group), hard, "-", "-"
-    mean = rate([one.share.inappropriate / one.share.judged for one in seen], [one.prompt.id for one in seen])
-    return label, len(group), hard, f"{100 * mean.value:.1f}", f"{100 * mean.low:.1f} to {100 * mean.high:.1f}"
+    mean = rate(
+        [one.share.inappropriate / one.share.judged for one in seen],
+        [one.prompt.id for one in seen],
+    )
+    return (
+        label,
+        len(group),
+        hard,
+        f"{100 * mean.value:.1f}",
+        f"{100 * mean.low:.1f} to {100 * mean.high:.1f}",
+    )
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

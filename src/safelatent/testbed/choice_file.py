@@ -1,4 +1,6 @@
-"""A choice on the disk, so that a stopped build embeds nothing twice. Knows JSON; does not know how prompts are chosen."""
+"""A choice on the disk, so that a stopped build embeds nothing twice. Knows JSON; does not know how
+prompts are chosen.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from typing import Any
 
 from safelatent.errors import BadValueError
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.files import write_whole
 from safelatent.runs.store import told
+from safelatent.storage import write_whole
 from safelatent.testbed.choose import Choice, Choosing, Search
 from safelatent.testbed.corpus import Source
 from safelatent.testbed.embed import Embedder
@@ -29,7 +31,9 @@ def inputs_of(
     choosing: Choosing,
     toxicity: str | None,
 ) -> dict[str, Any]:
-    """Everything that determines a choice, as plain values. Where a corpus lies does not, its name and its bytes do."""
+    """Everything that determines a choice, as plain values. Where a corpus lies does not, its name
+    and its bytes do.
+    """
     return {
         "corpora": {source.name: source.sha256 for source in sources},
         "text_column": column,
@@ -52,7 +56,12 @@ def write_choice(folder: Path, choice: Choice) -> None:
         "format": FORMAT,
         "inputs": choice.inputs,
         "rows": choice.rows,
-        "prompts": {"name": chosen.name, "rows": chosen.rows, "skipped": dict(chosen.skipped), "prompts": [asdict(p) for p in chosen]},
+        "prompts": {
+            "name": chosen.name,
+            "rows": chosen.rows,
+            "skipped": dict(chosen.skipped),
+            "prompts": [asdict(p) for p in chosen],
+        },
         "similarities": choice.similarities,
         "searches": [asdict(search) for search in choice.searches],
         "cut": choice.cut,
@@ -65,7 +74,8 @@ def read_choice(folder: Path, inputs: Mapping[str, Any]) -> Choice | None:
     """The choice that was made in this folder, or None where there is none yet.
 
     Raises:
-        BadValueError: it was made of other inputs, which are named, or by another version, or the file is damaged.
+        BadValueError: it was made of other inputs, which are named, or by another version, or the
+            file is damaged.
     """
     file = folder / FILE
     if not file.exists():
@@ -73,21 +83,33 @@ def read_choice(folder: Path, inputs: Mapping[str, Any]) -> Choice | None:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
-            raise BadValueError(f"{file} is another version's; use the version that made it, or give another --out")
+            raise BadValueError(
+                f"{file} is another version's; use the version that made it, or give another --out"
+            )
         choice = _choice(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, BadValueError):
             raise
-        raise BadValueError(f"{file} is damaged ({type(error).__name__}: {' '.join(str(error).split())}); give another --out") from None
+        raise BadValueError(
+            f"{file} is damaged ({type(error).__name__}: {' '.join(str(error).split())}); give another --out"
+        ) from None
     changed = [name for name in inputs if choice.inputs.get(name) != inputs[name]]
     if changed:
-        shown = "; ".join(f"{name} is {_short(inputs[name])}, was {_short(choice.inputs.get(name))}" for name in changed)
-        raise BadValueError(f"{folder} holds a test bed of other settings ({shown}); give the same settings to go on, or another --out")
+        shown = "; ".join(
+            f"{name} is {_short(inputs[name])}, was {_short(choice.inputs.get(name))}"
+            for name in changed
+        )
+        raise BadValueError(
+            f"{folder} holds a test bed of other settings ({shown}); give the same settings to go on, or another --out"
+        )
     return choice
 
 
 def _choice(values: dict[str, Any]) -> Choice:
-    prompts = [Prompt(**(prompt | {"categories": tuple(prompt["categories"])})) for prompt in values["prompts"]["prompts"]]
+    prompts = [
+        Prompt(**(prompt | {"categories": tuple(prompt["categories"])}))
+        for prompt in values["prompts"]["prompts"]
+    ]
     chosen = PromptSet(**(values["prompts"] | {"prompts": tuple(prompts)}))
     searches = tuple(Search(**search) for search in values["searches"])
     return Choice(**(values | {"prompts": chosen, "searches": searches}))

@@ -1,4 +1,5 @@
-"""From what is near to what, to the prompts of a test bed: usable ones with categories and seeds, and every row accounted for.
+"""From what is near to what, to the prompts of a test bed: usable ones with categories and seeds,
+and every row accounted for.
 
 Knows prompts; does not know how texts are embedded, nor files or images.
 """
@@ -44,18 +45,25 @@ class Choosing:
 
     def __post_init__(self) -> None:
         if type(self.per_keyword) is not int or not 1 <= self.per_keyword <= MAX_PER_KEYWORD:
-            raise BadValueError(f"per_keyword is {self.per_keyword!r}; it must be a whole number from 1 to {MAX_PER_KEYWORD}")
+            raise BadValueError(
+                f"per_keyword is {self.per_keyword!r}; it must be a whole number from 1 to {MAX_PER_KEYWORD}"
+            )
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise BadValueError(f"the seed is {self.seed!r}; it must be a whole number from 0 to 2^63 - 1")
+            raise BadValueError(
+                f"the seed is {self.seed!r}; it must be a whole number from 0 to 2^63 - 1"
+            )
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
-            raise BadValueError(f"the limit is {self.limit!r}; it must be a whole number of at least 1")
+            raise BadValueError(
+                f"the limit is {self.limit!r}; it must be a whole number of at least 1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """What one keyword found: how many prompts, and the cosines of the first and the last of them.
 
-    Some of them may be no part of the test bed, since no image may be made from them or they are beyond the limit.
+    Some of them may be no part of the test bed, since no image may be made from them or they are
+    beyond the limit.
     """
 
     category: str
@@ -87,12 +95,20 @@ class Choice:
 
     def with_toxicity(self, values: Sequence[float]) -> Choice:
         """The same with the toxicity of each prompt."""
-        prompts = tuple(replace(prompt, toxicity=value) for prompt, value in zip(self.prompts, values, strict=True))
+        prompts = tuple(
+            replace(prompt, toxicity=value)
+            for prompt, value in zip(self.prompts, values, strict=True)
+        )
         return replace(self, prompts=replace(self.prompts, prompts=prompts))
 
 
 def choose(
-    corpus: Corpus, keywords: Sequence[Keyword], words: Embedded, blocks: Iterable[Embedded], choosing: Choosing, inputs: Mapping[str, Any]
+    corpus: Corpus,
+    keywords: Sequence[Keyword],
+    words: Embedded,
+    blocks: Iterable[Embedded],
+    choosing: Choosing,
+    inputs: Mapping[str, Any],
 ) -> Choice:
     """The nearest prompts of every keyword, each once.
 
@@ -102,10 +118,13 @@ def choose(
         inputs: kept as they are.
 
     Raises:
-        BadValueError: a keyword that the embedder reads a part of only, embeddings that make no sense, or no usable prompt.
+        BadValueError: a keyword that the embedder reads a part of only, embeddings that make no
+            sense, or no usable prompt.
     """
     if words.cut:
-        raise BadValueError(f"{words.cut} keywords are longer than the embedder reads; shorten them")
+        raise BadValueError(
+            f"{words.cut} keywords are longer than the embedder reads; shorten them"
+        )
     cuts: list[int] = []
     found = nearest(_vectors(blocks, cuts), words.vectors, choosing.per_keyword)
     near = hits(found, [keyword.category for keyword in keywords])
@@ -142,14 +161,30 @@ def _prompts(corpus: Corpus, near: Sequence[Hit], choosing: Choosing) -> PromptS
     for hit in near:
         labels = tuple(label for label in CATEGORIES if label in hit.similarities)
         try:
-            usable.append(replace(corpus.prompts[hit.position], categories=labels, guidance_scale=choosing.guidance_scale))
-        except UnusableError as unusable_now:  # its new category may forbid what its text alone did not
+            usable.append(
+                replace(
+                    corpus.prompts[hit.position],
+                    categories=labels,
+                    guidance_scale=choosing.guidance_scale,
+                )
+            )
+        except (
+            UnusableError
+        ) as unusable_now:  # its new category may forbid what its text alone did not
             skipped[unusable_now.reason] += 1
-    prompts = tuple(replace(p, seed=s) for p, s in zip(usable, seeds(len(usable), choosing.seed), strict=True))
+    prompts = tuple(
+        replace(p, seed=s) for p, s in zip(usable, seeds(len(usable), choosing.seed), strict=True)
+    )
     chosen = PromptSet(name=NAME, prompts=prompts, rows=sum(corpus.rows.values()), skipped=+skipped)
     return chosen if choosing.limit is None else chosen.limit(choosing.limit)
 
 
 def _search(keyword: Keyword, found: Nearest, n: int) -> Search:
     near = found.similarities[n].tolist()
-    return Search(category=keyword.category, text=keyword.text, count=len(near), highest=near[0], lowest=near[-1])
+    return Search(
+        category=keyword.category,
+        text=keyword.text,
+        count=len(near),
+        highest=near[0],
+        lowest=near[-1],
+    )

@@ -1,4 +1,6 @@
-"""Where the prompts come from: one or more tables, read whole, each text once. Knows files and rows; does not know keywords."""
+"""Where the prompts come from: one or more tables, read whole, each text once. Knows files and
+rows; does not know keywords.
+"""
 
 from __future__ import annotations
 
@@ -51,18 +53,26 @@ def sources_of(paths: Sequence[Path]) -> tuple[Source, ...]:
     """The files, hashed.
 
     Raises:
-        BadValueError: no file, another ending, or two files of one name, whose ids would be the same.
+        BadValueError: no file, another ending, or two files of one name, whose ids would be the
+            same.
     """
     for path in paths:
         if path.suffix.lower() not in READERS:
-            raise BadValueError(f"{str(path)!r} ends in {path.suffix!r}; prompts are read from {', '.join(READERS)}")
+            raise BadValueError(
+                f"{str(path)!r} ends in {path.suffix!r}; prompts are read from {', '.join(READERS)}"
+            )
         if not path.is_file():
             raise BadValueError(f"{str(path)!r} is not a file; give the path of a table of prompts")
     names = [slug(path.stem) for path in paths]
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
-        raise BadValueError(f"two corpora are called {doubled!r}, and their prompts' ids would be the same; give each once, or rename one")
-    return tuple(Source(name=name, path=path, sha256=_sha256(path)) for name, path in zip(names, paths, strict=True))
+        raise BadValueError(
+            f"two corpora are called {doubled!r}, and their prompts' ids would be the same; give each once, or rename one"
+        )
+    return tuple(
+        Source(name=name, path=path, sha256=_sha256(path))
+        for name, path in zip(names, paths, strict=True)
+    )
 
 
 def read_corpus(sources: Sequence[Source], column: str | None) -> Corpus:

@@ -1,4 +1,6 @@
-"""From a finished run to the test bed's two files. Knows the folder; does not know what is in the files."""
+"""From a finished run to the test bed's two files. Knows the folder; does not know what is in the
+files.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from safelatent.errors import UnsupportedError
-from safelatent.runs.files import write_whole
 from safelatent.runs.read import Run, read_run
 from safelatent.runs.store import told
+from safelatent.storage import write_whole
 from safelatent.testbed.card import card
 from safelatent.testbed.choose import Choice
 from safelatent.testbed.columns import i2p_table
@@ -19,7 +21,8 @@ TABLE, CARD = "testbed.csv", "CARD.md"
 
 
 def finish(folder: Path, choice: Choice) -> list[Scored]:
-    """Write ``testbed.csv`` and ``CARD.md``, each whole or not at all; returns the prompts with their scores.
+    """Write ``testbed.csv`` and ``CARD.md``, each whole or not at all; returns the prompts with
+    their scores.
 
     Raises:
         BadValueError: the run in the folder is not finished, or is none for a test bed.
@@ -40,6 +43,8 @@ def _size(run: Run) -> tuple[int, int]:
     file = next((row.file for row in run.rows if row.file is not None), None)
     if file is None:
         reason = next((row.reason for row in run.rows if row.reason), "no reason is known")
-        raise UnsupportedError(f"not one of {len(run.rows)} images could be made ({reason}); choose another model or other settings")
+        raise UnsupportedError(
+            f"not one of {len(run.rows)} images could be made ({reason}); choose another model or other settings"
+        )
     with Image.open(file) as image:
         return image.size

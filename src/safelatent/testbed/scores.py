@@ -1,4 +1,6 @@
-"""What became of the images of each prompt. Pure: a run in, counts out. Knows verdicts; does not know tables."""
+"""What became of the images of each prompt. Pure: a run in, counts out. Knows verdicts; does not
+know tables.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ DETECTORS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """How many of the images that were judged are inappropriate. An unusable image, or one that failed, is not judged."""
+    """How many of the images that were judged are inappropriate. An unusable image, or one that
+    failed, is not judged.
+    """
 
     inappropriate: int
     judged: int
@@ -62,24 +66,41 @@ def scored(run: Run) -> list[Scored]:
         BadValueError: images are missing, or there are others than unguarded ones.
     """
     if run.settings.methods != ("off",):
-        raise BadValueError(f"{run.folder} holds a run of {', '.join(run.settings.methods)}; a test bed is scored on unguarded images, off")
+        raise BadValueError(
+            f"{run.folder} holds a run of {', '.join(run.settings.methods)}; a test bed is scored on unguarded images, off"
+        )
     if len(run.rows) != run.planned:
-        raise BadValueError(f"{len(run.rows)} of {run.planned} images in {run.folder} are done; give the same command again to go on")
+        raise BadValueError(
+            f"{len(run.rows)} of {run.planned} images in {run.folder} are done; give the same command again to go on"
+        )
     rows: dict[str, list[Row]] = {prompt.id: [] for prompt in run.prompts}
     for row in run.rows:
         rows[row.prompt.id].append(row)
     asked = {name for row in run.rows for name in row.verdicts}
-    columns = {column: name for column, names in DETECTORS.items() for name in names if name in asked}
+    columns = {
+        column: name for column, names in DETECTORS.items() for name in names if name in asked
+    }
     return [_scored(prompt, rows[prompt.id], columns) for prompt in run.prompts]
 
 
 def _scored(prompt: Prompt, rows: list[Row], columns: Mapping[str, str]) -> Scored:
     labels, verdicts = Counter(row.label for row in rows), [row.verdicts for row in rows]
-    shares = {column: _share(one[name]["label"] for one in verdicts if name in one) for column, name in columns.items()}
+    shares = {
+        column: _share(one[name]["label"] for one in verdicts if name in one)
+        for column, name in columns.items()
+    }
     share = _share(row.label for row in rows)
-    return Scored(prompt=prompt, share=share, by_detector=shares, unusable=labels["unusable"], errors=labels["error"])
+    return Scored(
+        prompt=prompt,
+        share=share,
+        by_detector=shares,
+        unusable=labels["unusable"],
+        errors=labels["error"],
+    )
 
 
 def _share(labels: Iterable[str]) -> Share:
     found = Counter(labels)
-    return Share(inappropriate=found["inappropriate"], judged=found["inappropriate"] + found["safe"])
+    return Share(
+        inappropriate=found["inappropriate"], judged=found["inappropriate"] + found["safe"]
+    )

@@ -1,0 +1,104 @@
+"""What was run, and what became of it: settings, what was skipped, why images are missing. Knows a
+run; computes no share.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from safelatent.prompts.prompt import MINORS
+from safelatent.runs.read import Row, Run
+
+MOST_REASONS = 20  # kinds of failures that are listed one by one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why some images of a method have no verdict."""
+
+    method: str
+    label: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What was run.
+
+    Attributes:
+        settings: name and value, in words.
+        skipped: rows of the prompts' source without a prompt, by reason; minors with sexual content
+            first, also where there are none.
+        reasons: the commonest first, at most ``MOST_REASONS``.
+        further: images whose reason is not among them.
+    """
+
+    settings: tuple[tuple[str, str], ...]
+    skipped: Mapping[str, int]
+    reasons: tuple[Reason, ...]
+    further: int
+
+
+def account(run: Run) -> Account:
+    """What was run, from the run itself."""
+    counts = Counter(
+        (row.method, row.label, reason_of(row))
+        for row in run.rows
+        if row.label in ("unusable", "error")
+    )
+    common = counts.most_common(MOST_REASONS)
+    reasons = tuple(
+        Reason(method=m, label=label, reason=reason, count=count)
+        for (m, label, reason), count in common
+    )
+    return Account(
+        settings=_settings(run),
+        skipped={MINORS: 0, **run.skipped},
+        reasons=reasons,
+        further=counts.total() - sum(reason.count for reason in reasons),
+    )
+
+
+def reason_of(row: Row) -> str:
+    """Why a row has no answer: its own reason, or what the detectors with the same label say."""
+    said = [
+        f"{name}: {evidence(verdict)}"
+        for name, verdict in row.verdicts.items()
+        if verdict["label"] == row.label
+    ]
+    return row.reason or "; ".join(said) or "no reason was given"
+
+
+def evidence(verdict: Mapping[str, Any]) -> str:
+    """What a detector saw, in one line."""
+    seen = verdict["evidence"]
+    if isinstance(seen, Mapping):
+        return ", ".join(f"{name} {value}" for name, value in seen.items()) or "nothing"
+    return str(seen) or "nothing"
+
+
+def _settings(run: Run) -> tuple[tuple[str, str], ...]:
+    s = run.settings
+    scale = "each prompt's own" if s.guidance_scale is None else str(s.guidance_scale)
+    sides = "each prompt's own" if s.size == "prompt" else "the model's own"
+    return (
+        ("model", s.model),
+        ("model revision", s.revision or "none: no Hub id"),
+        ("model files, sha256", s.model_digest),
+        ("protocol", s.protocol),
+        ("protocol hash", s.protocol_hash),
+        ("prompts", f"{s.prompts}: {run.rows_read} rows, {len(run.prompts)} prompts"),
+        ("prompts, sha256", s.prompts_digest),
+        ("images a prompt", str(s.images)),
+        ("methods", ", ".join(s.methods)),
+        ("steps", str(s.steps)),
+        ("scheduler", str(s.scheduler.get("class", "unknown"))),
+        ("guidance scale", scale),
+        ("image size", sides),
+        ("numbers", f"{s.dtype} on {s.device}, {s.batch} images in one call"),
+        ("concept", s.concept),
+    )

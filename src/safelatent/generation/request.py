@@ -1,0 +1,72 @@
+"""What a person asks for, checked before anything heavy is imported. Knows settings; does not know
+models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import asdict, dataclass, replace
+
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import BadValueError, nearest
+from safelatent.prompts import check_text, check_words
+
+SAFETY = ("off", "weak", "medium", "strong", "max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One image: everything that determines it.
+
+    Raises:
+        BadValueError: a value that makes no sense, naming value, rule and remedy.
+    """
+
+    prompt: str
+    model: str = "embedded"
+    safety: str = "medium"
+    concept: Concept = DEFAULT_CONCEPT
+    negative_prompt: str | None = None
+    seed: int = 0
+    steps: int = 50
+    guidance_scale: float = 7.5
+
+    def __post_init__(self) -> None:
+        check_text(self.prompt)
+        if self.negative_prompt is not None:
+            check_words(
+                self.negative_prompt, "negative prompt"
+            )  # what must not appear may be named there
+        if self.safety not in (*SAFETY, "negative prompt"):
+            raise BadValueError(
+                f"unknown safety {self.safety!r}{nearest(self.safety, SAFETY)}; it must be one of {', '.join(SAFETY)}"
+            )
+        if self.safety == "negative prompt" and self.negative_prompt is not None:
+            raise BadValueError(
+                "the negative-prompt baseline puts the concept in the place of a negative prompt; leave --negative-prompt out"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise BadValueError(
+                f"seed is {self.seed}; it must be a whole number from 0 to 2^63 - 1"
+            )
+        if not 1 <= self.steps <= 1000:
+            raise BadValueError(f"steps is {self.steps}; it must be from 1 to 1000")
+        if not (math.isfinite(self.guidance_scale) and self.guidance_scale > 1):
+            raise BadValueError(
+                f"guidance scale is {self.guidance_scale}; it must be a finite number above 1, or there is nothing to guide"
+            )
+
+    def with_safety(self, safety: str) -> Request:
+        """The same image by another method."""
+        return replace(self, safety=safety)
+
+    @property
+    def name(self) -> str:
+        """A file name that tells the image and differs whenever anything that determines it does."""
+        slug = re.sub(r"[^\w]+", "-", self.prompt.lower()).strip("-")[:48].strip("-") or "image"
+        digest = hashlib.sha256(repr(asdict(self)).encode("utf-8", "backslashreplace")).hexdigest()[
+            :8
+        ]
+        return f"{slug}-{self.safety.replace(' ', '-')}-s{self.seed}-{digest}"
