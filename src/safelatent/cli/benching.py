@@ -20,7 +20,6 @@ from safelatent.cli.progress import RunProgress
 from safelatent.cli.quiet import quiet_libraries
 from safelatent.cli.say import say
 from safelatent.detectors import Protocol
-from safelatent.detectors.examining import one_line
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.evaluation.entry import probability
 from safelatent.evaluation.numbers import number
@@ -33,6 +32,7 @@ from safelatent.runs.read import each_label
 from safelatent.runs.scores import FILE
 from safelatent.runs.settings import RunSettings
 from safelatent.runs.store import KEPT, RunError
+from safelatent.text import one_line
 
 
 def execute(

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from safelatent.cli.options import Vectors
-from safelatent.cli.say import printable, say
+from safelatent.cli.say import say
 from safelatent.errors import BadValueError
+from safelatent.text import printable
 
 NOT_ALL_SAFE = 1
 

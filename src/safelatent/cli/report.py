@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from safelatent.cli.say import printable
+from safelatent.text import printable
 
 
 def report(

@@ -14,6 +14,7 @@ from PIL import Image
 from safelatent.detectors.usable import usable
 from safelatent.detectors.verdict import Detector, Finding, Verdict
 from safelatent.errors import SafelatentError
+from safelatent.text import one_line
 
 
 def examine(detector: Detector, images: Sequence[object]) -> list[Verdict]:
@@ -39,12 +40,6 @@ def examine(detector: Detector, images: Sequence[object]) -> list[Verdict]:
         _unusable(detector, picture) if isinstance(picture, str) else next(answers)
         for picture in seen
     ]
-
-
-def one_line(error: Exception) -> str:
-    """What went wrong: our own messages as they are, others with their type before them."""
-    message = " ".join(str(error).split())
-    return message if isinstance(error, SafelatentError) else f"{type(error).__name__}: {message}"
 
 
 def _seen(image: object) -> Image.Image | str:

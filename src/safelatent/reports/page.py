@@ -17,7 +17,7 @@ from safelatent.evaluation.account import evidence, reason_of
 from safelatent.evaluation.examples import RULE, Example, examples
 from safelatent.evaluation.report import Report
 from safelatent.figures.thumbnail import data_uri
-from safelatent.optional import needed
+from safelatent.optional import require
 from safelatent.reports import plots, wording
 from safelatent.reports.comparison_grid import comparison_grid
 from safelatent.reports.explained import EXPLAINED
@@ -33,7 +33,7 @@ def page(report: Report) -> str:
     Raises:
         UnsupportedError: jinja2 or matplotlib is not installed.
     """
-    jinja2 = needed("jinja2")
+    jinja2 = require("jinja2", extra="bench", purpose="the report")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -41,7 +41,7 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = needed("markupsafe").Markup
+    own = require("markupsafe", extra="bench", purpose="the report").Markup
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     drawn = {
         name: None if svg is None else own(svg) for name, svg in plots.charts(report.table).items()

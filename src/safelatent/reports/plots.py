@@ -19,7 +19,7 @@ import numpy as np
 from safelatent.evaluation.table1 import Table1
 from safelatent.generation.methods import METHODS
 from safelatent.metrics import PairedDifference, Rate
-from safelatent.optional import needed
+from safelatent.optional import require
 from safelatent.reports.grids import heading
 
 WIDTH = (
@@ -49,7 +49,7 @@ def charts(table: Table1) -> dict[str, str | None]:
         "svg.fonttype": "none",
         "svg.hashsalt": "safelatent",
     }  # text as text, and the same bytes each time
-    with needed("matplotlib.style").context(["default", own]):
+    with require("matplotlib.style", extra="bench", purpose="the report").context(["default", own]):
         return {"bars": _bar_chart(table), "trade_off": _trade_off(table)}
 
 
@@ -112,7 +112,9 @@ def _trade_off(table: Table1) -> str | None:
 
 
 def _canvas(height: float) -> tuple[Any, Any]:
-    figure = needed("matplotlib.figure").Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+    figure = require("matplotlib.figure", extra="bench", purpose="the report").Figure(
+        figsize=(WIDTH / 72, height / 72), dpi=72
+    )
     axes = figure.subplots()
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(side == "bottom")

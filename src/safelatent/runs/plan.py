@@ -15,8 +15,9 @@ from itertools import groupby, islice
 
 from safelatent.concepts import Concept
 from safelatent.generation.methods import method_settings
+from safelatent.hashing import digest
 from safelatent.prompts import Prompt
-from safelatent.runs.settings import RunSettings, digest
+from safelatent.runs.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ values; does not know models or files.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -117,12 +116,6 @@ def check_guidance_scale(scale: float | None) -> None:
         raise BadValueError(
             f"guidance_scale is {scale!r}; it must be a finite number above 1, or left out for the prompt's own"
         )
-
-
-def digest(value: Any) -> str:
-    """sha256 of plain values as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _short(value: object) -> str:

@@ -17,7 +17,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from safelatent.detectors.examining import one_line
 from safelatent.errors import UnsupportedError
 from safelatent.runs.engines.timeout import within
 from safelatent.runs.maker import Maker
@@ -26,6 +25,7 @@ from safelatent.runs.prepare import Asked, load_parts
 from safelatent.runs.result import Result
 from safelatent.runs.settings import RunSettings
 from safelatent.runs.store import KEPT, RunError
+from safelatent.text import one_line
 
 Do = Callable[[Batch], list[Result]]
 Kept = TypeVar("Kept")
