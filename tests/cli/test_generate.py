@@ -56,7 +56,7 @@ def test_an_image_and_its_metadata(capsys, tmp_path, model):
     metadata = json.loads(stored(files[0]).text["safelatent"])
     assert metadata["prompt"] == "a cat"
     assert metadata["seed"] == 5
-    assert metadata["receipt"]["preset"] == "medium"
+    assert metadata["receipt"]["safety"] == "medium"
 
 
 def test_json_is_one_object_an_image_and_nothing_else(capsys, tmp_path, model):

@@ -37,8 +37,8 @@ def test_the_numbers_by_hand():
 
 def test_rows_with_settings_of_their_own():
     first, second = observe(PerImage([WEAK, MEDIUM]), 20, constant).receipts("x", 20)
-    assert (first.preset, first.guided_steps) == ("weak", 5)
-    assert (second.preset, second.guided_steps) == ("medium", 10)
+    assert (first.safety, first.guided_steps) == ("weak", 5)
+    assert (second.safety, second.guided_steps) == ("medium", 10)
 
 
 def test_a_row_that_nothing_changed_is_named():
@@ -53,9 +53,9 @@ def test_a_row_that_nothing_changed_is_named():
 
 def test_settings_of_ones_own_and_the_baseline():
     own = observe(SLD(warmup=2), 5, constant).receipts("weapons", 5)[0]
-    assert (own.preset, own.concept, own.settings["warmup"]) == (None, "weapons", 2)
+    assert (own.safety, own.concept, own.settings["warmup"]) == (None, "weapons", 2)
     baseline = observe(NegativePrompt(), 5, constant).receipts("weapons", 5)[0]
-    assert (baseline.preset, baseline.guided_steps, baseline.gate_open, baseline.gamma_ratio) == (
+    assert (baseline.safety, baseline.guided_steps, baseline.gate_open, baseline.gamma_ratio) == (
         "negative prompt",
         5,
         None,

@@ -24,7 +24,7 @@ def test_the_pipelines_own_output_plus_receipts(pipe):
     assert out.images[0].size == plain.images[0].size
     assert out.nsfw_content_detected is None
     receipt = out.receipts[0]
-    assert (receipt.preset, receipt.guided_steps, receipt.steps, receipt.evaluations) == (
+    assert (receipt.safety, receipt.guided_steps, receipt.steps, receipt.evaluations) == (
         "max",
         6,
         6,

@@ -16,7 +16,7 @@ class Receipt:
     """One for each image.
 
     Attributes:
-        preset: the name of the preset, ``negative prompt`` for the baseline, None for settings of
+        safety: the name of the preset, ``negative prompt`` for the baseline, None for settings of
             one's own.
         concept: the text that was steered away from.
         settings: of the guidance, by name.
@@ -29,7 +29,7 @@ class Receipt:
             the baseline, and for an empty prompt.
     """
 
-    preset: str | None
+    safety: str | None
     concept: str
     settings: dict[str, Any]
     steps: int
@@ -92,7 +92,7 @@ class Tally:
         settings, asked = self.guidance.row(b), self.asked.row(b)
         name = preset_name(asked) if isinstance(asked, SLD) else "negative prompt"
         return Receipt(
-            preset=name,
+            safety=name,
             concept=concept,
             settings=asdict(settings),  # pyright: ignore[reportArgumentType]  # every guidance is a dataclass
             steps=steps,

@@ -269,7 +269,7 @@ def test_on_rectified_flow_a_preset_waits_for_the_papers_noise_level(name):
     assert receipt.steps == 28
     assert receipt.settings["warmup"] == sum(sigma > 0.8243 for sigma in sigmas)
     assert receipt.guided_steps == 28 - receipt.settings["warmup"]
-    assert receipt.preset == "medium"
+    assert receipt.safety == "medium"
     assert preset_name(guarded.guidance) == "medium"
 
 

@@ -130,7 +130,7 @@ def test_the_negative_prompt_baseline_is_the_pipelines_own(pipe):
         ours.images, call(pipe, negative_prompt=str(DEFAULT_CONCEPT)).images, atol=1e-5, rtol=1e-5
     )
     assert ours.receipts[0].evaluations == 2 * STEPS
-    assert ours.receipts[0].preset == "negative prompt"
+    assert ours.receipts[0].safety == "negative prompt"
 
 
 def test_the_pipeline_is_untouched_afterwards(pipe):
@@ -296,7 +296,7 @@ def test_settings_by_image_are_what_each_gets_alone(pipe):
     for b, (prompt, safety) in enumerate(zip(prompts, safeties, strict=True)):
         alone = call(guard(pipe, safety), prompt=prompt, latents=latents[b : b + 1])
         torch.testing.assert_close(together.images[b : b + 1], alone.images, atol=1e-4, rtol=1e-4)
-        assert together.receipts[b].preset == alone.receipts[0].preset
+        assert together.receipts[b].safety == alone.receipts[0].safety
         assert together.receipts[b].guided_steps == alone.receipts[0].guided_steps
     with pytest.raises(ValueError, match="settings for 3 images met a call that makes 2"):
         call(guard(pipe, safeties), prompt=prompts[:2], latents=latents[:2])

@@ -111,7 +111,7 @@ def test_a_row_of_a_mixed_batch_is_what_it_is_alone(family):
             }
             (receipt,) = call(guard_modular(pipe, safety, concept=CONCEPT), given).receipts
             alone.append(seen.steps[-1][2])
-        assert receipts[b].preset == receipt.preset
+        assert receipts[b].safety == receipt.safety
         assert receipts[b].guided_steps == receipt.guided_steps
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
 
