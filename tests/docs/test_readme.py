@@ -92,9 +92,7 @@ def test_every_command_has_options_that_exist(words):
 
 
 def test_an_option_that_does_not_exist_would_fail():
-    import click
-
-    with pytest.raises(click.NoSuchOption):
+    with pytest.raises(Exception, match="No such option: --no-such-option"):
         parse(["generate", "a cat", "--no-such-option"])
 
 
