@@ -74,6 +74,14 @@ def test_links_between_pages_lead_somewhere():
             )
 
 
+def test_the_walks_name_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[\w.]+/)*[\w.]+(?:\.py|/))`", text)
+    assert len(named) > 20
+    for place in named:
+        assert any((ROOT / at / place).exists() for at in (".", "src/safelatent")), place
+
+
 def test_the_benchmark_runs(tmp_path):
     """It prints ratios; what they are is not asserted."""
     call = [
