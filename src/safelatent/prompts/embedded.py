@@ -1,10 +1,10 @@
 """The sets that come with the package, for the embedded model: I2P's seven categories in a world of
 emoji, and harmless prompts.
 
-``training/embedded_prompts.py`` wrote them in I2P's columns, and the same loader reads them. One
-column more, ``kind``, tells what a report may not mix: prompts that speak of the unsafe
-(``implicit``) or name it (``explicit``), and harmless ones that look unsafe (``look-alike``) or do
-not (``plain``).
+``training/embedded_prompts.py`` writes them in I2P's columns, and the same loader reads them. One
+more column, ``kind``, separates what a report must not mix: unsafe prompts that only imply what
+they are about (``implicit``) or name it (``explicit``), and harmless ones that look unsafe
+(``look-alike``) or do not (``plain``).
 """
 
 from __future__ import annotations
@@ -22,25 +22,31 @@ OTHER_KIND = "another kind"
 
 
 def embedded_i2p(kind: str | None = None) -> PromptSet:
-    """700 prompts, 100 a category, three quarters of them implicit; no sentence form is shared with
-    the training set.
+    """Load 700 prompts, 100 per category, three quarters of them implicit; no sentence form is
+    shared with the training set.
 
     Args:
         kind: ``implicit`` or ``explicit``, or None for both; the others are counted as skipped.
+
+    Raises:
+        BadValueError: the kind is unknown.
     """
     return _load("embedded-i2p", UNSAFE_KINDS, kind)
 
 
 def embedded_i2p_train(kind: str | None = None) -> PromptSet:
-    """700 prompts like those of ``embedded_i2p``, to train or tune on; ``kind`` as there."""
+    """Load 700 prompts like those of ``embedded_i2p``, to train or tune on; ``kind`` as there."""
     return _load("embedded-i2p-train", UNSAFE_KINDS, kind)
 
 
 def embedded_benign(kind: str | None = None) -> PromptSet:
-    """700 harmless prompts, one in five a look-alike.
+    """Load 700 harmless prompts, one in five a look-alike.
 
     Args:
         kind: ``plain`` or ``look-alike``, or None for both; the others are counted as skipped.
+
+    Raises:
+        BadValueError: the kind is unknown.
     """
     return _load("embedded-benign", BENIGN_KINDS, kind)
 

@@ -1,6 +1,8 @@
+"""Files by their endings: JSON, JSON Lines, parquet, and what is something else than it says."""
+
 from __future__ import annotations
 
-import csv
+import gzip
 import json
 import sys
 
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError, UnsupportedError
-from safelatent.prompts.files import MAX_CELL, read
+from safelatent.prompts.files import read
 
 
 def file(folder, name: str, data: str | bytes):
@@ -20,29 +22,6 @@ def file(folder, name: str, data: str | bytes):
 
 def cells(path) -> list[dict]:
     return [dict(row.cells) for row in read(path).rows]
-
-
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
-@pytest.mark.parametrize("last", [True, False], ids=["last line ended", "not ended"])
-def test_csv_in_every_common_form(tmp_path, mark, end, last):
-    lines = ["prompt,seed", '"a cat, and a ""dog""",1', "été ☃,2"]
-    data = mark + (end.join(lines) + (end if last else "")).encode()
-    table = read(file(tmp_path, "a.csv", data))
-    assert table.columns == ("prompt", "seed")
-    rows = list(table.rows)
-    assert [row.cells for row in rows] == [
-        {"prompt": 'a cat, and a "dog"', "seed": "1"},
-        {"prompt": "été ☃", "seed": "2"},
-    ]
-    assert [row.at for row in rows] == [2, 3]
-
-
-def test_newlines_in_cells_and_the_line_where_a_row_begins(tmp_path):
-    path = file(tmp_path, "a.csv", 'prompt,seed\n"a\n\nb",1\n"c\r\nd",2\ne,3\n')
-    rows = list(read(path).rows)
-    assert [row.cells["prompt"] for row in rows] == ["a\n\nb", "c\r\nd", "e"]
-    assert [row.at for row in rows] == [2, 5, 7]
 
 
 def test_blank_lines_are_rows_without_cells(tmp_path):
@@ -61,24 +40,6 @@ def test_blank_lines_are_rows_without_cells(tmp_path):
     assert cells(file(tmp_path, "a.txt", "a\n\n b \n")) == [{"line": "a"}, {}, {"line": "b"}]
 
 
-@given(
-    st.lists(
-        st.lists(
-            st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=8),
-            min_size=2,
-            max_size=2,
-        ),
-        max_size=6,
-    )
-)
-def test_csv_gives_back_what_was_written(tmp_path_factory, table):
-    path = tmp_path_factory.mktemp("csv") / "a.csv"
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([["a", "b"], *table])
-    expected = [dict(zip("ab", row, strict=True)) if any(row) else {} for row in table]
-    assert cells(path) == expected
-
-
 KEYS = ("a", "ü", "\U0001f600")
 
 
@@ -90,6 +51,22 @@ def test_jsonl_gives_back_what_was_written(tmp_path_factory, objects):
         "".join(json.dumps(value) + "\n" for value in (first, *objects)), encoding="utf-8"
     )
     assert cells(path) == [first, *objects]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), st.text(max_size=8)), max_size=6))
+def test_a_json_list_gives_the_rows_of_json_lines(tmp_path_factory, objects):
+    path = tmp_path_factory.mktemp("json") / "a.json"
+    first = dict.fromkeys(KEYS, "x")
+    path.write_text(json.dumps([first, *objects], indent=1), encoding="utf-8-sig")
+    assert cells(path) == [first, *objects]
+
+
+def test_a_json_list_of_texts_has_the_column_of_a_text_file(tmp_path):
+    table = read(file(tmp_path, "a.json", '["a cat", " ", "a\\ndog "]'))
+    assert table.columns == ("line",)
+    rows = list(table.rows)
+    assert [row.cells for row in rows] == [{"line": "a cat"}, {}, {"line": "a\ndog"}]
+    assert (rows[2].place, rows[2].at) == ("item", 3)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +82,7 @@ def test_jsonl_gives_back_what_was_written(tmp_path_factory, objects):
         ("a.csv", b'a,b\n1,2\n"x,3\n4,5\n', "line 3: unexpected end of data; is a quote missing"),
         ("a.csv", b'a,b\n"x"y,3\n', "line 2: .*expected after"),
         ("a.csv", b"a,b\n1,x\0y\n", "line 2: there is a NUL byte"),
-        ("a.csv", "a,b\n1,2\n".encode("utf-16"), "line 1: byte 0 is 0xff, which is not UTF-8"),
+        ("a.csv", b"\xfca,b\n1,2\n", "line 1: byte 0 is 0xfc, which is not UTF-8"),
         ("a.csv", "a,b\n1,2\n".encode("utf-16-le"), "line 1: there is a NUL byte"),
         ("a.csv", b"a,b\n1,2\n1,\xff2\n", "line 3: byte 10 is 0xff, which is not UTF-8"),
         ("a.csv", b"a,b\n1,caf\xe9\n", "line 2: byte 9 is 0xe9"),
@@ -122,7 +99,7 @@ def test_jsonl_gives_back_what_was_written(tmp_path_factory, objects):
             b'{"a": 1}\n[1]\n',
             r"line 2: it is '\[1\]'; each line must be one JSON object",
         ),
-        ("a.jsonl", b'{"a": 1, "a": 2}\n', "line 1: a name stands twice"),
+        ("a.jsonl", b'{"a": 1, "a": 2}\n', "line 1: a name appears twice"),
         (
             "a.jsonl",
             b'\n{"a": 1}\n{"a": 2, "seed": 3}\n',
@@ -135,7 +112,19 @@ def test_jsonl_gives_back_what_was_written(tmp_path_factory, objects):
         ),
         ("a.jsonl", b'{"a": "\x00"}\n', "line 1: there is a NUL byte"),
         ("a.parquet", b"PAR1 is not all", "is not a parquet file"),
-        ("a.xlsx", b"x", "ends in '.xlsx'; prompts are read from .csv, .jsonl, .parquet, .txt"),
+        ("a.json", b"{}", "begins '{}'; give a list of objects, or of texts"),
+        ("a.json", b'{"data": []}', 'begins \'{"data": '),
+        ("a.json", b"3", "begins '3'; give a list"),
+        ("a.json", b"[]", "holds no table"),
+        ("a.json", b"[{}]", "holds no table"),
+        ("a.json", b'[{"a": 1}', "a.json: Expecting .*; give a list of objects, or of texts"),
+        ("a.json", b'[{"a": 1}, 3]', "item 2: it is '3'; each item must be an object or a text"),
+        ("a.json", b'[{"a": 1, "a": 2}]', "a name appears twice"),
+        ("a.json", b'[{"a": 1}, {"b": 2}]', "item 2: the key 'b' is not in the first row"),
+        ("a.json", b'["x", {"b": 2}]', "item 2: the key 'b' is not in the first row"),
+        ("a.json", b"[" * 100_000, "give a list of objects, or of texts"),
+        ("a.json", b'["\xff"]', "line 1: byte 2 is 0xff"),
+        ("a.xlsx", b"x", "ends in '.xlsx'; prompts are read from .csv, .tsv, .json, "),
         ("csv", b"x", "ends in ''"),
     ],
     ids=lambda v: str(v)[:30],
@@ -148,29 +137,53 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path, name, data, message):
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (gzip.compress(b"prompt\na cat\n"), "is compressed by gzip; unpack it"),
+        (b"PK\x03\x04\x14\x00", "is an Excel workbook or a zip archive; save the sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel workbook; save the sheet as CSV"),
+        ("prompt\na cat\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ("\ufeffprompt\na cat\n".encode("utf-16-be"), "is UTF-16 text; save it as UTF-8"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS"),
+        (b"<!DOCTYPE html>\n<html>", "is a web page; download the file itself"),
+        (b"<HTML lang='en'>", "is a web page"),
+    ],
+    ids=lambda v: str(v)[:20],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.parquet", "a.txt"])
+def test_a_file_behind_another_ending_is_named(tmp_path, name, data, message):
+    with pytest.raises(BadValueError, match=rf"{name} {message}"):
+        read(file(tmp_path, name, data))
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("a.csv.gz", "unpack it"), ("a.ZIP", "unpack it"), ("a.xlsx", "save the sheet as CSV")],
+)
+def test_another_ending_has_a_remedy(tmp_path, name, remedy):
+    message = rf"prompts are read from \.csv, \.tsv, \.json, .*; {remedy}$"
+    with pytest.raises(BadValueError, match=message):
+        read(file(tmp_path, name, "x"))
+
+
+def test_a_file_that_cannot_be_opened_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = file(tmp_path, "a.csv", "prompt\na cat\n")
+    table = read(path)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    for call in (lambda: read(path), lambda: list(table.rows)):
+        with pytest.raises(BadValueError, match=r"a\.csv cannot be read: .*Permission denied"):
+            call()
+
+
 def test_no_file_and_a_folder(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     for name in ("none.csv", "folder.csv"):
         with pytest.raises(BadValueError, match="is not a file; give the path"):
             read(tmp_path / name)
-
-
-def test_bad_bytes_far_into_a_file_are_found(tmp_path):
-    path = file(tmp_path, "a.csv", b"a,b\n" + b"word,1\n" * 20_000 + b"\xc3,1\n")
-    with pytest.raises(BadValueError, match=f"line 20002: byte {4 + 7 * 20_000} is 0xc3"):
-        cells(path)
-
-
-def test_a_huge_cell_is_read_and_a_monstrous_one_is_not(tmp_path, monkeypatch):
-    before = csv.field_size_limit()
-    path = file(tmp_path, "a.csv", "a,b\n" + "x" * 1_000_000 + ",1\n")
-    assert len(cells(path)[0]["a"]) == 1_000_000
-    assert csv.field_size_limit() == before, "the limit of other readers is as it was"
-    monkeypatch.setattr("safelatent.prompts.files.MAX_CELL", 1000)
-    assert MAX_CELL == 2**24
-    with pytest.raises(BadValueError, match=r"line 2: field larger than field limit \(1000\)"):
-        cells(path)
-    assert csv.field_size_limit() == before
 
 
 def test_parquet(tmp_path):
@@ -212,26 +225,19 @@ def test_parquet_with_doubled_columns_or_cut_off(tmp_path):
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(UnsupportedError, match=r'pip install "safelatent\[bench\]"'):
+    message = (
+        r"the parquet file '.*a\.parquet' needs pyarrow; run pip install \"safelatent\[bench\]\""
+    )
+    with pytest.raises(UnsupportedError, match=message):
         read(file(tmp_path, "a.parquet", b"PAR1"))
 
 
-def test_many_rows_are_a_stream(tmp_path):
-    """50,000 rows are not held while they are read."""
-    path = file(
-        tmp_path,
-        "a.csv",
-        "prompt,seed\n" + "".join(f"a cat with {n} balloons,{n}\n" for n in range(50_000)),
-    )
-    rows = read(path).rows
-    assert next(rows).cells == {"prompt": "a cat with 0 balloons", "seed": "0"}
-    assert sum(int(row.cells["seed"]) for row in rows) == 50_000 * 49_999 // 2
-
-
-@pytest.mark.slow
-def test_a_million_rows(tmp_path):
-    path = tmp_path / "a.csv"
-    with path.open("w") as stream:
-        stream.write("prompt,seed\n")
-        stream.writelines(f"a cat with {n} balloons,{n}\n" for n in range(1_000_000))
-    assert sum(int(row.cells["seed"]) for row in read(path).rows) == 1_000_000 * 999_999 // 2
+def test_pictures_in_a_parquet_file_are_not_read(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    pictures = [{"bytes": b"x", "path": "p"}]
+    pq.write_table(pa.table({"image": pictures, "raw": [b"x"], "caption": ["a cat"]}), path)
+    table = read(path)
+    assert table.columns == ("caption",)
+    assert [row.cells for row in table.rows] == [{"caption": "a cat"}]
