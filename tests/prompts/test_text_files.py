@@ -62,8 +62,10 @@ def test_newlines_in_cells_and_the_line_where_a_row_begins(tmp_path):
 def test_csv_gives_back_what_was_written(tmp_path_factory, table, separator, end, marked):
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     coding = "utf-8-sig" if marked else "utf-8"
+    # Where lines end in \n, csv does not quote a lone \r by itself.
+    quoting = csv.QUOTE_ALL if end == "\n" else csv.QUOTE_MINIMAL
     with path.open("w", encoding=coding, newline="") as stream:
-        writer = csv.writer(stream, delimiter=separator, lineterminator=end)
+        writer = csv.writer(stream, delimiter=separator, lineterminator=end, quoting=quoting)
         writer.writerows([["a", "b"], *table])
     expected = [dict(zip("ab", row, strict=True)) if any(row) else {} for row in table]
     assert cells(path) == expected
