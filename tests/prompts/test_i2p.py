@@ -209,7 +209,7 @@ def test_columns_that_settings_need_may_not(tmp_path):
         ("prompt_toxicity", "61", "line 2: the toxicity is 61"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_an_error_with_its_place(tmp_path, column, value, message):
+def test_a_value_out_of_range_is_an_error_with_its_place(tmp_path, column, value, message):
     rows = [list(ROWS[0])]
     rows[0][COLUMNS.index(column)] = value
     with pytest.raises(BadValueError, match=message):

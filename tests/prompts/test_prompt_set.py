@@ -133,7 +133,7 @@ def test_a_limit_of_a_limit():
 
 
 @pytest.mark.parametrize("n", [0, -1, True, 2.0, "3", None])
-def test_a_limit_that_makes_no_sense_is_an_error(n):
+def test_a_limit_out_of_range_is_an_error(n):
     with pytest.raises(BadValueError, match="the limit is"):
         whole().limit(n)
 
@@ -198,7 +198,7 @@ def test_nothing_is_lost(texts, data):
     assert prompts.rows == len(texts) == len(prompts) + sum(prompts.skipped.values())
 
 
-def test_what_makes_no_sense_tells_its_place():
+def test_a_bad_value_has_its_place():
     with pytest.raises(BadValueError, match=r"^x.csv, line 3: the id is 'a/b'"):
         gather("x", table_of(["a cat", "a dog"], ["1", "a/b"]), by_id)
     with pytest.raises(

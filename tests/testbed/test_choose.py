@@ -150,7 +150,7 @@ def test_a_keyword_that_is_cut_is_refused():
         ({"limit": 0}, "the limit is 0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, message):
+def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(BadValueError, match=message):
         Choosing(**settings)
 
