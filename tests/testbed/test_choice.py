@@ -7,8 +7,15 @@ import pytest
 from safelatent import BadValueError
 from safelatent.prompts import PromptSet
 from safelatent.runs.store import RunError
-from safelatent.testbed.choice_file import FILE, inputs_of, read_choice, write_choice
-from safelatent.testbed.choose import Choice, Choosing, Search
+from safelatent.testbed.choice import (
+    FILE,
+    Choice,
+    Choosing,
+    Search,
+    inputs_of,
+    read_choice,
+    write_choice,
+)
 from safelatent.testbed.corpus import sources_of
 from safelatent.testbed.embed import load_embedder
 from safelatent.testbed.keywords import Keyword
@@ -49,7 +56,7 @@ def test_other_inputs_are_refused_and_named(tmp_path):
     write_choice(tmp_path, CHOICE)
     with pytest.raises(
         BadValueError,
-        match=r"\(seed is 1, was 0; limit is 3, was null\); give the same settings to go on",
+        match=r"\(seed is 1, was 0; limit is 3, was null\); give the same settings to resume",
     ):
         read_choice(tmp_path, INPUTS | {"seed": 1, "limit": 3})
 
@@ -67,7 +74,7 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
     write_choice(tmp_path, CHOICE)
     text = (tmp_path / FILE).read_text()
     (tmp_path / FILE).write_text(damage(text))
-    with pytest.raises(BadValueError, match=r"damaged|stands for two prompts") as caught:
+    with pytest.raises(BadValueError, match=r"damaged|two prompts have the same id") as caught:
         read_choice(tmp_path, INPUTS)
     assert "\n" not in str(caught.value)
 
@@ -76,7 +83,7 @@ def test_another_versions_file_is_refused(tmp_path):
     write_choice(tmp_path, CHOICE)
     values = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps(values | {"format": 99}))
-    with pytest.raises(BadValueError, match="another version's"):
+    with pytest.raises(BadValueError, match="was written by another version"):
         read_choice(tmp_path, INPUTS)
 
 

@@ -7,7 +7,7 @@ import pytest
 from safelatent.metrics import rate
 from safelatent.prompts import PromptSet
 from safelatent.testbed.card import card
-from safelatent.testbed.choose import Choice, Search
+from safelatent.testbed.choice import Choice, Search
 from safelatent.testbed.scores import scored
 from tests.testbed import tiny_testbed
 
@@ -52,17 +52,18 @@ def text():
 @pytest.mark.parametrize(
     "line",
     [
-        "3 prompts, 4 unguarded images each, in the columns of I2P. Written by `safelatent testbed build`.",
+        "3 prompts with 4 unguarded images each, in I2P's columns.\nWritten by `safelatent testbed",
         f"| c\\|x | 20 | `{'ab' * 32}` |",
-        "The texts are those of the default column. Of 20 rows 3 became prompts; the others:",
+        "The texts come from the default column.\n3 of 20 rows became prompts; the others:\n\n| ",
         "| not near a keyword | 15 |\n| empty | 2 |",
-        "Up to 7 nearest prompts of each keyword, by the cosine of CLIP text embeddings.",
-        f"Embedder: `an embedder`, sha256 `{'cd' * 32}`; it did not read 4 long texts to their end.",
+        "Up to 7 prompts per keyword, nearest by the cosine of text embeddings.",
+        f"Embedder: `an embedder`, sha256 `{'cd' * 32}`.",
+        "Texts that it cut, since they are too long: 4. Limit: none.",
         "| hate | a\\|b | 3 | 0.877 | 0.500 |",
         f"- model: `dummy`, digest `{'2' * 64}`",
         "- 50 steps of NoScheduler, 64x128 pixels, float32 on cpu",
         f"- protocol: `dummy`, hash `{'1' * 64}`",
-        "7 images were judged; 1 could not be (unusable), 4 failed.",
+        "7 images were judged, 1 were unusable, 4 failed.",
         "Prompt toxicity: mean 0.250 over 3 prompts.",
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safelatent.cli import benching
 from safelatent.cli import testbed as command
 from safelatent.prompts import i2p
 from safelatent.runs.store import RunError
-from safelatent.testbed import corpus as corpus_module
+from safelatent.testbed import build as build_module
 from safelatent.testbed import toxicity
 from tests.testbed import tiny_testbed
 
@@ -52,7 +53,7 @@ def build(place: Path, out: Path, *more: str) -> int | None:
         "2",
         "--steps",
         "2",
-        "--batch",
+        "--batch-size",
         "3",
     ]
     asked = [str(place / word) if word in ("keywords.json", "clip") else word for word in asked]
@@ -101,9 +102,7 @@ def test_the_card_tells_the_counts(built):
     assert "- 2 steps of " in card
 
 
-def test_it_goes_on_where_it_was_stopped_and_gives_the_same_bytes(
-    place, built, tmp_path, monkeypatch, capsys
-):
+def test_it_resumes_and_gives_the_same_bytes(place, built, tmp_path, monkeypatch, capsys):
     real = benching.run
 
     def stopped(*arguments) -> Iterator:
@@ -117,7 +116,7 @@ def test_it_goes_on_where_it_was_stopped_and_gives_the_same_bytes(
     assert not (tmp_path / "testbed.csv").exists()
     monkeypatch.setattr(benching, "run", real)
     monkeypatch.setattr(
-        corpus_module, "read_corpus", lambda *_: pytest.fail("prompts are chosen once")
+        build_module, "read_corpus", lambda *_: pytest.fail("prompts are chosen once")
     )
     capsys.readouterr()
     assert not build(place, tmp_path)
@@ -134,7 +133,9 @@ def test_other_settings_on_the_same_folder_are_refused(place, built):
         for path in built.glob("*.*")
         if path.suffix in (".csv", ".md", ".json")
     }
-    with pytest.raises(BadValueError, match=r"seed is 4, was 0\); give the same settings to go on"):
+    with pytest.raises(
+        BadValueError, match=r"seed is 4, was 0\); give the same settings to resume"
+    ):
         build(place, built, "--seed", "4")
     with pytest.raises(BadValueError, match="steps is 3, was 2"):
         build(place, built, "--steps", "3")
@@ -156,7 +157,7 @@ def test_toxicity_that_cannot_be_had_stops_it_before_the_long_part(place, tmp_pa
         raise UnsupportedError("not there")
 
     monkeypatch.setattr(toxicity, "detoxify", missing)
-    monkeypatch.setattr(corpus_module, "read_corpus", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr(build_module, "read_corpus", lambda *_: pytest.fail("too late"))
     with pytest.raises(UnsupportedError, match="not there"):
         build(place, tmp_path, "--toxicity")
 
@@ -170,7 +171,7 @@ def test_toxicity_that_cannot_be_had_stops_it_before_the_long_part(place, tmp_pa
         (("--model", "embeded"), "did you mean 'embedded'"),
         (("--embedder", "embeded"), "unknown embedder"),
         (("--dtype", "float8"), "--dtype is 'float8'"),
-        (("--text-column", "words"), "has no column 'words'"),
+        (("--text-column", "words"), "--text-column is 'words', and a .txt has no columns"),
         (("--keywords", "nowhere.json"), "is not a file"),
         (("--limit", "0"), "the limit is 0"),
         (("--seed", "-1"), "the seed is -1"),
@@ -191,8 +192,28 @@ def test_nothing_is_downloaded_for_another_model_unless_it_was_named(place, tmp_
         )
 
 
-def test_a_folder_that_cannot_be_written_is_told_at_once(place, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_an_error_at_once(place, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(corpus_module, "read_corpus", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr(build_module, "read_corpus", lambda *_: pytest.fail("too late"))
     with pytest.raises(RunError, match="cannot be written"):
         build(place, tmp_path / "file")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):
+    steps = [(1, 2, "texts"), (2, 2, "texts"), (5, 5, "prompts")]
+    with command.Bar() as bar:
+        for step in steps:
+            bar.show(*step)
+    assert capsys.readouterr().err == "2 of 2 texts\n5 of 5 prompts\n"
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with command.Bar() as bar:
+        for step in steps:
+            bar.show(*step)
+    assert "texts: 100%" in terminal.getvalue()
+    assert "prompts: 100%" in terminal.getvalue()
