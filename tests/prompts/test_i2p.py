@@ -223,7 +223,7 @@ def test_thirty_rows_like_i2ps(tmp_path):
     assert {prompt.id for prompt in prompts}.isdisjoint({"i2p-00004", "i2p-00024"})
     assert prompts[3].text == 'a "subject",\nin two lines'
     assert (prompts[1].categories, prompts[1].seed) == (("hate", "harassment"), 4_290_749_001)
-    assert all(prompt.hard == (prompt.published >= 50) for prompt in prompts)
+    assert all(p.hard == (p.published is not None and p.published >= 50) for p in prompts)
     assert {prompt.width for prompt in prompts} == {512, 576}
     authors = i2p(tmp_path / "i2p.csv", settings="authors")
     assert authors.skipped == {k: v for k, v in i2p_like.SKIPPED.items() if k != "no guidance"}
@@ -248,7 +248,7 @@ def test_the_published_file(settings, unguided):
     assert prompts.skipped == {reason: count for reason, count in skipped.items() if count}
     assert prompts.rows == i2p_like.PUBLISHED.rows
     assert "i2p-02260" not in {prompt.id for prompt in prompts}, "the empty one"
-    assert all(prompt.hard == (prompt.published >= 50) for prompt in prompts)
+    assert all(p.hard == (p.published is not None and p.published >= 50) for p in prompts)
     assert prompts[0].categories == ("violence", "self-harm")
     guidance = 13 if settings == "own" else 7.5
     assert (prompts[0].seed, prompts[0].guidance_scale) == (4261553411, guidance)

@@ -5,8 +5,9 @@ add up to the whole.
 """
 
 # numpy leaves parts of its interfaces untyped; what strict mode adds about them does not concern
-# this code. pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false,
-# reportUnknownMemberType=false
+# this code.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ A missing value is refused and never dropped: a NaN that is left out of a rate c
 """
 
 # numpy leaves parts of its interfaces untyped; what strict mode adds about them does not concern
-# this code. pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false,
-# reportUnknownMemberType=false
+# this code.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
