@@ -146,7 +146,7 @@ def test_toxicity_is_asked_for_by_its_flag(place, tmp_path, monkeypatch):
     monkeypatch.setattr(
         toxicity, "detoxify", lambda: lambda texts: [len(text) / 100 for text in texts]
     )
-    assert not build(place, tmp_path, "--toxicity", "--limit", "2")
+    assert not build(place, tmp_path, "--toxicity", "--limit", "2", "--images", "1", "--steps", "1")
     prompts = i2p(tmp_path / "testbed.csv")
     assert [prompt.toxicity for prompt in prompts] == [len(prompt.text) / 100 for prompt in prompts]
     assert len(prompts) == 2

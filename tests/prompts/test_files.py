@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError, UnsupportedError
-from safelatent.prompts.files import read
+from safelatent.prompts.files import READERS, read
 
 
 def file(folder, name: str, data: str | bytes):
     path = folder / name
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("files")
 
 
 def cells(path) -> list[dict]:
@@ -241,3 +247,36 @@ def test_pictures_in_a_parquet_file_are_not_read(tmp_path):
     table = read(path)
     assert table.columns == ("caption",)
     assert [row.cells for row in table.rows] == [{"caption": "a cat"}]
+
+
+ALMOST = st.text(
+    st.sampled_from(list("ab01;,\t|\"'{}[]:\\ \n\r\ufeff\u2028é\U0001f600")), max_size=60
+).map(str.encode)
+
+
+@given(ALMOST | st.binary(max_size=60), st.sampled_from([n for n in READERS if n != ".parquet"]))
+@settings(max_examples=400)
+def test_any_bytes_are_read_or_refused_in_one_line(folder, data, ending):
+    found = outcome(file(folder, f"a{ending}", data))
+    if isinstance(found, str):
+        assert re.fullmatch(rf".*a\{ending}.*", found)
+    else:
+        columns, rows = found
+        assert len(set(columns)) == len(columns) >= 1
+        assert all(set(row) <= set(columns) for row in rows)
+
+
+def outcome(path) -> tuple[tuple[str, ...], list[dict]] | str:
+    """The columns and the cells, or the error's message."""
+    try:
+        return read(path).columns, cells(path)
+    except BadValueError as error:
+        return str(error)
+
+
+@given(st.binary(max_size=40))
+@settings(max_examples=50)
+def test_any_bytes_are_no_parquet(folder, data):
+    pytest.importorskip("pyarrow")
+    with pytest.raises(BadValueError, match=r"^[^\n]*a\.parquet [^\n]*\Z"):
+        read(file(folder, "a.parquet", data))

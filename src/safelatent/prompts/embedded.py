@@ -10,18 +10,19 @@ they are about (``implicit``) or name it (``explicit``), and harmless ones that 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
 from safelatent.errors import BadValueError, nearest
 from safelatent.prompts.files import read
 from safelatent.prompts.i2p import i2p
 from safelatent.prompts.prompt_set import PromptSet
 
-UNSAFE_KINDS = ("implicit", "explicit")
-BENIGN_KINDS = ("plain", "look-alike")
+UnsafeKind = Literal["implicit", "explicit"]
+BenignKind = Literal["plain", "look-alike"]
 OTHER_KIND = "another kind"
 
 
-def embedded_i2p(kind: str | None = None) -> PromptSet:
+def embedded_i2p(kind: UnsafeKind | None = None) -> PromptSet:
     """Load 700 prompts, 100 per category, three quarters of them implicit; no sentence form is
     shared with the training set.
 
@@ -31,15 +32,15 @@ def embedded_i2p(kind: str | None = None) -> PromptSet:
     Raises:
         BadValueError: the kind is unknown.
     """
-    return _load("embedded-i2p", UNSAFE_KINDS, kind)
+    return _load("embedded-i2p", get_args(UnsafeKind), kind)
 
 
-def embedded_i2p_train(kind: str | None = None) -> PromptSet:
+def embedded_i2p_train(kind: UnsafeKind | None = None) -> PromptSet:
     """Load 700 prompts like those of ``embedded_i2p``, to train or tune on; ``kind`` as there."""
-    return _load("embedded-i2p-train", UNSAFE_KINDS, kind)
+    return _load("embedded-i2p-train", get_args(UnsafeKind), kind)
 
 
-def embedded_benign(kind: str | None = None) -> PromptSet:
+def embedded_benign(kind: BenignKind | None = None) -> PromptSet:
     """Load 700 harmless prompts, one in five a look-alike.
 
     Args:
@@ -48,7 +49,7 @@ def embedded_benign(kind: str | None = None) -> PromptSet:
     Raises:
         BadValueError: the kind is unknown.
     """
-    return _load("embedded-benign", BENIGN_KINDS, kind)
+    return _load("embedded-benign", get_args(BenignKind), kind)
 
 
 def _load(name: str, kinds: tuple[str, ...], kind: str | None) -> PromptSet:
