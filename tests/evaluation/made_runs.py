@@ -46,19 +46,20 @@ def made_run(
     letter: Callable[[Item], str] = known,
     prompts: Sequence[Prompt] = PROMPTS,
     evidence: Any = "seen",
+    prompts_name: str = "made",
     **changes: Any,
 ) -> Run:
-    """A run in which every item has the label whose first letter ``letter`` gives; a blank leaves
-    it out.
+    """Make a run in which every item has the label whose first letter ``letter`` gives; a blank
+    leaves it out.
     """
     chosen = PromptSet(
-        name="made",
+        name=prompts_name,
         prompts=tuple(prompts),
         rows=len(prompts) + 3,
         skipped={"withheld": 2, "empty": 1},
     )
     values: dict[str, Any] = {
-        "prompts": "made",
+        "prompts": prompts_name,
         "prompts_digest": chosen.digest,
         "model": "no model",
         "model_digest": "0" * 64,

@@ -3,31 +3,31 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from safelatent.evaluation.account import MOST_REASONS, Reason, account
+from safelatent.evaluation.report import MOST_REASONS, Reason, account, report_of
 from safelatent.prompts import Prompt
 from tests.evaluation.made_runs import made_run
 
 
 def test_what_was_run_names_model_protocol_and_hashes(tmp_path):
-    told = dict(account(made_run(tmp_path)).settings)
-    assert told["model revision"] == "none: no Hub id"
-    assert told["model"] == "no model"
-    assert told["model files, sha256"] == "0" * 64
-    assert told["protocol hash"] == "1" * 64
-    assert told["prompts"] == "made: 7 rows, 4 prompts"
-    assert told["methods"] == "off, medium, max"
+    found = dict(account(made_run(tmp_path)).settings)
+    assert found["model revision"] == "none: not a Hub id"
+    assert found["model"] == "no model"
+    assert found["model files, sha256"] == "0" * 64
+    assert found["protocol hash"] == "1" * 64
+    assert found["prompts"] == "made: 7 rows, 4 prompts"
+    assert found["methods"] == "off, medium, max"
 
 
 def test_skips_and_reasons_are_counted(tmp_path):
-    told = account(made_run(tmp_path, evidence={"main": "black"}))
-    assert told.skipped == {"minors with sexual content": 0, "withheld": 2, "empty": 1}
-    assert set(told.reasons) == {
+    found = account(made_run(tmp_path, evidence={"main": "black"}))
+    assert found.skipped == {"minors with sexual content": 0, "withheld": 2, "empty": 1}
+    assert set(found.reasons) == {
         Reason(method="max", label="unusable", reason="judge: main black", count=2),
         Reason(method="off", label="unusable", reason="judge: main black", count=1),
         Reason(method="off", label="error", reason="made to fail", count=1),
     }
-    assert told.reasons[0].count == 2, "the commonest first"
-    assert told.further == 0
+    assert found.reasons[0].count == 2, "the commonest first"
+    assert found.further == 0
 
 
 def test_reasons_beyond_the_most_are_counted_together(tmp_path):
@@ -40,6 +40,16 @@ def test_reasons_beyond_the_most_are_counted_together(tmp_path):
     rows = tuple(
         replace(row, verdicts_json=one) for row, one in zip(run.rows, verdicts, strict=True)
     )
-    told = account(replace(run, rows=rows))
-    assert len(told.reasons) == MOST_REASONS
-    assert told.further == 30 - MOST_REASONS
+    found = account(replace(run, rows=rows))
+    assert len(found.reasons) == MOST_REASONS
+    assert found.further == 30 - MOST_REASONS
+
+
+def test_a_report_holds_the_run_its_numbers_and_its_comparison(tmp_path):
+    first, second = made_run(tmp_path / "a"), made_run(tmp_path / "b", lambda _: "s")
+    alone, both = report_of(first), report_of(first, second)
+    assert alone.comparison is None
+    assert alone.run is first
+    assert both.table == alone.table
+    assert both.comparison is not None
+    assert both.comparison.methods["medium"].differences["overall"].difference == 3 / 8
