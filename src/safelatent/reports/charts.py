@@ -250,17 +250,16 @@ def _labelled(points: Sequence[Point]) -> tuple[Point, ...]:
 
 
 def _places(point: Point) -> list[tuple[float, float]]:
-    """Return where a name may stand: on either side of its point, above and below its interval."""
-    aside, half = len(point.name) * LETTER / 2 + 8, len(point.name) * LETTER / 2
+    """Return where a name may stand, best first: above and below its interval, beside its point."""
+    half = len(point.name) * LETTER / 2
     inside = min(max(point.x, SIDE + half), WIDTH - half)
-    return [
-        (inside, min(point.down) - 5),
-        (inside, max(point.down) + 13),
-        (point.x + aside, point.y - 6),
-        (point.x - aside, point.y - 6),
-        (point.x + aside, point.y + 14),
-        (point.x - aside, point.y + 14),
+    steps = [13 * n for n in range(4)]
+    above = [(inside, min(point.down) - 5 - step) for step in steps]
+    below = [(inside, max(point.down) + 13 + step) for step in steps]
+    aside = [
+        (point.x + sign * (half + 8), point.y - 6 + 20 * low) for sign in (1, -1) for low in (0, 1)
     ]
+    return [above[0], below[0], *aside, *above[1:], *below[1:]]
 
 
 Place = tuple[float, float, float, float]  # left, top, right, bottom
