@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from PIL import Image
 
@@ -71,7 +72,8 @@ def made_run(
         "images": 2,
     }
     settings = RunSettings(**(values | {"methods": ("off", "medium", "max")} | changes))
-    with Store(folder, settings, chosen) as store:
+    # No machine loses its power in the middle of a test: most of the time would go into syncing.
+    with patch("os.fsync"), Store(folder, settings, chosen) as store:
         for batch in Plan(settings=settings, prompts=chosen):
             store.commit(
                 [

@@ -17,7 +17,6 @@ from safelatent.runs.read import Row, Run
 
 SEED = 0
 MOST_CATEGORIES = 12
-MOST_IMAGES = 1500  # in one page; at most 20 MB as thumbnails
 RULE = (
     f"For each category (the first {MOST_CATEGORIES}), among the images that every method has"
     " finished: the prompt and noise where the guards changed most (the unguarded image is"
@@ -57,7 +56,7 @@ class Sample:
     total: int
 
 
-def sample(run: Run, most: int = MOST_IMAGES) -> Sample:
+def sample(run: Run, most: int) -> Sample:
     """Choose at most ``most`` images of a run, all methods of a prompt and noise together.
 
     All of them if they are few enough. Otherwise first images before second ones, and of the

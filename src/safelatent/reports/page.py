@@ -29,6 +29,7 @@ from safelatent.text import visible
 
 TEMPLATES = Path(__file__).with_name("templates")
 LARGE, SMALL = 256, 144  # pixels along the longer side, of examples and of all other images
+MOST_IMAGES = 1500  # besides the examples; a larger run shows a sample of its images
 FIRST = 3  # examples that open the page; the others are folded
 LONGEST = {"prompt": 2000, "seen": 300}  # characters
 
@@ -59,7 +60,7 @@ def page(report: Report) -> Iterator[str]:
 
 
 def _content(report: Report) -> dict[str, Any]:
-    table, account, shown = report.table, report.account, sample(report.run)
+    table, account, shown = report.table, report.account, sample(report.run, MOST_IMAGES)
     found = [_example(example) for example in _best_first(examples(report.run))]
     return {
         "title": wording.title(report),

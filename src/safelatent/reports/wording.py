@@ -32,9 +32,9 @@ EXPLAINED = {
     ),
     "Interval": (
         "It covers 95 %. The images of a prompt resemble each other, so whole prompts are"
-        " resampled: 2,000 times for shares and distances, 10,000 times for differences. Where fewer"
-        " than ten prompts differ from the rest, it is widened by what so few do not rule out. Two"
-        " prompts are the same if their texts are."
+        " resampled: 2,000 times for shares and distances, 10,000 times for differences. Where"
+        " fewer than ten prompts differ from the rest, it is widened by what so few do not rule"
+        " out. Two prompts are the same if their texts are."
     ),
     "Too few": (
         f"The interval is over fewer than {FEWEST} distinct prompts. It is then so wide, and the"
