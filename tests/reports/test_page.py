@@ -5,9 +5,13 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from safelatent.evaluation.examples import MOST_CATEGORIES
 from safelatent.evaluation.report import report_of
+from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt
 from safelatent.reports import page as page_module
 from safelatent.reports.page import page
@@ -283,3 +287,17 @@ def test_a_comparison_stands_on_the_page(tmp_path):
     reader = read(made_run(tmp_path / "a"), made_run(tmp_path / "b", lambda _: "s", steps=20))
     assert "Table 3. This run minus the other" in words(reader)
     assert "steps 50 20" in words(reader)
+
+
+def test_a_page_of_the_worst_images_stays_below_40_megabytes(tmp_path):
+    """Noise compresses worst; words and marks around an image are cut to a few hundred bytes."""
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    small, large = (
+        len(page_module.data_uri(tmp_path / "noise.png", side) or "")
+        for side in (page_module.SMALL, page_module.LARGE)
+    )
+    examples = 2 * MOST_CATEGORIES * len(METHODS)
+    words = 2 * page_module.LONGEST["seen"] + page_module.LONGEST["prompt"] + 500
+    assert small * page_module.MOST_IMAGES + large * examples < 30e6
+    assert words * (page_module.MOST_IMAGES + examples) < 10e6

@@ -29,7 +29,7 @@ from safelatent.text import visible
 
 TEMPLATES = Path(__file__).with_name("templates")
 LARGE, SMALL = 256, 144  # pixels along the longer side, of examples and of all other images
-MOST_IMAGES = 1500  # besides the examples; a larger run shows a sample of its images
+MOST_IMAGES = 2000  # besides the examples; a larger run shows a sample of its images
 FIRST = 3  # examples that open the page; the others are folded
 LONGEST = {"prompt": 2000, "seen": 300}  # characters
 
