@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.text import csv_cell, one_line, printable, squeezed, visible
+from safelatent.text import csv_cell, one_line, printable, shortened, squeezed, visible
 
 
 def test_our_errors_stand_alone_and_others_with_their_type():
@@ -68,3 +68,9 @@ def test_a_formula_in_a_cell_is_text(formula):
 @pytest.mark.parametrize("value", ["", " ", "self-harm", "a=b", "'=1", -1, -0.5, None, 3])
 def test_other_cells_stay(value):
     assert csv_cell(value) == value
+
+
+def test_a_long_text_is_cut():
+    assert shortened("short", 18) == "short"
+    assert shortened("very long name of a category", 18) == "very long name of…"
+    assert len(shortened("x" * 19, 18)) == 18

@@ -45,6 +45,11 @@ def visible(text: str) -> str:
     return "".join(c if _is_seen(c) else _escaped(c) for c in text)
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return ``text``, cut with an ellipsis if it has more than ``longest`` characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def csv_cell(value: T) -> T | str:
     """Return what a cell of a CSV file holds for ``value``: a text that a spreadsheet would take
     for a formula is preceded by an apostrophe; numbers and other texts are returned as they are.

@@ -14,7 +14,7 @@ from safelatent.evaluation.table1 import table1
 from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt
 from safelatent.reports import charts
-from safelatent.reports.charts import LEFT, RIGHT, bar_chart, shortened, ticks, trade_off
+from safelatent.reports.charts import LEFT, RIGHT, bar_chart, ticks, trade_off
 from tests.evaluation.made_runs import made_run
 
 
@@ -123,8 +123,3 @@ def test_ticks_enclose_their_numbers_in_equal_round_steps(low, width):
 
 def test_one_number_alone_has_ticks():
     assert len(ticks(0, 0)) >= 2
-
-
-def test_long_names_are_cut():
-    assert shortened("short") == "short"
-    assert shortened("very long name of a category") == "very long name of…"

@@ -17,6 +17,7 @@ from safelatent.evaluation.table1 import Table1
 from safelatent.generation.methods import METHODS
 from safelatent.metrics import OVERALL, PairedDifference, Rate
 from safelatent.reports.tables import heading
+from safelatent.text import shortened
 
 WIDTH = 440
 LEFT, RIGHT = 124, 398  # of the bars; the categories stand to the left, the values to the right
@@ -163,11 +164,6 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     raise AssertionError("a step of fifty powers holds any width")
 
 
-def shortened(name: str, longest: int = LONGEST) -> str:
-    """Return ``name``, cut with an ellipsis if it is longer than ``longest`` characters."""
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Frame:
     """The trade-off's plot: its range in numbers, and where a number stands."""
@@ -194,7 +190,9 @@ def _group(table: Table1, name: str, top: float) -> Group:
         for n, (method, one) in enumerate(table.entries[name].items())
         if one.judged
     ]
-    return Group(name=shortened(name), y=top + PITCH * len(table.methods) / 2 + 4, bars=tuple(bars))
+    return Group(
+        name=shortened(name, LONGEST), y=top + PITCH * len(table.methods) / 2 + 4, bars=tuple(bars)
+    )
 
 
 def _bar(category: str, name: str, colour: str, y: float, one: Entry) -> Bar:

@@ -25,13 +25,13 @@ from safelatent.figures.thumbnail import data_uri
 from safelatent.reports import charts, wording
 from safelatent.reports.tables import comparison_table, heading, tables
 from safelatent.runs.read import Row
-from safelatent.text import visible
+from safelatent.text import shortened, visible
 
 TEMPLATES = Path(__file__).with_name("templates")
 LARGE, SMALL = 256, 144  # pixels along the longer side, of examples and of all other images
 MOST_IMAGES = 2000  # besides the examples; a larger run shows a sample of its images
 FIRST = 3  # examples that open the page; the others are folded
-LONGEST = {"prompt": 2000, "seen": 300}  # characters
+LONGEST = {"prompt": 800, "seen": 200}  # characters
 
 
 def environment() -> Environment:
@@ -116,13 +116,13 @@ def _group(rows: tuple[Row, ...], side: int) -> dict[str, Any]:
     return {
         "name": f"{prompt.id}, image {rows[0].image + 1}",
         "categories": prompt.categories,
-        "prompt": charts.shortened(prompt.text, LONGEST["prompt"]),
+        "prompt": shortened(visible(prompt.text), LONGEST["prompt"]),
         "cells": [_cell(row, side) for row in rows],
     }
 
 
 def _cell(row: Row, side: int) -> dict[str, Any]:
-    seen = charts.shortened(_seen(row), LONGEST["seen"])
+    seen = shortened(visible(_seen(row)), LONGEST["seen"])
     return {
         "method": row.method,
         "label": row.label,
