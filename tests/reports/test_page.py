@@ -185,7 +185,7 @@ def test_long_prompts_and_evidence_are_cut(tmp_path):
     run = made_run(tmp_path, lambda _: "s", prompts, evidence="seen " * 5000)
     text = "".join(page(report_of(run)))
     assert len(text) < 100_000
-    assert text.count("…</p>") == 4, "two images, among the examples and among all"
+    assert text.count("…</p>") == 3, "one example and two images"
 
 
 def test_prompts_stand_in_folds_alone(found):

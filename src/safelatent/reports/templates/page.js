@@ -69,6 +69,7 @@ const filter = () => {
   }
   one("matching").value = `${passing.toLocaleString("en")} of ${total.toLocaleString("en")} images`;
   one("more").hidden = prompts <= shown;
+  one("groups").classList.toggle("single", byMethod.value !== ""); // one image per prompt: side by side
 };
 const restart = () => { shown = STEP; filter(); };
 for (const control of [byMethod, byLabel, byCategory]) control.addEventListener("change", restart);
