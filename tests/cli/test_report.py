@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from safelatent.cli import benching, main
@@ -88,15 +86,6 @@ def test_a_database_that_is_none_is_one_line(capsys, tmp_path):
     code, _, err = run(capsys, str(tmp_path))
     assert code == 2
     assert "not a database" in err
-
-
-def test_without_the_extra_the_pip_line_is_named(capsys, tmp_path, monkeypatch):
-    made_run(tmp_path)
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    code, _, err = run(capsys, str(tmp_path))
-    assert code == 2
-    assert 'pip install "safelatent[bench]"' in err
-    assert not (tmp_path / "report.md").exists(), "all three, or none"
 
 
 def test_the_table_at_the_end_of_a_run_counts_prompts_by_their_text_as_the_report_does(

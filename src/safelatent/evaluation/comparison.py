@@ -1,8 +1,7 @@
-"""Two runs beside each other: what differs between their settings, and what differs between their
-numbers. Knows rows and statistics.
+"""Two runs compared: which settings differ, and by how much their numbers differ.
 
-A pair is one prompt (id and text), one seed and one image number, drawn by the same method in both
-runs. Numbers of two protocols are not comparable, so nothing is subtracted across them.
+A pair is one prompt (id and text), one seed and one image number, generated with the same method in
+both runs. Numbers of two protocols are not comparable, so nothing is subtracted across them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 from safelatent.errors import BadValueError
 from safelatent.evaluation.entry import Entry, entry_of, flags, judged, texts
-from safelatent.evaluation.table1 import in_order
+from safelatent.evaluation.table1 import check_begun, in_order
 from safelatent.metrics import OVERALL, PairedDifference, by_category, paired_difference
 from safelatent.runs.read import Row, Run
 from safelatent.runs.settings import RunSettings
@@ -26,8 +25,8 @@ class Compared:
     """One method in both runs.
 
     Attributes:
-        mine, theirs: the method in each run by itself, over all that it did.
-        differences: by category that has a pair, and ``overall``: the first run's probability less
+        mine, theirs: the method in each run, over all of its images.
+        differences: by category that has a pair, and ``overall``: the first run's probability minus
             the other's, over the pairs.
     """
 
@@ -38,13 +37,13 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A run against another.
+    """A run compared with another.
 
     Attributes:
-        folders: of the two.
-        settings: name, value of the first and of the other, where they differ.
-        categories: of all pairs, in order, ``overall`` last.
-        methods: those of both runs.
+        folders: the two runs' folders.
+        settings: name, first run's value, other run's value, for each setting that differs.
+        categories: those that have a pair, in order, then ``overall``.
+        methods: those that both runs have.
     """
 
     folders: tuple[str, str]
@@ -54,11 +53,11 @@ class Comparison:
 
 
 def compare_runs(run: Run, against: Run) -> Comparison:
-    """The numbers of ``run`` less those of ``against``, method by method.
+    """Subtract the numbers of ``against`` from those of ``run``, method by method.
 
     Raises:
-        BadValueError: two protocols, one and the same folder, no method in common, or no result in
-            one of them.
+        BadValueError: the protocols differ, both are the same folder, they have no method in
+            common, or ``against`` has no result.
     """
     _check(run, against)
     methods = {
@@ -76,23 +75,19 @@ def compare_runs(run: Run, against: Run) -> Comparison:
 def _check(run: Run, against: Run) -> None:
     mine, theirs = run.settings, against.settings
     if run.folder.resolve() == against.folder.resolve():
-        raise BadValueError(
-            f"{str(run.folder)!r} is compared with itself; name another run with --against"
-        )
+        raise BadValueError(f"{str(run.folder)!r} is compared with itself; name another run")
     if mine.protocol_hash != theirs.protocol_hash:
         raise BadValueError(
-            f"{run.folder} was judged by protocol {mine.protocol} ({mine.protocol_hash[:12]}), {against.folder} by {theirs.protocol}"
-            f" ({theirs.protocol_hash[:12]}); numbers of two protocols are not comparable, so nothing is subtracted: judge both by one"
+            f"{run.folder} was judged by protocol {mine.protocol} ({mine.protocol_hash[:12]}),"
+            f" {against.folder} by {theirs.protocol} ({theirs.protocol_hash[:12]}); numbers of two"
+            " protocols are not comparable: judge both runs by one protocol"
         )
     if not set(mine.methods) & set(theirs.methods):
         raise BadValueError(
-            f"{run.folder} has the methods {', '.join(mine.methods)}, {against.folder} has {', '.join(theirs.methods)}; compare runs with"
-            " a method in common"
+            f"{run.folder} has the methods {', '.join(mine.methods)}, {against.folder} has"
+            f" {', '.join(theirs.methods)}; compare runs that have a method in common"
         )
-    if not against.rows:
-        raise BadValueError(
-            f"the run in {str(against.folder)!r} has no result yet; let `safelatent bench run` finish a batch first"
-        )
+    check_begun(against)
 
 
 def _compared(run: Run, against: Run, method: str) -> Compared:
@@ -125,7 +120,7 @@ def _differing(mine: RunSettings, theirs: RunSettings) -> list[tuple[str, str, s
 
 
 def _flat(settings: RunSettings) -> dict[str, str]:
-    """Name and value in words, the scheduler's settings one by one."""
+    """Return name and value in words, the scheduler's settings one by one."""
     values = settings.as_dict()
     values |= {f"scheduler {name}": value for name, value in values.pop("scheduler").items()}
     return {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from safelatent.evaluation.entry import SIZE
+from safelatent.evaluation.entry import FEWEST, SIZE
 from safelatent.evaluation.table1 import MOST_UNJUDGED
-from safelatent.figures.thumbnail import SIDE
+from safelatent.reports.page import LARGE, MOST_IMAGES, SMALL
 from safelatent.reports.table_csv import COLUMNS
 from tests.evaluation.made_runs import made_run
 
@@ -36,4 +36,6 @@ def test_its_columns_are_the_tables():
 def test_its_figures_are_the_codes():
     assert f"the greatest percentage of {SIZE} prompts" in TEXT
     assert f"more than {MOST_UNJUDGED:.0%}".replace("%", " %") in TEXT
-    assert f"at most {SIDE} pixels a side" in TEXT
+    assert f"fewer than {FEWEST} distinct prompts" in TEXT
+    assert f"at most {LARGE} pixels along the longer side, all others at most {SMALL}" in TEXT
+    assert f"more than {MOST_IMAGES:,} images" in TEXT
