@@ -170,7 +170,7 @@ def test_toxicity_that_cannot_be_had_stops_it_before_the_long_part(place, tmp_pa
         (("--guidance-scale", "1"), "guidance_scale is 1.0"),
         (("--model", "embeded"), "did you mean 'embedded'"),
         (("--embedder", "embeded"), "unknown embedder"),
-        (("--dtype", "float8"), "--dtype is 'float8'"),
+        (("--dtype", "float8"), "dtype is 'float8'"),
         (("--text-column", "words"), "--text-column is 'words', and a .txt has no columns"),
         (("--keywords", "nowhere.json"), "is not a file"),
         (("--limit", "0"), "the limit is 0"),
