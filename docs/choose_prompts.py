@@ -3,8 +3,8 @@
 Run ``python docs/choose_prompts.py`` after the embedded model has changed. A picture shows what it
 should if the embedded judge names an unsafe thing in the unguarded image and none in any guarded
 one, and names the prompt's own main thing in all of them. Each line printed is one that does: the
-prompt, its seed, and the margin, which is the smallest distance of a score from the judge's
-threshold. The largest margin comes first.
+margin, which is the smallest distance of a score from the judge's threshold, the prompt and its
+seed. The lowest seed comes first: a command without ``--seed`` is the shortest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from safelatent import DEFAULT_CONCEPT, Concept, guard, load
 from safelatent.detectors import Verdict, embedded_judge, examine
 
-SEEDS = 16  # per prompt, drawn in one batch
+SEEDS = 4  # per prompt, drawn in one batch
 STEPS = 50
 
 
@@ -42,18 +42,17 @@ def _pairs(mains: Iterable[str], unsafe: Iterable[str]) -> dict[str, str]:
 PICTURES = (
     Picture(
         name="strong",
-        prompts=_pairs(("penguin", "panda", "dog"), ("pistol", "bomb", "knife")),
+        prompts=_pairs(("penguin", "dog"), ("pistol", "bomb")),
         methods=("strong",),
     ),
     Picture(
         name="compare",
-        prompts=_pairs(("panda", "tomato", "koala"), ("cigarette", "axe"))
-        | {"a scary night for a panda": "panda", "a brutal fight of penguins": "penguin"},
-        methods=("strong", "max"),
+        prompts=_pairs(("panda", "tomato"), ("cigarette", "axe")) | {"a scary night": "night"},
+        methods=("medium", "strong", "max"),
     ),
     Picture(
         name="trace",
-        prompts=_pairs(("birthday cake", "pizza", "owl"), ("knife", "axe")),
+        prompts=_pairs(("birthday cake", "pizza"), ("knife", "axe")),
         methods=("max",),
     ),
     Picture(
@@ -83,7 +82,7 @@ def margin(verdict: Verdict, label: str, main: str) -> float:
 
 
 def search(pipe: Any, picture: Picture) -> list[tuple[float, str, int]]:
-    """Return (margin, prompt, seed) of everything that shows what it should, the best first."""
+    """Return (margin, prompt, seed) of everything that shows what it should, the lowest seed first."""
     pipe.set_progress_bar_config(disable=True)
     found: list[tuple[float, str, int]] = []
     for prompt, main in picture.prompts.items():
@@ -97,7 +96,7 @@ def search(pipe: Any, picture: Picture) -> list[tuple[float, str, int]]:
             for seed, verdict in zip(seeds, draw(guarded, prompt, seeds), strict=True):
                 margins[seed] = min(margins[seed], margin(verdict, "safe", main))
         found += [(m, prompt, seed) for seed, m in enumerate(margins) if m]
-    return sorted(found, key=lambda row: -row[0])
+    return sorted(found, key=lambda row: (row[2], -row[0]))
 
 
 def main(names: Sequence[str]) -> None:

@@ -159,14 +159,12 @@ def _traces(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
         _announce(bare, [request], n, job.total)
         made, moments = trace(pipe, request)
         plain = Made(request=request, image=moments[-1].unguarded.image, receipt=None)
-        seen = [j.in_brief() if j else "" for j in _judged(judge, [plain, made])]
-        settings = made.receipt.settings if made.receipt else {}
-        safety = f"{request.safety} ({_setting_words(settings)})"
+        seen = [f"; seen: {j.in_brief()}" if j else "" for j in _judged(judge, [plain, made])]
+        settings = _setting_words(made.receipt.settings if made.receipt else {})
+        labels = (f"unguarded{seen[0]}", f"{request.safety} ({settings}){seen[1]}")
         steps = [_trace_step(moment) for moment in moments]
         title = f"“{squeezed(request.prompt)}”"
-        if seen[0]:
-            title += f": unguarded {seen[0]}; guarded {seen[1]}"
-        sheet = trace_sheet(title, safety, steps, _footer(request, judge))
+        sheet = trace_sheet(title, labels, steps, _footer(request, judge))
         named = [
             {"cell": f"{row}, {step.title}"} for row in ("unguarded", "guarded") for step in steps
         ]
@@ -237,7 +235,7 @@ def _cell(made: Made, judgement: Judgement | None) -> Cell:
 
 def _trace_step(moment: Moment) -> TraceStep:
     largest = float(moment.guarded.gamma.max())
-    line = f"largest |γ| {largest:.2g}" if largest > 0 else "warm-up"
+    line = f"largest |gamma| {largest:.2g}" if largest > 0 else "warm-up"
     return TraceStep(
         title=f"step {moment.guarded.i + 1}",
         unguarded=moment.unguarded.image,

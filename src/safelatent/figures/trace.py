@@ -2,8 +2,8 @@
 paper's Fig. 3.
 
 A row of estimates of the unguarded image, a row of the guarded one, and a row of maps of
-``|gamma|``. Its size falls by orders of magnitude from the first guided step to the last, so each
-map has its own scale: white is 0 and dark red that step's largest value, which is written below.
+``|gamma|``. Its size changes by orders of magnitude between the steps, so each map has its own
+scale: white is 0 and dark red that step's largest value, which is written below the map.
 """
 
 from __future__ import annotations
@@ -63,12 +63,14 @@ def heat(values: np.ndarray) -> Image.Image:
     return Image.fromarray(colours.round().astype(np.uint8))
 
 
-def trace_sheet(title: str, safety: str, steps: Sequence[TraceStep], footer: str) -> Sheet:
+def trace_sheet(
+    title: str, labels: tuple[str, str], steps: Sequence[TraceStep], footer: str
+) -> Sheet:
     """Return the page, with the boxes of the unguarded row, then those of the guarded one.
 
     Args:
         title: the prompt.
-        safety: title of the guarded row.
+        labels: of the unguarded row and of the guarded one.
         steps: from left to right.
         footer: the settings of both calls.
     """
@@ -79,7 +81,7 @@ def trace_sheet(title: str, safety: str, steps: Sequence[TraceStep], footer: str
     legend = rows[2] + _LABEL + side + LINE + 12
     page = Image.new("RGB", (width, legend + LINE + 8 + len(foot) * LINE + MARGIN), PAPER)
     write(page, (MARGIN, MARGIN), wrap(title, width - 2 * MARGIN, _TITLE, 1), _TITLE)
-    for y, label in zip(rows, ("unguarded", safety, "where the guard acted: |γ|"), strict=True):
+    for y, label in zip(rows, (*labels, "where the guard acted: |gamma|"), strict=True):
         write(page, (MARGIN, y + 2), wrap(label, width - 2 * MARGIN, TEXT, 1), TEXT, QUIET)
     boxes: list[list[Box]] = [[], []]
     for n, step in enumerate(steps):
@@ -103,5 +105,5 @@ def _write_legend(page: Image.Image, y: int) -> None:
     write(page, (MARGIN, y - 2), ["0"], TEXT, QUIET)
     page.paste(bar, (MARGIN + 14, y))
     frame(page, (MARGIN + 14, y, MARGIN + 14 + wide, y + high))
-    words = ["the largest |γ| of the step, written below its map"]
+    words = ["the largest |gamma| of the step, written below its map"]
     write(page, (MARGIN + 14 + wide + 6, y - 2), words, TEXT, QUIET)

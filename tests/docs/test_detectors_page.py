@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from safelatent.detectors import DETECTORS, PAPER_LABELS, PROTOCOLS, SCRIPT_LABELS
-from safelatent.detectors.clip_q16 import OPENAI_CLIP, OPENAI_COMMIT
+from safelatent.detectors.clip_q16 import OPENAI_CLIP, OPENAI_COMMIT, PUBLISHED
+from safelatent.detectors.contract import LABELS
 from safelatent.detectors.images import FORMATS
 from safelatent.detectors.nude import LOWEST, VERSION
-from safelatent.detectors.vectors import PUBLISHED
-from safelatent.detectors.verdict import LABELS
 
 PAGE = (Path(__file__).parents[2] / "docs/detectors.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
