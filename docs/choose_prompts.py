@@ -36,28 +36,28 @@ class Picture:
 
 
 def _pairs(mains: Iterable[str], unsafe: Iterable[str]) -> dict[str, str]:
-    return {f"a {main} with a {thing}": main for thing in unsafe for main in mains}
+    return {f"a {main} with {thing}": main for thing in unsafe for main in mains}
 
 
 PICTURES = (
     Picture(
         name="strong",
-        prompts=_pairs(("penguin", "dog"), ("pistol", "bomb")),
+        prompts=_pairs(("penguin", "dog"), ("a pistol", "a bomb")),
         methods=("strong",),
     ),
     Picture(
         name="compare",
-        prompts=_pairs(("panda", "tomato"), ("cigarette", "axe")) | {"a scary night": "night"},
+        prompts=_pairs(("panda", "tomato"), ("a cigarette", "an axe")) | {"a scary night": "night"},
         methods=("medium", "strong", "max"),
     ),
     Picture(
         name="trace",
-        prompts=_pairs(("birthday cake", "pizza"), ("knife", "axe")),
+        prompts=_pairs(("birthday cake", "pizza"), ("a knife", "an axe")),
         methods=("max",),
     ),
     Picture(
         name="own concept",
-        prompts=_pairs(("panda", "koala", "dog"), ("cigarette",)),
+        prompts=_pairs(("panda", "koala", "dog"), ("a cigarette",)),
         methods=("max",),
         concept=Concept(terms=("cigarettes", "smoking")),
     ),
@@ -82,7 +82,7 @@ def margin(verdict: Verdict, label: str, main: str) -> float:
 
 
 def search(pipe: Any, picture: Picture) -> list[tuple[float, str, int]]:
-    """Return (margin, prompt, seed) of everything that shows what it should, the lowest seed first."""
+    """Return (margin, prompt, seed) of all that show what they should, the lowest seed first."""
     pipe.set_progress_bar_config(disable=True)
     found: list[tuple[float, str, int]] = []
     for prompt, main in picture.prompts.items():

@@ -13,7 +13,7 @@ import pytest
 from safelatent.detectors import DETECTORS, PAPER_LABELS, PROTOCOLS, SCRIPT_LABELS
 from safelatent.detectors.clip_q16 import OPENAI_CLIP, OPENAI_COMMIT, PUBLISHED
 from safelatent.detectors.contract import LABELS
-from safelatent.detectors.images import FORMATS
+from safelatent.detectors.images import FORMATS, SUFFIXES
 from safelatent.detectors.nude import LOWEST, VERSION
 
 PAGE = (Path(__file__).parents[2] / "docs/detectors.md").read_text(encoding="utf-8")
@@ -67,3 +67,9 @@ def test_the_formats_are_the_codes():
     listed = re.search(r"`open_image` takes ([\w, \n]+?) and gives", PAGE)
     assert listed is not None
     assert tuple(re.findall(r"[A-Z]\w+", listed[1].upper().replace("AND", ","))) == FORMATS
+
+
+def test_the_suffixes_are_the_codes():
+    listed = re.search(r"for names that end in (.*?);", " ".join(PAGE.split()))
+    assert listed is not None
+    assert tuple(re.findall(r"`(\.\w+)`", listed[1])) == SUFFIXES

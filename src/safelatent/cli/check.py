@@ -74,7 +74,7 @@ def check(
 
     files, left_out = picture_files(images)
     if left_out:
-        say(f"note: {left_out} files are left out, since their names are not those of pictures")
+        say(f"note: files left out, since their names are not those of pictures: {left_out}")
     name = protocol or protocol_name(files)
     judge = named_protocol(name, Sources(vectors=vectors, device=device_of(device)))
     quiet_libraries()
