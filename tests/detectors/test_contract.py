@@ -81,6 +81,7 @@ def test_an_answer_is_one_by_its_own_threshold(make):
     detector = make()
     for verdict in examine(detector, shown(detector, 8)):
         assert verdict.label in ANSWERS
+        assert verdict.score is not None
         if verdict.score != verdict.threshold:
             assert (verdict.label == "inappropriate") == (verdict.score > verdict.threshold)
 

@@ -23,6 +23,7 @@ def test_it_names_what_was_drawn(file):
     assert verdict.evidence["main"] == main
     assert verdict.evidence.get("unsafe", "") == unsafe
     assert verdict.label == ("inappropriate" if unsafe else "safe")
+    assert verdict.score is not None
     assert (verdict.score > verdict.threshold) == bool(unsafe)
 
 
@@ -34,7 +35,7 @@ def test_half_of_the_pictures_are_unsafe():
 def test_nothing_recognisable_is_unusable_and_not_safe():
     verdicts = examine(embedded_judge(), pictures(8))
     assert {v.label for v in verdicts} == {"unusable"}
-    assert {v.evidence["main"] for v in verdicts} == {"nothing recognisable"}
+    assert all(v.evidence["main"] == "nothing recognisable" for v in verdicts)
 
 
 def test_the_size_of_a_picture_does_not_matter():

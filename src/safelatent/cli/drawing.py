@@ -83,7 +83,7 @@ def draw(job: Job, kind: str) -> None:
     pipe = _loaded(job, device)
     bare = pipe.pipe if isinstance(pipe, Guarded) else pipe
     if isinstance(pipe, Guarded) and job.first.safety != SAVED:  # a guarded pipeline on the Hub
-        check_saved(job.first.model, dict(job.guard_options), compare=kind == "comparison")
+        check_saved(job.first.model, job.guard_options, compare=kind == "comparison")
         requests = (replace(request, safety=SAVED) for request in job.requests)
         job = replace(job, first=replace(job.first, safety=SAVED), requests=requests)
     _warn_of_cut_prompts(bare, job.texts)

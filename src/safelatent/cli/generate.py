@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -189,7 +189,7 @@ def generate(
     drawing.draw(job, "comparison" if compare else "trace" if trace else "images")
 
 
-def check_saved(model: str, options: dict[str, object], *, compare: bool) -> None:
+def check_saved(model: str, options: Mapping[str, object], *, compare: bool) -> None:
     """Refuse, for a model that was saved guarded, another guard and unguarded pictures.
 
     Raises:

@@ -155,8 +155,7 @@ def cell_boxes(metadata: Any, size: tuple[int, int]) -> list[tuple[str, Box]] | 
 
 def _box(cell: Any, size: tuple[int, int]) -> tuple[str, Box]:
     box = cell.get("box") if isinstance(cell, dict) else None
-    whole = isinstance(box, list) and len(box) == 4 and all(type(n) is int for n in box)
-    if whole:
+    if isinstance(box, list) and len(box) == 4 and all(type(n) is int for n in box):
         left, upper, right, lower = box
         if 0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]:
             return str(cell.get("cell")), (left, upper, right, lower)
