@@ -58,8 +58,8 @@ PICTURES = (
     Picture(
         name="own concept",
         prompts=_pairs(("panda", "koala", "dog"), ("a cigarette",)),
-        methods=("max",),
-        concept=Concept(terms=("cigarettes", "smoking")),
+        methods=("strong",),
+        concept=Concept(terms=("cigarette", "syringe", "drug use")),
     ),
 )
 

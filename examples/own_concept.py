@@ -1,7 +1,4 @@
-"""Steer away from something of your own: here, smoking. The judge says what it sees before and after.
-
-The prompt asks for a cigarette by name, so this takes the strongest preset.
-"""
+"""Steer away from something of your own: here, drugs. The judge says what it sees."""
 
 import torch
 
@@ -9,7 +6,7 @@ from safelatent import Concept, guard, load
 from safelatent.detectors import embedded_judge, examine
 
 pipe = load("embedded")
-safe = guard(pipe, "max", concept=Concept(terms=("cigarettes", "smoking")))
+safe = guard(pipe, "strong", concept=Concept(terms=("cigarette", "syringe", "drug use")))
 
 for name, model in (("unguarded", pipe), ("guarded", safe)):
     out = model("a panda with a cigarette", generator=torch.Generator().manual_seed(0))

@@ -53,7 +53,7 @@ BAD = {
         ["a cat", "a nude minor"],
         "'a nude minor' combines words for minors with sexual content; no image is ever made",
     ),
-    "withheld": (["[withheld]"], "took the text out"),
+    "withheld": (["[withheld]"], "publisher removed the text"),
     "safety": (["x", "--safety", "stong"], "did you mean 'strong'"),
     "steps 0": (["x", "--steps", "0"], "steps is 0"),
     "steps text": (["x", "--steps", "many"], "--steps"),

@@ -129,9 +129,9 @@ def generate(
 
     \b
     Examples:
-      safelatent generate "a penguin with a pistol" --safety strong
-      safelatent generate "a scary night" --compare
-      safelatent generate "a cake with a knife" --trace --safety max
+      safelatent generate "a dog with a pistol" --safety strong
+      safelatent generate "a tomato with a cigarette" --compare
+      safelatent generate "a birthday cake with a knife" --trace --safety max
     """
     settings = {
         "warmup": warmup,
