@@ -46,7 +46,7 @@ def test_a_page_holds_blurred_pictures_and_escapes_names(pictures, capsys):
     assert "&lt;b&gt;odd.png" in text
     assert "<b>odd" not in text
     assert text.count("data:image/png;base64,") == 1
-    assert "no picture" in text
+    assert "no image" in text
     assert str(page) in capsys.readouterr().err
 
 
