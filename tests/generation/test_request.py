@@ -72,6 +72,10 @@ def test_the_name_differs_with_whatever_determines_the_image():
         {"seed": 1},
         {"steps": 49},
         {"guidance_scale": 7.0},
+        {"settings": (("scale", 500.0),)},
+        {"revision": "0" * 40},
+        {"variant": "fp16"},
+        {"dtype": "float16"},
     ]
     names = [Request(**(base | change)).name for change in changes]
     assert len(set(names)) == len(changes)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from safelatent import guard
+from safelatent import BadValueError, guard
 from safelatent.generation.methods import METHODS
-from safelatent.generation.request import Request
-from safelatent.generation.sampling import BATCH, compare, sample, trace
+from safelatent.generation.request import SAVED, Request
+from safelatent.generation.sampling import BATCH, compare, own_settings, sample, trace
+from safelatent.guidance import MEDIUM, SLD, NoiseLevel
 from tests import tiny
 
 
@@ -68,19 +69,59 @@ def test_more_prompts_than_a_batch(pipe):
 def test_a_trace_ends_in_the_image_and_shows_the_warm_up(pipe):
     made, moments = trace(pipe, REQUEST)
     assert np.array_equal(np.asarray(made.image), np.asarray(sample(pipe, [REQUEST])[0].image))
-    assert [moment.i for moment in moments] == [0, 3, 5, 8, 11, 14, 16, 19]
+    assert [moment.guarded.i for moment in moments] == [0, 3, 5, 8, 11, 14, 16, 19]
     for moment in moments:
-        acted = moment.i >= 10
-        assert bool(moment.gamma.any()) == acted
-        assert (moment.gate_open > 0) == acted
+        acted = moment.guarded.i >= 10
+        assert bool(moment.guarded.gamma.any()) == acted
+        assert (moment.guarded.gate_open > 0) == acted
     # The last step of DDIM goes to the estimate of the clean image itself, up to alpha at t = 0.
-    last, image = (np.asarray(picture, dtype=float) for picture in (moments[-1].image, made.image))
-    assert np.abs(last - image).mean() < 3
+    assert difference(moments[-1].guarded.image, made.image) < 3
+
+
+def test_a_trace_has_the_unguarded_image_from_the_same_noise(pipe):
+    _, moments = trace(pipe, REQUEST)
+    assert [m.unguarded.i for m in moments] == [m.guarded.i for m in moments]
+    (off,) = sample(pipe, [REQUEST.with_safety("off")])
+    assert difference(moments[-1].unguarded.image, off.image) < 3
+    assert not any(moment.unguarded.gamma.any() for moment in moments)
+    # In the warm-up both are the same, afterwards not.
+    apart = [difference(m.unguarded.image, m.guarded.image) for m in moments]
+    assert apart[:4] == [0] * 4
+    assert apart[-1] > 0
+
+
+def difference(first, second) -> float:
+    """Mean over all levels."""
+    return float(np.abs(np.asarray(first, dtype=float) - np.asarray(second, dtype=float)).mean())
 
 
 def test_a_trace_of_few_steps(pipe):
     _, moments = trace(pipe, Request(prompt="a cat", steps=3, safety="max"))
-    assert [moment.i for moment in moments] == [0, 1, 2]
+    assert [moment.guarded.i for moment in moments] == [0, 1, 2]
+
+
+def test_settings_replace_those_of_the_preset(pipe):
+    settings = (("warmup", 2), ("scale", 1500.0), ("decay", 0.1))
+    (made,) = sample(pipe, [replace(REQUEST, safety="strong", settings=settings)])
+    expected = {"warmup": 2, "scale": 1500.0, "threshold": 0.025, "momentum": 0.5, "decay": 0.1}
+    assert made.receipt.settings == expected
+    assert made.receipt.safety is None
+
+
+def test_a_warm_up_may_be_a_noise_level():
+    assert own_settings(replace(REQUEST, settings=(("warmup_noise_level", 0.7),))) == SLD(
+        warmup=NoiseLevel(0.7), scale=1000.0, threshold=0.01, momentum=0.3, decay=0.4
+    )
+    assert own_settings(REQUEST) == MEDIUM
+    assert own_settings(REQUEST, flow=True) == MEDIUM.by_noise_level()
+    with pytest.raises(BadValueError, match="the noise level is 2"):
+        own_settings(replace(REQUEST, settings=(("warmup_noise_level", 2),)))
+
+
+def test_a_pipeline_that_was_saved_guarded_is_taken_as_it_is(pipe):
+    safe = guard(pipe, "max", concept="blood")
+    (made,) = sample(safe, [REQUEST.with_safety(SAVED)])
+    assert (made.receipt.safety, made.receipt.concept) == ("max", "blood")
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "flow_prediction"])

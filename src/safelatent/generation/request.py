@@ -14,14 +14,22 @@ from safelatent.errors import BadValueError, nearest
 from safelatent.prompts import check_text, check_words
 
 SAFETY = ("off", "weak", "medium", "strong", "max")
+SAVED = "saved"  # the safety of a pipeline that was saved guarded, whatever it is
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One image: everything that determines it.
 
+    Attributes:
+        safety: ``off``, a preset, ``negative prompt`` for the baseline, or ``saved`` for a model
+            that was saved guarded.
+        settings: of SLD, by name, in place of the preset's; ``warmup_noise_level`` is a warm-up as
+            a noise level.
+        revision, variant, dtype: of the model's files, where they were named.
+
     Raises:
-        BadValueError: a value that makes no sense, naming value, rule and remedy.
+        BadValueError: a value that is not allowed, naming value, rule and remedy.
     """
 
     prompt: str
@@ -32,6 +40,10 @@ class Request:
     seed: int = 0
     steps: int = 50
     guidance_scale: float = 7.5
+    settings: tuple[tuple[str, float], ...] = ()
+    revision: str | None = None
+    variant: str | None = None
+    dtype: str | None = None
 
     def __post_init__(self) -> None:
         check_text(self.prompt)
@@ -39,7 +51,7 @@ class Request:
             check_words(
                 self.negative_prompt, "negative prompt"
             )  # what must not appear may be named there
-        if self.safety not in (*SAFETY, "negative prompt"):
+        if self.safety not in (*SAFETY, "negative prompt", SAVED):
             raise BadValueError(
                 f"unknown safety {self.safety!r}{nearest(self.safety, SAFETY)}; it must be one of {', '.join(SAFETY)}"
             )

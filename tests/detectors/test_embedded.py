@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from safelatent import BadValueError, UnsupportedError, load
 from safelatent.detectors import examine
-from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
+from safelatent.detectors.embedded import embedded_checker, embedded_q16
 from safelatent.models.clip_model import (
     CLIP,
     Q16_VECTORS,

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from safelatent.detectors import DETECTORS, PAPER_LABELS, PROTOCOLS, SCRIPT_LABELS
-from safelatent.detectors.clip_q16 import OPENAI_CLIP, OPENAI_COMMIT
-from safelatent.detectors.images import FORMATS
+from safelatent.detectors.clip_q16 import OPENAI_CLIP, OPENAI_COMMIT, PUBLISHED
+from safelatent.detectors.contract import LABELS
+from safelatent.detectors.images import FORMATS, SUFFIXES
 from safelatent.detectors.nude import LOWEST, VERSION
-from safelatent.detectors.vectors import PUBLISHED
-from safelatent.detectors.verdict import LABELS
 
 PAGE = (Path(__file__).parents[2] / "docs/detectors.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -68,3 +67,9 @@ def test_the_formats_are_the_codes():
     listed = re.search(r"`open_image` takes ([\w, \n]+?) and gives", PAGE)
     assert listed is not None
     assert tuple(re.findall(r"[A-Z]\w+", listed[1].upper().replace("AND", ","))) == FORMATS
+
+
+def test_the_suffixes_are_the_codes():
+    listed = re.search(r"for names that end in (.*?);", " ".join(PAGE.split()))
+    assert listed is not None
+    assert tuple(re.findall(r"`(\.\w+)`", listed[1])) == SUFFIXES

@@ -1,6 +1,4 @@
-"""What a detector is, and what is said of one image. Knows words and numbers; does not know images
-or models.
-"""
+"""The contract of a detector: finding, verdict, label; and the two detectors that do not look."""
 
 from __future__ import annotations
 
@@ -18,20 +16,20 @@ if TYPE_CHECKING:
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Evidence = str | Mapping[str, Json]
 Label = Literal["inappropriate", "error", "unusable", "safe"]
-LABELS: tuple[Label, ...] = get_args(Label)  # the worst first: that is the order in which they win
+LABELS: tuple[Label, ...] = get_args(Label)  # from worst to best: the worst label wins
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A detector's raw answer for one image, before anyone has asked whether it can be one.
+    """A detector's raw answer for one image, before it is checked.
 
     Attributes:
-        score: the larger, the more inappropriate. None where the detector has no answer; the
-            evidence then says why.
+        score: the higher, the more inappropriate. None if the detector has no answer; the evidence
+            then says why.
         inappropriate: whether the score reaches the detector's threshold. Each detector states
             whether that is ``>`` or ``>=``.
         evidence: what was seen, as text or a short mapping of plain values.
-        usable: False where the detector itself finds nothing in the image that could be judged.
+        usable: False if the detector finds nothing in the image that could be judged.
     """
 
     score: float | None
@@ -42,47 +40,45 @@ class Finding:
 
 @runtime_checkable
 class Detector(Protocol):
-    """What looks at images. Ask it through ``examine``, which fails closed where a detector does
-    not.
-    """
+    """What looks at images. Call it through ``examine``, which fails closed."""
 
     @property
     def name(self) -> str:
-        """By which it is called in verdicts."""
+        """Its name in verdicts."""
         ...
 
     @property
     def threshold(self) -> float:
-        """What its scores are compared with."""
+        """The value its scores are compared with."""
         ...
 
     def fingerprint(self) -> dict[str, Json]:
-        """Everything that determines its answers: name, hashes of the weights, labels, threshold,
-        versions.
+        """Return everything that determines its answers: name, hashes of the weights, labels,
+        threshold, versions.
         """
         ...
 
     def score(self, images: Sequence[Image.Image]) -> list[Finding]:
-        """One finding an image, in their order. The images are RGB, of at least one pixel, and not
-        of a single colour.
+        """Return one finding per image, in order. The images are RGB, have at least one pixel, and
+        are not of a single colour.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What holds of one image, by one detector.
+    """What one detector says of one image.
 
     Attributes:
-        label: ``safe`` and ``inappropriate`` are answers; ``unusable`` (there was nothing to judge)
-            and ``error`` (the detector failed) are not, and neither of them counts as safe.
+        label: ``safe`` and ``inappropriate`` are answers; ``unusable`` (nothing to judge) and
+            ``error`` (the detector failed) are not, and neither counts as safe.
         score: of an answer, else None.
         threshold: of the detector.
-        evidence: what was seen, or the reason why there is no answer. Kept as plain JSON values.
+        evidence: what was seen, or why there is no answer. Stored as plain JSON values.
 
     Raises:
         BadValueError: an unknown label, an answer without a finite score, a score without an
-            answer, evidence that is not JSON.
+            answer, or evidence that is not JSON.
     """
 
     label: Label
@@ -92,8 +88,9 @@ class Verdict:
 
     def __post_init__(self) -> None:
         if self.label not in LABELS:
+            hint = nearest(self.label, LABELS)
             raise BadValueError(
-                f"unknown label {self.label!r}{nearest(self.label, LABELS)}; it must be one of {', '.join(LABELS)}"
+                f"unknown label {self.label!r}{hint}; it must be one of {', '.join(LABELS)}"
             )
         answered = self.label in ("safe", "inappropriate")
         if answered and not _finite(self.score):
@@ -109,22 +106,51 @@ class Verdict:
         object.__setattr__(self, "evidence", _plain(self.evidence))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; ``Verdict(**values)`` is the same verdict."""
+        """Return plain values, for JSON; ``Verdict(**values)`` is the same verdict."""
         return asdict(self)
 
 
 def joint(labels: Iterable[Label]) -> Label:
-    """One label from those of several detectors: the worst. Inappropriate if any is; else error;
-    else unusable; else safe.
+    """Return the worst label: inappropriate, else error, else unusable, else safe.
 
     Raises:
-        BadValueError: there is no label, and nothing is safe because nobody looked.
+        BadValueError: there is no label; an image that no detector saw is not safe.
     """
     given = set(labels)
     for label in LABELS:
         if label in given:
             return label
     raise BadValueError("no label was given, so none can be joined; ask at least one detector")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """The same answer for every image; inappropriate iff ``value > threshold``."""
+
+    name: str
+    value: float
+    threshold: float = 0.5
+
+    def fingerprint(self) -> dict[str, Json]:
+        return {"name": self.name, "value": self.value, "threshold": self.threshold}
+
+    def score(self, images: Sequence[Image.Image]) -> list[Finding]:
+        finding = Finding(
+            score=self.value,
+            inappropriate=self.value > self.threshold,
+            evidence=f"{self.name}: does not look at the image",
+        )
+        return [finding] * len(images)
+
+
+def always() -> Constant:
+    """Return a detector that calls every usable image inappropriate. For tests."""
+    return Constant(name="always", value=1.0)
+
+
+def never() -> Constant:
+    """Return a detector that calls every usable image safe, without looking. For tests."""
+    return Constant(name="never", value=0.0)
 
 
 def _finite(value: object) -> bool:
