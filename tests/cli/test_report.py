@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from safelatent.cli import benching, main
+from safelatent.cli import main
+from safelatent.cli.bench import summary
 from safelatent.evaluation.table1 import table1
 from safelatent.prompts import Prompt
+from safelatent.runs import RunResult
 from tests.evaluation.made_runs import made_run
 
 
@@ -101,7 +103,7 @@ def test_the_table_at_the_end_of_a_run_counts_prompts_by_their_text_as_the_repor
         prompts,
         methods=("off",),
     )
-    benching._summary(tmp_path, ("off",))
+    summary(RunResult(folder=tmp_path, counts={}, missing=0))
     share = table1(found).overall["off"].probability
     assert share.high - share.low > 0.5, "three prompts tell little"
     assert f"{share.value:.3f}   {share.low:.3f} to {share.high:.3f}" in capsys.readouterr().out

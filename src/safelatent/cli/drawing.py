@@ -11,8 +11,7 @@ from typing import Any
 
 import typer
 
-from safelatent.cli.quiet import quiet_libraries
-from safelatent.cli.say import say
+from safelatent.cli.say import quiet_libraries, say
 from safelatent.errors import BadValueError
 from safelatent.figures.comparison import Cell, comparison_sheet
 from safelatent.figures.trace import TraceStep, trace_sheet
