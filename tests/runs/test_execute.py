@@ -288,7 +288,7 @@ def test_an_engine_that_is_not_installed_is_named_before_anything_is_loaded(tmp_
 
 
 def fails_at(monkeypatch, call: str, number: int, code: int) -> list[int]:
-    """Lets the ``number``-th call of this name in ``files`` fail, none for 0; the list counts them."""
+    """Let the ``number``-th call of this name fail, none for 0; the list counts them."""
     module = storage.tempfile if call == "mkstemp" else storage.os
     real, seen = getattr(module, call), [0]
 

@@ -27,9 +27,13 @@ def test_every_growth_is_remembered():
     twice = grow(once, settings, more)
     assert twice.earlier == (PLAN.extent, once.extent)
     assert grow(twice, settings, more) == twice
-    assert without_last_growth(twice).extent == once.extent
-    assert [*without_last_growth(twice)] == [*once]
-    assert [*without_last_growth(without_last_growth(twice))] == [*PLAN]
+    back = without_last_growth(twice)
+    assert back is not None
+    assert back.extent == once.extent
+    assert [*back] == [*once]
+    first = without_last_growth(back)
+    assert first is not None
+    assert [*first] == [*PLAN]
     assert without_last_growth(PLAN) is None
 
 

@@ -65,7 +65,7 @@ class Request:
 
     @property
     def name(self) -> str:
-        """A file name that shows the prompt and differs with everything that determines the image."""
+        """A file name that shows the prompt and differs with all that determines the image."""
         slug = re.sub(r"[^\w]+", "-", self.prompt.lower()).strip("-")[:48].strip("-") or "image"
         values = digest(asdict(self) | {"concept": str(self.concept)})[:8]
         return f"{slug}-{self.safety.replace(' ', '-')}-s{self.seed}-{values}"
