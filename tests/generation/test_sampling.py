@@ -8,9 +8,10 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from safelatent import BadValueError, guard
+from safelatent.generation import sampling
 from safelatent.generation.methods import METHODS
 from safelatent.generation.request import SAVED, Request
-from safelatent.generation.sampling import BATCH, compare, own_settings, sample, trace
+from safelatent.generation.sampling import compare, own_settings, sample, trace
 from safelatent.guidance import MEDIUM, SLD, NoiseLevel
 from tests import tiny
 
@@ -44,7 +45,8 @@ def test_off_is_the_bare_pipeline_and_says_so(pipe):
 
 def test_a_comparison_has_every_method_on_the_same_noise(pipe):
     told = []
-    requests = [REQUEST, replace(REQUEST, prompt="a dog", seed=9)]
+    first = replace(REQUEST, steps=30)
+    requests = [first, replace(first, prompt="a dog", seed=9)]
     rows = compare(pipe, requests, told.append)
     assert [request.safety for request in told] == list(METHODS)
     assert [row[0].request.prompt for row in rows] == ["a cat with a pistol", "a dog"]
@@ -61,9 +63,23 @@ def test_a_comparison_has_every_method_on_the_same_noise(pipe):
             assert (made.receipt is None) == (made.request.safety == "off")
 
 
-def test_more_prompts_than_a_batch(pipe):
-    requests = [replace(REQUEST, seed=n, steps=16) for n in range(BATCH + 1)]
-    assert [row[0].request.seed for row in compare(pipe, requests)] == list(range(BATCH + 1))
+def test_more_prompts_than_a_batch_are_each_drawn_as_alone(pipe, monkeypatch):
+    monkeypatch.setattr(sampling, "BATCH", 2)
+    requests = [replace(REQUEST, seed=n, steps=30) for n in range(3)]
+    rows = compare(pipe, requests)
+    assert [row[0].request for row in rows] == [request.with_safety("off") for request in requests]
+    for row, request in zip(rows, requests, strict=True):
+        for made in (row[0], row[-1]):
+            (alone,) = sample(pipe, [request.with_safety(made.request.safety)])
+            assert apart(made, alone) <= 1, "rounding alone"
+    for one, other in ((0, 1), (1, 2)):
+        assert apart(rows[one][0], rows[other][0]) > 1, "each from its own noise"
+
+
+def apart(one, other) -> int:
+    """The largest difference of two images, of 255."""
+    levels = [np.asarray(made.image, dtype=int) for made in (one, other)]
+    return int(np.abs(levels[0] - levels[1]).max())
 
 
 def test_a_trace_ends_in_the_image_and_shows_the_warm_up(pipe):

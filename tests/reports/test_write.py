@@ -10,7 +10,7 @@ from safelatent import BadValueError, storage
 from safelatent.evaluation.report import report_of
 from safelatent.reports import page, write
 from safelatent.reports.write import write_report
-from safelatent.runs.store import RunError
+from safelatent.runs import RunError
 from tests.evaluation.made_runs import made_run
 
 

@@ -62,7 +62,7 @@ def check(
     if page is not None and page.suffix.lower() not in (".html", ".htm"):
         raise BadValueError(f"--page is {str(page)!r}; it must end in .html")
 
-    from safelatent.cli.quiet import quiet_libraries
+    from safelatent.cli.say import quiet_libraries
     from safelatent.detectors import (
         Sources,
         check_files,

@@ -13,8 +13,7 @@ from typing import Any
 import typer
 
 from safelatent.cli.generate import check_saved
-from safelatent.cli.quiet import quiet_libraries
-from safelatent.cli.say import say
+from safelatent.cli.say import quiet_libraries, say
 from safelatent.detectors import Judgement, Protocol, Sources, named_protocol
 from safelatent.errors import UnsupportedError
 from safelatent.figures.canvas import Sheet

@@ -16,11 +16,11 @@ from diffusers import (
 from safelatent import guard
 from safelatent.errors import UnsupportedError
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.asking import InParts, Whole, asking_of
+from safelatent.runs.calls import StagedCall, WholeCall, call_of
 from tests import tiny
 from tests.pipelines.classic.tiny_families import CALLS, build, pipeline, pixart_parts, sana_parts
 from tests.runs import dummy
-from tests.runs.test_maker import pixels, results_of
+from tests.runs.test_worker import pixels, results_of
 
 STEPS, SCALE, CONCEPT = 4, 5.0, "violence, weapons"
 TEXTS = ("a cat", "a dog at night")
@@ -80,7 +80,7 @@ def drawn_by(pipe, side):
     asked = {
         "steps": STEPS,
         "images": 2,
-        "batch": 4,
+        "batch_size": 4,
         "guidance_scale": SCALE,
         "methods": ("off", "max"),
         "concept": CONCEPT,
@@ -130,8 +130,8 @@ def test_the_images_are_those_of_plain_calls(kind):
 
 
 def test_stable_diffusion_is_asked_in_parts_and_others_whole():
-    assert isinstance(asking_of(tiny.pipeline()), InParts)
+    assert isinstance(call_of(tiny.pipeline()), StagedCall)
     for kind in CALLS:
-        assert isinstance(asking_of(pipeline(kind)), Whole)
+        assert isinstance(call_of(pipeline(kind)), WholeCall)
     with pytest.raises(UnsupportedError, match="cannot guard object"):
-        asking_of(object())
+        call_of(object())

@@ -1,4 +1,4 @@
-"""``bench run`` as a whole, with a tiny model and the packaged judge."""
+"""``bench run`` as a whole: a tiny model for what happens, the embedded one for what it prints."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import sys
 import pytest
 
 from safelatent.cli import main
-from safelatent.runs import maker as maker_module
-from safelatent.runs.read import read_run
+from safelatent.evaluation.report import report_of
+from safelatent.runs import read_run
+from safelatent.runs import worker as worker_module
 from tests import tiny
 
 COMMIT = "39593d5650112b4cc580433f6b0435385882d819"
@@ -30,56 +31,35 @@ def place(tmp_path_factory):
     return place
 
 
-def bench(capsys, place, out, *more: str, prompts: str = "mine.csv") -> tuple[int, str, str]:
-    asked = [
-        "--model",
-        str(place / "tiny"),
-        "--protocol",
-        "embedded",
-        "--methods",
-        "off,max",
-        "--images",
-        "2",
-        "--steps",
-        "2",
-    ]
-    name = str(place / prompts) if prompts.endswith(".csv") else prompts
-    code = main(["bench", "run", name, *asked, "--batch", "2", "--out", str(out), *more])
+def options(place, methods: str = "off,max") -> list[str]:
+    chosen = {"model": place / "tiny", "protocol": "embedded", "methods": methods}
+    chosen |= {"images": 2, "steps": 2, "batch-size": 2}
+    return [str(part) for name, value in chosen.items() for part in (f"--{name}", value)]
+
+
+def bench(capsys, place, out, *more: str) -> tuple[int, str, str]:
+    table = str(place / "mine.csv")
+    code = main(["bench", "run", table, *options(place), "--out", str(out), *more])
     said = capsys.readouterr()
     return code, said.out, said.err
 
 
 @pytest.fixture(scope="module")
 def done(place):
-    """A finished run; what it printed stands in the file beside it."""
-    asked = [
-        "--model",
-        str(place / "tiny"),
-        "--protocol",
-        "embedded",
-        "--methods",
-        "off,max",
-        "--images",
-        "2",
-        "--steps",
-        "2",
-    ]
-    assert (
-        main(
-            [
-                "bench",
-                "run",
-                str(place / "mine.csv"),
-                *asked,
-                "--batch",
-                "2",
-                "--out",
-                str(place / "done"),
-            ]
-        )
-        == 0
-    )
-    return place / "done"
+    """A finished run of the tiny model, whose pictures nothing can be recognised in."""
+    out = place / "done"
+    command = ["bench", "run", str(place / "mine.csv"), *options(place), "--out", str(out)]
+    assert main(command) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A finished run of the embedded model: the judge answers, and the guard changes something."""
+    out = tmp_path_factory.mktemp("judged") / "run"
+    chosen = ["--methods", "off,max", "--images", "2", "--limit", "4", "--steps", "10"]
+    assert main(["bench", "run", "embedded-i2p", *chosen, "--out", str(out)]) == 0
+    return out
 
 
 def test_categories_and_seeds_are_those_of_the_table(done):
@@ -93,43 +73,53 @@ def test_categories_and_seeds_are_those_of_the_table(done):
     }
 
 
-def test_a_finished_run_has_nothing_to_do_and_prints_the_reports_numbers(capsys, place, done):
-    code, out, err = bench(capsys, place, done)
-    assert code == 0
-    assert "going on: 12 of 12 images were done before" in err
-    assert f"next: safelatent report {done}" in err
-    pytest.importorskip("jinja2")
-    assert main(["report", str(done)]) == 0
+def printed(out: str) -> dict[str, list[str]]:
+    """The numbers of a printed table, by method."""
+    return {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
+
+
+def test_a_finished_run_has_nothing_to_do_and_prints_the_report_s_numbers(capsys, judged):
+    table = report_of(read_run(judged)).table
+    assert {method: one.judged for method, one in table.overall.items()} == {"off": 8, "max": 8}
+    assert table.overall["off"].inappropriate > table.overall["max"].inappropriate, "they differ"
     capsys.readouterr()
-    with (done / "table1.csv").open(encoding="utf-8", newline="") as stream:
-        overall = [row for row in csv.DictReader(stream) if row["category"] == "overall"]
-    for line, row in zip(out.splitlines()[1:], overall, strict=True):
-        method, share, low, _, high, unusable, errors = line.split()
-        assert (method, unusable, errors) == (row["method"], row["unusable"], row["errors"])
-        values = [
-            row[name] or float("nan")
-            for name in ("probability", "probability_low", "probability_high")
-        ]
-        if row["judged"] != "0":
-            assert [share, low, high] == [f"{float(value):.3f}" for value in values]
+    chosen = ["--methods", "off,max", "--images", "2", "--limit", "4", "--steps", "10"]
+    assert main(["bench", "run", "embedded-i2p", *chosen, "--out", str(judged)]) == 0
+    said = capsys.readouterr()
+    assert "resuming: 16 of 16 images were saved before" in said.err
+    assert f"next: safelatent report {judged}" in said.err
+    found = printed(said.out)
+    assert found.keys() == table.overall.keys()
+    for method, one in table.overall.items():
+        p = one.probability
+        expected = [f"{p.value:.3f}", f"{p.low:.3f}", "to", f"{p.high:.3f}"]
+        assert found[method] == [*expected, str(one.unusable), str(one.errors)]
+
+
+def test_images_without_a_verdict_have_no_share(capsys, place, done):
+    code, out, _ = bench(capsys, place, done)
+    assert code == 0
+    assert printed(out) == {
+        method: ["–", "0.000", "to", "1.000", "6", "0"] for method in ("off", "max")
+    }
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "sigterm", "sigint in the background"])
-def test_an_interrupt_keeps_what_is_done_and_prints_the_command_that_goes_on(
+def test_an_interrupt_keeps_what_is_done_and_prints_the_command_that_resumes(
     capsys, place, done, tmp_path, monkeypatch, how
 ):
-    real, count = maker_module.Maker.denoise, 0
+    real, count = worker_module.Worker.denoise, 0
 
-    def interrupted(self, texts):
+    def interrupted(self, encoded):
         nonlocal count
         count += 1
         if count == 4:
             if how == "ctrl-c":
                 raise KeyboardInterrupt
             os.kill(os.getpid(), signal.SIGTERM if how == "sigterm" else signal.SIGINT)
-        return real(self, texts)
+        return real(self, encoded)
 
-    monkeypatch.setattr(maker_module.Maker, "denoise", interrupted)
+    monkeypatch.setattr(worker_module.Worker, "denoise", interrupted)
     monkeypatch.setattr(
         sys, "argv", ["safelatent", "bench", "run", "mine.csv", "--out", "my folder"]
     )
@@ -143,8 +133,8 @@ def test_an_interrupt_keeps_what_is_done_and_prints_the_command_that_goes_on(
         signal.signal(signal.SIGINT, handler)
     assert (code, out) == (130, "")
     assert (
-        "stopped: 6 of 12 images are done and safe; go on with\n  safelatent bench run mine.csv --out 'my folder'"
-        in err
+        "stopped: 6 of 12 images saved; resume with:\n"
+        "  safelatent bench run mine.csv --out 'my folder'" in err
     )
     assert signal.getsignal(signal.SIGTERM) is before
     monkeypatch.undo()
@@ -212,7 +202,7 @@ BAD = {
     "source": (["coco"], "none was given"),
     "methods": (["embedded-i2p", "--methods", "off,stong"], "did you mean 'strong'"),
     "images": (["embedded-i2p", "--images", "0"], "images is 0"),
-    "batch": (["embedded-i2p", "--batch", "-1"], "batch is -1"),
+    "batch": (["embedded-i2p", "--batch-size", "-1"], "batch_size is -1"),
     "steps": (["embedded-i2p", "--steps", "0"], "steps is 0"),
     "scale": (["embedded-i2p", "--guidance-scale", "nan"], "guidance_scale is nan"),
     "too many steps": (
@@ -220,8 +210,8 @@ BAD = {
         "steps is 1001; it must be a whole number from 1 to 1000",
     ),
     "limit": (["embedded-i2p", "--limit", "0"], "the limit is 0"),
-    "size": (["embedded-i2p", "--size", "huge"], "--size is 'huge'"),
-    "dtype": (["embedded-i2p", "--dtype", "float8"], "--dtype is 'float8'"),
+    "size": (["embedded-i2p", "--size", "huge"], "size is 'huge'"),
+    "dtype": (["embedded-i2p", "--dtype", "float8"], "dtype is 'float8'"),
     "device": (["embedded-i2p", "--limit", "1", "--device", "cudda"], "there is no device 'cudda'"),
     "concept": (["embedded-i2p", "--concept", " "], "the concept is empty"),
     "model": (["embedded-i2p", "--model", "embeded"], "did you mean 'embedded'"),
@@ -230,9 +220,11 @@ BAD = {
         "did you mean 'embedded'",
     ),
     "engine": (["embedded-i2p", "--engine", "rey"], "did you mean 'ray'"),
-    "address": (["embedded-i2p", "--address", "auto"], "give --engine ray with it"),
-    "patience": (["embedded-i2p", "--patience", "5"], "give --engine ray with it"),
-    "no patience": (["embedded-i2p", "--engine", "ray", "--patience", "0"], "--patience is 0.0"),
+    "address": (["embedded-i2p", "--address", "auto"], "it needs the engine ray"),
+    "timeout": (["embedded-i2p", "--timeout", "5"], "timeout is 5.0 and the engine is local"),
+    "no timeout": (["embedded-i2p", "--engine", "ray", "--timeout", "0"], "timeout is 0.0"),
+    "warm-up": (["embedded-i2p", "--limit", "1", "--steps", "8"], "weak has a warm-up of 15"),
+    "vectors": (["embedded-i2p", "--limit", "1", "--protocol", "i2p-paper"], "docs/detectors.md"),
     "option": (["embedded-i2p", "--stepz", "3"], "see safelatent bench run --help"),
 }
 
@@ -254,19 +246,46 @@ def test_what_a_library_says_ends_the_run_in_one_line_and_loses_nothing(
     def broken(*_args, **_kwargs):
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(maker_module.Maker, "_pixels", broken)
+    monkeypatch.setattr(worker_module.Worker, "_pixels", broken)
     code, out, err = bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith(
-        "safelatent: the run ended: RuntimeError: out of memory; what was done before is safe"
+        "safelatent: the run was aborted: RuntimeError: out of memory; completed images are saved"
     )
     monkeypatch.undo()
     assert bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")[0] == 0
 
 
 def test_errors_have_no_share_and_the_reasons_are_pointed_to(capsys, place, tmp_path):
-    """Two steps are fewer than medium's warm-up, so that no image of it is made."""
-    code, out, err = bench(capsys, place, tmp_path, "--methods", "medium", "--images", "1")
+    """The paper's concept is no prompt here."""
+    (tmp_path / "mine.csv").write_text("prompt\nviolence\n")
+    chosen = [*options(place, "max"), "--concept", "violence", "--out", str(tmp_path / "run")]
+    assert main(["bench", "run", str(tmp_path / "mine.csv"), *chosen]) == 0
+    said = capsys.readouterr()
+    assert printed(said.out) == {"max": ["–", "0.000", "to", "1.000", "0", "2"]}
+    assert f"the column reason of {tmp_path / 'run/scores.csv'} and the report give" in said.err
+
+
+def test_a_run_grows_and_says_what_it_kept(capsys, place, tmp_path):
+    assert bench(capsys, place, tmp_path, "--images", "1", "--limit", "2")[0] == 0
+    code, out, err = bench(capsys, place, tmp_path, "--methods", "off,negative,max")
     assert code == 0
-    assert out.splitlines()[1].split() == ["medium", "–", "0.000", "to", "1.000", "0", "3"]
-    assert f"the reasons stand in the column reason of {tmp_path / 'scores.csv'}" in err
+    assert "resuming: 4 of 18 images were saved before" in err
+    assert [line.split()[-2:] for line in out.splitlines()[1:]] == [["6", "0"]] * 3
+    code, out, err = bench(capsys, place, tmp_path)
+    assert (code, out) == (2, "")
+    assert "methods is off, max, was off, negative prompt, max" in err
+
+
+def test_deleted_images_are_said_and_drawn_again_on_request(capsys, place, done, tmp_path):
+    copy = shutil.copytree(done, tmp_path / "run")
+    files = sorted(copy.glob("images/*/*.png"))
+    for file in files:
+        file.unlink()
+    code, _, err = bench(capsys, place, copy)
+    assert code == 0
+    assert f"note: 12 images are missing from {copy / 'images'}; give --redraw-missing" in err
+    assert bench(capsys, place, copy, "--redraw-missing")[0] == 0
+    assert sorted(copy.glob("images/*/*.png")) == files
+    for file in files:
+        assert file.read_bytes() == (done / file.relative_to(copy)).read_bytes()

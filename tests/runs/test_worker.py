@@ -14,8 +14,8 @@ from safelatent import guard
 from safelatent.detectors import Finding, Protocol, always, never
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.engines.local import run_local
-from safelatent.runs.maker import Maker
 from safelatent.runs.plan import Plan
+from safelatent.runs.worker import Worker
 from tests import tiny
 from tests.runs import dummy
 
@@ -36,7 +36,7 @@ def plan_of(
     asked = {
         "steps": STEPS,
         "images": images,
-        "batch": batch,
+        "batch_size": batch,
         "methods": methods,
         "concept": CONCEPT,
         "model": "tiny",
@@ -48,10 +48,10 @@ def plan_of(
 
 
 def results_of(pipe, plan: Plan):
-    maker = Maker(pipe, Protocol(name="test", detectors=(always(),)), plan.settings)
+    worker = Worker(pipe, Protocol(name="test", detectors=(always(),)), plan.settings)
     return {
         (r.prompt_id, r.image, r.method): r
-        for results in run_local(maker, plan, list)
+        for results in run_local(worker, plan, list)
         for r in results
     }
 
@@ -168,8 +168,8 @@ def test_a_detector_that_fails_is_an_error_and_never_safe(pipe, monkeypatch, fai
 
     monkeypatch.setattr(type(never()), "score", score)
     plan = plan_of(["a cat"])
-    maker = Maker(pipe, Protocol(name="test", detectors=(never(),)), plan.settings)
-    for results in run_local(maker, plan, list):
+    worker = Worker(pipe, Protocol(name="test", detectors=(never(),)), plan.settings)
+    for results in run_local(worker, plan, list):
         for result in results:
             assert (result.label, result.verdicts["never"]["label"]) == ("error", "error")
             assert result.png is not None, "the image is kept: another detector may judge it"
