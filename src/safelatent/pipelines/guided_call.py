@@ -98,7 +98,7 @@ class Run:
             BadValueError: settings for another number of images.
         """
         self.schedule, self.rows, self.evaluations, self.order = (
-            Schedule(self.scheduler, first),
+            Schedule(self.scheduler, first, evaluations),
             rows,
             evaluations,
             order,
