@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from functools import cache
 from typing import Any
 
 import diffusers
@@ -18,6 +20,7 @@ from diffusers import (
     SchedulerMixin,
 )
 
+from safelatent import guard
 from safelatent.errors import GuardError, UnsupportedError
 from safelatent.pipelines.schedule import (
     _NOISE,
@@ -29,10 +32,13 @@ from safelatent.pipelines.schedule import (
     prediction_of,
 )
 from tests import tiny
+from tests.pipelines.every_pipeline import CASES as CASES_BY_PIPELINE
 
-# KDPM2's own arithmetic with numpy, and schedulers that diffusers will drop.
+# KDPM2's arithmetic with numpy, and schedulers that diffusers will drop.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array_wrap__:DeprecationWarning", "ignore::FutureWarning"
+    "ignore:__array_wrap__:DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore:Should have ta:UserWarning",  # torchsde, of rounding
 )
 STEPS = 8
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -68,8 +74,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
 RANDOM = ("Ancestral", "SDE", "DDPM", "LCM", "TCD", "SASolver")
 
 
-def made(name: str, settings: dict[str, Any]) -> Any:
-    """The scheduler, or None where it lacks one of the settings."""
+def made(name: str, title: str) -> Any:
+    """A scheduler of its own for each test, or None where it lacks one of the settings."""
+    return copy.deepcopy(_made(name, title))
+
+
+@cache
+def _made(name: str, title: str) -> Any:
+    settings = SETTINGS[title]
     kind = getattr(diffusers, name)
     has = kind.__init__.__wrapped__.__code__.co_varnames
     if not settings.keys() <= set(has):
@@ -85,12 +97,7 @@ def made(name: str, settings: dict[str, Any]) -> Any:
         return None
 
 
-CASES = [
-    pytest.param(name, settings, id=f"{name}, {title}")
-    for name in KNOWN
-    for title, settings in SETTINGS.items()
-    if made(name, settings) is not None
-]
+CASES = [(name, title) for name in KNOWN for title in SETTINGS if _made(name, title) is not None]
 
 
 def begun(scheduler: Any, steps: int = 10, skipped: int = 0) -> Schedule:
@@ -113,7 +120,7 @@ def noised(scheduler: Any, clean: torch.Tensor, noise: torch.Tensor, at: int) ->
 
 def image_and_noise() -> tuple[torch.Tensor, torch.Tensor]:
     """Of deviation 1, without correlation, so that each can be measured in a mixture."""
-    clean, noise = torch.randn(2, 1, 4, 64, 64, dtype=torch.float64)
+    clean, noise = torch.randn(2, 1, 4, 48, 48, dtype=torch.float64)
     clean /= clean.square().mean().sqrt()
     noise -= (noise * clean).mean() * clean
     return clean, noise / noise.square().mean().sqrt()
@@ -133,25 +140,26 @@ def output(schedule: Schedule, k: int, clean: torch.Tensor, x: torch.Tensor) -> 
     return velocity if schedule.prediction == "v_prediction" else eps
 
 
-def leaves_the_line(name: str, settings: dict[str, Any], begin: int) -> bool:
+def leaves_the_line(name: str, title: str, begin: int) -> bool:
     """Some solvers do so by themselves, after the first evaluation: LMS midway weighs as many
     derivatives as if it had begun at the start, and PNDM averages velocities of different steps, or
-    takes its second step for a repetition that only a whole call has.
+    takes its second step for the repetition that only a whole call has.
     """
-    return name == "LMSDiscreteScheduler" and begin > 0 or name == "PNDMScheduler" and (
-        begin > 0 or settings != {}
+    whole = begin == 0
+    return (name == "LMSDiscreteScheduler" and not whole) or (
+        name == "PNDMScheduler" and not (whole and title == "default")
     )
 
 
 @pytest.mark.parametrize("begin", [0, 2], ids=["whole", "midway"])
-@pytest.mark.parametrize(("name", "settings"), CASES)
-def test_the_mixture_is_what_the_denoiser_gets(name, settings, begin):
+@pytest.mark.parametrize(("name", "title"), CASES)
+def test_mixture_and_unit_are_those_of_what_the_denoiser_gets(name, title, begin):
     """A model that knows the image is sampled with the scheduler itself. Were ``alpha`` or
-    ``sigma`` of any evaluation not the scheduler's, it would predict something else, and the latents
-    would leave the line between image and noise; ``alpha`` and ``sigma`` are measured on them.
+    ``sigma`` of any evaluation not the scheduler's, it would predict something else, and the
+    latents would leave the line between image and noise, on which both are measured.
     """
     torch.manual_seed(0)
-    scheduler = made(name, settings)
+    scheduler = made(name, title)
     scheduler.set_timesteps(STEPS)
     at = begin * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
@@ -159,41 +167,61 @@ def test_the_mixture_is_what_the_denoiser_gets(name, settings, begin):
     clean, noise = image_and_noise()
     x = noised(scheduler, clean, noise, at)
     timesteps = scheduler.timesteps[at:]
-    schedule, loose = None, any(part in name for part in RANDOM) or "stochastic" in str(settings)
-    for k, t in enumerate(timesteps[: 1 if leaves_the_line(name, settings, begin) else None]):
+    random = title == "stochastic" or any(part in name for part in RANDOM)
+    schedule, bound = None, 0.03 if random else 2e-3
+    for k, t in enumerate(timesteps[: 1 if leaves_the_line(name, title, begin) else None]):
         seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         schedule = schedule or Schedule(scheduler, float(t), len(timesteps))
+        assert schedule.timestep(k) == float(t)
         alpha, sigma = schedule.mixture(k)
-        if schedule.noise is Noise.EDM:
-            alpha /= scheduler.config.sigma_data
+        in_data = scheduler.config.sigma_data if schedule.noise is Noise.EDM else 1.0
         of_image = float((seen * clean).mean())
         of_noise = float((seen - of_image * clean).square().mean().sqrt())
-        assert of_image == pytest.approx(alpha, abs=0.03 if loose else 2e-3), k
-        assert of_noise == pytest.approx(sigma, abs=0.03 if loose else 2e-3), k
-        assert schedule.timestep(k) == float(t)
+        assert of_image == pytest.approx(alpha / in_data, abs=bound), k
+        assert of_noise == pytest.approx(sigma, abs=bound), k
         predicted = output(schedule, k, clean, seen)
-        found = clean_latents(scheduler, schedule.mixture(k), seen, predicted)
         if alpha > 1e-3:  # at zero signal-to-noise ratio there is no image to find
+            found = clean_latents(scheduler, schedule.mixture(k), seen, predicted)
             torch.testing.assert_close(found, clean, atol=1e-3, rtol=1e-3)
+        difference = output(schedule, k, noise, seen) - predicted  # as if it saw another image
+        of_eps = -alpha / sigma * (noise - clean) / in_data
+        torch.testing.assert_close(schedule.unit(k) * difference, of_eps, atol=1e-6, rtol=1e-6)
         x = scheduler.step(predicted.float(), t, x.float(), return_dict=False)[0].double()
 
 
-@pytest.mark.parametrize(("name", "settings"), CASES)
-def test_the_unit_converts_differences_of_outputs_into_differences_of_noise(name, settings):
-    """At the same latents, for two images between which the model might decide."""
-    scheduler = made(name, settings)
-    scheduler.set_timesteps(STEPS)
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)
-    count = len(scheduler.timesteps)
-    schedule = Schedule(scheduler, float(scheduler.timesteps[0]), count)
-    one, other, x = torch.randn(3, 1, 4, 8, 8, dtype=torch.float64)
-    in_data = schedule.scheduler.config.sigma_data if schedule.noise is Noise.EDM else 1.0
-    for k in range(count):
-        alpha, sigma = schedule.mixture(k)
-        of_noise = -alpha / sigma * (one - other) / in_data
-        of_output = output(schedule, k, one, x) - output(schedule, k, other, x)
-        torch.testing.assert_close(schedule.unit(k) * of_output, of_noise, atol=1e-6, rtol=1e-6)
+def guarded_call(name: str, strength: float | None) -> tuple[list[float], list[float]]:
+    """The timesteps of the records, and those that the denoiser got, each once per evaluation."""
+    flow = _NOISE[name] is Noise.FLOW
+    family = "StableDiffusion3" if flow else "StableDiffusion"
+    kind = f"{family}Pipeline" if strength is None else f"{family}Img2ImgPipeline"
+    case = next(case for case in CASES_BY_PIPELINE if case.name == kind)
+    pipe, seen, records = case.pipeline(), [], []
+    pipe.scheduler = made(name, "default" if flow else "v" if (name, "v") in CASES else "default")
+    denoiser = pipe.transformer if flow else pipe.unet
+
+    def note(_module: Any, args: Any, kwargs: Any) -> None:
+        given = kwargs["timestep"] if "timestep" in kwargs else args[1]
+        seen.append(float(torch.as_tensor(given).flatten()[0]))
+
+    denoiser.register_forward_pre_hook(note, with_kwargs=True)
+    changes = {} if strength is None else {"strength": strength}
+    guard(pipe, "max").watch(records.append, **(case.arguments() | changes))
+    return [record.timestep for record in records], seen[1:]  # the first was for the concept
+
+
+@pytest.mark.parametrize(
+    ("name", "strength"),
+    [
+        (name, strength)
+        for name in KNOWN
+        for strength in (None, 0.9, 0.5)
+        if strength is None or not name.startswith("LTX")  # it cannot noise an image
+    ],
+)
+def test_every_evaluation_is_at_the_timestep_that_the_denoiser_gets(name, strength):
+    """Some schedulers have timesteps twice, and image-to-image begins midway."""
+    recorded, seen = guarded_call(name, strength)
+    assert recorded == seen
 
 
 @pytest.mark.parametrize("name", [name for name in LIVE if name not in KNOWN])
@@ -202,7 +230,10 @@ def test_every_other_scheduler_is_refused(name):
         "VQDiffusionScheduler": {"num_vec_classes": 5},
         "AmusedScheduler": {"mask_token_id": 3},
         "RFD4ProteinaScheduler": {
-            "schedule_mode": "log", "noise_mode": "1/t", "tsr_k": 1.0, "tsr_sigma": 1.0
+            "schedule_mode": "log",
+            "noise_mode": "1/t",
+            "tsr_k": 1.0,
+            "tsr_sigma": 1.0,
         },
     }
     scheduler = getattr(diffusers, name)(**needs.get(name, {}))
@@ -277,13 +308,13 @@ def test_a_call_that_would_run_off_the_end():
     """A sigma_max beyond the training range makes the first timesteps equal, of which the scheduler
     takes the second; without the guard such a call fails on an index.
     """
-    scheduler = made("EulerDiscreteScheduler", SETTINGS["sigma_max"])
+    scheduler = made("EulerDiscreteScheduler", "sigma_max")
     with pytest.raises(UnsupportedError, match="position 1 of its 8 timesteps, of which 8 are"):
         begun(scheduler, STEPS)
 
 
 def test_a_denoiser_that_gets_the_timestep_in_another_unit():
-    """Flux divides by 1000; the call then begins where the scheduler was set to, or at the start."""
+    """Flux divides by 1000; the call begins where the scheduler was set to, or at the start."""
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
     for begin in (3, 0):
         scheduler.set_timesteps(10)

@@ -83,9 +83,9 @@ def noise_of(scheduler: Any) -> Noise:
     noise = _NOISE.get(kind.__name__) if kind.__module__.startswith("diffusers.") else None
     if noise is None:
         raise UnsupportedError(
-            f"{type(scheduler).__name__} keeps its noise in a way that the guard does not know, and "
-            "SLD's threshold is measured in noise; use another scheduler, such as DDIMScheduler or "
-            "FlowMatchEulerDiscreteScheduler, as the model was trained"
+            f"{type(scheduler).__name__} keeps its noise in a way that the guard does not know, "
+            "and SLD's threshold is measured in noise; use one that suits the model, such as "
+            "DDIMScheduler or, for rectified flow, FlowMatchEulerDiscreteScheduler"
         )
     for setting, reason in _REFUSED.items():
         if scheduler.config.get(setting):
@@ -108,8 +108,8 @@ def prediction_of(scheduler: Any) -> Prediction:
     known = get_args(Prediction) if noise is Noise.FLOW else get_args(Prediction)[:2]
     if prediction not in known:
         raise UnsupportedError(
-            f"{type(scheduler).__name__} has prediction_type {prediction!r}, and SLD's threshold is "
-            f"measured in noise; the guard converts {', '.join(known)}"
+            f"{type(scheduler).__name__} has prediction_type {prediction!r}, and SLD's threshold "
+            f"is measured in noise; the guard converts {', '.join(known)}"
         )
     return cast("Prediction", prediction)
 
