@@ -14,15 +14,15 @@ import comfy.samplers  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
 from safelatent.errors import BadValueError, GuardError, NotGuardedError, UnsupportedError
-from safelatent.guidance import SLD
+from safelatent.guidance import SLD, Estimates
+from safelatent.guidance.concept_itself import refuse_concept_itself
+from safelatent.guidance.guided_call import check_finite
 
-from .run import Run
+from .run import SamplingRun
 
-Conditioning = list[
-    Any
-]  # ComfyUI's: pairs of a text's embeddings and a dictionary of what stands beside it
+# ComfyUI's: pairs of a text's embeddings and a dictionary of what comes with it.
+Conditioning = list[Any]
 PLACES = ("area", "mask", "start_percent", "end_percent")
-SAME_TEXT = 1e-3
 
 
 class SafeGuider(comfy.samplers.CFGGuider):
@@ -37,7 +37,7 @@ class SafeGuider(comfy.samplers.CFGGuider):
     def __init__(self, model_patcher: Any, guidance: SLD) -> None:
         super().__init__(model_patcher)
         self.guidance = guidance
-        self.run: Run | None = None
+        self.run: SamplingRun | None = None
 
     def set_conds(
         self, positive: Conditioning, negative: Conditioning, concept: Conditioning
@@ -55,10 +55,11 @@ class SafeGuider(comfy.samplers.CFGGuider):
                 raise BadValueError(
                     f"the {name}'s conditioning is empty; encode a text, be it without words"
                 )
-            if any(same_text(text, entry[0]) for text, _ in concept for entry in other):
-                raise NotGuardedError(
-                    f"the {name} is the concept itself, so the guard would vanish; change the {name} or the concept"
-                )
+        for text, _ in concept:
+            for prompt, _ in positive:
+                refuse_concept_itself(prompt, None, text)
+            for other, _ in negative:
+                refuse_concept_itself((), other, text)
         self.inner_set_conds(
             {"positive": positive, "negative": negative, "concept": beside(positive, concept)}
         )
@@ -97,14 +98,19 @@ class SafeGuider(comfy.samplers.CFGGuider):
                 "the model has a patch that evaluates the prompts itself (such as skip-layer guidance); take it off"
             )
         self.set_cfg(self.cfg)
-        self.run = Run(
-            self.guidance, sigmas.tolist(), self.model_patcher.get_model_object("model_sampling")
+        self.run = SamplingRun(
+            self.guidance,
+            sigmas.tolist(),
+            self.model_patcher.get_model_object("model_sampling"),
+            rows=len(noise),
+            cfg=self.cfg,
         )
         try:
             latents = super().sample(
                 noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed
             )
-            self.run.finish()
+            self.run.finish("the concept's conditioning")
+            check_latents(latents)
             return latents
         finally:
             self.run = None
@@ -171,11 +177,16 @@ def check_concept(concept: Conditioning) -> None:
         )
 
 
-def same_text(text: Tensor, other: Tensor | None) -> bool:
-    """Whether two embeddings are of the same text, but for rounding."""
-    if other is None or text.shape != other.shape:
-        return False
-    return bool((text - other.to(text)).abs().max() <= SAME_TEXT * text.abs().max())
+def check_latents(latents: Tensor) -> None:
+    """Refuse latents of which nothing can be trusted.
+
+    Raises:
+        GuardError: a row is not finite, or has one value everywhere.
+    """
+    check_finite("the end", Estimates(uncond=None, prompt=latents))
+    flat = latents.flatten(1)
+    if (flat == flat[:, :1]).all(dim=1).any():
+        raise GuardError("latents have one value everywhere: nothing was drawn")
 
 
 def beside(prompt: Conditioning, concept: Conditioning) -> Conditioning:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import classifier_free
-from safelatent.pipelines.guided_call import StepRecord
+from safelatent.guidance.guided_call import StepRecord
 from safelatent.pipelines.schedule import is_flow
 
 
@@ -51,7 +51,7 @@ def clean_estimate(pipe: Any, moment: StepRecord, guidance_scale: float) -> Clea
             f"{type(pipe).__name__} packs its latents, so what they would become cannot be shown; leave the trace out"
         )
     correction, (alpha, sigma) = moment.correction, moment.mixture
-    predicted = classifier_free(correction.uncond[:1], correction.prompt[:1], guidance_scale)
+    predicted = classifier_free(correction, guidance_scale)[:1]
     # Inpainting adds channels to the latents, and some models predict a variance beside the noise.
     channels = min(predicted.shape[1], moment.latents.shape[1])
     predicted, latents = predicted[:, :channels], moment.latents[:1, :channels]

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, overload
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import Guidance
+from safelatent.guidance.guided_call import StepRecord
 from safelatent.guidance.receipt import Receipt
-from safelatent.pipelines.classic.attached import attached
 from safelatent.pipelines.classic.checks import bind_call, check_call, check_distilled
 from safelatent.pipelines.classic.concept_text import check_concept, encode_concept
 from safelatent.pipelines.classic.families import Family, family_of
 from safelatent.pipelines.classic.hook import GuidanceHook
+from safelatent.pipelines.denoiser import attached
 from safelatent.pipelines.guard_file import write_guard
-from safelatent.pipelines.guided_call import StepRecord
 from safelatent.pipelines.modular import GuardedModular, guard_modular, is_modular
+from safelatent.pipelines.outputs import check_classic, decoder_checked
 from safelatent.pipelines.prompt_length import default_length
 from safelatent.pipelines.safety import guidance_of
 from safelatent.pipelines.saved import COMMIT, MODEL, push
@@ -147,10 +148,9 @@ class Guarded:
         check_call(self.family, arguments)
         check_concept(self.pipe, self.concept, arguments.get("max_sequence_length"))
         concept = encode_concept(self.pipe, self.family, self.concept, arguments)
-        hook = GuidanceHook(
-            self.pipe, self.family, self.guidance, concept, arguments[self.family.scale], see
-        )
-        with attached(getattr(self.pipe, self.family.denoiser), hook):
+        hook = GuidanceHook(self.pipe, self.family, self.guidance, concept, arguments, see)
+        with attached(getattr(self.pipe, self.family.denoiser), hook), decoder_checked(self.pipe):
             output = self.pipe(**arguments)
-        receipts = hook.run.finish().receipts(str(self.concept), hook.run.steps)
+        receipts = hook.finish(str(self.concept))
+        check_classic(output, len(receipts))
         return output, receipts

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, GuardError
-from safelatent.pipelines.classic.attached import attached
 from safelatent.pipelines.classic.families import Family
+from safelatent.pipelines.denoiser import attached
 from safelatent.pipelines.prompt_length import count_tokens, is_clip, readers
 
 # The denoiser's arguments that speak of the prompt, at any depth.

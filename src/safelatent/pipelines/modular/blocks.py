@@ -26,7 +26,8 @@ from diffusers.modular_pipelines.modular_pipeline_utils import InsertableDict
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, UnsupportedError, nearest
-from safelatent.pipelines.guided_call import StepRecord
+from safelatent.guidance.concept_itself import refuse_replaced_negative
+from safelatent.guidance.guided_call import StepRecord
 from safelatent.pipelines.modular.concept_block import ConceptBlock
 from safelatent.pipelines.modular.guider import SafetyGuider
 from safelatent.pipelines.modular.quiet import refusals_in_one_line
@@ -37,8 +38,8 @@ from safelatent.pipelines.modular.refuse import (
     check_pipeline,
     text_encoder_of,
 )
-from safelatent.pipelines.modular.run import ModularRun
-from safelatent.pipelines.modular.watched import WatchedDenoiser
+from safelatent.pipelines.modular.run import ModularCall, WatchedDenoiser
+from safelatent.pipelines.outputs import check_modular, decoder_checked
 from safelatent.pipelines.safety import guidance_of
 from safelatent.pipelines.schedule import is_flow
 
@@ -121,15 +122,22 @@ class GuardedBlocks(ModularPipelineBlocks):
                 state.set(name, list(state.get(name)))
         scheduler = copy.deepcopy(pipe.scheduler)
         guidance = guidance_of(self.safety, flow=is_flow(scheduler))
-        run = ModularRun(
-            guidance, self.concept, scheduler, lambda: state.get("timesteps"), self.watch
+        denoisers = {n: part for n in DENOISERS if (part := getattr(pipe, n, None)) is not None}
+        refuse_replaced_negative(guidance, state.values)
+        run = ModularCall(
+            guidance, self.concept, scheduler, denoisers, lambda: state.get("timesteps"), self.watch
         )
-        with refusals_in_one_line():
-            self._with_concept(run)(self._view(pipe, guiders, run), state)
-        state.set("receipts", run.receipts())
+        try:
+            with refusals_in_one_line(), decoder_checked(pipe):
+                self._with_concept(run)(self._view(pipe, guiders, run), state)
+        finally:
+            run.leave_caches()
+        receipts = run.receipts()
+        check_modular(state.values, len(receipts))
+        state.set("receipts", receipts)
         return pipe, state
 
-    def _view(self, pipe: Any, guiders: dict[str, BaseGuidance], run: ModularRun) -> Any:
+    def _view(self, pipe: Any, guiders: dict[str, BaseGuidance], run: ModularCall) -> Any:
         """The pipeline with parts of the call's own, where it has a state."""
         view = copy.copy(pipe)
         view.scheduler = run.scheduler
@@ -141,7 +149,7 @@ class GuardedBlocks(ModularPipelineBlocks):
                     setattr(view, name, WatchedDenoiser(getattr(pipe, name), run.see))
         return view
 
-    def _with_concept(self, run: ModularRun) -> Any:
+    def _with_concept(self, run: ModularCall) -> Any:
         """The blocks, with one that encodes the concept after the text encoder."""
         blocks = copy.copy(self.inner)
         blocks.sub_blocks = InsertableDict(self.inner.sub_blocks)

@@ -14,7 +14,7 @@ from diffusers import ModularPipelineBlocks
 from diffusers.modular_pipelines import PipelineState
 
 from safelatent.errors import BadValueError
-from safelatent.pipelines.modular.run import ModularRun
+from safelatent.pipelines.modular.run import ModularCall
 
 
 class ConceptBlock(ModularPipelineBlocks):
@@ -25,7 +25,7 @@ class ConceptBlock(ModularPipelineBlocks):
     Diffusion 3), the empty one is encoded too.
     """
 
-    def __init__(self, encoder: Any, run: ModularRun) -> None:
+    def __init__(self, encoder: Any, run: ModularCall) -> None:
         super().__init__()
         self.encoder, self.run = encoder, run
 

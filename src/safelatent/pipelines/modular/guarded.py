@@ -15,7 +15,7 @@ from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import UnsupportedError, nearest
 from safelatent.guidance import Guidance
 from safelatent.pipelines.guard_file import write_guard
-from safelatent.pipelines.guided_call import StepRecord
+from safelatent.guidance.guided_call import StepRecord
 from safelatent.pipelines.modular.blocks import GuardedBlocks
 from safelatent.pipelines.modular.refuse import check_pipeline, text_encoder_of
 from safelatent.pipelines.modular.saving import save_modular

@@ -1,0 +1,163 @@
+"""The denoiser during a guarded call: a hook that leaves no trace, and caches kept apart.
+
+Caches on a denoiser (Pyramid Attention Broadcast and its kin) carry values from one evaluation to
+the next. The concept's values must never reach the prompt, so its evaluations have a cache apart,
+or, where that is impossible, the call is refused. Knows modules and diffusers' hooks; does not
+know guidance.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from diffusers.hooks import HookRegistry, ModelHook
+from diffusers.hooks.hooks import StateManager
+from torch import nn
+
+from safelatent.errors import GuardError, UnsupportedError
+
+HOOK_NAME = "safelatent"
+# Modules whose replacements of ``forward`` are known to keep nothing but what their hooks keep.
+KNOWN_WRAPPERS = ("diffusers.hooks.hooks", "accelerate.hooks")
+
+
+@contextmanager
+def attached(module: nn.Module, hook: ModelHook) -> Iterator[None]:
+    """Keep ``hook`` on ``module`` while the block runs.
+
+    Afterwards the module is as it was, whatever happened.
+
+    Raises:
+        GuardError: the module is guarded already, by a call that is under way (another thread's, or
+            an outer one).
+    """
+    had_forward, had_registry = "forward" in vars(module), hasattr(module, "_diffusers_hook")
+    registry = HookRegistry.check_if_exists_or_initialize(module)
+    if registry.get_hook(HOOK_NAME) is not None:
+        raise GuardError(
+            "this pipeline is in the middle of another guarded call; "
+            "give each thread a pipeline of its own"
+        )
+    registry.register_hook(hook, HOOK_NAME)
+    try:
+        yield
+    finally:
+        registry.remove_hook(HOOK_NAME, recurse=False)
+        if not had_forward:  # diffusers puts the bound method back as an attribute of the instance
+            vars(module).pop("forward", None)
+        if not had_registry:
+            del module._diffusers_hook
+
+
+class ConceptCaches:
+    """The denoiser's caches, with a state of their own for the concept.
+
+    Two kinds of diffusers' hooks have a state: those that keep one per ``cache_context``, for which
+    the concept has a context, and those that keep a single one, which is exchanged while the
+    concept is evaluated.
+
+    Args:
+        denoiser: the module that predicts, hooks included.
+
+    Raises:
+        UnsupportedError: a cache that cannot be kept apart.
+    """
+
+    def __init__(self, denoiser: Any) -> None:
+        self.denoiser = denoiser
+        self._entered: list[tuple[ModelHook, str, Any]] = []
+        self._own: list[tuple[ModelHook, str, Any]] = []
+        self.any = False  # whether the denoiser has a cache
+        fresh: dict[int, Any] = {}  # by the state that it replaces, which hooks may share
+        for hook in _stateful_hooks(denoiser):
+            self.any = True
+            if getattr(hook, "is_guidance_distilled", True) is False:
+                raise _refused(
+                    hook,
+                    "takes half of every batch for the unconditional one, "
+                    "and the concept has none in its batch",
+                )
+            values = vars(hook)
+            if any(isinstance(value, StateManager) for value in values.values()):
+                continue
+            states = {name: value for name, value in values.items() if hasattr(value, "reset")}
+            if not states:
+                raise _refused(hook, "keeps a state that the guard cannot keep apart")
+            for name, state in states.items():
+                if id(state) not in fresh:
+                    fresh[id(state)] = copy.copy(state)
+                    fresh[id(state)].reset()
+                self._own.append((hook, name, fresh[id(state)]))
+
+    def enter(self) -> None:
+        """Exchange the states for the concept's."""
+        if not self._entered:
+            self._entered = [(hook, name, getattr(hook, name)) for hook, name, _ in self._own]
+            for hook, name, state in self._own:
+                setattr(hook, name, state)
+
+    def leave(self) -> None:
+        """Put the pipeline's own states back; does nothing if they are there."""
+        for hook, name, state in self._entered:
+            setattr(hook, name, state)
+        self._entered = []
+
+    @contextmanager
+    def concept(self) -> Iterator[None]:
+        """Evaluate the concept, in the block, with its own caches."""
+        self.enter()
+        try:
+            context = getattr(self.denoiser, "cache_context", None)
+            if context is None:
+                yield
+                return
+            with context("concept"):
+                yield
+        finally:
+            self.leave()
+
+
+def wrappers(denoiser: nn.Module) -> list[str]:
+    """Return the names of the modules whose ``forward`` somebody replaced, "" for the denoiser.
+
+    What such a replacement remembers from one evaluation to the next is unknown (DeepCache's
+    remembers features). Those of diffusers' and accelerate's hooks do not count.
+    """
+    return [name for name, module in denoiser.named_modules() if _is_wrapped(module)]
+
+
+def _is_wrapped(module: nn.Module) -> bool:
+    if type(module).__module__.startswith("torch._dynamo"):  # compiled: nothing is remembered
+        return False
+    forward = vars(module).get("forward")
+    registry = getattr(module, "_diffusers_hook", None)
+    while forward is not None:
+        if getattr(forward, "__self__", None) is module:  # the bound method, put back by a hook
+            return getattr(forward, "__func__", None) is not type(module).forward
+        if getattr(getattr(forward, "func", None), "__module__", None) not in KNOWN_WRAPPERS:
+            return True
+        if forward.func.__module__ == "accelerate.hooks":
+            forward = vars(module).get("_old_forward")
+        else:
+            first = registry._fn_refs[0] if registry is not None and registry._fn_refs else None
+            forward = first and (first.original_forward or first.forward)
+    return False
+
+
+def _stateful_hooks(denoiser: nn.Module) -> Iterator[ModelHook]:
+    for module in denoiser.modules():
+        registry = getattr(module, "_diffusers_hook", None)
+        for name, hook in [] if registry is None else registry.hooks.items():
+            if name != HOOK_NAME and hook._is_stateful:
+                yield hook
+
+
+def _refused(hook: ModelHook, reason: str) -> UnsupportedError:
+    name = type(hook).__name__.removesuffix("Hook")
+    return UnsupportedError(
+        f"the denoiser has a cache ({name}) that {reason}; "
+        "take it off for guarded calls, for example by disable_cache()"
+    )
