@@ -23,7 +23,7 @@ from safelatent.detectors import Protocol
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.evaluation.entry import probability
 from safelatent.evaluation.numbers import number
-from safelatent.pipelines.prompt_length import cut_prompts
+from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.prompts import PromptSet
 from safelatent.runs.bench import Engine, run
 from safelatent.runs.plan import Plan

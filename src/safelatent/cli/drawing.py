@@ -23,7 +23,7 @@ from safelatent.generation.save import save_image, save_picture
 from safelatent.guidance import PRESETS
 from safelatent.models import load_pipeline
 from safelatent.pipelines.clean import CleanEstimate
-from safelatent.pipelines.prompt_length import cut_prompts
+from safelatent.pipelines.classic.text import cut_prompts
 
 
 def load_quietly(model: str) -> Any:

@@ -9,6 +9,7 @@ know guidance.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,23 +25,57 @@ HOOK_NAME = "safelatent"
 KNOWN_WRAPPERS = ("diffusers.hooks.hooks", "accelerate.hooks")
 
 
-@contextmanager
-def attached(module: nn.Module, hook: ModelHook) -> Iterator[None]:
-    """Keep ``hook`` on ``module`` while the block runs.
+_LOCK = threading.Lock()
+_GUARDED: set[int] = set()  # the denoisers of guarded calls that are under way
 
-    Afterwards the module is as it was, whatever happened.
+
+class CallHook(ModelHook):
+    """A hook for one call; what another thread asks the denoiser in the middle of it is refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            raise in_the_middle()
+        return args, kwargs
+
+
+def in_the_middle() -> GuardError:
+    """Return the error of two calls at once on one pipeline."""
+    return GuardError(
+        "this pipeline is in the middle of another guarded call; "
+        "give each thread a pipeline of its own"
+    )
+
+
+@contextmanager
+def one_call(module: nn.Module) -> Iterator[None]:
+    """Refuse, while the block runs, another guarded call on ``module``.
 
     Raises:
-        GuardError: the module is guarded already, by a call that is under way (another thread's, or
-            an outer one).
+        GuardError: one is under way (another thread's, or an outer one).
+    """
+    with _LOCK:
+        if id(module) in _GUARDED:
+            raise in_the_middle()
+        _GUARDED.add(id(module))
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _GUARDED.discard(id(module))
+
+
+@contextmanager
+def attached(module: nn.Module, hook: CallHook) -> Iterator[None]:
+    """Keep ``hook`` on ``module`` while the block runs, which is part of ``one_call``.
+
+    Afterwards the module is as it was, whatever happened.
     """
     had_forward, had_registry = "forward" in vars(module), hasattr(module, "_diffusers_hook")
     registry = HookRegistry.check_if_exists_or_initialize(module)
-    if registry.get_hook(HOOK_NAME) is not None:
-        raise GuardError(
-            "this pipeline is in the middle of another guarded call; "
-            "give each thread a pipeline of its own"
-        )
     registry.register_hook(hook, HOOK_NAME)
     try:
         yield

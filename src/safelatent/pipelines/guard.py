@@ -15,14 +15,14 @@ from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import UnsupportedError, brief
 from safelatent.guidance.guided_call import StepRecord
 from safelatent.pipelines.classic.checks import bind_call, check_call, check_distilled
-from safelatent.pipelines.classic.concept_text import check_concept, encode_concept
 from safelatent.pipelines.classic.families import Family, family_of
 from safelatent.pipelines.classic.hook import GuidanceHook
-from safelatent.pipelines.denoiser import attached
+from safelatent.pipelines.classic.text import check_concept, default_length, encode_concept
+from safelatent.pipelines.denoiser import attached, one_call
 from safelatent.pipelines.guarded import Guarded, GuardedOutput, Safety, refuse_sld
 from safelatent.pipelines.modular import GuardedModular, guard_modular, is_modular
 from safelatent.pipelines.outputs import check_classic, decoder_checked
-from safelatent.pipelines.prompt_length import default_length
+from safelatent.pipelines.safety import ConceptEmbeds, concept_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModularPipeline
@@ -39,7 +39,7 @@ def guard(
     pipe: DiffusionPipeline | Pipeline,
     safety: Safety = "medium",
     *,
-    concept: Concept | str = DEFAULT_CONCEPT,
+    concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
 ) -> GuardedClassic: ...
 
 
@@ -48,7 +48,7 @@ def guard(
     pipe: Any,
     safety: Safety = "medium",
     *,
-    concept: Concept | str = DEFAULT_CONCEPT,
+    concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
     **unknown: Any,
 ) -> Any:
     """Return a guarded pipeline around ``pipe``, which itself stays as it is.
@@ -59,7 +59,8 @@ def guard(
             ``NegativePrompt()``, or a sequence with one of the first two per image of a call. The
             warm-up of a preset named here is in steps on Stable Diffusion's schedule, as
             published, and the same noise level on rectified flow.
-        concept: what must not appear, in words; default: the paper's 20 terms.
+        concept: what must not appear, in words, or as ``ConceptEmbeds`` for a pipeline without
+            text encoders; default: the paper's 20 terms.
 
     Raises:
         UnsupportedError: the pipeline cannot be guarded.
@@ -78,7 +79,7 @@ def guard(
         raise UnsupportedError(f"{str(pipe)!r} is a name; load it first: guard(load(name), ...)")
     if is_modular(pipe):
         return guard_modular(pipe, safety, concept=concept)
-    safe = GuardedClassic(pipe=pipe, safety=safety, concept=Concept.parse(concept))
+    safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept))
     check_concept(pipe, safe.concept, default_length(pipe))
     return safe
 
@@ -86,7 +87,7 @@ def guard(
 class GuardedClassic(Guarded):
     """A classic pipeline whose every image is guarded; made by ``guard``."""
 
-    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept) -> None:
+    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
         checked_family(pipe)
         super().__init__(pipe=pipe, safety=safety, concept=concept)
 
@@ -123,16 +124,16 @@ class GuardedClassic(Guarded):
         refuse_sld(kwargs)
         return self._run(bind_call(self.pipe, args, kwargs) | {"return_dict": True}, callback)
 
-    def _run(
-        self, arguments: dict[str, Any], callback: Callable[[StepRecord], None] | None
-    ) -> Any:
+    def _run(self, arguments: dict[str, Any], callback: Callable[[StepRecord], None] | None) -> Any:
         family = checked_family(self.pipe)
-        check_call(family, arguments)
+        arguments = check_call(family, arguments)
         check_concept(self.pipe, self.concept, arguments.get("max_sequence_length"))
-        concept = encode_concept(self.pipe, family, self.concept, arguments)
-        hook = GuidanceHook(self.pipe, family, self.guidance, concept, arguments, callback)
-        with attached(getattr(self.pipe, family.denoiser), hook), decoder_checked(self.pipe):
-            output = self.pipe(**arguments)
+        denoiser = getattr(self.pipe, family.denoiser)
+        with one_call(denoiser):
+            concept = encode_concept(self.pipe, family, self.concept, arguments)
+            hook = GuidanceHook(self.pipe, family, self.guidance, concept, arguments, callback)
+            with attached(denoiser, hook), decoder_checked(self.pipe):
+                output = self.pipe(**arguments)
         receipts = hook.finish(str(self.concept))
         check_classic(output, len(receipts))
         if isinstance(output, tuple):

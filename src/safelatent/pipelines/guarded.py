@@ -20,7 +20,7 @@ from safelatent.concepts import Concept
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import PRESETS, SLD, Guidance, PresetName, preset_name
 from safelatent.guidance.receipt import Receipt
-from safelatent.pipelines.safety import guidance_of
+from safelatent.pipelines.safety import ConceptEmbeds, guidance_of
 from safelatent.pipelines.saving import check_saving, push, save_guarded
 from safelatent.pipelines.schedule import is_flow
 from safelatent.text import html_table
@@ -64,9 +64,9 @@ class Guarded(ABC):
 
     pipe: Any
     safety: Safety
-    concept: Concept
+    concept: Concept | ConceptEmbeds
 
-    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept) -> None:
+    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
         frozen = tuple(safety) if isinstance(safety, list) else safety
         vars(self).update(pipe=pipe, safety=frozen, concept=concept)
         _ = self.guidance  # raises, if the safety is none
@@ -217,7 +217,9 @@ def refuse_sld(arguments: Mapping[str, Any]) -> None:
     if settings:
         values = ", ".join(f"{name}={value!r}" for name, value in settings.items())
         presets = {name: vars(known) for name, known in PRESETS.items()}
-        instead.append(next((repr(name) for name in presets if presets[name] == settings), f"SLD({values})"))
+        instead.append(
+            next((repr(name) for name in presets if presets[name] == settings), f"SLD({values})")
+        )
     if concepts:
         instead.append("concept=...")
     raise TypeError(

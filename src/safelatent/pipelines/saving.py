@@ -21,6 +21,7 @@ from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.guidance import SLD, Guidance, NegativePrompt, NoiseLevel, PerImage
 from safelatent.models.folder import GUARD_FILE, INDEX, MODULAR_INDEX, read_object
+from safelatent.pipelines.safety import ConceptEmbeds
 from safelatent.storage import write_whole
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from diffusers.guiders import BaseGuidance
 
 FORMAT = 1  # of safelatent.json
+EMBEDS = "concept.safetensors"  # a concept that was given as embeddings
 MODEL = "pipeline"  # the folder of the model within that of a guarded pipeline
 COMMIT = "Upload a guarded pipeline"
 BLOCKS_FILE = "modular_config.json"  # where diffusers looks for a folder's own blocks
@@ -50,7 +52,10 @@ class SafeLatentBlocks(GuardedBlocks):
 
 
 def save_guarded(
-    folder: Path, guidance: Guidance, concept: Concept, save_model: Callable[[Path], None]
+    folder: Path,
+    guidance: Guidance,
+    concept: Concept | ConceptEmbeds,
+    save_model: Callable[[Path], None],
 ) -> Path:
     """Write the guard, then the model by ``save_model``, so that a save that is interrupted leaves
     nothing that loads unguarded; returns the folder.
@@ -112,17 +117,22 @@ def push(
     return str(commit)
 
 
-def write_guard(folder: Path, guidance: Guidance, concept: Concept) -> None:
-    """Write ``safelatent.json`` into ``folder``, which is made if it is missing.
+def write_guard(folder: Path, guidance: Guidance, concept: Concept | ConceptEmbeds) -> None:
+    """Write ``safelatent.json`` into ``folder``, which is made if it is missing, and a concept's
+    embeddings beside it.
 
     Raises:
         BadValueError: the guidance is of a class that cannot be saved.
     """
     content = {"format": FORMAT, "safety": as_values(guidance), "concept": str(concept)}
+    if isinstance(concept, ConceptEmbeds):
+        content["concept_embeds"] = EMBEDS
+        folder.mkdir(parents=True, exist_ok=True)
+        concept.save(folder / EMBEDS)
     write_whole(folder / GUARD_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_guard(folder: Path) -> tuple[Guidance, Concept]:
+def read_guard(folder: Path) -> tuple[Guidance, Concept | ConceptEmbeds]:
     """Return what ``write_guard`` wrote.
 
     Raises:
@@ -139,7 +149,10 @@ def read_guard(folder: Path) -> tuple[Guidance, Concept]:
             )
         if type(written) is not int or written != FORMAT:
             raise ValueError(f"format is {written!r}, not {FORMAT}")
-        return from_values(content["safety"]), Concept.parse(content["concept"])
+        concept = Concept.parse(content["concept"])
+        if "concept_embeds" in content:
+            concept = ConceptEmbeds.load(str(concept), folder / EMBEDS)
+        return from_values(content["safety"]), concept
     except (ValueError, KeyError, TypeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise UnsupportedError(

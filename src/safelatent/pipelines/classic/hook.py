@@ -1,4 +1,4 @@
-"""Guidance on the denoiser of a classic pipeline: a diffusers ``ModelHook`` for one call.
+"""Guidance on the denoiser of a classic pipeline: a hook for one call.
 
 The pipeline asks its denoiser for ``[e_u, e_p]`` and combines them itself. The hook asks for
 ``e_S`` too and hands ``[e_u, e_p - gamma]`` back: the pipeline's combination is then the paper's
@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from diffusers.hooks import ModelHook
 from torch import Tensor, nn
 
 from safelatent.errors import GuardError, NotGuardedError, UnsupportedError
@@ -33,7 +32,7 @@ from safelatent.pipelines.classic.batches import (
     with_second_half_again,
 )
 from safelatent.pipelines.classic.families import Family
-from safelatent.pipelines.denoiser import ConceptCaches, wrappers
+from safelatent.pipelines.denoiser import CallHook, ConceptCaches, wrappers
 from safelatent.pipelines.schedule import Schedule
 
 # Positions of the latents up to which the concept joins the pipeline's batch: there a call costs
@@ -42,7 +41,7 @@ JOINED_UP_TO = 32 * 32
 Arguments = dict[str, Any]
 
 
-class GuidanceHook(ModelHook):
+class GuidanceHook(CallHook):
     """The guidance of one call of one pipeline.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from safelatent.pipelines.prompt_length import cut_prompts, default_length
+from safelatent.pipelines.classic.text import cut_prompts, default_length
 from tests import tiny
 from tests.pipelines.classic.tiny_families import pipeline
 
