@@ -17,7 +17,7 @@ from safelatent.models.load import loading_options
 from safelatent.pipelines.guard import guard
 from safelatent.pipelines.guarded import refuse_sld
 from safelatent.pipelines.modular import GuardedModular, guard_modular
-from safelatent.pipelines.modular.blocks import blocks_named, guider_of
+from safelatent.pipelines.modular.checks import blocks_named, guider_of
 from safelatent.pipelines.saving import BLOCKS_FILE, MODEL, read_guard
 
 if TYPE_CHECKING:

@@ -250,7 +250,7 @@ def _save_components(pipe: ModularPipeline, folder: Path, options: dict[str, Any
 
 def _class_of(blocks: Any) -> str:
     """Return the name of the blocks' class, if diffusers makes the same blocks of it."""
-    from safelatent.pipelines.modular.blocks import blocks_named
+    from safelatent.pipelines.modular.checks import blocks_named
 
     name = type(blocks).__name__
     try:
