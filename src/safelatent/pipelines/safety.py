@@ -76,6 +76,7 @@ class ConceptEmbeds:
                 raise BadValueError(f"the concept's {name} is {shape}; it must be a tensor {form}")
             if not torch.isfinite(tensor).all():
                 raise BadValueError(f"the concept's {name} holds NaN or infinity; encode it again")
+            object.__setattr__(self, name, tensor.detach())
 
     def embeds(self) -> dict[str, Any]:
         """Return the tensors by name, None for those that were not given."""

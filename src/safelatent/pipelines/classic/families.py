@@ -93,8 +93,8 @@ FAMILIES = (
             "StableDiffusion3InpaintPipeline",
         ),
         refused={
-            "skip_guidance_layers": "skip_guidance_layers adds a fourth evaluation, in an order that "
-            "the guard does not know; leave it out"
+            "skip_guidance_layers": "skip_guidance_layers adds a fourth evaluation, in an order "
+            "that the guard does not know; leave it out"
         },
     ),
     Family(
