@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from safelatent import BadValueError, UnsupportedError, guard
+from safelatent import BadValueError, GuardError, UnsupportedError, guard
 from safelatent.pipelines.classic.text import cut_prompts, default_length
 from safelatent.pipelines.safety import ConceptEmbeds
 from tests import tiny
@@ -132,3 +134,27 @@ def test_the_concepts_embeddings_are_checked():
     embeds = encoded(pipe, "sdxl", "a pistol")["prompt_embeds"]
     with pytest.raises(BadValueError, match=r"has no pooled_prompt_embeds, which .* needs"):
         guard(pipe, "max", concept=ConceptEmbeds(text="a pistol", prompt_embeds=embeds))
+
+
+def test_calls_of_eight_threads_on_one_pipeline_end_in_one_clear_error():
+    """Plain ones among them."""
+    pipe, before = tiny.pipeline(), sys.getswitchinterval()
+    safe = guard(pipe, "max")
+
+    def outcome(n: int) -> str:
+        call = {"num_inference_steps": 4, "output_type": "latent"}
+        call["generator"] = torch.Generator().manual_seed(n)
+        try:
+            (pipe if n % 2 else safe)("a cat with a pistol", **call)
+        except GuardError as refused:
+            return str(refused).rpartition("; ")[2]
+        return "drawn"
+
+    sys.setswitchinterval(1e-4)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            outcomes = list(pool.map(outcome, range(48)))
+    finally:
+        sys.setswitchinterval(before)
+    assert set(outcomes) - {"drawn"} == {"give each thread a pipeline of its own"}
+    assert safe("a cat", num_inference_steps=4).receipts  # nothing is left behind
