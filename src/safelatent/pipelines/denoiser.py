@@ -90,67 +90,51 @@ def attached(module: nn.Module, hook: CallHook) -> Iterator[None]:
 class ConceptCaches:
     """The denoiser's caches, with a state of their own for the concept.
 
-    Two kinds of diffusers' hooks have a state: those that keep one per ``cache_context``, for which
-    the concept has a context, and those that keep a single one, which is exchanged while the
-    concept is evaluated.
+    Hooks of diffusers keep a state for each ``cache_context``, in a ``StateManager``, or a single
+    one. Either is exchanged while the concept is evaluated.
 
     Args:
         denoiser: the module that predicts, hooks included.
+
+    Attributes:
+        any: whether the denoiser has a cache.
 
     Raises:
         UnsupportedError: a cache that cannot be kept apart.
     """
 
-    def __init__(self, denoiser: Any) -> None:
-        self.denoiser = denoiser
-        self._entered: list[tuple[ModelHook, str, Any]] = []
-        self._own: list[tuple[ModelHook, str, Any]] = []
-        self.any = False  # whether the denoiser has a cache
+    def __init__(self, denoiser: nn.Module) -> None:
+        hooks = list(_stateful_hooks(denoiser))
+        self.any = bool(hooks)
+        # What holds a state, under which name, and the concept's instead.
+        self._own: list[tuple[Any, str, Any]] = []
+        self._theirs: list[Any] | None = None  # while they are exchanged
         fresh: dict[int, Any] = {}  # by the state that it replaces, which hooks may share
-        for hook in _stateful_hooks(denoiser):
-            self.any = True
-            if getattr(hook, "is_guidance_distilled", True) is False:
-                raise _refused(
-                    hook,
-                    "takes half of every batch for the unconditional one, "
-                    "and the concept has none in its batch",
-                )
-            values = vars(hook)
-            if any(isinstance(value, StateManager) for value in values.values()):
-                continue
-            states = {name: value for name, value in values.items() if hasattr(value, "reset")}
-            if not states:
-                raise _refused(hook, "keeps a state that the guard cannot keep apart")
-            for name, state in states.items():
-                if id(state) not in fresh:
-                    fresh[id(state)] = copy.copy(state)
-                    fresh[id(state)].reset()
-                self._own.append((hook, name, fresh[id(state)]))
+        for hook in hooks:
+            for holder, name, empty in _states(hook):
+                own = fresh.setdefault(id(getattr(holder, name)), empty)
+                self._own.append((holder, name, own))
 
     def enter(self) -> None:
         """Exchange the states for the concept's."""
-        if not self._entered:
-            self._entered = [(hook, name, getattr(hook, name)) for hook, name, _ in self._own]
-            for hook, name, state in self._own:
-                setattr(hook, name, state)
+        if self._theirs is None:
+            self._theirs = [getattr(holder, name) for holder, name, _ in self._own]
+            for holder, name, state in self._own:
+                setattr(holder, name, state)
 
     def leave(self) -> None:
         """Put the pipeline's own states back; does nothing if they are there."""
-        for hook, name, state in self._entered:
-            setattr(hook, name, state)
-        self._entered = []
+        if self._theirs is not None:
+            for (holder, name, _), state in zip(self._own, self._theirs, strict=True):
+                setattr(holder, name, state)
+        self._theirs = None
 
     @contextmanager
     def concept(self) -> Iterator[None]:
         """Evaluate the concept, in the block, with its own caches."""
         self.enter()
         try:
-            context = getattr(self.denoiser, "cache_context", None)
-            if context is None:
-                yield
-                return
-            with context("concept"):
-                yield
+            yield
         finally:
             self.leave()
 
@@ -188,6 +172,25 @@ def _stateful_hooks(denoiser: nn.Module) -> Iterator[ModelHook]:
         for name, hook in [] if registry is None else registry.hooks.items():
             if name != HOOK_NAME and hook._is_stateful:
                 yield hook
+
+
+def _states(hook: ModelHook) -> Iterator[tuple[Any, str, Any]]:
+    """Yield what holds a state of the hook, under which name, and an empty one."""
+    if getattr(hook, "is_guidance_distilled", True) is False:
+        reason = "takes half of every batch for the unconditional one"
+        raise _refused(hook, f"{reason}, and the concept has none in its batch")
+    values = vars(hook)
+    managers = [value for value in values.values() if isinstance(value, StateManager)]
+    states = {name: value for name, value in values.items() if hasattr(value, "reset")}
+    if not states or not all(hasattr(one, "_state_cache") for one in managers):
+        raise _refused(hook, "keeps a state that the guard cannot keep apart")
+    for manager in managers:
+        yield manager, "_state_cache", {}
+    for name, state in states.items():
+        if state not in managers:
+            empty = copy.copy(state)
+            empty.reset()
+            yield hook, name, empty
 
 
 def _refused(hook: ModelHook, reason: str) -> UnsupportedError:

@@ -121,7 +121,7 @@ def test_a_concept_longer_than_the_prompt_has_positions_of_its_own(monkeypatch):
     """Flux.3 rounds a text up to 80 tokens and numbers them; its reference run numbers the concept
     itself.
     """
-    from hosts.modular import by_hand as module
+    from tests.pipelines.modular import by_hand as module
 
     monkeypatch.setattr(module, "CONCEPT", str(DEFAULT_CONCEPT))
     pipe = tiny_modular.pipeline("flux3")

@@ -85,6 +85,11 @@ class GuidanceHook(CallHook):
 
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """Answer as the denoiser's forward would, guided."""
+        if not getattr(self.pipe, "do_classifier_free_guidance", True):
+            raise NotGuardedError(
+                "classifier-free guidance is off and the guard could not act; "
+                "give a guidance_scale above 1 and leave it on to the end"
+            )
         arguments = self.family.named(args, kwargs)
         self._by_position = len(args)
         return_dict = arguments.pop("return_dict", True)
@@ -160,11 +165,6 @@ class GuidanceHook(CallHook):
         Everything is checked at every evaluation: a callback may change texts, rows and scale in
         the middle of a call. Arguments are those of each half.
         """
-        if not getattr(self.pipe, "do_classifier_free_guidance", True):
-            raise NotGuardedError(
-                "classifier-free guidance is off and the guard could not act; "
-                "give a guidance_scale above 1 and leave it on to the end"
-            )
         texts = [one["encoder_hidden_states"] for one in (prompt, negative, self.concept)]
         rows = len(self.family.latents(prompt))
         if self.call is None:
