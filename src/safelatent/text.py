@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from html import escape
+
 from safelatent.errors import SafelatentError
 
 
@@ -22,3 +25,12 @@ def printable(text: object) -> str:
     So the name of a file cannot print a line that looks like ours.
     """
     return str(text) if str(text).isprintable() else repr(str(text))
+
+
+def html_table(rows: Mapping[str, object]) -> str:
+    """Return a table of two columns, names and values, as a notebook shows an object."""
+    cells = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+        for name, value in rows.items()
+    )
+    return f"<table>{cells}</table>"

@@ -12,7 +12,16 @@ from safelatent.guidance.estimates import Correction, Estimates, Guidance, class
 from safelatent.guidance.negative_prompt import NegativePrompt
 from safelatent.guidance.noise_level import NoiseLevel, noise_level, paper_noise_level
 from safelatent.guidance.per_image import PerImage
-from safelatent.guidance.presets import MAX, MEDIUM, PRESETS, STRONG, WEAK, preset, preset_name
+from safelatent.guidance.presets import (
+    MAX,
+    MEDIUM,
+    PRESETS,
+    STRONG,
+    WEAK,
+    PresetName,
+    preset,
+    preset_name,
+)
 from safelatent.guidance.sld import SLD
 from safelatent.guidance.units import alpha_squared, flow_unit, noise_unit
 
@@ -29,6 +38,7 @@ __all__ = [
     "NegativePrompt",
     "NoiseLevel",
     "PerImage",
+    "PresetName",
     "alpha_squared",
     "classifier_free",
     "flow_unit",

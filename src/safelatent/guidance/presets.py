@@ -2,6 +2,8 @@
 s_S of *weak* is 200).
 """
 
+from typing import Literal
+
 from safelatent.errors import BadValueError, nearest
 from safelatent.guidance.sld import SLD
 
@@ -10,7 +12,8 @@ MEDIUM = SLD(warmup=10, scale=1000.0, threshold=0.01, momentum=0.3, decay=0.4)
 STRONG = SLD(warmup=7, scale=2000.0, threshold=0.025, momentum=0.5, decay=0.7)
 MAX = SLD(warmup=0, scale=5000.0, threshold=1.0, momentum=0.5, decay=0.7)
 
-PRESETS = {"weak": WEAK, "medium": MEDIUM, "strong": STRONG, "max": MAX}
+PresetName = Literal["weak", "medium", "strong", "max"]
+PRESETS: dict[str, SLD] = {"weak": WEAK, "medium": MEDIUM, "strong": STRONG, "max": MAX}
 
 
 def preset(name: str) -> SLD:

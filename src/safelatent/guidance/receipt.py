@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from textwrap import shorten
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from safelatent.guidance import SLD, Correction, Estimates, Guidance, preset_name
+from safelatent.text import html_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,33 @@ class Receipt:
     gamma_ratio: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        """A few lines for people; ``repr`` has every setting."""
+        shown = self._shown()
+        return "\n".join(f"{name}: {shorten(text, 80, placeholder=' ...')}" for name, text in shown)
+
+    def _repr_html_(self) -> str:
+        return html_table(dict(self._shown()))
+
+    def _shown(self) -> list[tuple[str, str]]:
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        acted = [
+            f"{name} {value:{form}}"
+            for name, value, form in (
+                ("gate open", self.gate_open, ".0%"),
+                ("gamma ratio", self.gamma_ratio, ".2f"),
+            )
+            if value is not None
+        ]
+        return [
+            ("guided", f"{self.guided_steps} of {self.steps} steps, {self.evaluations} evaluations"),
+            *([("acted", ", ".join(acted))] if acted else []),
+            ("safety", self.safety or settings),
+            ("concept", self.concept),
+        ]
 
 
 def _mean(total: float, count: int) -> float | None:
