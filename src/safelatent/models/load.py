@@ -161,7 +161,7 @@ def _without_warnings() -> Iterator[None]:
 
 def _from_pretrained(source: Path | str, **options: Any) -> Any:
     """Load with diffusers; whatever it raises is one line."""
-    from diffusers import DiffusionPipeline, StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
     try:
         kind = _class_name(source, options)
@@ -173,9 +173,7 @@ def _from_pretrained(source: Path | str, **options: Any) -> Any:
             source,
             kind,
         )
-        return StableDiffusionPipeline.from_pretrained(
-            source, use_safetensors=True, **(_checker(source, options) | options)
-        )
+        return _of_the_authors(source, options)
     except UnsupportedError:
         raise
     except Exception as error:  # noqa: BLE001  # of a stranger's files: it may be anything
@@ -226,17 +224,26 @@ def _index(source: Path | str, options: dict[str, Any]) -> dict[str, Any]:
     return read_object(Path(hf_hub_download(source, INDEX, **chosen)))
 
 
-def _checker(source: Path | str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the safety checker of the authors' pipeline as Stable Diffusion's: the same weights."""
+def _of_the_authors(source: Path | str, options: dict[str, Any]) -> Any:
+    """Load the parts of the authors' pipeline as a ``StableDiffusionPipeline``.
+
+    Their safety checker is a class of its own with the same weights as Stable Diffusion's, so it is
+    loaded as the latter, beside the pipeline.
+    """
+    from diffusers import StableDiffusionPipeline
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
-    parts = _index(source, options)
-    if "safety_checker" in options or parts.get("safety_checker") in (None, [None, None]):
-        return {}
-    asked = ("dtype", "torch_dtype", "variant", "revision", "token", "cache_dir", "local_files_only")
-    chosen = {name: options[name] for name in asked if name in options}
-    return {
-        "safety_checker": StableDiffusionSafetyChecker.from_pretrained(
+    without = {"safety_checker": None, "requires_safety_checker": False}
+    pipe = StableDiffusionPipeline.from_pretrained(
+        source, use_safetensors=True, **(without | options)
+    )
+    saved = _index(source, options).get("safety_checker")
+    if "safety_checker" not in options and isinstance(saved, list) and saved[-1]:
+        asked = ("dtype", "torch_dtype", "variant", "revision", "token", "cache_dir")
+        chosen = {name: options[name] for name in asked if name in options}
+        checker = StableDiffusionSafetyChecker.from_pretrained(
             source, subfolder="safety_checker", use_safetensors=True, **chosen
         )
-    }
+        pipe.register_modules(safety_checker=checker.eval())
+        pipe.register_to_config(requires_safety_checker=True)
+    return pipe
