@@ -177,9 +177,7 @@ def memory_savers(pipe):
 
 def several_per_prompt(pipe):
     generators = [torch.Generator().manual_seed(seed) for seed in range(4)]
-    return draw(
-        pipe, prompt=["a cat", "a dog"], num_images_per_prompt=2, generator=generators
-    )
+    return draw(pipe, prompt=["a cat", "a dog"], num_images_per_prompt=2, generator=generators)
 
 
 def latents_and_decoding_by_hand(pipe):

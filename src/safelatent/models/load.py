@@ -1,5 +1,7 @@
-"""``load_pipeline(name)``: a plain diffusers pipeline, safetensors only, nothing downloaded unless a
-Hub id was named. Does not know guards; ``safelatent.load`` does.
+"""``load_pipeline(name)``: a plain diffusers pipeline. Does not know guards; ``safelatent.load``
+does.
+
+Weights are safetensors only, and nothing is downloaded unless a Hub id was named.
 """
 
 from __future__ import annotations
@@ -176,7 +178,7 @@ def _from_pretrained(source: Path | str, **options: Any) -> Any:
         return _of_the_authors(source, options)
     except UnsupportedError:
         raise
-    except Exception as error:  # noqa: BLE001  # of a stranger's files: it may be anything
+    except Exception as error:  # of a stranger's files: it may be anything
         known = isinstance(error, OSError | ValueError)
         reason = shorten(squeezed(error) if known else one_line(error), 500, placeholder=" ...")
         raise UnsupportedError(f"cannot load {str(source)!r}: {reason}") from error

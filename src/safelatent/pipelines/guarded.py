@@ -217,7 +217,9 @@ def refuse_sld(arguments: Mapping[str, Any]) -> None:
     if settings:
         values = ", ".join(f"{name}={value!r}" for name, value in settings.items())
         presets = {name: vars(known) for name, known in PRESETS.items()}
-        instead.append(next((repr(name) for name in presets if presets[name] == settings), f"SLD({values})"))
+        instead.append(
+            next((repr(name) for name in presets if presets[name] == settings), f"SLD({values})")
+        )
     if concepts:
         instead.append("concept=...")
     raise TypeError(

@@ -16,12 +16,12 @@ from safelatent.models.folder import GUARD_FILE, MODULAR_INDEX, read_object
 from safelatent.models.load import loading_options
 from safelatent.pipelines.guard import guard
 from safelatent.pipelines.guarded import refuse_sld
-from safelatent.pipelines.modular import GuardedModular, guard_modular
-from safelatent.pipelines.modular.blocks import blocks_named, guider_of
 from safelatent.pipelines.saving import BLOCKS_FILE, MODEL, read_guard
 
 if TYPE_CHECKING:
     from diffusers import ModularPipeline, StableDiffusionPipeline
+
+    from safelatent.pipelines.modular import GuardedModular
 
 
 class Pipeline(Protocol):
@@ -98,10 +98,16 @@ def load_modular(
     """
     import diffusers
 
+    from safelatent.pipelines.modular import guard_modular
+    from safelatent.pipelines.modular.blocks import blocks_named, guider_of
+
     own, index = read_object(folder / BLOCKS_FILE), read_object(folder / MODULAR_INDEX)
     kind = getattr(diffusers, str(index.get("_class_name")), None)
-    known = isinstance(kind, type) and issubclass(kind, diffusers.ModularPipeline)
-    if not known or not isinstance(own.get("guiders"), dict) or "blocks" not in own:
+    if (
+        not (isinstance(kind, type) and issubclass(kind, diffusers.ModularPipeline))
+        or not isinstance(own.get("guiders"), dict)
+        or "blocks" not in own
+    ):
         raise UnsupportedError(
             f"{folder} is not a guarded modular pipeline that safelatent saved; load it with "
             "diffusers and guard it"
