@@ -42,6 +42,15 @@ def test_what_cannot_be_a_model_is_refused(name, message):
         load(name)
 
 
+def test_a_revision_is_of_a_hub_id_alone(folder, tmp_path, monkeypatch):
+    """A folder that has the name of a Hub id comes first; its pin would be lost in silence."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, tmp_path / "owner/name")
+    for name in ("embedded", str(folder), "owner/name"):
+        with pytest.raises(BadValueError, match="the revision is 'v1', .* on this machine"):
+            load(name, revision="v1")
+
+
 def test_a_file_is_no_model(folder):
     with pytest.raises(BadValueError, match="unknown model"):
         load(str(folder / "model_index.json"))

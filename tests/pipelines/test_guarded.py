@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import re
+import traceback
 
 import numpy as np
 import pytest
@@ -561,6 +562,17 @@ def test_a_modular_guard_refuses_what_a_classic_one_does(modular):
     with pytest.raises(NotGuardedError, match="classifier-free guidance is off"):
         draw_modular(modular)
     assert repr(modular).startswith("Guarded(StableDiffusionXLModularPipeline, safety='max'")
+
+
+def test_a_refusal_of_a_modular_call_is_short_in_a_notebook(modular, caplog):
+    """No log of the blocks that it passes, and our frames only."""
+    modular = guard(modular.pipe, "medium")
+    caplog.clear()
+    with pytest.raises(NotGuardedError, match="no step would be guided") as caught:
+        draw_modular(modular)
+    assert caplog.records == []
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert not [frame for frame in frames if "/diffusers/" in frame.filename]
 
 
 def test_a_modular_guard_follows_its_scheduler(modular):

@@ -121,6 +121,12 @@ def test_the_authors_folder_without_a_checker(of_the_authors, caplog):
     assert pipe.safety_checker is None
 
 
+def test_a_guard_without_its_model_is_refused(folder, tmp_path):
+    (tmp_path / GUARD_FILE).write_bytes((folder / GUARD_FILE).read_bytes())
+    with pytest.raises(UnsupportedError, match=r"has a guard and no model \(no folder 'pipeline'"):
+        load(tmp_path)
+
+
 def test_what_a_folder_is(folder, of_the_authors, tmp_path):
     assert folder_kind(folder) == "guarded"
     assert folder_kind(folder / "pipeline") == folder_kind(of_the_authors[0]) == "pipeline"

@@ -25,13 +25,20 @@ _LOG = logging.getLogger("safelatent")
 _CODE = ("trust_remote_code", "custom_pipeline")
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, revision: str | None = None) -> None:
     """Refuse a name that cannot be a model, without importing or reading anything large.
 
     Raises:
-        BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id.
+        BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id; or a revision
+            of what has none.
     """
-    if name == "embedded" or (name and Path(name).is_dir()) or is_hub_id(name):
+    here = name == "embedded" or bool(name and Path(name).is_dir())
+    if here and revision is not None:
+        raise BadValueError(
+            f"the revision is {revision!r}, and {name!r} is on this machine: only a Hub id has "
+            "revisions; leave it out"
+        )
+    if here or is_hub_id(name):
         return
     hint = nearest(name, ["embedded"])
     raise BadValueError(
@@ -48,7 +55,7 @@ def load_pipeline(name: str = "embedded", *, revision: str | None = None, **opti
         UnsupportedError: the weights are not safetensors, code from the repository was asked for,
             or diffusers cannot load the model.
     """
-    check_name(name)
+    check_name(name, revision)
     refused = sorted(options.keys() & set(_CODE))
     if refused:
         raise UnsupportedError(

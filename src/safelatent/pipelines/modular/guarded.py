@@ -15,6 +15,7 @@ from safelatent.errors import UnsupportedError, brief, nearest
 from safelatent.pipelines.guarded import Guarded, Safety, refuse_sld
 from safelatent.pipelines.guided_call import StepRecord
 from safelatent.pipelines.modular.blocks import GuardedBlocks
+from safelatent.pipelines.modular.quiet import refusals_in_one_line
 from safelatent.pipelines.modular.refuse import check_pipeline, text_encoder_of
 from safelatent.pipelines.saving import save_modular
 
@@ -90,7 +91,8 @@ class GuardedModular(Guarded):
         self._check_names(blocks, inputs)
         view = copy.copy(self.pipe)
         view._blocks = blocks
-        return view(state=state, output=output, **inputs)
+        with refusals_in_one_line():
+            return view(state=state, output=output, **inputs)
 
     def _check_names(self, blocks: GuardedBlocks, inputs: dict[str, Any]) -> None:
         known = {name for one in blocks.inputs for name in (one.name, one.kwargs_type) if name}
