@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.text import one_line, printable, squeezed
+from safelatent.text import html_table, one_line, printable, squeezed
 
 
 def test_our_errors_stand_alone_and_others_with_their_type():
@@ -23,3 +23,11 @@ def test_every_error_is_one_line(text):
 def test_a_name_with_control_characters_is_quoted(name):
     assert printable(name) == repr(name)
     assert printable("plain name.png") == "plain name.png"
+
+
+def test_a_table_for_a_notebook_is_escaped():
+    html = html_table({"a<b": '"x" & <script>', "n": 5})
+    assert html == (
+        "<table><tr><th>a&lt;b</th><td>&quot;x&quot; &amp; &lt;script&gt;</td></tr>"
+        "<tr><th>n</th><td>5</td></tr></table>"
+    )

@@ -4,7 +4,7 @@
     ├── BadValueError (ValueError)        a setting, a concept or a prompt breaks a rule
     │   ├── RowError                      ... in one row of a table (safelatent.prompts.rows)
     │   └── UnusableError                 ... no image may be made of a prompt (.prompts.prompt)
-    ├── UnsupportedError                  a pipeline, a model or a use of them that cannot be guarded
+    ├── UnsupportedError                  a pipeline, or a use of it, that cannot be guarded
     ├── GuardError (RuntimeError)         the guard stopped a call; no image is returned
     │   └── NotGuardedError               ... because no step would be, or was, guided
     └── RunError                          a run's folder cannot be used (safelatent.runs.store)
@@ -46,7 +46,7 @@ class NotGuardedError(GuardError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return `` (did you mean '...'?)`` for a misspelt, lengthened or shortened name, or nothing."""
+    """Return `` (did you mean '...'?)`` for a misspelt or shortened name, or nothing."""
     given, names = str(name).lower(), list(known)
     longer = [
         other for other in names if given and (other.startswith(given) or given.startswith(other))

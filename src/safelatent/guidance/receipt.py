@@ -64,7 +64,10 @@ class Receipt:
             if value is not None
         ]
         return [
-            ("guided", f"{self.guided_steps} of {self.steps} steps, {self.evaluations} evaluations"),
+            (
+                "guided",
+                f"{self.guided_steps} of {self.steps} steps, {self.evaluations} evaluations",
+            ),
             *([("acted", ", ".join(acted))] if acted else []),
             ("safety", self.safety or settings),
             ("concept", self.concept),

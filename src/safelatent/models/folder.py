@@ -53,7 +53,8 @@ def check_folder(folder: Path, variant: str | None = None) -> None:
         )
     if kind == "modular":
         raise UnsupportedError(
-            f"{folder} holds a modular pipeline; load it with diffusers.ModularPipeline and guard it"
+            f"{folder} holds a modular pipeline; load it with diffusers.ModularPipeline "
+            "and guard it"
         )
     if kind is None:
         raise UnsupportedError(
@@ -63,7 +64,8 @@ def check_folder(folder: Path, variant: str | None = None) -> None:
         pickle = next((path for pattern in _PICKLES for path in folder.rglob(pattern)), None)
         found = f" ({pickle.name} is a pickle, which can run code)" if pickle else ""
         raise UnsupportedError(
-            f"{folder} has no safetensors weights{found}; save it again with safe_serialization=True"
+            f"{folder} has no safetensors weights{found}; "
+            "save it again with safe_serialization=True"
         )
     _check_variant(folder, variant)
 

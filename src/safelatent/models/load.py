@@ -1,5 +1,7 @@
-"""``load_pipeline(name)``: a plain diffusers pipeline, safetensors only, nothing downloaded unless a
-Hub id was named. Does not know guards; ``safelatent.load`` does.
+"""``load_pipeline(name)``: a plain diffusers pipeline. Does not know guards; ``safelatent.load``
+does.
+
+Weights are safetensors only, and nothing is downloaded unless a Hub id was named.
 """
 
 from __future__ import annotations
@@ -23,13 +25,20 @@ _LOG = logging.getLogger("safelatent")
 _CODE = ("trust_remote_code", "custom_pipeline")
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, revision: str | None = None) -> None:
     """Refuse a name that cannot be a model, without importing or reading anything large.
 
     Raises:
-        BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id.
+        BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id; or a revision
+            of what has none.
     """
-    if name == "embedded" or (name and Path(name).is_dir()) or is_hub_id(name):
+    here = name == "embedded" or bool(name and Path(name).is_dir())
+    if here and revision is not None:
+        raise BadValueError(
+            f"the revision is {revision!r}, and {name!r} is on this machine: only a Hub id has "
+            "revisions; leave it out"
+        )
+    if here or is_hub_id(name):
         return
     hint = nearest(name, ["embedded"])
     raise BadValueError(
@@ -46,7 +55,7 @@ def load_pipeline(name: str = "embedded", *, revision: str | None = None, **opti
         UnsupportedError: the weights are not safetensors, code from the repository was asked for,
             or diffusers cannot load the model.
     """
-    check_name(name)
+    check_name(name, revision)
     refused = sorted(options.keys() & set(_CODE))
     if refused:
         raise UnsupportedError(
@@ -161,7 +170,7 @@ def _without_warnings() -> Iterator[None]:
 
 def _from_pretrained(source: Path | str, **options: Any) -> Any:
     """Load with diffusers; whatever it raises is one line."""
-    from diffusers import DiffusionPipeline, StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
     try:
         kind = _class_name(source, options)
@@ -173,12 +182,10 @@ def _from_pretrained(source: Path | str, **options: Any) -> Any:
             source,
             kind,
         )
-        return StableDiffusionPipeline.from_pretrained(
-            source, use_safetensors=True, **(_checker(source, options) | options)
-        )
+        return _of_the_authors(source, options)
     except UnsupportedError:
         raise
-    except Exception as error:  # noqa: BLE001  # of a stranger's files: it may be anything
+    except Exception as error:  # of a stranger's files: it may be anything
         known = isinstance(error, OSError | ValueError)
         reason = shorten(squeezed(error) if known else one_line(error), 500, placeholder=" ...")
         raise UnsupportedError(f"cannot load {str(source)!r}: {reason}") from error
@@ -226,17 +233,26 @@ def _index(source: Path | str, options: dict[str, Any]) -> dict[str, Any]:
     return read_object(Path(hf_hub_download(source, INDEX, **chosen)))
 
 
-def _checker(source: Path | str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the safety checker of the authors' pipeline as Stable Diffusion's: the same weights."""
+def _of_the_authors(source: Path | str, options: dict[str, Any]) -> Any:
+    """Load the parts of the authors' pipeline as a ``StableDiffusionPipeline``.
+
+    Their safety checker is a class of its own with the same weights as Stable Diffusion's, so it is
+    loaded as the latter, beside the pipeline.
+    """
+    from diffusers import StableDiffusionPipeline
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
-    parts = _index(source, options)
-    if "safety_checker" in options or parts.get("safety_checker") in (None, [None, None]):
-        return {}
-    asked = ("dtype", "torch_dtype", "variant", "revision", "token", "cache_dir", "local_files_only")
-    chosen = {name: options[name] for name in asked if name in options}
-    return {
-        "safety_checker": StableDiffusionSafetyChecker.from_pretrained(
+    without = {"safety_checker": None, "requires_safety_checker": False}
+    pipe = StableDiffusionPipeline.from_pretrained(
+        source, use_safetensors=True, **(without | options)
+    )
+    saved = _index(source, options).get("safety_checker")
+    if "safety_checker" not in options and isinstance(saved, list) and saved[-1]:
+        asked = ("dtype", "torch_dtype", "variant", "revision", "token", "cache_dir")
+        chosen = {name: options[name] for name in asked if name in options}
+        checker = StableDiffusionSafetyChecker.from_pretrained(
             source, subfolder="safety_checker", use_safetensors=True, **chosen
         )
-    }
+        pipe.register_modules(safety_checker=checker.eval())
+        pipe.register_to_config(requires_safety_checker=True)
+    return pipe

@@ -20,7 +20,6 @@ from safelatent.pipelines.classic.hook import GuidanceHook
 from safelatent.pipelines.classic.text import check_concept, default_length, encode_concept
 from safelatent.pipelines.denoiser import attached, one_call
 from safelatent.pipelines.guarded import Guarded, GuardedOutput, Safety, refuse_sld
-from safelatent.pipelines.modular import GuardedModular, guard_modular, is_modular
 from safelatent.pipelines.outputs import check_classic, decoder_checked
 from safelatent.pipelines.safety import ConceptEmbeds, concept_of
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModularPipeline
 
     from safelatent.pipelines.loading import Pipeline
+    from safelatent.pipelines.modular import GuardedModular
 
 
 @overload
@@ -77,7 +77,10 @@ def guard(
         )
     if isinstance(pipe, str | Path):
         raise UnsupportedError(f"{str(pipe)!r} is a name; load it first: guard(load(name), ...)")
-    if is_modular(pipe):
+    if any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__):
+        # Imported only then: older releases of diffusers warn that modular pipelines are young.
+        from safelatent.pipelines.modular import guard_modular
+
         return guard_modular(pipe, safety, concept=concept)
     safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept))
     check_concept(pipe, safe.concept, default_length(pipe))
@@ -88,11 +91,23 @@ class GuardedClassic(Guarded):
     """A classic pipeline whose every image is guarded; made by ``guard``."""
 
     def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
-        checked_family(pipe)
+        vars(self).update(pipe=pipe)
+        _ = self.family  # raises, if the pipeline cannot be guarded
         super().__init__(pipe=pipe, safety=safety, concept=concept)
 
+    @property
+    def family(self) -> Family:
+        """How the pipeline, as it is now, calls its denoiser.
+
+        Raises:
+            UnsupportedError: the order of its calls is not known, or its denoiser is distilled.
+        """
+        family = family_of(self.pipe)
+        check_distilled(self.pipe, family)
+        return family
+
     @overload
-    def __call__(
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # the keyword tells them apart
         self, *args: Any, return_dict: Literal[False], **kwargs: Any
     ) -> tuple[Any, ...]: ...
     @overload
@@ -125,7 +140,7 @@ class GuardedClassic(Guarded):
         return self._run(bind_call(self.pipe, args, kwargs) | {"return_dict": True}, callback)
 
     def _run(self, arguments: dict[str, Any], callback: Callable[[StepRecord], None] | None) -> Any:
-        family = checked_family(self.pipe)
+        family = self.family
         arguments = check_call(family, arguments)
         check_concept(self.pipe, self.concept, arguments.get("max_sequence_length"))
         denoiser = getattr(self.pipe, family.denoiser)
@@ -143,14 +158,3 @@ class GuardedClassic(Guarded):
 
     def _save_model(self, folder: Path, options: dict[str, Any]) -> None:
         self.pipe.save_pretrained(folder, **({"safe_serialization": True} | options))
-
-
-def checked_family(pipe: Any) -> Family:
-    """Return the family of a pipeline that can be guarded as it is now.
-
-    Raises:
-        UnsupportedError: its order of calls is not known, or its denoiser is distilled.
-    """
-    family = family_of(pipe)
-    check_distilled(pipe, family)
-    return family

@@ -11,17 +11,17 @@ from safelatent.concepts import Concept
 from safelatent.errors import UnsupportedError, brief
 from safelatent.guidance import Guidance
 from safelatent.hub import is_hub_id
-from safelatent.models import folder_kind, load_pipeline
+from safelatent.models import check_name, folder_kind, load_pipeline
 from safelatent.models.folder import GUARD_FILE, MODULAR_INDEX, read_object
 from safelatent.models.load import loading_options
 from safelatent.pipelines.guard import guard
 from safelatent.pipelines.guarded import refuse_sld
-from safelatent.pipelines.modular import GuardedModular, guard_modular
-from safelatent.pipelines.modular.checks import blocks_named, guider_of
 from safelatent.pipelines.saving import BLOCKS_FILE, MODEL, read_guard
 
 if TYPE_CHECKING:
     from diffusers import ModularPipeline, StableDiffusionPipeline
+
+    from safelatent.pipelines.modular import GuardedModular
 
 
 class Pipeline(Protocol):
@@ -63,7 +63,8 @@ def load(
             older name).
 
     Raises:
-        BadValueError: the name cannot be a model, or two dtypes differ.
+        BadValueError: the name cannot be a model, a revision of what has none, or two dtypes that
+            differ.
         UnsupportedError: the weights are not safetensors or of another variant, code from the
             repository was asked for, diffusers cannot load the model, or the guard's file is
             damaged or newer than this package.
@@ -71,12 +72,17 @@ def load(
     """
     refuse_sld(options)
     name = str(name)
+    check_name(name, revision)
     if variant is not None:
         options["variant"] = variant
     folder = _guarded_folder(name, revision, options)
     if folder is None:
         return load_pipeline(name, revision=revision, **options)
     safety, concept = read_guard(folder)
+    if not (folder / MODEL).is_dir():
+        raise UnsupportedError(
+            f"{folder} has a guard and no model (no folder {MODEL!r}); save it again"
+        )
     if (folder / MODEL / BLOCKS_FILE).is_file():
         return load_modular(folder / MODEL, safety, concept, **options)
     return guard(load_pipeline(str(folder / MODEL), **options), safety, concept=concept)
@@ -98,10 +104,16 @@ def load_modular(
     """
     import diffusers
 
+    from safelatent.pipelines.modular import guard_modular
+    from safelatent.pipelines.modular.checks import blocks_named, guider_of
+
     own, index = read_object(folder / BLOCKS_FILE), read_object(folder / MODULAR_INDEX)
     kind = getattr(diffusers, str(index.get("_class_name")), None)
-    known = isinstance(kind, type) and issubclass(kind, diffusers.ModularPipeline)
-    if not known or not isinstance(own.get("guiders"), dict) or "blocks" not in own:
+    if (
+        not (isinstance(kind, type) and issubclass(kind, diffusers.ModularPipeline))
+        or not isinstance(own.get("guiders"), dict)
+        or "blocks" not in own
+    ):
         raise UnsupportedError(
             f"{folder} is not a guarded modular pipeline that safelatent saved; load it with "
             "diffusers and guard it"

@@ -10,7 +10,7 @@ from diffusers import StableDiffusionXLPipeline
 
 from safelatent import DEFAULT_CONCEPT, MAX, MEDIUM, SLD, NegativePrompt, NoiseLevel, guard
 from safelatent.guidance import Correction
-from safelatent.pipelines.modular import guard_modular, is_modular
+from safelatent.pipelines.modular import guard_modular
 from tests.pipelines.modular import tiny_modular
 from tests.pipelines.modular.by_hand import CONCEPT, PROMPT, by_hand, call, recorded, run
 from tests.pipelines.modular.tiny_modular import CALL, PARTS, SIZE, present
@@ -278,8 +278,3 @@ def test_families_in_any_order_give_what_fresh_ones_give():
             out = call(guard_modular(pipes[family], SETTINGS, concept=CONCEPT), arguments(family))
             assert torch.equal(image(out), fresh[family])
             call(guard_modular(pipes[family], MAX, concept="night"), arguments(family))
-
-
-def test_only_modular_pipelines_are_modular():
-    assert is_modular(tiny_modular.pipeline("sdxl"))
-    assert not is_modular(tiny_modular.tiny.pipeline())

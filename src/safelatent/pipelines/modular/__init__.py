@@ -3,7 +3,7 @@ block.
 """
 
 from safelatent.pipelines.modular.blocks import GuardedBlocks
-from safelatent.pipelines.modular.guarded import GuardedModular, guard_modular, is_modular
+from safelatent.pipelines.modular.guarded import GuardedModular, guard_modular
 from safelatent.pipelines.modular.guider import SafetyGuider
 
 __all__ = [
@@ -11,5 +11,4 @@ __all__ = [
     "GuardedModular",
     "SafetyGuider",
     "guard_modular",
-    "is_modular",
 ]

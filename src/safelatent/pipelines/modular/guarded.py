@@ -19,11 +19,6 @@ from safelatent.pipelines.modular.checks import check_pipeline, text_encoder_of
 from safelatent.pipelines.saving import save_modular
 
 
-def is_modular(pipe: Any) -> bool:
-    """Return whether the pipeline is one of diffusers' modular ones."""
-    return isinstance(pipe, ModularPipeline)
-
-
 def guard_modular(
     pipe: ModularPipeline, safety: Safety = "medium", *, concept: Concept | str = DEFAULT_CONCEPT
 ) -> GuardedModular:
