@@ -57,10 +57,8 @@ def pairs(table: dict[str, list[str]]) -> list[tuple[str, str]]:
 
 def classic(family: str, hook: str | None = None) -> Any:
     """A pipeline, with the hook on its denoiser. New: some caches outlast a call."""
-    if family == "sd":
-        pipe = tiny.pipeline()
-    else:
-        pipe = tiny_families.build(*tiny_families.KINDS[family])
+    kinds = tiny_families.KINDS
+    pipe = tiny.pipeline() if family == "sd" else tiny_families.build(*kinds[family])
     if hook is not None:
         HOOKS[hook](denoiser_of(pipe))
     return pipe
@@ -150,7 +148,7 @@ def test_in_the_warm_up_a_guarded_modular_call_is_the_plain_one(hook, family):
 @pytest.mark.parametrize("family", ["pixart", "sana"])
 def test_a_cache_that_halves_batches_is_refused(family):
     pipe = classic(family, "apply_faster_cache")
-    with pytest.raises(UnsupportedError, match="FasterCacheDenoiser.*half of every batch"):
+    with pytest.raises(UnsupportedError, match=r"FasterCacheDenoiser.*half of every batch"):
         latents_of(pipe, family, guard(pipe, SETTINGS, concept=CONCEPT))
 
 
@@ -173,10 +171,10 @@ def test_the_caches_are_the_pipelines_own_afterwards():
     before = [vars(holder)[name] for holder, name, _ in caches._own]
     assert caches.any
     assert before
+    inside: list[Any] = []
     with pytest.raises(KeyboardInterrupt), caches.concept():
-        inside = [vars(holder)[name] for holder, name, _ in caches._own]
-        assert not {id(one) for one in inside} & {id(one) for one in before}
-        raise KeyboardInterrupt
+        interrupt(inside, [vars(holder)[name] for holder, name, _ in caches._own])
+    assert not {id(one) for one in inside} & {id(one) for one in before}
     after = [vars(holder)[name] for holder, name, _ in caches._own]
     assert [id(one) for one in after] == [id(one) for one in before]
     caches.leave()
@@ -187,6 +185,11 @@ def test_hooks_that_share_a_state_share_the_concepts():
     pipe = classic("flux", "apply_first_block_cache")
     caches = ConceptCaches(pipe.transformer)
     assert len({id(own) for _, _, own in caches._own}) == 1
+
+
+def interrupt(kept: list[Any], seen: Any) -> None:
+    kept.extend(seen)
+    raise KeyboardInterrupt
 
 
 # Replaced forwards.
@@ -256,7 +259,7 @@ def test_a_sequential_pipeline_with_a_wrapper_is_refused(part):
     module = pipe.transformer if part == "transformer" else pipe.transformer.transformer_blocks[0]
     forward = module.forward
     module.forward = lambda *args, **kwargs: forward(*args, **kwargs)
-    with pytest.raises(UnsupportedError, match="forward of this transformer.* was replaced"):
+    with pytest.raises(UnsupportedError, match=r"forward of this transformer.* was replaced"):
         latents_of(pipe, "flux", guard(pipe, SETTINGS, concept=CONCEPT))
 
 
@@ -264,7 +267,7 @@ def test_a_wrapper_over_a_cache_is_refused():
     pipe = classic("sd", "apply_pyramid_attention_broadcast")
     forward = pipe.unet.forward
     pipe.unet.forward = lambda *args, **kwargs: forward(*args, **kwargs)
-    with pytest.raises(UnsupportedError, match="forward of this unet.* was replaced"):
+    with pytest.raises(UnsupportedError, match=r"forward of this unet.* was replaced"):
         latents_of(pipe, "sd", guard(pipe, SETTINGS, concept=CONCEPT))
 
 
@@ -272,7 +275,7 @@ def test_a_modular_pipeline_with_a_wrapper_is_refused():
     pipe = modular("sdxl")
     forward = pipe.unet.forward
     pipe.unet.forward = lambda *args, **kwargs: forward(*args, **kwargs)
-    with pytest.raises(UnsupportedError, match="forward of this unet.* was replaced"):
+    with pytest.raises(UnsupportedError, match=r"forward of this unet.* was replaced"):
         modular_latents(pipe, "sdxl", guard_modular(pipe, SETTINGS, concept=CONCEPT))
 
 
@@ -287,9 +290,10 @@ def snapshot(module: nn.Module) -> dict[str, Any]:
 def test_a_hook_is_there_for_the_block_alone(before):
     module = before(Small())
     kept = copy.copy(snapshot(module))
+    there: list[str] = []
     with pytest.raises(KeyboardInterrupt), attached(module, ModelHook()):
-        assert "safelatent" in module._diffusers_hook.hooks
-        raise KeyboardInterrupt
+        interrupt(there, module._diffusers_hook.hooks)
+    assert "safelatent" in there
     assert snapshot(module) == kept
 
 

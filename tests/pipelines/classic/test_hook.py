@@ -35,9 +35,7 @@ from tests import tiny
 
 STEPS = 10
 # The presets, with warm-ups for as few steps.
-SHORT = {
-    name: replace(sld, warmup=min(sld.warmup, STEPS // 2)) for name, sld in PRESETS.items()
-}
+SHORT = {name: replace(sld, warmup=min(sld.warmup, STEPS // 2)) for name, sld in PRESETS.items()}
 SHORT_WEAK, SHORT_MEDIUM = SHORT["weak"], SHORT["medium"]
 PROMPT = "a cat with a pistol"
 
@@ -99,9 +97,7 @@ def by_hand(
             pipe.unet(scheduler.scale_model_input(latents, t), t, text).sample for text in texts
         )
         unit = noise_unit(scheduler.config.prediction_type, scheduler.alphas_cumprod, float(t))
-        correction, state = sld.correct(
-            Estimates(uncond=u, prompt=p, concept=s), state, i, unit
-        )
+        correction, state = sld.correct(Estimates(uncond=u, prompt=p, concept=s), state, i, unit)
         latents = scheduler.step(classifier_free(correction, scale), t, latents).prev_sample
     return latents
 
@@ -299,7 +295,10 @@ def test_latents_that_are_not_finite_give_no_image(pipe):
 
 
 def test_settings_for_each_image_are_what_each_gets_alone(pipe):
-    prompts, safeties = ["a cat", "the party at night", "a pirate"], [SHORT_WEAK, "max", SHORT_MEDIUM]
+    prompts, safeties = (
+        ["a cat", "the party at night", "a pirate"],
+        [SHORT_WEAK, "max", SHORT_MEDIUM],
+    )
     latents = noise(3)
     together = call(guard(pipe, safeties), prompt=prompts, latents=latents)
     for b, (prompt, safety) in enumerate(zip(prompts, safeties, strict=True)):

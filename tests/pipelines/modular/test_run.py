@@ -39,8 +39,9 @@ def run(scheduler):
 
 
 def step(run: ModularCall, i: int, prompt=None, negative=None, steps: int | None = STEPS) -> None:
-    prompt, negative = (text(1) if prompt is None else prompt), (
-        text(2) if negative is None else negative
+    prompt, negative = (
+        (text(1) if prompt is None else prompt),
+        (text(2) if negative is None else negative),
     )
     run.under_way(float(run.scheduler.timesteps[i]), prompt, negative, steps)
     noise = torch.Generator().manual_seed(i)
@@ -67,7 +68,7 @@ def test_a_call_that_never_began_has_none(run):
 def test_the_concept_is_refused_at_every_step(run, name):
     call = run()
     step(call, 0)
-    with pytest.raises(NotGuardedError, match=f"the {name}.* is the concept itself"):
+    with pytest.raises(NotGuardedError, match=rf"the {name}.* is the concept itself"):
         step(call, 1, **{name: CONCEPT_TEXT.expand(2, 3, 2)})
 
 
@@ -89,7 +90,7 @@ def test_rows_stay_what_they_were(run, name):
 def test_steps_are_the_schedulers(run):
     call = run()
     step(call, 0)
-    with pytest.raises(GuardError, match="step 1 is at timestep .* out of the scheduler's order"):
+    with pytest.raises(GuardError, match=r"step 1 is at timestep .* out of the scheduler's order"):
         step(call, 2)
 
 
