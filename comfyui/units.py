@@ -17,8 +17,9 @@ for sigma and d for sigma_data (1 but for EDM):
 | COSMOS_RFLOW | x0 + s eps         | (1 - t) x - t p, t = s / (1 + s)  | t       | 1 - t   |
 
 with r = sqrt(s^2 + d^2). In the first kind ``-x0 / scale`` is ``(x - x0) / sigma`` but for ``x``.
-EDM's ``p`` has the other sign; the sign of noise is what counts. At one sigma ``x0 + s eps`` gives d_eps = -d_x0 / s, and
-``(1 - s) x0 + s eps`` gives d_eps = -(1 - s) d_x0 / s: that is the last column.
+EDM's ``p`` has the other sign; the sign of noise is what counts. At one sigma ``x0 + s eps`` gives
+d_eps = -d_x0 / s, and ``(1 - s) x0 + s eps`` gives d_eps = -(1 - s) d_x0 / s: that is the last
+column.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ denoiser; or it is refused.
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 import diffusers.hooks
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from safelatent import SLD, guard
 from safelatent.errors import GuardError, UnsupportedError
-from safelatent.pipelines.denoiser import ConceptCaches, attached, wrappers
+from safelatent.pipelines.denoiser import CallHook, ConceptCaches, attached, one_call, wrappers
 from safelatent.pipelines.modular import guard_modular
 from tests import tiny
 from tests.pipelines.classic import tiny_families
@@ -31,7 +32,7 @@ from tests.pipelines.modular.by_hand import recorded
 STEPS, WARMUP = 6, 3
 PROMPT, CONCEPT = "a cat with a pistol", "violence, blood"
 # With momentum, so that the concept is evaluated in the warm-up too.
-SETTINGS = SLD(warmup=WARMUP, scale=3.0, threshold=0.5, momentum=0.4, decay=0.6)
+SETTINGS = SLD(warmup=WARMUP, scale=1000, threshold=0.01, momentum=0.4, decay=0.6)
 CASTING = "apply_layerwise_casting"
 # The families on which each hook has an effect, so that the plain calls with and without differ.
 CLASSIC = {
@@ -291,18 +292,39 @@ def test_a_hook_is_there_for_the_block_alone(before):
     module = before(Small())
     kept = copy.copy(snapshot(module))
     there: list[str] = []
-    with pytest.raises(KeyboardInterrupt), attached(module, ModelHook()):
+    with pytest.raises(KeyboardInterrupt), attached(module, CallHook()):
         interrupt(there, module._diffusers_hook.hooks)
     assert "safelatent" in there
     assert snapshot(module) == kept
 
 
 def test_a_module_has_one_guard_at_a_time():
-    module = Small()
-    with attached(module, ModelHook()):
+    module, other = Small(), Small()
+    with one_call(module):
         with (
             pytest.raises(GuardError, match="in the middle of another guarded call"),
-            attached(module, ModelHook()),
+            one_call(module),
         ):
             pass
-        assert "safelatent" in module._diffusers_hook.hooks
+        with one_call(other):
+            pass
+    with one_call(module):
+        pass
+
+
+def test_what_another_thread_asks_in_the_middle_is_refused():
+    module, errors = Small(), []
+
+    def ask() -> None:
+        try:
+            module(torch.zeros(1, 2))
+        except GuardError as error:
+            errors.append(str(error))
+
+    with attached(module, CallHook()):
+        module(torch.zeros(1, 2))
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+    assert len(errors) == 1
+    assert "in the middle of another guarded call" in errors[0]
