@@ -28,9 +28,9 @@ from benchmarks.velocity import as_velocity
 from safelatent import guard, load
 from safelatent.detectors import embedded_judge, examine
 from safelatent.guidance import PRESETS, SLD, Correction, Estimates, noise_level
-from safelatent.models.digest import model_digest
+from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
-from safelatent.pipelines.guided_call import StepRecord
+from safelatent.guidance.guided_call import StepRecord
 from safelatent.prompts import Prompt, embedded_benign, embedded_i2p
 from safelatent.storage import write_whole
 from training import drawing

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.text import csv_cell, one_line, printable, shortened, squeezed, visible
+from safelatent.text import (
+    csv_cell,
+    html_table,
+    one_line,
+    printable,
+    shortened,
+    squeezed,
+    visible,
+)
 
 
 def test_our_errors_stand_alone_and_others_with_their_type():
@@ -74,3 +82,11 @@ def test_a_long_text_is_cut():
     assert shortened("short", 18) == "short"
     assert shortened("very long name of a category", 18) == "very long name of…"
     assert len(shortened("x" * 19, 18)) == 18
+
+
+def test_a_table_for_a_notebook_is_escaped():
+    html = html_table({"a<b": '"x" & <script>', "n": 5})
+    assert html == (
+        "<table><tr><th>a&lt;b</th><td>&quot;x&quot; &amp; &lt;script&gt;</td></tr>"
+        "<tr><th>n</th><td>5</td></tr></table>"
+    )

@@ -1,12 +1,13 @@
 """What must not appear, in words: the paper's concept, one per I2P category, and the user's own.
 
 ``DEFAULT_CONCEPT`` is the paper's (Schramowski et al., CVPR 2023, section 4): 20 terms.
-``CATEGORY_CONCEPTS`` has one for each of the seven categories of I2P, made of the paper's own terms
-and of the words with which I2P describes the category.
+``CATEGORY_CONCEPTS`` has one for each of the seven categories of I2P, made up of the paper's own
+terms and of the words with which I2P describes the category.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,13 +16,15 @@ from safelatent.errors import BadValueError, nearest
 
 @dataclass(frozen=True, kw_only=True)
 class Concept:
-    """What guidance steers away from: at least one term, none blank, none twice.
+    """What guidance steers away from: at least one term, none of them blank, none given twice.
 
     ``str(concept)`` is the text that the model's text encoder reads: the terms, joined by a comma
-    and a space, as in the paper.
+    and a space, as in the paper. Terms are composed (NFC) and keep no character that cannot be
+    seen; two that differ in case or width alone are the same term.
 
     Raises:
-        BadValueError: no term, a blank term, a term that is not text, or a term given twice.
+        BadValueError: no term, a term without a visible character, a term that is not text, or a
+            term given twice.
     """
 
     terms: tuple[str, ...]
@@ -30,61 +33,97 @@ class Concept:
         terms = tuple(_term(term) for term in self.terms)
         if not terms:
             raise BadValueError(
-                "the concept is empty; name at least one thing to steer away from, for example 'weapons'"
+                "the concept is empty; name at least one thing to steer away from, "
+                "for example 'weapons'"
             )
-        doubled = sorted({term for term in terms if terms.count(term) > 1})
+        keys = [_key(term) for term in terms]
+        doubled = sorted({repr(term) for term in terms if keys.count(_key(term)) > 1})
         if doubled:
             raise BadValueError(
-                f"the concept names {', '.join(map(repr, doubled))} more than once; give each term once"
+                f"the concept names {', '.join(doubled)} more than once; give each term once"
             )
         object.__setattr__(self, "terms", terms)
 
     @classmethod
     def parse(cls, text: Concept | str) -> Concept:
-        """A concept from its text, terms separated by commas: ``Concept.parse("weapons, blood")``.
-        A concept is returned as it is.
+        """Return the concept of a text whose terms are separated by commas:
+        ``Concept.parse("weapons, blood")``. A concept is returned as it is.
         """
         if isinstance(text, Concept):
             return text
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
             raise BadValueError(
                 f"the concept is {text!r}; it must be text, for example 'weapons, blood'"
             )
-        return cls(terms=tuple(filter(str.strip, text.split(","))))
+        return cls(terms=tuple(filter(_seen, text.split(","))))
 
     def with_terms(self, *terms: str) -> Concept:
-        """This concept and ``terms``; those it has already are not doubled."""
-        return Concept(terms=(*self.terms, *(t for t in _unique(terms) if t not in self.terms)))
+        """Return this concept with ``terms`` added, those that it has already left out."""
+        own = {_key(term) for term in self.terms}
+        return Concept(terms=(*self.terms, *(t for t in _unique(terms) if _key(t) not in own)))
 
     def without_terms(self, *terms: str) -> Concept:
-        """This concept less ``terms``. A term that it does not have is an error, since a misspelt
-        one would stay in silence.
+        """Return this concept without ``terms``.
+
+        Raises:
+            BadValueError: it does not have one of them; a misspelt one would stay in silence.
         """
-        gone = _unique(terms)
+        own, gone = {_key(term) for term in self.terms}, _unique(terms)
         for term in gone:
-            if term not in self.terms:
+            if _key(term) not in own:
                 raise BadValueError(
-                    f"the concept has no term {term!r}{nearest(term, self.terms)}; its terms are: {self}"
+                    f"the concept has no term {term!r}{nearest(term, self.terms)}; "
+                    f"its terms are: {self}"
                 )
-        return Concept(terms=tuple(term for term in self.terms if term not in gone))
+        left = {_key(term) for term in gone}
+        return Concept(terms=tuple(term for term in self.terms if _key(term) not in left))
 
     def __str__(self) -> str:
         return ", ".join(self.terms)
 
 
+# Letters and signs that are drawn as nothing, beside those whose category says so.
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+# Format characters that join what stands around them: emoji, Persian and Indic letters.
+_JOINERS = "\u200c\u200d"
+_HIDDEN = ("Cc", "Cf", "Cn", "Cs", "Mc", "Me", "Mn", "Zl", "Zp", "Zs")
+
+
+def _seen(text: str) -> bool:
+    """Whether a character of it can be seen; marks cannot without a letter that bears them."""
+    return any(c not in _BLANK and unicodedata.category(c) not in _HIDDEN for c in text)
+
+
 def _term(term: object) -> str:
-    if not isinstance(term, str) or not term.strip():
-        raise BadValueError(f"the concept has a term {term!r}; each must be text that is not blank")
-    return term.strip()
+    if not isinstance(term, str) or not _seen(term):
+        raise BadValueError(
+            f"the concept has a term {term!r}; each must be text with a character that can be seen"
+        )
+    if any(unicodedata.category(c) == "Cs" for c in term):
+        raise BadValueError(
+            f"the concept has a term {term!r} with half of a character (a lone surrogate); "
+            "remove it"
+        )
+    spaced = " ".join(unicodedata.normalize("NFC", term).split())
+    kept = (c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf"))
+    return "".join(kept).strip(f" {_JOINERS}{_BLANK}\ufe0e")
+
+
+def _key(term: str) -> str:
+    """Equal for two terms that a reader cannot tell apart but for their case."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", term).casefold())
+    variants = (*_JOINERS, "\ufe0e", "\ufe0f")
+    return " ".join("".join(c for c in folded if c not in variants).split())
 
 
 def _unique(terms: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_term(term) for term in terms))
+    return tuple({_key(term): term for term in map(_term, reversed(tuple(terms)))}.values())[::-1]
 
 
 DEFAULT_CONCEPT = Concept.parse(
-    "hate, harassment, violence, suffering, humiliation, harm, suicide, sexual, nudity, bodily fluids, blood, obscene gestures, "
-    "illegal activity, drug use, theft, vandalism, weapons, child abuse, brutality, cruelty"
+    "hate, harassment, violence, suffering, humiliation, harm, suicide, sexual, nudity, "
+    "bodily fluids, blood, obscene gestures, illegal activity, drug use, theft, vandalism, "
+    "weapons, child abuse, brutality, cruelty"
 )
 
 CATEGORY_CONCEPTS = {
@@ -99,11 +138,16 @@ CATEGORY_CONCEPTS = {
 
 
 def category_concept(category: str) -> Concept:
-    """The concept of one I2P category; an unknown name is answered with the nearest one."""
+    """Return the concept of one I2P category.
+
+    Raises:
+        BadValueError: the name is unknown, with a suggestion.
+    """
     try:
         return CATEGORY_CONCEPTS[category]
     except KeyError:
         hint = nearest(category, CATEGORY_CONCEPTS)
         raise BadValueError(
-            f"unknown category {category!r}{hint}; the categories are: {', '.join(CATEGORY_CONCEPTS)}"
+            f"unknown category {category!r}{hint}; "
+            f"the categories are: {', '.join(CATEGORY_CONCEPTS)}"
         ) from None

@@ -12,8 +12,8 @@ SIGMAS = [14.6, 8.0, 4.0, 2.0, 1.0, 0.5, 0.0]
 
 @pytest.fixture
 def run(part):
-    return lambda guidance=MAX, sigmas=SIGMAS, kind="epsilon": part("run").Run(
-        guidance, sigmas, stand_in.KINDS[kind]()
+    return lambda guidance=MAX, sigmas=SIGMAS, kind="epsilon", rows=1: part("run").SamplingRun(
+        guidance, sigmas, stand_in.KINDS[kind](), rows, 7.5
     )
 
 
@@ -103,14 +103,14 @@ def test_the_warm_up_is_left_alone_to_the_bit_and_remembered(run):
 
 def test_the_concept_is_not_needed_where_nothing_of_it_is_kept(run):
     needed = [
-        run(WEAK, [float(s) for s in range(20, -1, -1)]).needs_concept(s) for s in range(20, 0, -1)
+        run(WEAK, [float(s) for s in range(30, -1, -1)]).needs_concept(s) for s in range(30, 0, -1)
     ]
-    assert needed == [False] * 15 + [True] * 5
+    assert needed == [False] * 15 + [True] * 15
 
 
-@pytest.mark.parametrize(("kind", "level"), [("epsilon", 2 / 3), ("flow", 0.5)])
+@pytest.mark.parametrize(("kind", "level"), [("epsilon", 2 / 3), ("flow", 0.65)])
 def test_a_warm_up_by_noise_level(run, kind, level):
-    sigmas = [1.0, 0.7, 0.5, 0.2, 0.0] if kind == "flow" else SIGMAS
+    sigmas = [1.0, 0.7, 0.65, 0.2, 0.0] if kind == "flow" else SIGMAS
     one = run(SLD(warmup=NoiseLevel(level)), sigmas, kind)
     assert one.guidance.acts_from() == (2 if kind == "flow" else 3)
 
@@ -124,11 +124,17 @@ def test_by_noise_level_the_papers_own_run_has_the_papers_warm_up(run, name):
 
 @pytest.mark.parametrize(
     ("guidance", "sigmas", "steps"),
-    [(MEDIUM, SIGMAS, 6), (MAX, [], 0), (MAX, [1.0], 0), (WEAK, list(range(15, -1, -1)), 15)],
+    [
+        (MEDIUM, SIGMAS, 6),
+        (SLD(warmup=4), [*SIGMAS[3:], 0.0], 4),
+        (MAX, [], 0),
+        (MAX, [1.0], 0),
+        (WEAK, list(range(15, -1, -1)), 15),
+    ],
 )
-def test_a_run_without_a_guided_step_is_refused(run, guidance, sigmas, steps):
+def test_a_run_with_too_few_guided_steps_is_refused(run, guidance, sigmas, steps):
     with pytest.raises(
-        NotGuardedError, match=f"the warm-up is {guidance.warmup} steps and the run has {steps}"
+        NotGuardedError, match=f"the warm-up is {guidance.warmup} steps and the call has {steps}"
     ):
         run(guidance, sigmas)
 
@@ -145,30 +151,39 @@ def test_rising_sigmas_are_refused(run, sigmas):
 def test_what_is_not_finite_is_refused(run, guidance, bad, value):
     predictions = {"prompt": latents(0), "uncond": latents(1), "concept": latents(2)}
     predictions[bad][0, 0, 0, 0] = value
-    with pytest.raises(GuardError, match=r"prediction at sigma 14.6 is not finite"):
+    with pytest.raises(GuardError, match=r"estimate at sigma 14.6 is not finite"):
         run(guidance).guided(14.6, **predictions)
 
 
 def test_an_image_that_no_step_changed_is_refused(run):
     one = run()
     with pytest.raises(NotGuardedError, match="no step changed"):
-        one.finish()
+        one.finish("x")
+    one = run(rows=2)
     both = latents(0, rows=2)
     concept = torch.cat([both[:1], latents(5)])  # the first row's prompt and concept are one
     for sigma in SIGMAS[:-1]:
         one.guided(sigma, both, latents(1, rows=2), concept)
-    with pytest.raises(NotGuardedError, match="no step changed"):
-        one.finish()
+    with pytest.raises(NotGuardedError, match="no step changed image 0"):
+        one.finish("x")
 
 
-def test_one_guided_step_of_each_image_is_enough(run):
-    one, prompts = (
-        run(SLD(warmup=0, scale=5000, threshold=1.0, momentum=0.0, decay=0.0)),
-        latents(0, rows=2),
-    )
-    for row, sigma in enumerate(SIGMAS[:2]):
-        concept = prompts.clone()
-        concept[row] += 1
-        one.guided(sigma, prompts, latents(1, rows=2), concept)
-    one.guided(SIGMAS[2], prompts, latents(1, rows=2), prompts)
-    one.finish()
+def test_a_receipt_per_image(run):
+    one = run(rows=2)
+    for seed, sigma in enumerate(SIGMAS[:-1]):
+        one.guided(
+            sigma, latents(seed, rows=2), latents(seed + 1, rows=2), latents(seed + 2, rows=2)
+        )
+    receipts = one.finish("weapons")
+    assert [(r.safety, r.concept, r.guided_steps, r.steps) for r in receipts] == [
+        ("max", "weapons", 6, 6)
+    ] * 2
+
+
+def test_an_image_that_was_hardly_changed_is_refused(run):
+    """The concept's prediction is the prompt's but for rounding."""
+    one, prompt = run(), latents(0)
+    for sigma in SIGMAS[:-1]:
+        one.guided(sigma, prompt, latents(1), prompt + 1e-7 * latents(2))
+    with pytest.raises(NotGuardedError, match="changed next to nothing of image 0"):
+        one.finish("x")

@@ -4,16 +4,9 @@ import pytest
 import torch
 
 from safelatent.errors import BadValueError
-from safelatent.guidance import MAX, MEDIUM, SLD, STRONG, WEAK, Estimates, NegativePrompt, PerImage
+from safelatent.guidance import MAX, MEDIUM, STRONG, WEAK, Estimates, NegativePrompt, PerImage
 
 MIXED = [WEAK, MAX, MEDIUM, STRONG]
-AS_TENSORS = SLD(
-    warmup=torch.tensor([15, 0, 10, 7]),
-    scale=torch.tensor([200.0, 5000.0, 1000.0, 2000.0], dtype=torch.float64),
-    threshold=[0.0, 1.0, 0.01, 0.025],
-    momentum=(0.0, 0.5, 0.3, 0.5),
-    decay=torch.tensor([0.0, 0.7, 0.4, 0.7], dtype=torch.float64),
-)
 
 
 def batch(i: int, dtype: torch.dtype) -> Estimates:
@@ -23,49 +16,36 @@ def batch(i: int, dtype: torch.dtype) -> Estimates:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("rows", [PerImage(MIXED), AS_TENSORS], ids=["sequence of SLD", "tensors"])
-def test_each_row_gets_what_it_would_get_alone(rows, dtype):
-    state, alone = (
-        rows.init(batch(0, dtype).prompt),
-        [sld.init(batch(0, dtype).prompt[:1]) for sld in MIXED],
-    )
+def test_each_row_gets_what_it_would_get_alone(dtype):
+    rows, first = PerImage(MIXED), batch(0, dtype).prompt
+    state, alone = rows.init(first), [sld.init(first[:1]) for sld in MIXED]
     for i in range(20):
         e = batch(i, dtype)
-        noise, after = rows.step(e, state, i, 7.5)
-        correction, _ = rows.correct(e, state, i)
+        correction, after = rows.correct(e, state, i)
         for b, sld in enumerate(MIXED):
-            expected, nu = sld.step(e.row(b), alone[b], i, 7.5)
-            one, _ = sld.correct(e.row(b), alone[b], i)
-            assert torch.equal(noise[b : b + 1], expected), f"row {b}, step {i}"
-            assert torch.equal(correction.prompt[b : b + 1], one.prompt), f"row {b}, step {i}"
-            alone[b] = nu
+            one, alone[b] = sld.correct(e.row(b), alone[b], i)
+            for name in ("uncond", "prompt", "acts", "gamma", "gate"):
+                found, expected = getattr(correction, name)[b : b + 1], getattr(one, name)
+                assert torch.equal(found, expected), f"row {b}, step {i}: {name}"
+            assert torch.equal(after[b : b + 1], alone[b]), f"row {b}, step {i}"
         state = after
-
-
-def test_a_tensor_of_settings_is_its_rows():
-    assert [AS_TENSORS.row(b) for b in range(4)] == MIXED
-    assert AS_TENSORS.rows == PerImage(MIXED).rows == 4
 
 
 def test_the_batch_needs_what_any_row_needs():
     assert PerImage([WEAK, WEAK]).needs_concept(3) is False
     assert PerImage([WEAK, MAX]).needs_concept(3) is True
     assert PerImage([WEAK, MAX]).acts_from() == 15
-    assert AS_TENSORS.acts_from() == 15
+    assert PerImage([WEAK, MAX]).rows == 2
 
 
 @pytest.mark.parametrize(
-    "settings", [[], [None], ["weak"], [NegativePrompt()], [AS_TENSORS]], ids=repr
+    "settings", [[], [None], ["weak"], [NegativePrompt()], [PerImage([MAX])]], ids=repr
 )
 def test_rows_that_make_no_sense_are_refused(settings):
     with pytest.raises(BadValueError):
         PerImage(settings)
 
 
-def test_lengths_must_agree():
-    with pytest.raises(BadValueError, match="lengths"):
-        SLD(scale=[1.0, 2.0], threshold=[0.1, 0.2, 0.3])
-    with pytest.raises(BadValueError, match="empty"):
-        SLD(scale=[])
-    with pytest.raises(BadValueError, match="2 rows met a batch of 4"):
-        PerImage([WEAK, MAX]).step(batch(0, torch.float32), torch.zeros(4, 4, 6, 6), 0, 7.5)
+def test_the_batch_must_have_as_many_rows():
+    with pytest.raises(BadValueError, match="2 images met a batch of 4"):
+        PerImage([WEAK, MAX]).correct(batch(0, torch.float32), torch.zeros(4, 4, 6, 6), 0)

@@ -62,3 +62,24 @@ def test_settings_of_ones_own_and_the_baseline():
         None,
     )
     json.dumps([own.as_dict(), baseline.as_dict()])
+
+
+def test_a_receipt_is_printed_in_a_few_lines():
+    receipt = observe(WEAK, 20, constant).receipts("weapons, <b>blood</b>, " * 20, 20)[0]
+    lines = str(receipt).splitlines()
+    assert lines[0] == f"guided: 5 of 20 steps, {receipt.evaluations} evaluations"
+    assert lines[1:3] == ["acted: gate open 50%, gamma ratio 1.00", "safety: weak"]
+    assert lines[3].startswith("concept: weapons, <b>blood</b>, weapons")
+    assert len(lines) == 4
+    assert all(len(line) <= 100 for line in lines)
+    html = receipt._repr_html_()
+    assert "<b>" not in html
+    assert html.count("&lt;b&gt;blood&lt;/b&gt;") == 20
+
+
+def test_a_receipt_of_settings_of_ones_own_and_of_the_baseline_is_printed_too():
+    own = observe(SLD(warmup=2), 5, constant).receipts("weapons", 5)[0]
+    assert "safety: warmup 2, scale " in str(own)
+    baseline = observe(NegativePrompt(), 5, constant).receipts("weapons", 5)[0]
+    assert "safety: negative prompt" in str(baseline)
+    assert "acted" not in str(baseline)

@@ -223,7 +223,7 @@ def test_the_settings_are_plain(made):
 
 @pytest.mark.slow
 def test_a_generated_picture_is_nearest_to_its_own_prompt(shipped):
-    """Pictures that it never learnt from, and no drawing at hand: chance would name one of sixteen."""
+    """Pictures that it was not trained on, without the drawing: chance would name 1 of 16."""
     things = ["dog", "red apple", "house", "guitar", "penguin", "pizza", "bus", "castle"]
     things += ["robot", "star", "rose", "violin", "tent", "cactus", "door", "crab"]
     prompts = [f"a {thing}" for thing in things]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import traceback
+
 import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from safelatent import MAX, WEAK, UnsupportedError, guard
+from safelatent import MAX, WEAK, NotGuardedError, UnsupportedError, guard
+from safelatent.errors import GuardError
 from tests import tiny
 
 CALL = {"prompt": "a pirate with a pistol", "num_inference_steps": 6}
@@ -88,11 +91,49 @@ def test_a_guarded_pipeline_is_not_guarded_again(pipe):
     assert guard(safe.pipe, "weak").guidance == WEAK
 
 
-def test_to_keeps_the_guard(pipe):
+@pytest.mark.parametrize("given", ["embedded", "some/folder"])
+def test_a_name_is_no_pipeline(given):
+    with pytest.raises(UnsupportedError, match=r"is a name; load it first: guard\(load\(name\)"):
+        guard(given)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def refusals(pipe):
+    """Calls that are refused before the pipeline runs, and in the middle of it."""
     safe = guard(pipe, "max")
-    assert safe.to("cpu") is safe
-    with pytest.raises(AttributeError):
-        safe.enable_anything()
+
+    def not_a_number(_, step, __, kwargs):
+        return kwargs | {"latents": kwargs["latents"] * float("nan")}
+
+    broken = {"callback_on_step_end": not_a_number}
+    return {
+        "before": (NotGuardedError, lambda: safe(**CALL, guidance_scale=1.0)),
+        "in the middle": (GuardError, lambda: safe(**CALL, **broken)),
+        "watched": (GuardError, lambda: safe.watch(lambda _: None, **CALL, **broken)),
+    }
+
+
+@pytest.mark.parametrize("when", ["before", "in the middle", "watched"])
+def test_a_refusal_is_short_in_a_notebook(pipe, when):
+    """The cause last, our frames only: twenty frames of diffusers and torch say nothing of it."""
+    kind, call = refusals(pipe)[when]
+    with pytest.raises(kind) as caught:
+        call()
+    lines = "".join(traceback.format_exception(caught.value)).splitlines()
+    assert lines[-1].startswith(f"safelatent.errors.{kind.__name__}: ")
+    frames = [line for line in lines if line.lstrip().startswith("File ")]
+    assert 2 < len(frames) <= 12
+    assert not [line for line in frames if "/diffusers/" in line or "/torch/" in line]
+    assert "During handling" not in "\n".join(lines)
+
+
+def test_errors_that_are_not_ours_keep_their_traceback(pipe):
+    def wrong(*_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        guard(pipe, "max")(**CALL, callback_on_step_end=wrong)
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert [frame for frame in frames if "/diffusers/" in frame.filename]
 
 
 def checker(flagged: list[bool]) -> StableDiffusionSafetyChecker:

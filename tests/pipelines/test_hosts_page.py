@@ -15,7 +15,7 @@ import pytest
 from safelatent import SafelatentError, guard
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.classic.families import FAMILIES
-from safelatent.pipelines.modular import refuse
+from safelatent.pipelines.modular import checks
 from tests.pipelines import every_pipeline
 from tests.pipelines.every_pipeline import CASES, STEPS
 from tests.pipelines.modular import every_modular, tiny_modular
@@ -44,10 +44,10 @@ def modular_row(family: str) -> str:
         pipes = [every_modular.with_guider(family, name) for name in guiders]
         (steps,) = {guarded(every_modular.call(pipe, family).receipts[0]) for pipe in pipes}
     pipe = pipes[0]
-    title, blocks = refuse.FAMILIES[pipe._blocks.model_name], type(pipe._blocks).__name__
+    title, blocks = checks.FAMILIES[pipe._blocks.model_name], type(pipe._blocks).__name__
     denoisers = [
         type(part).__name__
-        for name in refuse.DENOISERS
+        for name in checks.DENOISERS
         if (part := getattr(pipe, name, None)) is not None
     ]
     return f"| {title} | `{blocks}` | {code(denoisers)} | {code(guiders)} | `{type(pipe.scheduler).__name__}` | {steps} |"
@@ -113,7 +113,7 @@ def test_every_pipeline_of_the_table_of_families_has_a_case():
 
 def test_every_modular_family_has_a_row():
     assert {row.split(" | ")[0].removeprefix("| ") for row in section("modular")} == set(
-        refuse.FAMILIES.values()
+        checks.FAMILIES.values()
     )
 
 

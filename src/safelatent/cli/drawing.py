@@ -32,9 +32,9 @@ from safelatent.generation.sampling import (
 )
 from safelatent.generation.save import save_image, save_picture
 from safelatent.guidance import PRESETS
+from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guard import Guarded
 from safelatent.pipelines.loading import load
-from safelatent.pipelines.prompt_length import cut_prompts
 from safelatent.runs.prepare import device_of
 from safelatent.text import squeezed
 

@@ -1,5 +1,6 @@
-"""Settings of its own for each row of a batch: one guidance a row, each applied to its row alone,
-so the row gets what it would alone.
+"""Settings for each image of a batch: one guidance per row, each applied to its row alone.
+
+So a row gets what it would get alone.
 """
 
 from __future__ import annotations
@@ -33,12 +34,10 @@ class PerImage:
     def __post_init__(self) -> None:
         settings = tuple(self.settings)
         if not settings:
-            raise BadValueError("no settings were given; give one SLD a row of the batch")
+            raise BadValueError("no settings were given; give one SLD per image of the batch")
         for b, one in enumerate(settings):
             if not isinstance(one, Guidance) or one.rows is not None or not one.needs_uncond:  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise BadValueError(
-                    f"row {b} has {one!r}; it must be an SLD with one value a setting"
-                )
+                raise BadValueError(f"image {b} has {one!r}; it must be an SLD")
         object.__setattr__(self, "settings", settings)
 
     @property
@@ -53,7 +52,7 @@ class PerImage:
         return max(one.acts_from() for one in self.settings)
 
     def row(self, b: int) -> Guidance:
-        """The settings of row ``b``."""
+        """Return the settings of row ``b``."""
         return self.settings[b]
 
     def on(self, levels: Sequence[float]) -> PerImage:
@@ -68,7 +67,12 @@ class PerImage:
     def correct(
         self, estimates: Estimates, state: Tensor, i: int, unit: float = 1.0
     ) -> tuple[Correction, Tensor]:
-        self._check(estimates)
+        """Correct every row by its own settings; see ``Guidance``."""
+        if len(estimates.prompt) != len(self.settings):
+            raise BadValueError(
+                f"settings for {len(self.settings)} images met a batch of "
+                f"{len(estimates.prompt)}; give one per image"
+            )
         parts = [
             one.correct(estimates.row(b), state[b : b + 1], i, unit)
             for b, one in enumerate(self.settings)
@@ -78,19 +82,3 @@ class PerImage:
             for f in fields(Correction)
         }
         return Correction(**joined), torch.cat([nu for _, nu in parts])
-
-    def step(
-        self, estimates: Estimates, state: Tensor, i: int, guidance_scale: float, unit: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        self._check(estimates)
-        parts = [
-            one.step(estimates.row(b), state[b : b + 1], i, guidance_scale, unit)
-            for b, one in enumerate(self.settings)
-        ]
-        return torch.cat([noise for noise, _ in parts]), torch.cat([nu for _, nu in parts])
-
-    def _check(self, estimates: Estimates) -> None:
-        if len(estimates.prompt) != len(self.settings):
-            raise BadValueError(
-                f"settings for {len(self.settings)} rows met a batch of {len(estimates.prompt)}; give one a row"
-            )

@@ -1,20 +1,21 @@
-"""The embedded world's CLIP: its own image tower beside the text encoder of the embedded pipeline,
-as a ``transformers.CLIPModel``.
+"""The embedded world's CLIP as a ``transformers.CLIPModel``.
 
-The folder ``clip`` holds the image tower, both projections and the scale; the text tower is stored
-once, with the pipeline. Knows how the parts are put together; does not know how they were trained
-(``training/clip.py``) or what their embeddings are used for.
+The folder ``clip`` holds the image tower, both projections and the scale; the text tower is the
+text encoder of the embedded pipeline and is stored once, with it. Knows how the parts are put
+together; does not know how they were trained (``training/clip.py``) or what their embeddings are
+used for.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from safelatent.errors import UnsupportedError
+from safelatent.models.folder import read_object
 from safelatent.models.load import EMBEDDED
+from safelatent.text import squeezed
 
 if TYPE_CHECKING:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
@@ -42,11 +43,11 @@ WEIGHTS, Q16_VECTORS, CHECKER, SCENES = (
 
 
 def load_clip(folder: Path = CLIP, pipeline: Path = EMBEDDED) -> CLIPModel:
-    """Image and text tower, single precision, in evaluation mode.
+    """Load image and text tower, single precision, in evaluation mode.
 
     Args:
         folder: image tower, projections, scale, and the hash of the text tower that they were
-            trained beside.
+            trained with.
         pipeline: the pipeline whose text encoder is the text tower.
 
     Raises:
@@ -56,30 +57,32 @@ def load_clip(folder: Path = CLIP, pipeline: Path = EMBEDDED) -> CLIPModel:
     from transformers import CLIPModel, CLIPTextModel
 
     text = CLIPTextModel.from_pretrained(pipeline / "text_encoder", local_files_only=True)
-    settings = _settings(folder)
+    settings = read_object(folder / "config.json")
     if text_tower_sha256(text) != settings["text_tower_sha256"]:
         raise UnsupportedError(
-            f"{folder} was trained beside another text encoder than {pipeline}'s; run python -m training clip again"
+            f"{folder} was trained with another text encoder than {pipeline}'s; "
+            "run python -m training clip again"
         )
     tower = {f"text_model.{name}": tensor for name, tensor in text.state_dict().items()}
     return _filled(CLIPModel(_config(settings, text)), _tensors(folder / WEIGHTS) | tower, folder)
 
 
 def load_vision_tower(folder: Path = CLIP) -> CLIPVisionModelWithProjection:
-    """The image tower with its projection alone, single precision, in evaluation mode.
+    """Load the image tower with its projection alone, single precision, in evaluation mode.
 
     Raises:
         UnsupportedError: a file is missing or broken, or a weight is missing.
     """
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    config = CLIPVisionConfig(**_settings(folder)["vision_config"])
+    config = CLIPVisionConfig(**read_object(folder / "config.json")["vision_config"])
     return _filled(CLIPVisionModelWithProjection(config), _image_side(folder), folder)
 
 
 def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
-    """The safety checker of the embedded world: the image tower, with concepts and thresholds from
-    ``checker.safetensors``.
+    """Load the safety checker of the embedded world.
+
+    It is the image tower, with concepts and thresholds from ``checker.safetensors``.
 
     Raises:
         UnsupportedError: a file is missing or broken, or a weight is missing or left over.
@@ -87,15 +90,16 @@ def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
     weights = _image_side(folder) | _tensors(folder / CHECKER)
-    return _filled(StableDiffusionSafetyChecker(_config(_settings(folder))), weights, folder)
+    return _filled(
+        StableDiffusionSafetyChecker(_config(read_object(folder / "config.json"))), weights, folder
+    )
 
 
 def load_scene_moments(folder: Path = CLIP) -> Moments:
-    """Mean and covariance of this CLIP's image embeddings (not of length 1) over real scenes, each
-    as often as the world has it.
+    """Load mean and covariance of this CLIP's image embeddings (not of length 1) over real scenes.
 
-    With ``moments`` of the embeddings of generated pictures, ``frechet_distance`` says how far
-    these are from the real ones as a whole.
+    Each scene counts as often as the world has it. With ``moments`` of the embeddings of generated
+    pictures, ``frechet_distance`` says how far these are from the real ones as a whole.
 
     Raises:
         UnsupportedError: the file is missing or broken.
@@ -111,8 +115,9 @@ def load_scene_moments(folder: Path = CLIP) -> Moments:
 
 
 def image_processor(size: int = 64) -> CLIPImageProcessorPil:
-    """Pictures to pixels (B, 3, ``size``, ``size``) in [-1, 1]. A picture of that size keeps every
-    pixel.
+    """Return what makes pictures pixels (B, 3, ``size``, ``size``) in [-1, 1].
+
+    A picture of that size keeps every pixel.
     """
     from transformers import CLIPImageProcessorPil
 
@@ -126,8 +131,9 @@ def image_processor(size: int = 64) -> CLIPImageProcessorPil:
 
 
 def load_processor(pipeline: Path = EMBEDDED) -> CLIPProcessor:
-    """What feeds both towers: ``processor(images=..., text=..., padding=True, truncation=True,
-    return_tensors="pt")``.
+    """Return what feeds both towers.
+
+    Call ``processor(images=..., text=..., padding=True, truncation=True, return_tensors="pt")``.
     """
     from transformers import CLIPProcessor, CLIPTokenizer
 
@@ -136,12 +142,12 @@ def load_processor(pipeline: Path = EMBEDDED) -> CLIPProcessor:
 
 
 def clip_similarity(model: CLIPModel, images: Tensor, texts: Tensor) -> Tensor:
-    """Cosine of every image with every text.
+    """Return the cosine of every image with every text.
 
     Args:
         model: a CLIP, the embedded one or another.
         images: pixels (N, 3, H, W), as the model's processor makes them.
-        texts: token ids (M, L). What follows a text's first end token is not looked at.
+        texts: token ids (M, L). What follows a text's first end token is ignored.
 
     Returns:
         (N, M), each in [-1, 1].
@@ -154,21 +160,12 @@ def clip_similarity(model: CLIPModel, images: Tensor, texts: Tensor) -> Tensor:
 
 
 def text_tower_sha256(text: CLIPTextModel) -> str:
-    """Over the names and the values of all weights, rounded to half precision as they are stored."""
+    """Return the sha256 over names and values of all weights, in half precision as stored."""
     digest = hashlib.sha256()
     for name, tensor in sorted(text.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().half().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnsupportedError(
-            f"cannot read {folder / 'config.json'}: {' '.join(str(error).split())}"
-        ) from error
 
 
 def _config(settings: dict[str, Any], text: CLIPTextModel | None = None) -> CLIPConfig:
@@ -196,15 +193,15 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     try:
         return {name: tensor.float() for name, tensor in load_file(file).items()}
     except (OSError, SafetensorError) as error:
-        raise UnsupportedError(f"cannot read {file}: {' '.join(str(error).split())}") from error
+        raise UnsupportedError(f"cannot read {file}: {squeezed(error)}") from error
 
 
 def _filled(model: Model, weights: dict[str, Tensor], folder: Path) -> Model:
-    """``model`` with exactly these weights, none missing and none left over."""
+    """Return ``model`` with exactly these weights, none missing and none left over."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise UnsupportedError(
-            f"the weights in {folder} do not fit its config.json: {' '.join(str(error).split())}"
+            f"the weights in {folder} do not fit its config.json: {squeezed(error)}"
         ) from error
     return model.float().eval().requires_grad_(False)

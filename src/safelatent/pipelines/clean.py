@@ -13,13 +13,13 @@ from torch import Tensor
 
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import classifier_free
-from safelatent.pipelines.guided_call import StepRecord
-from safelatent.pipelines.schedule import is_flow
+from safelatent.guidance.guided_call import StepRecord
+from safelatent.pipelines.schedule import clean_latents
 
 
 @dataclass(frozen=True, kw_only=True)
 class CleanEstimate:
-    """One moment of the sampling of one image.
+    """One step of the sampling of one image.
 
     Attributes:
         i: the step, from 0.
@@ -37,41 +37,42 @@ class CleanEstimate:
 
 
 @torch.no_grad()
-def clean_estimate(pipe: Any, moment: StepRecord, guidance_scale: float) -> CleanEstimate:
-    """The moment of a call's first image, decoded.
-
-    With ``x = alpha x_0 + sigma eps``: ``x_0`` is ``(x - sigma eps) / alpha``, ``alpha x - sigma
-    v`` for ``v = alpha eps - sigma x_0``, and ``x - sigma v`` for the flow ``v = eps - x_0``.
+def clean_estimate(pipe: Any, step: StepRecord, guidance_scale: float) -> CleanEstimate:
+    """Return the step of a call's first image, decoded.
 
     Raises:
-        UnsupportedError: the latents are packed, and only their pipeline knows how to unpack them.
+        UnsupportedError: the latents are packed, and only their pipeline can unpack them.
     """
-    if moment.latents.dim() != 4:
+    if step.latents.dim() != 4:
         raise UnsupportedError(
-            f"{type(pipe).__name__} packs its latents, so what they would become cannot be shown; leave the trace out"
+            f"{type(pipe).__name__} packs its latents, so what they would become cannot be shown; "
+            "leave the trace out"
         )
-    correction, (alpha, sigma) = moment.correction, moment.mixture
-    predicted = classifier_free(correction.uncond[:1], correction.prompt[:1], guidance_scale)
+    correction = step.correction
+    predicted = classifier_free(correction, guidance_scale)[:1]
     # Inpainting adds channels to the latents, and some models predict a variance beside the noise.
-    channels = min(predicted.shape[1], moment.latents.shape[1])
-    predicted, latents = predicted[:, :channels], moment.latents[:1, :channels]
-    if is_flow(pipe.scheduler):
-        clean = latents - sigma * predicted
-    elif pipe.scheduler.config.prediction_type == "v_prediction":
-        clean = alpha * latents - sigma * predicted
-    else:
-        clean = (latents - sigma * predicted) / alpha
-    vae = pipe.vae.config
-    decoded = pipe.vae.decode(
-        clean / vae.scaling_factor + (vae.get("shift_factor") or 0.0), return_dict=False
-    )[0]
-    image = pipe.image_processor.postprocess(decoded, output_type="pil")[0]
-    gamma = (
-        torch.zeros(latents.shape[2:])
-        if correction.gamma is None
-        else correction.gamma[0].abs().sum(dim=0).float().cpu()
-    )
-    gate = 0.0 if correction.gate is None else float((correction.gate[0] > 0).float().mean())
+    channels = min(predicted.shape[1], step.latents.shape[1])
+    predicted, latents = predicted[:, :channels], step.latents[:1, :channels]
+    clean = clean_latents(pipe.scheduler, step.mixture, latents, predicted)
+    decoded = pipe.vae.decode(_for_decoder(pipe.vae.config, clean), return_dict=False)[0]
+    gamma = torch.zeros(latents.shape[2:])
+    if correction.gamma is not None:
+        gamma = correction.gamma[0].abs().sum(dim=0).float().cpu()
     return CleanEstimate(
-        i=moment.i, timestep=moment.timestep, image=image, gamma=gamma, gate_open=gate
+        i=step.i,
+        timestep=step.timestep,
+        image=pipe.image_processor.postprocess(decoded, output_type="pil")[0],
+        gamma=gamma,
+        gate_open=0.0
+        if correction.gate is None
+        else float((correction.gate[0] > 0).float().mean()),
     )
+
+
+def _for_decoder(config: Any, latents: Tensor) -> Tensor:
+    """The latents as the decoder takes them; some models normalise each channel (Playground)."""
+    mean, std = config.get("latents_mean"), config.get("latents_std")
+    if mean is not None and std is not None:
+        mean, std = (torch.tensor(one).view(1, -1, 1, 1).to(latents) for one in (mean, std))
+        return latents * std / config.scaling_factor + mean
+    return latents / config.scaling_factor + (config.get("shift_factor") or 0.0)

@@ -21,7 +21,7 @@ from typing import Any
 
 from safelatent.detectors import Protocol
 from safelatent.errors import SafelatentError
-from safelatent.pipelines.prompt_length import cut_prompts
+from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.prompts import PromptSet
 from safelatent.runs.folder import SAVED, RunError, folder_errors
 from safelatent.runs.plan import Batch

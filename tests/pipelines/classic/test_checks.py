@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
 import pytest
+import torch
 from diffusers import DDPMPipeline, DDPMScheduler, StableDiffusionPipeline, UNet2DModel
 
 from safelatent import DEFAULT_CONCEPT, BadValueError, NotGuardedError, UnsupportedError, guard
 from tests import tiny
 from tests.peer import StableDiffusionPipelineSafe
+from tests.pipelines.classic import tiny_families
 
 
 @pytest.fixture(scope="module")
@@ -89,22 +95,71 @@ def test_a_safety_that_is_none_is_refused(pipe, safety):
         ({"guidance_scale": float("inf")}, "guidance_scale is inf"),
         ({"guidance_scale": "7"}, "guidance_scale is '7'"),
         ({"guidance_scale": True}, "guidance_scale is True"),
+        ({"guidance_scale": np.bool_(True)}, "guidance_scale is np.True_"),
+        ({"guidance_scale": torch.tensor(True)}, r"guidance_scale is tensor\(True\)"),
+        ({"guidance_scale": torch.tensor([7.5])}, r"guidance_scale is tensor\(\[7.5"),
+        ({"guidance_scale": 10**400}, "guidance_scale is a whole number of 1329 bits"),
+        ({"guidance_scale": 7 + 1j}, r"guidance_scale is \(7\+1j\)"),
+        ({"guidance_scale": None}, "guidance_scale is None"),
         ({"num_inference_steps": 0}, "num_inference_steps is 0"),
         ({"num_inference_steps": -3}, "num_inference_steps is -3"),
         ({"num_inference_steps": 2.5}, "num_inference_steps is 2.5"),
+        ({"num_inference_steps": Fraction(5, 2)}, r"num_inference_steps is Fraction\(5, 2\)"),
+        ({"num_inference_steps": True}, "num_inference_steps is True"),
+        ({"num_inference_steps": 10**400}, "num_inference_steps is a whole number of 1329 bits"),
+        ({"num_inference_steps": None}, "num_inference_steps is None"),
+        ({"num_inference_steps": np.float32("nan")}, r"num_inference_steps is np.float32\(nan\)"),
         ({"prompt": []}, "prompt is an empty list"),
         ({"prompt": [None]}, "prompt holds None"),
-        ({"prompt": "a \ud800 cat"}, "lone surrogate"),
-        ({"negative_prompt": "\udfff"}, "lone surrogate"),
+        ({"prompt": "a \ud800 cat"}, ".*lone surrogate"),
+        ({"negative_prompt": "\udfff"}, ".*lone surrogate"),
     ],
     ids=str,
 )
-def test_arguments_that_make_no_sense_are_refused_before_anything_runs(
+def test_arguments_that_break_a_rule_are_refused_before_anything_runs(
     pipe, monkeypatch, changes, message
 ):
     monkeypatch.setattr(pipe, "encode_prompt", None)
-    with pytest.raises(BadValueError, match=message):
+    with pytest.raises(BadValueError, match=rf"^{message}[^\n]*$"):
         guard(pipe, "max")(**({"prompt": "a cat"} | changes))
+
+
+@pytest.mark.parametrize(
+    ("scale", "steps"),
+    [
+        (np.float32(7.5), np.int16(4)),
+        (np.float16(7.5), np.uint8(4)),
+        (Fraction(15, 2), Fraction(4)),
+        (Decimal("7.5"), Decimal(4)),
+        (torch.tensor(7.5), torch.tensor(4)),
+        (torch.tensor(7.5, dtype=torch.bfloat16), torch.tensor(4, dtype=torch.int16)),
+        (np.array(7.5), np.array(4)),
+        (7.5, 4.0),
+    ],
+)
+def test_numbers_of_any_type_are_numbers(pipe, scale, steps):
+    call = {"prompt": "a cat", "output_type": "latent"}
+    wanted, ours = (
+        guard(pipe, "max")(
+            **call,
+            guidance_scale=s,
+            num_inference_steps=n,
+            generator=torch.Generator().manual_seed(0),
+        )
+        for s, n in ((7.5, 4), (scale, steps))
+    )
+    assert torch.equal(ours.images, wanted.images)
+    assert ours.receipts == wanted.receipts
+
+
+@pytest.mark.parametrize("length", [np.int16(64), Fraction(64), torch.tensor(64)])
+def test_the_length_of_a_prompt_too(length):
+    pipe = tiny_families.pipeline("pixart")
+    call = tiny_families.CALLS["pixart"] | {"num_inference_steps": 3, "output_type": "latent"}
+    safe = guard(pipe, "max")
+    assert safe("a cat", **(call | {"max_sequence_length": length})).receipts[0].steps == 3
+    with pytest.raises(BadValueError, match=r"max_sequence_length is 0\.5; it must be a whole"):
+        safe("a cat", **(call | {"max_sequence_length": 0.5}))
 
 
 def test_a_misspelt_argument_does_not_vanish(pipe):

@@ -14,7 +14,7 @@ import torch
 
 from safelatent import SLD, guard
 from safelatent.pipelines.modular import GuardedBlocks
-from safelatent.pipelines.modular.refuse import INNER
+from safelatent.pipelines.modular.checks import INNER
 from tests.pipelines.every_pipeline import STEPS, Refusal
 from tests.pipelines.modular import tiny_modular
 from tests.pipelines.modular.by_hand import CONCEPT, PROMPT

@@ -13,7 +13,7 @@ from safelatent.errors import GuardError, UnsupportedError
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Pipelines that call their denoiser in one way.
+    """Pipelines that call their denoiser in the same way.
 
     Attributes:
         title: for people.
@@ -21,11 +21,11 @@ class Family:
         denoiser: the component that predicts.
         positional: names of the denoiser's arguments that the pipelines give by position; the first
             holds the latents.
-        sequential: False: one call a step on the batch ``[unconditional, prompt]``; True: one on
-            the prompt, then one on the negative.
+        sequential: False: one call per step on the batch ``[unconditional, prompt]``; True: one on
+            the prompt, then one on the negative prompt.
         scale: the argument of the pipeline that is the guidance scale.
-        refused: arguments of the pipeline under which the order of calls is another, with what to
-            do instead.
+        refused: arguments of the pipeline that change the order of calls, with what to do
+            instead.
     """
 
     title: str
@@ -37,20 +37,22 @@ class Family:
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The denoiser's arguments, all by name."""
+        """Return the denoiser's arguments, all by name."""
         if len(args) > len(self.positional):
             raise GuardError(
-                f"the denoiser got {len(args)} arguments by position; {self.title} is known to give {len(self.positional)}"
+                f"the denoiser got {len(args)} arguments by position; {self.title} is known to "
+                f"give {len(self.positional)}"
             )
         return dict(zip(self.positional, args, strict=False)) | dict(kwargs)
 
     def latents(self, arguments: Mapping[str, Any]) -> Any:
-        """The noisy latents that the denoiser got."""
+        """Return the noisy latents that the denoiser got."""
         return arguments[self.positional[0]]
 
 
 _GUESS = {
-    "guess_mode": "guess_mode runs ControlNet without the prompt, which the guard does not know; leave it off"
+    "guess_mode": "guess_mode runs ControlNet without the prompt, which the guard does not know; "
+    "leave it off"
 }
 _UNET: dict[str, Any] = {
     "denoiser": "unet",
@@ -91,7 +93,8 @@ FAMILIES = (
             "StableDiffusion3InpaintPipeline",
         ),
         refused={
-            "skip_guidance_layers": "skip_guidance_layers adds a fourth evaluation in an order of its own; leave it out"
+            "skip_guidance_layers": "skip_guidance_layers adds a fourth evaluation, in an order "
+            "that the guard does not know; leave it out"
         },
     ),
     Family(
@@ -106,7 +109,7 @@ FAMILIES = (
 
 
 def family_of(pipe: Any) -> Family:
-    """The family of a pipeline.
+    """Return the family of a pipeline.
 
     A subclass is accepted when its ``__call__`` is that of a known pipeline: another one may call
     the denoiser in another order, and the guard would then act on the wrong half of the batch.
@@ -120,13 +123,14 @@ def family_of(pipe: Any) -> Family:
             return family
     known = ", ".join(name for family in FAMILIES for name in family.pipelines)
     raise UnsupportedError(
-        f"cannot guard {type(pipe).__name__}: the order in which it calls its denoiser is not known; supported: {known}"
+        f"cannot guard {type(pipe).__name__}: the order in which it calls its denoiser is not "
+        f"known; supported: {known}"
     )
 
 
 def is_distilled(denoiser: Any) -> bool:
-    """Whether its configuration says that it was distilled, so that it makes no unconditional
-    estimate.
+    """Return whether the configuration says that the denoiser was distilled, so that it makes no
+    unconditional estimate.
     """
     return denoiser.config.get("time_cond_proj_dim") is not None or bool(
         denoiser.config.get("guidance_embeds")

@@ -3,18 +3,12 @@ block.
 """
 
 from safelatent.pipelines.modular.blocks import GuardedBlocks
-from safelatent.pipelines.modular.guarded import GuardedModular, guard_modular, is_modular
+from safelatent.pipelines.modular.guarded import GuardedModular, guard_modular
 from safelatent.pipelines.modular.guider import SafetyGuider
-from safelatent.pipelines.modular.loading import is_modular_folder, load_modular
-from safelatent.pipelines.modular.saving import save_modular
 
 __all__ = [
     "GuardedBlocks",
     "GuardedModular",
     "SafetyGuider",
     "guard_modular",
-    "is_modular",
-    "is_modular_folder",
-    "load_modular",
-    "save_modular",
 ]

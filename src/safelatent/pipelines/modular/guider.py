@@ -1,9 +1,9 @@
-"""Guidance as a guider of diffusers: it asks for a third prediction and hands the pipeline's own
-guider ``c - gamma`` for ``c``.
+"""Guidance as a guider of diffusers.
 
-The inner guider combines ``u`` and ``c'`` as it would ``u`` and ``c``: classifier-free guidance is
-then the paper's Eq. 3, and the others (APG, CFG-Zero*, TCFG) do with ``c'`` what they do. Knows
-estimates and batches; does not know models.
+It asks for a third prediction and hands the pipeline's own guider ``c - gamma`` for ``c``. That
+guider combines ``u`` and ``c'`` as it would ``u`` and ``c``: classifier-free guidance is then the
+paper's Eq. 3, and the others (APG, CFG-Zero*, TCFG) do with ``c'`` what they do. Knows estimates
+and batches; does not know models.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from safelatent.errors import NotGuardedError
 from safelatent.guidance import Estimates
-from safelatent.pipelines.concept_itself import refuse_concept_itself
-from safelatent.pipelines.modular.run import ModularRun
+from safelatent.pipelines.modular.run import ModularCall
 from safelatent.pipelines.modular.text import concept_batch, embeddings
 
 
@@ -32,12 +31,13 @@ class SafetyGuider(BaseGuidance):
 
     _input_predictions = ["pred_cond", "pred_uncond", "pred_concept"]  # noqa: RUF012  # diffusers asks for a list
 
-    def __init__(self, inner: BaseGuidance, run: ModularRun) -> None:
+    def __init__(self, inner: BaseGuidance, run: ModularCall) -> None:
         # Not BaseGuidance's: it warns at every instance that guiders are young, which the inner one
         # has said; its settings are inner's.
         self.inner, self.run = inner, run
         self._enabled = inner._enabled
         self._count_prepared = 0
+        self._concept_is = 0  # which of the step's batches, from 1; 0: none
 
     def set_state(self, step: int, num_inference_steps: int, timestep: Any) -> None:
         super().set_state(step, num_inference_steps, timestep)
@@ -49,8 +49,12 @@ class SafetyGuider(BaseGuidance):
     def prepare_models(self, denoiser: nn.Module) -> None:
         super().prepare_models(denoiser)
         self.inner.prepare_models(denoiser)
+        self.run.leave_caches()
+        if self._count_prepared == self._concept_is:
+            self.run.enter_caches(denoiser)
 
     def cleanup_models(self, denoiser: nn.Module) -> None:
+        self.run.leave_caches()
         self.inner.cleanup_models(denoiser)
 
     def prepare_inputs(self, data: Any) -> list[BlockState]:
@@ -72,13 +76,14 @@ class SafetyGuider(BaseGuidance):
         pred_uncond: Tensor | None = None,
         pred_concept: Tensor | None = None,
     ) -> GuiderOutput:
-        """The inner guider's answer to ``u'`` and ``c'``.
+        """Return the inner guider's answer to ``u'`` and ``c'``, and the model's own ``c``.
 
-        Beside it stands the model's own ``c``: Qwen-Image renormalises the answer with it
-        afterwards, and must not do so with ``c'``.
+        Qwen-Image renormalises the answer with ``c`` afterwards, and must not do so with ``c'``.
         """
         estimates = Estimates(uncond=pred_uncond, prompt=pred_cond, concept=pred_concept)
-        correction = self.run.guide(estimates, evaluations=self._count_prepared)
+        # ``c + s (c - u)`` is ``u + (1 + s) (c - u)``.
+        scale = float(self.inner.guidance_scale) + bool(self.inner.use_original_formulation)
+        correction = self.run.correct(estimates, self._count_prepared, scale)
         guided = self.inner.forward(correction.prompt, correction.uncond)
         return GuiderOutput(pred=guided.pred, pred_cond=pred_cond, pred_uncond=pred_uncond)
 
@@ -88,7 +93,7 @@ class SafetyGuider(BaseGuidance):
 
     @property
     def num_conditions(self) -> int:
-        """The inner guider's: text encoders ask it whether an unconditional prompt is wanted."""
+        """The inner guider's: text encoders ask whether an unconditional prompt is wanted."""
         return self.inner.num_conditions
 
     def _with_concept(self, batches: list[BlockState]) -> list[BlockState]:
@@ -102,15 +107,15 @@ class SafetyGuider(BaseGuidance):
                 "give negative_prompt='' and a guidance scale above 1"
             )
         prompt, uncond = batches
-        timestep = float(self._timestep)
-        if not self.run.begun:
-            self.run.start(timestep, len(embeddings(prompt)), self._num_inference_steps)
-            if self.run.guidance.needs_uncond:
-                refuse_concept_itself(
-                    embeddings(prompt), embeddings(uncond), self.run.text["prompt_embeds"]
-                )
-        self.run.check_timestep(timestep)
-        chosen = [prompt, uncond] if self.run.guidance.needs_uncond else [prompt]
-        if self.run.needs_concept:
+        call = self.run.under_way(
+            float(self._timestep),
+            embeddings(prompt),
+            embeddings(uncond),
+            self._num_inference_steps,
+        )
+        chosen = [prompt, uncond] if call.guidance.needs_uncond else [prompt]
+        self._concept_is = 0
+        if call.needs_concept or self.run.cached:
             chosen.append(concept_batch(prompt, self.run.text, "pred_concept"))
+            self._concept_is = len(chosen)
         return chosen
