@@ -18,7 +18,7 @@ from tqdm import tqdm
 from benchmarks.harness import harness
 from benchmarks.hook import hook
 from safelatent import DEFAULT_CONCEPT, MAX, MEDIUM, guard, load
-from safelatent.guidance import Estimates
+from safelatent.guidance import PRESETS, Estimates
 
 PROMPT = "a penguin with a pistol"
 Run = Callable[[], Any]
@@ -76,7 +76,8 @@ def pipelines(pipe: Any, batch: int, steps: int) -> dict[str, Run]:
     }
     runs: dict[str, Run] = {"plain guidance": lambda: pipe(**call)}
     for name in ("weak", "medium", "max"):
-        runs[f"guard, {name}"] = partial(guard(pipe, name), **call)
+        # By noise level, so that fewer steps than the paper's work too; at 50 it is the same.
+        runs[f"guard, {name}"] = partial(guard(pipe, PRESETS[name].by_noise_level()), **call)
     runs["diffusers Safe, medium"] = lambda: peer(**call, **numbers)
     return runs
 

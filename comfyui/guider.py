@@ -1,8 +1,7 @@
-"""The guider: ComfyUI's own classifier-free guidance, with the prompt's prediction corrected by SLD
-before it.
+"""The guider: ComfyUI's classifier-free guidance, after SLD has corrected the prompt's prediction.
 
 ``u + cfg (c - gamma - u)`` is the paper's Eq. 3, so nothing of ComfyUI's guidance is replaced:
-rescaling and other patches of the model see the corrected prompt and do as they always do.
+rescaling and other patches of the model see the corrected prompt and work as they always do.
 """
 
 from __future__ import annotations
@@ -26,8 +25,9 @@ PLACES = ("area", "mask", "start_percent", "end_percent")
 
 
 class SafeGuider(comfy.samplers.CFGGuider):
-    """Safe Latent Diffusion for one model, as ComfyUI's samplers call it. What a run remembers is
-    gone when the run ends, however it ends.
+    """Safe Latent Diffusion for one model, as ComfyUI's samplers call it.
+
+    What a run remembers is gone when the run ends, however it ends.
 
     Args:
         model_patcher: ComfyUI's MODEL.
@@ -42,7 +42,7 @@ class SafeGuider(comfy.samplers.CFGGuider):
     def set_conds(
         self, positive: Conditioning, negative: Conditioning, concept: Conditioning
     ) -> None:
-        """ComfyUI's, and the concept.
+        """Set ComfyUI's conditions, and the concept's.
 
         Raises:
             BadValueError: one of them is empty, or the concept holds for a part of the image or of
@@ -53,7 +53,7 @@ class SafeGuider(comfy.samplers.CFGGuider):
         for name, other in (("prompt", positive), ("negative prompt", negative)):
             if not other:
                 raise BadValueError(
-                    f"the {name}'s conditioning is empty; encode a text, be it without words"
+                    f"the {name}'s conditioning is empty; encode a text, the empty one for none"
                 )
         for text, _ in concept:
             for prompt, _ in positive:
@@ -65,10 +65,15 @@ class SafeGuider(comfy.samplers.CFGGuider):
         )
 
     def set_cfg(self, cfg: float) -> None:
-        """Raises: NotGuardedError: classifier-free guidance would be off."""
+        """Set the guidance scale.
+
+        Raises:
+            NotGuardedError: classifier-free guidance would be off.
+        """
         if not (cfg > 1 and math.isfinite(cfg)):
             raise NotGuardedError(
-                f"cfg is {cfg}: classifier-free guidance is off and the guard could not act; give a finite cfg above 1"
+                f"cfg is {cfg}: classifier-free guidance is off and the guard could not act; "
+                "give a finite cfg above 1"
             )
         self.cfg = cfg
 
@@ -83,7 +88,7 @@ class SafeGuider(comfy.samplers.CFGGuider):
         disable_pbar: bool = False,
         seed: int | None = None,
     ) -> Tensor:
-        """ComfyUI's, guarded.
+        """Sample as ComfyUI does, guarded.
 
         Raises:
             GuardError: an image would be, or was, unguarded, or the model's predictions are not
@@ -91,11 +96,12 @@ class SafeGuider(comfy.samplers.CFGGuider):
         """
         if self.run is not None:
             raise GuardError(
-                "this guider is in the middle of another run; give each run that goes on at the same time a guider of its own"
+                "this guider is in the middle of another run; give each concurrent run a guider"
             )
         if "sampler_calc_cond_batch_function" in self.model_options:
             raise UnsupportedError(
-                "the model has a patch that evaluates the prompts itself (such as skip-layer guidance); take it off"
+                "the model has a patch that evaluates the prompts itself "
+                "(such as skip-layer guidance); take it off"
             )
         self.set_cfg(self.cfg)
         self.run = SamplingRun(
@@ -122,12 +128,14 @@ class SafeGuider(comfy.samplers.CFGGuider):
         model_options: dict[str, Any] | None = None,
         seed: int | None = None,
     ) -> Tensor:
-        """The guided denoised latents at ``x``, (B, C, H, W); ``timestep`` is ComfyUI's sigma,
-        (B,). One evaluation of all the prompts.
+        """Return the guided denoised latents at ``x``, (B, C, H, W).
+
+        One evaluation of all the prompts; ``timestep`` is ComfyUI's sigma, (B,).
         """
         if self.run is None:
             raise GuardError(
-                "the guider was asked for a prediction outside of a sampling run; use it with a sampler node"
+                "the guider was asked for a prediction outside of a sampling run; "
+                "use it with a sampler node"
             )
         options, sigma = model_options or {}, float(timestep.max())
         names = (
@@ -163,17 +171,23 @@ class SafeGuider(comfy.samplers.CFGGuider):
 
 
 def check_concept(concept: Conditioning) -> None:
-    """Refuse a concept that says nothing, or not everywhere and always: where it has no prediction
-    there would be no guidance.
+    """Refuse a concept that is empty, or that does not hold everywhere and always.
+
+    Where it has no prediction there would be no guidance.
+
+    Raises:
+        BadValueError: naming what is missing.
     """
     if not concept or any(text is None or not text.any() for text, _ in concept):
         raise BadValueError(
-            "the concept's conditioning is empty; encode at least one thing to steer away from, for example 'weapons'"
+            "the concept's conditioning is empty; encode at least one thing to steer away from, "
+            "for example 'weapons'"
         )
     places = [name for name in PLACES if any(name in extra for _, extra in concept)]
     if places:
         raise BadValueError(
-            f"the concept's conditioning has {', '.join(places)}; it must hold for the whole image and every step"
+            f"the concept's conditioning has {', '.join(places)}; "
+            "it must hold for the whole image and every step"
         )
 
 
@@ -190,7 +204,8 @@ def check_latents(latents: Tensor) -> None:
 
 
 def beside(prompt: Conditioning, concept: Conditioning) -> Conditioning:
-    """The concept with whatever stands beside the prompt: control nets, masked images, areas and
-    times, LoRA hooks.
+    """Return the concept with whatever comes with the prompt.
+
+    That is control nets, masked images, areas and times, LoRA hooks.
     """
     return [[text, {**there, **own}] for _, there in prompt for text, own in concept]

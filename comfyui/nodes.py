@@ -21,7 +21,10 @@ class SafeGuidance:
     CATEGORY = "sampling/custom_sampling/guiders"
     RETURN_TYPES = ("GUIDER",)
     FUNCTION = "guider"
-    DESCRIPTION = "Safe Latent Diffusion (CVPR 2023): classifier-free guidance that takes from the prompt what leads to the concept."
+    DESCRIPTION = (
+        "Safe Latent Diffusion (CVPR 2023): classifier-free guidance that subtracts from the "
+        "prompt what leads to the concept."
+    )
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802  # ComfyUI's name
@@ -45,7 +48,10 @@ class SafeGuidance:
                 "warm_up": (
                     [STEPS, LEVEL],
                     {
-                        "tooltip": "noise level: end the warm-up at the noise at which the paper's 50 steps end it."
+                        "tooltip": (
+                            "noise level: end the warm-up at the noise at which the paper's 50 "
+                            "steps end it. Takes any number of steps."
+                        )
                     },
                 ),
             },
@@ -101,7 +107,7 @@ class SLDSettings:
                 "default": defaults["warmup"],
                 "min": 0,
                 "max": 1000,
-                "tooltip": "First steps that are left alone.",
+                "tooltip": "First steps that are left alone, at most half of all.",
             },
         )
         return {"required": {"warmup": warmup} | floats}
@@ -135,8 +141,7 @@ class SafetyConcept:
 
 
 def chosen(name: str, settings: SLD | None) -> SLD:
-    """The preset of that name, or the settings; never one of them in silence while the other was
-    given.
+    """Return the preset of that name, or the settings; never one while the other was given.
 
     Raises:
         BadValueError: both, or neither.

@@ -8,17 +8,18 @@ gate multiplies with ``noise`` (d_eps = noise * d_p), and the prompt's ``x0`` be
 gamma``. Momentum and gamma stay in the model's own prediction, as in ``safelatent.guard``. With s
 for sigma and d for sigma_data (1 but for EDM):
 
-| kind          | latents               | x0                                              | scale              | noise              |
-|---------------|-----------------------|-------------------------------------------------|--------------------|--------------------|
-| EPS           | x0 + s eps            | x - s p                                         | s                  | 1                  |
-| V_PREDICTION  | x0 + s eps            | x d^2 / (s^2 + d^2) - p s d / sqrt(s^2 + d^2)   | s d / sqrt(..)     | d / sqrt(..)       |
-| EDM           | x0 + s eps            | the same, and + for -                           | the same           | the same           |
-| CONST         | (1 - s) x0 + s eps    | x - s p                                         | s                  | 1 - s              |
-| COSMOS_RFLOW  | x0 + s eps            | (1 - t) x - t p, t = s / (1 + s)                | t                  | 1 - t              |
+| kind         | latents            | x0                                | scale   | noise   |
+|--------------|--------------------|-----------------------------------|---------|---------|
+| EPS          | x0 + s eps         | x - s p                           | s       | 1       |
+| V_PREDICTION | x0 + s eps         | x d^2 / r^2 - p s d / r           | s d / r | d / r   |
+| EDM          | x0 + s eps         | the same, and + for -             | s d / r | d / r   |
+| CONST        | (1 - s) x0 + s eps | x - s p                           | s       | 1 - s   |
+| COSMOS_RFLOW | x0 + s eps         | (1 - t) x - t p, t = s / (1 + s)  | t       | 1 - t   |
 
-In the first kind ``-x0 / scale`` is ``(x - x0) / sigma`` but for ``x``. EDM's ``p`` has the other
-sign; the sign of noise is what counts. At one sigma ``x0 + s eps`` gives d_eps = -d_x0 / s, and
-``(1 - s) x0 + s eps`` gives d_eps = -(1 - s) d_x0 / s: that is the last column.
+with r = sqrt(s^2 + d^2). In the first kind ``-x0 / scale`` is ``(x - x0) / sigma`` but for ``x``.
+EDM's ``p`` has the other sign; the sign of noise is what counts. At one sigma ``x0 + s eps`` gives
+d_eps = -d_x0 / s, and ``(1 - s) x0 + s eps`` gives d_eps = -(1 - s) d_x0 / s: that is the last
+column.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Units:
 
 
 def units(model_sampling: Any, sigma: float) -> Units:
-    """For a model whose ``model_sampling`` is ComfyUI's, at ``sigma``.
+    """Return the units of a model whose ``model_sampling`` is ComfyUI's, at ``sigma``.
 
     Raises:
         UnsupportedError: a kind of prediction that is not in the table.
@@ -59,7 +60,8 @@ def units(model_sampling: Any, sigma: float) -> Units:
     )
     if kind not in _KINDS:
         raise UnsupportedError(
-            f"cannot guard a model that predicts as {kind}: its units are not known; supported: {', '.join(_KINDS)}"
+            f"cannot guard a model that predicts as {kind}: its units are not known; "
+            f"supported: {', '.join(_KINDS)}"
         )
     return _KINDS[kind](sigma, float(getattr(model_sampling, "sigma_data", 1.0)))
 

@@ -28,9 +28,9 @@ def test_the_texts_of_two_encoders_are_never_the_same():
 
 def test_either_prompt_is_refused_by_its_name():
     refuse_concept_itself(OTHER, OTHER, CONCEPT)
-    with pytest.raises(NotGuardedError, match="^the prompt is the concept itself"):
+    with pytest.raises(NotGuardedError, match=r"^the prompt is the concept itself"):
         refuse_concept_itself(torch.cat([OTHER, PADDED]), OTHER, CONCEPT)
-    with pytest.raises(NotGuardedError, match="^the negative prompt is the concept itself"):
+    with pytest.raises(NotGuardedError, match=r"^the negative prompt is the concept itself"):
         refuse_concept_itself(OTHER, PADDED, CONCEPT)
     refuse_concept_itself(OTHER, None, CONCEPT)
 

@@ -49,6 +49,4 @@ def test_classifier_free_guidance_needs_the_unconditional_estimate():
     with pytest.raises(BadValueError, match="needs the unconditional estimate"):
         classifier_free(Estimates(uncond=None, prompt=torch.zeros(1, 1, 1, 1)), 7.5)
     u, p = torch.randn(2, 1, 4, 3, 3)
-    assert torch.equal(
-        classifier_free(Estimates(uncond=u, prompt=p), 7.5), u + 7.5 * (p - u)
-    )
+    assert torch.equal(classifier_free(Estimates(uncond=u, prompt=p), 7.5), u + 7.5 * (p - u))

@@ -86,9 +86,7 @@ def test_the_published_step(name, dtype):
 def two_hundred(seed: int, dtype: torch.dtype) -> Estimates:
     noise = torch.Generator().manual_seed(seed)
     spread = 10.0 ** (torch.arange(200).view(-1, 1, 1, 1) % 5 - 4)
-    u, p, s = (
-        (spread * torch.randn(200, *SHAPE[1:], generator=noise)).to(dtype) for _ in range(3)
-    )
+    u, p, s = ((spread * torch.randn(200, *SHAPE[1:], generator=noise)).to(dtype) for _ in range(3))
     return Estimates(uncond=u, prompt=p, concept=s)
 
 

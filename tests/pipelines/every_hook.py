@@ -32,9 +32,7 @@ def _broadcast(module: Any) -> None:
         "cross_attention_block_skip_range": 3,
         "cross_attention_timestep_skip_range": EVERYWHERE,
     }
-    hooks.apply_pyramid_attention_broadcast(
-        module, hooks.PyramidAttentionBroadcastConfig(**config)
-    )
+    hooks.apply_pyramid_attention_broadcast(module, hooks.PyramidAttentionBroadcastConfig(**config))
 
 
 def _blocks(module: Any) -> str:
@@ -63,9 +61,7 @@ def _taylor(module: Any) -> None:
 
 
 def _casting(module: Any) -> None:
-    hooks.apply_layerwise_casting(
-        module, storage_dtype=torch.float16, compute_dtype=torch.float32
-    )
+    hooks.apply_layerwise_casting(module, storage_dtype=torch.float16, compute_dtype=torch.float32)
 
 
 def _offloading(module: Any) -> None:

@@ -54,7 +54,7 @@ def test_one_value_that_is_not_finite_is_refused(form, bad):
 def test_an_image_of_one_value_is_refused(form, value):
     values = arrays()
     values[1] = value
-    with pytest.raises(GuardError, match="image 1 has the value .* everywhere"):
+    with pytest.raises(GuardError, match=r"image 1 has the value .* everywhere"):
         check_output(as_pil(values) if form == "pil" else FORMS[form](values), 2)
 
 

@@ -114,7 +114,7 @@ class SLD:
         return i >= self.acts_from() or self.momentum != 0
 
     def init(self, latents: Tensor) -> Tensor:
-        """Return the momentum ``nu`` before the first step: zeros like ``latents``, (B, C, H, W)."""
+        """Return the momentum ``nu`` before the first step: zeros, (B, C, H, W)."""
         return torch.zeros_like(latents)
 
     def correct(
@@ -148,7 +148,7 @@ class SLD:
     def _gamma(
         self, estimates: Estimates, nu: Tensor, i: int, unit: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return ``gamma``, ``mu`` and the next ``nu``; unchanged where the concept is not needed."""
+        """Return ``gamma``, ``mu`` and the next ``nu``."""
         e_u, e_p, e_S = _uncond(estimates), estimates.prompt, estimates.concept
         if not self.needs_concept(i):
             return torch.zeros_like(e_p), torch.zeros_like(e_p), nu

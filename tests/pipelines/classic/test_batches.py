@@ -40,5 +40,7 @@ def test_every_tensor_of_the_batchs_size_is_changed_wherever_it_is():
 
 def test_merging_puts_in_what_is_there_at_any_depth():
     value = {"text": 1, "latents": 2, "added": {"pooled": 3, "time_ids": 4}}
-    made = merged(value, {"text": 10, "added": {"pooled": 30}, "new": 5}, lambda old, new: old + new)
+    made = merged(
+        value, {"text": 10, "added": {"pooled": 30}, "new": 5}, lambda old, new: old + new
+    )
     assert made == {"text": 11, "latents": 2, "added": {"pooled": 33, "time_ids": 4}}

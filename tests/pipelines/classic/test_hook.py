@@ -28,6 +28,7 @@ from safelatent import (
     NegativePrompt,
     NotGuardedError,
     guard,
+    load,
 )
 from safelatent.guidance import PRESETS, Estimates, classifier_free, noise_unit
 from safelatent.pipelines.classic import hook
@@ -35,9 +36,7 @@ from tests import tiny
 
 STEPS = 10
 # The presets, with warm-ups for as few steps.
-SHORT = {
-    name: replace(sld, warmup=min(sld.warmup, STEPS // 2)) for name, sld in PRESETS.items()
-}
+SHORT = {name: replace(sld, warmup=min(sld.warmup, STEPS // 2)) for name, sld in PRESETS.items()}
 SHORT_WEAK, SHORT_MEDIUM = SHORT["weak"], SHORT["medium"]
 PROMPT = "a cat with a pistol"
 
@@ -99,9 +98,7 @@ def by_hand(
             pipe.unet(scheduler.scale_model_input(latents, t), t, text).sample for text in texts
         )
         unit = noise_unit(scheduler.config.prediction_type, scheduler.alphas_cumprod, float(t))
-        correction, state = sld.correct(
-            Estimates(uncond=u, prompt=p, concept=s), state, i, unit
-        )
+        correction, state = sld.correct(Estimates(uncond=u, prompt=p, concept=s), state, i, unit)
         latents = scheduler.step(classifier_free(correction, scale), t, latents).prev_sample
     return latents
 
@@ -299,7 +296,10 @@ def test_latents_that_are_not_finite_give_no_image(pipe):
 
 
 def test_settings_for_each_image_are_what_each_gets_alone(pipe):
-    prompts, safeties = ["a cat", "the party at night", "a pirate"], [SHORT_WEAK, "max", SHORT_MEDIUM]
+    prompts, safeties = (
+        ["a cat", "the party at night", "a pirate"],
+        [SHORT_WEAK, "max", SHORT_MEDIUM],
+    )
     latents = noise(3)
     together = call(guard(pipe, safeties), prompt=prompts, latents=latents)
     for b, (prompt, safety) in enumerate(zip(prompts, safeties, strict=True)):
@@ -618,3 +618,56 @@ def test_a_wrapper_that_caches_the_batch_sees_one_batch(monkeypatch, safety, siz
     assert len(kept) == STEPS
     assert sizes == {2 if isinstance(safety, NegativePrompt) else 3}
     assert receipt.evaluations == STEPS * sizes.pop()
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model to which the words matter."""
+    pipe = load("embedded")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def shuffled(pipe) -> tuple[torch.Tensor, torch.Tensor]:
+    """The concept's embeddings in another order, which cross-attention does not see, and none."""
+    concept, empty = pipe.encode_prompt(str(DEFAULT_CONCEPT), "cpu", 1, True)
+    order = torch.randperm(concept.shape[1], generator=torch.Generator().manual_seed(0))
+    return concept[:, order], empty
+
+
+def drawn(pipe, safety, **arguments):
+    given = {"num_inference_steps": 12, "generator": torch.manual_seed(0)}
+    return guard(pipe, safety)(**(given | arguments), output_type="latent").receipts[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("safety", [*PRESETS, "negative prompt"])
+def test_what_acts_like_the_concept_gives_no_image(trained, safety):
+    """The receipt would say that every step was guided."""
+    sld = PRESETS.get(safety)
+    guidance = NegativePrompt() if sld is None else sld.by_noise_level()
+    concept, empty = shuffled(trained)
+    with pytest.raises(NotGuardedError, match="changed next to nothing of image 0"):
+        as_negative = {} if sld is None else {"negative_prompt_embeds": empty}
+        drawn(trained, guidance, prompt_embeds=concept, **as_negative)
+    if sld is not None:
+        with pytest.raises(NotGuardedError, match="changed next to nothing of image 0"):
+            drawn(trained, guidance, prompt="a pirate", negative_prompt_embeds=concept)
+    for prompt in ("a pirate with a pistol", "a cat", ""):
+        assert drawn(trained, guidance, prompt=prompt).guided_steps > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [0, 5])
+def test_what_acts_like_the_concept_from_the_middle_on_gives_no_image(trained, step):
+    concept, empty = shuffled(trained)
+
+    def change(_pipe, i, _t, _values):
+        return {"prompt_embeds": torch.cat([empty, concept])} if i == step else {}
+
+    settings = {
+        "callback_on_step_end": change,
+        "callback_on_step_end_tensor_inputs": ["prompt_embeds"],
+    }
+    with pytest.raises(NotGuardedError, match="changed next to nothing of image 0"):
+        drawn(trained, "max", prompt="a pirate with a pistol", **settings)

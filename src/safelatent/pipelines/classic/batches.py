@@ -1,5 +1,6 @@
-"""Batches of a denoiser's arguments: their halves, wherever in tuples, lists and dictionaries the
-tensors are. Knows no model.
+"""Batches of a denoiser's arguments: their halves, wherever the tensors are.
+
+That is, in tuples, lists and dictionaries. Knows no model.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from torch import Tensor
 
 
 def first_half(batch: Tensor) -> Tensor:
-    """The unconditional half."""
+    """Return the unconditional half."""
     return batch[: len(batch) // 2]
 
 
 def second_half(batch: Tensor) -> Tensor:
-    """The prompt's half."""
+    """Return the prompt's half."""
     return batch[len(batch) // 2 :]
 
 
 def with_second_half_again(batch: Tensor) -> Tensor:
-    """``[unconditional, prompt, prompt]``: what stands beside the concept stands beside the prompt."""
+    """Return ``[unconditional, prompt, prompt]``: what belongs to the concept is the prompt's."""
     return torch.cat([batch, second_half(batch)])
 
 
 def each_batch(value: Any, whole: int, change: Callable[[Tensor], Tensor]) -> Any:
-    """``change`` on every tensor in ``value`` that has the batch's size: ControlNet residuals,
-    IP-Adapter lists, timesteps.
+    """Apply ``change`` to every tensor in ``value`` that has the batch's size.
+
+    For example ControlNet residuals, IP-Adapter lists, timesteps.
     """
     if isinstance(value, Tensor):
         return change(value) if value.dim() > 0 and len(value) == whole else value
@@ -42,7 +44,7 @@ def each_batch(value: Any, whole: int, change: Callable[[Tensor], Tensor]) -> An
 def merged(
     value: dict[str, Any], over: dict[str, Any], join: Callable[[Any, Any], Any]
 ) -> dict[str, Any]:
-    """``value`` with what ``over`` holds, at any depth, put in by ``join(old, new)``."""
+    """Return ``value`` with what ``over`` holds, at any depth, put in by ``join(old, new)``."""
     return {
         key: item
         if key not in over

@@ -34,6 +34,8 @@ def guard_modular(
 class GuardedModular(Guarded):
     """A modular pipeline whose every image is guarded; made by ``guard``."""
 
+    concept: Concept  # pyright: ignore[reportIncompatibleVariableOverride]  # in words alone
+
     def __init__(self, *, pipe: Any, safety: Safety, concept: Concept) -> None:
         if isinstance(pipe._blocks, GuardedBlocks):
             raise UnsupportedError(

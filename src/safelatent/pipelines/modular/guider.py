@@ -1,8 +1,9 @@
 """Guidance as a guider of diffusers.
 
-It asks for a third prediction and hands the pipeline's own guider ``c - gamma`` for ``c``. The inner guider combines ``u`` and ``c'`` as it would ``u`` and ``c``: classifier-free guidance is
-then the paper's Eq. 3, and the others (APG, CFG-Zero*, TCFG) do with ``c'`` what they do. Knows
-estimates and batches; does not know models.
+It asks for a third prediction and hands the pipeline's own guider ``c - gamma`` for ``c``. That
+guider combines ``u`` and ``c'`` as it would ``u`` and ``c``: classifier-free guidance is then the
+paper's Eq. 3, and the others (APG, CFG-Zero*, TCFG) do with ``c'`` what they do. Knows estimates
+and batches; does not know models.
 """
 
 from __future__ import annotations

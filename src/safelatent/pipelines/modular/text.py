@@ -1,5 +1,6 @@
-"""The batches that a guider hands to the denoiser: which of their fields speak of the prompt. A
-table of names, no family has code.
+"""The batches that a guider hands to the denoiser: which of their fields are the prompt's.
+
+A table of names; no family has its own code.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ TEXT = {
 }
 # Those that are numbered by the text's length, (..., tokens, axes), evenly from token to token.
 POSITIONS = ("txt_ids",)
-# Those that stand beside the text and are the image's own.
+# Those that are the image's, not the text's.
 BESIDE = ("hidden_states", "time_ids", "image_embeds", BaseGuidance._identifier_key)
 
 
 def embeddings(batch: BlockState) -> Any:
-    """The text embeddings of a batch: (B, tokens, ...), or a list of B tensors (tokens, ...)."""
+    """Return a batch's text embeddings: (B, tokens, ...), or B tensors (tokens, ...)."""
     return next(
         (value for name, value in batch.as_dict().items() if TEXT.get(name) == "prompt_embeds"),
         None,
@@ -40,7 +41,7 @@ def embeddings(batch: BlockState) -> Any:
 
 
 def concept_batch(prompt: BlockState, concept: Mapping[str, Any], identifier: str) -> BlockState:
-    """A copy of the prompt's batch with the concept's text.
+    """Return a copy of the prompt's batch with the concept's text.
 
     Args:
         prompt: the conditional batch, of B rows.
@@ -62,13 +63,14 @@ def _field(name: str, value: Any, concept: Mapping[str, Any], rows: int) -> Any:
         return _positions(value, concept["prompt_embeds"][0].shape[0])
     if TEXT.get(name) not in concept:
         raise UnsupportedError(
-            f"the denoiser gets {name!r}, which the guard does not know to be the prompt's or not; it cannot be guarded"
+            f"the denoiser gets {name!r}, which the guard does not know to be the prompt's or not; "
+            "it cannot be guarded"
         )
     return _rows(concept[TEXT[name]], value, rows)
 
 
 def _rows(one: Any, like: Any, rows: int) -> Any:
-    """The first row for all, in the type and on the device of the prompt's."""
+    """Return the first row for all, in the type and on the device of the prompt's."""
     if isinstance(one, list):
         return [one[0].to(like[0])] * rows
     if one is None:
