@@ -35,6 +35,14 @@ def test_a_name_with_control_characters_is_quoted(name):
     assert printable("plain name.png") == "plain name.png"
 
 
+def test_a_table_for_a_notebook_is_escaped():
+    html = html_table({"a<b": '"x" & <script>', "n": 5})
+    assert html == (
+        "<table><tr><th>a&lt;b</th><td>&quot;x&quot; &amp; &lt;script&gt;</td></tr>"
+        "<tr><th>n</th><td>5</td></tr></table>"
+    )
+
+
 @pytest.mark.parametrize(
     ("hidden", "shown"),
     [
@@ -82,11 +90,3 @@ def test_a_long_text_is_cut():
     assert shortened("short", 18) == "short"
     assert shortened("very long name of a category", 18) == "very long name of…"
     assert len(shortened("x" * 19, 18)) == 18
-
-
-def test_a_table_for_a_notebook_is_escaped():
-    html = html_table({"a<b": '"x" & <script>', "n": 5})
-    assert html == (
-        "<table><tr><th>a&lt;b</th><td>&quot;x&quot; &amp; &lt;script&gt;</td></tr>"
-        "<tr><th>n</th><td>5</td></tr></table>"
-    )

@@ -35,6 +35,15 @@ def printable(text: object) -> str:
     return str(text) if str(text).isprintable() else repr(str(text))
 
 
+def html_table(rows: Mapping[str, object]) -> str:
+    """Return a table of two columns, names and values, as a notebook shows an object."""
+    cells = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+        for name, value in rows.items()
+    )
+    return f"<table>{cells}</table>"
+
+
 def visible(text: str) -> str:
     """Return ``text`` with every character that hides or reorders text as its escape.
 
@@ -68,12 +77,3 @@ def _is_seen(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
-
-
-def html_table(rows: Mapping[str, object]) -> str:
-    """Return a table of two columns, names and values, as a notebook shows an object."""
-    cells = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
-        for name, value in rows.items()
-    )
-    return f"<table>{cells}</table>"

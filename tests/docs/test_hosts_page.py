@@ -1,5 +1,5 @@
-"""The page on hosts: its tables are what ran. ``PYTHONPATH=tests python
-tests/pipelines/test_hosts_page.py`` writes them anew.
+"""The page on hosts: its tables are what ran. ``python -m tests.docs.test_hosts_page`` writes them
+anew.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from safelatent import SafelatentError, guard
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.classic.families import FAMILIES
 from safelatent.pipelines.modular import checks
+from safelatent.pipelines.schedule import SCHEDULERS, Noise
+from tests import tiny
 from tests.pipelines import every_pipeline
+from tests.pipelines.classic import tiny_families
 from tests.pipelines.every_pipeline import CASES, STEPS
 from tests.pipelines.modular import every_modular, tiny_modular
 
 PAGE = Path(__file__).parents[2] / "docs/hosts.md"
-BEGIN, END = "<!-- {}: made by python tests/pipelines/test_hosts_page.py -->", "<!-- end of {} -->"
+BEGIN, END = "<!-- {}: made by python -m tests.docs.test_hosts_page -->", "<!-- end of {} -->"
 
 
 def supported_row(case: every_pipeline.Case) -> str:
@@ -32,7 +36,8 @@ def supported_row(case: every_pipeline.Case) -> str:
     denoiser = type(getattr(pipe, safe.family.denoiser)).__name__
     order = "one after the other" if safe.family.sequential else "in one batch"
     scheduler = type(pipe.scheduler).__name__
-    return f"| {safe.family.title} | `{case.name}` | `{denoiser}`, {order} | `{scheduler}` | {guarded(receipt)} |"
+    model = f"`{denoiser}`, {order} | `{scheduler}`"
+    return f"| {safe.family.title} | `{case.name}` | {model} | {guarded(receipt)} |"
 
 
 def modular_row(family: str) -> str:
@@ -50,7 +55,9 @@ def modular_row(family: str) -> str:
         for name in checks.DENOISERS
         if (part := getattr(pipe, name, None)) is not None
     ]
-    return f"| {title} | `{blocks}` | {code(denoisers)} | {code(guiders)} | `{type(pipe.scheduler).__name__}` | {steps} |"
+    scheduler = type(pipe.scheduler).__name__
+    model = f"{code(denoisers)} | {code(guiders)} | `{scheduler}`"
+    return f"| {title} | `{blocks}` | {model} | {steps} |"
 
 
 def refused_row(refusal: every_pipeline.Refusal) -> str:
@@ -59,6 +66,23 @@ def refused_row(refusal: every_pipeline.Refusal) -> str:
         refusal.do()
     said = str(caught.value).split("; supported:")[0]
     return f"| {refusal.what} | `{type(caught.value).__name__}`: {said} |"
+
+
+MEANINGS = {
+    Noise.TIMESTEPS: ("`alphas_cumprod` at the timestep", "noise, velocity"),
+    Noise.SIGMAS: ("`sigmas` at the position", "noise, velocity; flow with `use_flow_sigmas`"),
+    Noise.FLOW: ("`sigmas` at the position, rectified flow", "flow"),
+    Noise.EDM: (
+        "`sigmas` in units of `sigma_data`",
+        "noise (which is the negative velocity), velocity",
+    ),
+}
+
+
+def schedulers_row(noise: Noise) -> str:
+    """What tests/pipelines/test_schedule.py measures."""
+    kept, predictions = MEANINGS[noise]
+    return f"| {kept} | {code(SCHEDULERS[noise])} | {predictions} |"
 
 
 def guarded(receipt: Receipt) -> str:
@@ -91,6 +115,11 @@ TABLES = {
         head="| family | blocks | denoiser | guiders | scheduler | guarded steps |",
         row=modular_row,
         cases=list(tiny_modular.ALL),
+    ),
+    "schedulers": Table(
+        head="| where the noise is | schedulers | the model predicts |",
+        row=schedulers_row,
+        cases=list(Noise),
     ),
     "refused": Table(head="| what | answer |", row=refused_row, cases=every_pipeline.REFUSALS),
     "modular refused": Table(
@@ -130,6 +159,23 @@ def test_the_page_tells_what_ran(name, case):
 @pytest.mark.parametrize("name", TABLES)
 def test_the_page_tells_no_more_than_that(name):
     assert len(section(name)) == len(TABLES[name].cases)
+
+
+def test_clip_skip_is_as_the_page_says():
+    """It works with Stable Diffusion XL, where the concept skips the layer too; with 1.x, diffusers
+    and transformers 5 fail without the guard alike.
+    """
+    call = {"num_inference_steps": 3, "output_type": "latent", "height": 8, "width": 8}
+    safe = guard(tiny_families.pipeline("sdxl"), "max")
+    whole, skipped = (
+        safe("a cat", **call, clip_skip=skip, generator=torch.manual_seed(0)).images
+        for skip in (None, 1)
+    )
+    assert not torch.equal(whole, skipped)
+    pipe = tiny.pipeline()
+    for one in (pipe, guard(pipe, "max")):
+        with pytest.raises(AttributeError, match="'CLIPTextModel' object has no attribute"):
+            one("a cat", **call, clip_skip=1)
 
 
 @pytest.mark.parametrize("name", ["supported", "modular"])
