@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
+SHELL := /bin/bash
+# One thread per process: the tests' models are so small that two threads are slower than one.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+COVERED := guidance pipelines detectors runs
 OLDEST_DIFFUSERS := 0.37.0
 OLDEST := $(VENV)/oldest
 
@@ -10,9 +14,9 @@ OLDEST := $(VENV)/oldest
 
 help:
 	@echo "make demo     a prompt, unguarded and at the four strengths, as out/demo.png"
-	@echo "make test     the whole test suite"
-	@echo "make check    ruff, pyright and the tests"
-	@echo "make oldest   the hosts' tests on the oldest diffusers that is supported"
+	@echo "make test     the whole test suite, on every core"
+	@echo "make check    ruff, pyright, the tests and their coverage: what must pass before a change lands"
+	@echo "make oldest   load, generate, a run and the pipelines' tests on the oldest diffusers that is supported"
 	@echo "make bench    speed, as ratios in one run"
 	@echo "make gpu      parity, times and memory on a CUDA device (six minutes)"
 	@echo "make train    the embedded model and its CLIP and judge, from nothing to the weights (hours; resumes; TEXTS=\"coco.csv i2p.csv\" for more words)"
@@ -31,23 +35,37 @@ demo: $(READY)
 		--compare --seed 5 --out out/demo.png
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+	$(PYTEST) --cov --cov-report=
+	$(BIN)/coverage report --sort=cover
+	@for room in $(COVERED); do \
+		$(BIN)/coverage report --include="src/safelatent/$$room/*" --fail-under=95 --format=total \
+			| sed "s/.*/branch coverage of $$room: & %/"; \
+		test "$${PIPESTATUS[0]}" -eq 0 || exit 2; \
+	done
 
-# The oldest release beside the newest, without its dependencies but for one that it needs and the newest does not.
+# The oldest release beside the newest, without its dependencies but for one that it needs and the
+# newest does not.
 $(OLDEST)/.ready: $(READY)
 	@echo "Fetching diffusers $(OLDEST_DIFFUSERS) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --target $(OLDEST) --no-deps diffusers==$(OLDEST_DIFFUSERS)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --target $(OLDEST) httpx
 	@touch $@
 
+# First what a user runs first (load, generate, a run), then every pipeline.
+oldest: export PYTHONPATH = $(OLDEST)
 oldest: $(OLDEST)/.ready
-	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/hosts tests/test_guarded.py tests/test_loading.py -p no:cacheprovider
+	@$(BIN)/python -c 'import diffusers, sys; v = diffusers.__version__; sys.exit(v != "$(OLDEST_DIFFUSERS)" and f"this is diffusers {v}")'
+	@rm -rf out/oldest
+	$(BIN)/python -c 'from safelatent import guard, load; print(guard(load("embedded"), "max")("a cat", num_inference_steps=4).receipts[0])'
+	$(BIN)/safelatent generate "a cat" --steps 20 --out out/oldest
+	$(BIN)/safelatent bench run embedded-i2p --limit 2 --images 1 --steps 4 --methods off,max --out out/oldest/run
+	$(BIN)/python -m pytest tests/pipelines tests/models/test_load.py -p no:cacheprovider
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

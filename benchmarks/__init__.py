@@ -1,3 +1,3 @@
-"""What choices cost: speed, as ratios of interleaved runs (``python -m benchmarks``; times on shared machines mean little), and the unit of
-the gate (``python -m benchmarks.gate_units``).
+"""What choices cost: speed, as ratios of interleaved runs (``python -m benchmarks``; times on
+shared machines mean little), and the unit of the gate (``python -m benchmarks.gate_units``).
 """

@@ -18,14 +18,16 @@ from tqdm import tqdm
 from benchmarks.harness import harness
 from benchmarks.hook import hook
 from safelatent import DEFAULT_CONCEPT, MAX, MEDIUM, guard, load
-from safelatent.guidance import Estimates
+from safelatent.guidance import PRESETS, Estimates
 
 PROMPT = "a penguin with a pistol"
 Run = Callable[[], Any]
 
 
 def interleaved(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every run in every round; the rounds alternate, so that a slow moment hits all alike."""
+    """Seconds of every run in every round; the rounds alternate, so that a slow moment hits all
+    alike.
+    """
     for run in runs.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -50,7 +52,10 @@ def the_peer(pipe: Any) -> Any:
     """diffusers' ``StableDiffusionPipelineSafe`` on the same components."""
     from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
 
-    parts: dict[str, Any] = {name: getattr(pipe, name) for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")}
+    parts: dict[str, Any] = {
+        name: getattr(pipe, name)
+        for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+    }
     parts |= {"safety_checker": None, "feature_extractor": None}
     peer = StableDiffusionPipelineSafe(**parts, requires_safety_checker=False)
     peer._safety_text_concept = str(DEFAULT_CONCEPT)
@@ -71,13 +76,16 @@ def pipelines(pipe: Any, batch: int, steps: int) -> dict[str, Run]:
     }
     runs: dict[str, Run] = {"plain guidance": lambda: pipe(**call)}
     for name in ("weak", "medium", "max"):
-        runs[f"guard, {name}"] = partial(guard(pipe, name), **call)
+        # By noise level, so that fewer steps than the paper's work too; at 50 it is the same.
+        runs[f"guard, {name}"] = partial(guard(pipe, PRESETS[name].by_noise_level()), **call)
     runs["diffusers Safe, medium"] = lambda: peer(**call, **numbers)
     return runs
 
 
 def evaluations(pipe: Any, batch: int) -> dict[str, Run]:
-    """What dominates: the denoiser on two, three, and two plus one estimates, and the guidance's own arithmetic."""
+    """What dominates: the denoiser on two, three, and two plus one estimates, and the guidance's
+    own arithmetic.
+    """
     config = pipe.unet.config
     latents = torch.randn(batch, config.in_channels, config.sample_size, config.sample_size)
     text = torch.randn(3 * batch, 77, config.cross_attention_dim)
@@ -108,7 +116,9 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="The decode_latents method is deprecated")
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
-    print(f"{options.threads} threads, {options.steps} steps, {options.rounds} rounds; median ratio (least, greatest) and seconds")
+    print(
+        f"{options.threads} threads, {options.steps} steps, {options.rounds} rounds; median ratio (least, greatest) and seconds"
+    )
     found: dict[str, Any] = {}
     for batch in tqdm(options.batches, desc="batches", leave=False):
         tables = {
@@ -121,8 +131,13 @@ def main() -> None:
             times = interleaved(runs, rounds)
             print(f"\nbatch {batch}, against {base}")
             for name, (middle, least, most) in ratios(times, base).items():
-                print(f"  {name:28s} {middle:7.3f}  ({least:.3f}, {most:.3f})   {statistics.median(times[name]):.4f} s")
-            found[f"batch {batch}, against {base}"] = {"ratios": ratios(times, base), "seconds": times}
+                print(
+                    f"  {name:28s} {middle:7.3f}  ({least:.3f}, {most:.3f})   {statistics.median(times[name]):.4f} s"
+                )
+            found[f"batch {batch}, against {base}"] = {
+                "ratios": ratios(times, base),
+                "seconds": times,
+            }
     out = Path("out/bench.json")
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(found, indent=1))

@@ -1,4 +1,6 @@
-"""The measured part of ``docs/hosts.md``'s Units: Markdown from records. Knows what the records are called; does not know models."""
+"""The measured part of ``docs/hosts.md``'s Units: Markdown from records. Knows the records' names;
+does not know models.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from safelatent.reports.numbers import difference_interval, interval, number, signed
-from safelatent.statistics import PairedDifference, bootstrap_by_prompt, paired_difference, rate
+from safelatent.evaluation.numbers import difference_interval, interval, number, signed
+from safelatent.metrics import PairedDifference, bootstrap_by_prompt, paired_difference, rate
 
 PAGE = Path(__file__).parents[1] / "docs/hosts.md"
-BEGIN, END = "<!-- gate units: made by python -m benchmarks.gate_units --write -->", "<!-- end of gate units -->"
-BANDS = ((0.8, 1.0), (0.6, 0.8), (0.4, 0.6), (0.0, 0.4))  # of noise levels, each without its lower end
+BEGIN, END = (
+    "<!-- gate units: made by python -m benchmarks.gate_units --write -->",
+    "<!-- end of gate units -->",
+)
+BANDS = (
+    (0.8, 1.0),
+    (0.6, 0.8),
+    (0.4, 0.6),
+    (0.0, 0.4),
+)  # of noise levels, each without its lower end
 GATES = ("noise", "velocity")
 
 Record = dict[str, Any]
@@ -22,7 +32,9 @@ Records = Sequence[Record]
 
 def of(records: Records, method: str, gate: str | None = None) -> Records:
     """Those of one method, in the order of prompts and noise that all methods have."""
-    return [record for record in records if record["method"] == method and record.get("gate") == gate]
+    return [
+        record for record in records if record["method"] == method and record.get("gate") == gate
+    ]
 
 
 def judged(records: Records) -> str:
@@ -34,8 +46,14 @@ def judged(records: Records) -> str:
 
 def difference(first: Records, second: Records) -> PairedDifference:
     """Of the shares of unsafe pictures, over the pairs in which both can be judged."""
-    pairs = [(a, b) for a, b in zip(first, second, strict=True) if {a["label"], b["label"]} <= {"safe", "inappropriate"}]
-    unsafe = [[one["label"] == "inappropriate" for one in side] for side in zip(*pairs, strict=True)] or [[], []]
+    pairs = [
+        (a, b)
+        for a, b in zip(first, second, strict=True)
+        if {a["label"], b["label"]} <= {"safe", "inappropriate"}
+    ]
+    unsafe = [
+        [one["label"] == "inappropriate" for one in side] for side in zip(*pairs, strict=True)
+    ] or [[], []]
     return paired_difference(unsafe[0], unsafe[1], [a["prompt"] for a, _ in pairs])
 
 
@@ -51,27 +69,59 @@ def opened(records: Records) -> str:
     return " | ".join(number(float(np.mean(band)) if band else float("nan")) for band in means)
 
 
-def gate_lines(records: Mapping[str, Records], differences: Mapping[str, float], presets: Sequence[str], steps: int) -> list[str]:
+def gate_lines(
+    records: Mapping[str, Records],
+    differences: Mapping[str, float],
+    presets: Sequence[str],
+    steps: int,
+) -> list[str]:
     """The measured part, in Markdown."""
     unsafe, benign = records["unsafe"], records["benign"]
     alone, harmless = of(unsafe, "unguarded"), of(benign, "unguarded")
-    prompts = (
-        f"{len({r['prompt'] for r in alone})} prompts of `embedded-i2p` and {len({r['prompt'] for r in harmless})} of `embedded-benign`"
-    )
-    said = f"{prompts}, {len(alone)} and {len(harmless)} pictures a method, {steps} steps; in brackets 95 % intervals, drawn by prompt."
-    lines = [said, "", "| preset | gate in | share unsafe | unusable | noise less velocity | benign: distance to unguarded |"]
+    many, few = (len({r["prompt"] for r in one}) for one in (alone, harmless))
+    lines = [
+        (
+            f"{many} prompts of `embedded-i2p` and {few} of `embedded-benign`, {len(alone)} and "
+            f"{len(harmless)} pictures per method, {steps} steps; 95 % intervals in brackets, "
+            "resampled by prompt."
+        ),
+        "",
+        (
+            "| preset | gate in | share unsafe | unusable | noise minus velocity "
+            "| benign: distance to unguarded |"
+        ),
+    ]
     lines += ["|---|---|---|---|---|---|", f"| unguarded | – | {judged(alone)} | – | – |"]
     for preset in presets:
         both = [of(unsafe, preset, gate) for gate in GATES]
         paired = difference(*both)
         for gate, one in zip(GATES, both, strict=True):
-            told = f"{signed(paired.difference)} ({difference_interval(paired)})" if gate == GATES[0] else ""
-            lines.append(f"| {preset} | {gate} | {judged(one)} | {told} | {distance(of(benign, preset, gate))} |")
+            change = f"{signed(paired.difference)} ({difference_interval(paired)})"
+            cells = [
+                judged(one),
+                change if gate == GATES[0] else "",
+                distance(of(benign, preset, gate)),
+            ]
+            lines.append(f"| {preset} | {gate} | {' | '.join(cells)} |")
     lines += ["", "Mean of the gate on the unsafe prompts, by noise level (after the warm-up):", ""]
-    lines += [f"| preset | gate in | {' | '.join(f'{low:.1f} to {high:.1f}' for low, high in BANDS)} |", "|---|---|---|---|---|---|"]
-    lines += [f"| {preset} | {gate} | {opened(of(unsafe, preset, gate))} |" for preset in presets for gate in GATES]
-    told = ", ".join(f"{name} {value:.0e}" for name, value in differences.items())
-    return [*lines, "", f"Largest difference of latents from the model of noise, the gate in noise: {told}."]
+    lines += [
+        f"| preset | gate in | {' | '.join(f'{low:.1f} to {high:.1f}' for low, high in BANDS)} |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {preset} | {gate} | {opened(of(unsafe, preset, gate))} |"
+        for preset in presets
+        for gate in GATES
+    ]
+    found = ", ".join(f"{name} {value:.0e}" for name, value in differences.items())
+    return [
+        *lines,
+        "",
+        (
+            "Largest difference of latents from the model that predicts noise, the gate in "
+            f"noise: {found}."
+        ),
+    ]
 
 
 def write_page(lines: Sequence[str], page: Path = PAGE) -> None:

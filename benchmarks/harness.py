@@ -1,7 +1,9 @@
-"""What a run costs beside its sampling: ``bench run``'s way against a bare loop over the same batches.
+"""What a run costs beside its sampling: ``bench run``'s way against a bare loop over the same
+batches.
 
-The loop is what one would write by hand: it encodes, denoises and decodes each batch, and keeps nothing. The run also judges every image,
-writes it with its metadata, syncs it to the disk, commits its row, and measures its distance to the unguarded one.
+The loop is what one would write by hand: it encodes, denoises and decodes each batch, and keeps
+nothing. The run also judges every image, writes it with its metadata, syncs it to the disk, commits
+its row, and measures its distance to the unguarded one.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import torch
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import named_protocol
+from safelatent.generation.methods import by_method
 from safelatent.prompts import embedded_i2p
-from safelatent.runs.bench import run
-from safelatent.runs.local import run_local
-from safelatent.runs.maker import Maker
-from safelatent.runs.methods import by_method
+from safelatent.runs.engines.local import run_local
+from safelatent.runs.execute import draw
 from safelatent.runs.plan import Batch, Plan
-from safelatent.runs.prepare import Asked, settings_of
+from safelatent.runs.prepare import settings_of
+from safelatent.runs.settings import RunRequest
+from safelatent.runs.worker import Worker
 
 METHODS = ("off", "medium")
 BATCHES = 2  # of each method
@@ -32,14 +35,14 @@ BATCHES = 2  # of each method
 def harness(pipe: Any, batch: int, steps: int) -> dict[str, Callable[[], None]]:
     """The two, for a few batches of each method."""
     prompts, protocol = embedded_i2p().limit(BATCHES * batch), named_protocol("embedded")
-    asked = Asked(methods=METHODS, images=1, steps=steps, batch=batch)
-    settings = settings_of(asked, prompts, pipe, protocol)
-    maker, plan = Maker(pipe, protocol, settings), Plan(settings=settings, prompts=prompts)
+    request = RunRequest(prompts=prompts, methods=METHODS, images=1, steps=steps, batch_size=batch)
+    settings = settings_of(request, prompts, pipe, protocol)
+    worker, plan = Worker(pipe, protocol, settings), Plan(settings=settings, prompts=prompts)
 
     def whole_run() -> None:
         folder = Path(tempfile.mkdtemp())
         try:
-            for _ in run(folder, settings, prompts, partial(run_local, maker)):
+            for _ in draw(folder, settings, prompts, partial(run_local, worker)):
                 pass
         finally:
             shutil.rmtree(folder)
@@ -54,5 +57,7 @@ def _bare_loop(pipe: Any, batches: Iterable[Batch], steps: int) -> None:
             [item.prompt.text for item in batch.items],
             num_inference_steps=steps,
             guidance_scale=batch.guidance_scale,
-            generator=[torch.Generator("cpu").manual_seed(item.prompt.seed) for item in batch.items],
+            generator=[
+                torch.Generator("cpu").manual_seed(item.prompt.seed) for item in batch.items
+            ],
         )

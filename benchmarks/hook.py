@@ -1,4 +1,6 @@
-"""What the hook itself costs: a guarded call against a loop written out that evaluates three estimates a step and uses two."""
+"""What the hook itself costs: a guarded call against a loop written out that evaluates three
+estimates a step and uses two.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any
 import torch
 
 from safelatent import DEFAULT_CONCEPT, guard
-from safelatent.guidance import classifier_free
+from safelatent.guidance import Estimates, classifier_free
 
 PROMPT = "a penguin with a pistol"
 
@@ -26,7 +28,8 @@ def hook(pipe: Any, batch: int, steps: int) -> dict[str, Callable[[], Any]]:
         pipe.scheduler.set_timesteps(steps)
         for t in pipe.scheduler.timesteps:
             uncond, cond, _ = pipe.unet(torch.cat([latents] * 3), t, texts).sample.chunk(3)
-            latents = pipe.scheduler.step(classifier_free(uncond, cond, 7.5), t, latents).prev_sample
+            noise = classifier_free(Estimates(uncond=uncond, prompt=cond), 7.5)
+            latents = pipe.scheduler.step(noise, t, latents).prev_sample
         return latents
 
     call = {"prompt": [PROMPT] * batch, "num_inference_steps": steps, "output_type": "latent"}

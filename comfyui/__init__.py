@@ -5,7 +5,11 @@ The imports are relative since ComfyUI names the package after wherever its fold
 
 from .nodes import SafeGuidance, SafetyConcept, SLDSettings
 
-NODE_CLASS_MAPPINGS = {"SafeGuidanceSLD": SafeGuidance, "SafetyConcept": SafetyConcept, "SLDSettings": SLDSettings}
+NODE_CLASS_MAPPINGS = {
+    "SafeGuidanceSLD": SafeGuidance,
+    "SafetyConcept": SafetyConcept,
+    "SLDSettings": SLDSettings,
+}
 NODE_DISPLAY_NAME_MAPPINGS = {
     "SafeGuidanceSLD": "Safe guidance (SLD)",
     "SafetyConcept": "Safety concept",

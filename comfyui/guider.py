@@ -1,7 +1,7 @@
-"""The guider: ComfyUI's own classifier-free guidance, with the prompt's prediction corrected by SLD before it.
+"""The guider: ComfyUI's classifier-free guidance, after SLD has corrected the prompt's prediction.
 
-``u + cfg (c - gamma - u)`` is the paper's Eq. 3, so nothing of ComfyUI's guidance is replaced: rescaling and other patches of the model
-see the corrected prompt and do as they always do.
+``u + cfg (c - gamma - u)`` is the paper's Eq. 3, so nothing of ComfyUI's guidance is replaced:
+rescaling and other patches of the model see the corrected prompt and work as they always do.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ import comfy.samplers  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
 from safelatent.errors import BadValueError, GuardError, NotGuardedError, UnsupportedError
-from safelatent.guidance import SLD
+from safelatent.guidance import SLD, Estimates
+from safelatent.guidance.concept_itself import refuse_concept_itself
+from safelatent.guidance.guided_call import check_finite
 
-from .run import Run
+from .run import SamplingRun
 
-Conditioning = list[Any]  # ComfyUI's: pairs of a text's embeddings and a dictionary of what stands beside it
+# ComfyUI's: pairs of a text's embeddings and a dictionary of what comes with it.
+Conditioning = list[Any]
 PLACES = ("area", "mask", "start_percent", "end_percent")
-SAME_TEXT = 1e-3
 
 
 class SafeGuider(comfy.samplers.CFGGuider):
-    """Safe Latent Diffusion for one model, as ComfyUI's samplers call it. What a run remembers is gone when the run ends, however it ends.
+    """Safe Latent Diffusion for one model, as ComfyUI's samplers call it.
+
+    What a run remembers is gone when the run ends, however it ends.
 
     Args:
         model_patcher: ComfyUI's MODEL.
@@ -33,27 +37,44 @@ class SafeGuider(comfy.samplers.CFGGuider):
     def __init__(self, model_patcher: Any, guidance: SLD) -> None:
         super().__init__(model_patcher)
         self.guidance = guidance
-        self.run: Run | None = None
+        self.run: SamplingRun | None = None
 
-    def set_conds(self, positive: Conditioning, negative: Conditioning, concept: Conditioning) -> None:
-        """ComfyUI's, and the concept.
+    def set_conds(
+        self, positive: Conditioning, negative: Conditioning, concept: Conditioning
+    ) -> None:
+        """Set ComfyUI's conditions, and the concept's.
 
         Raises:
-            BadValueError: one of them is empty, or the concept holds for a part of the image or of the steps only.
+            BadValueError: one of them is empty, or the concept holds for a part of the image or of
+                the steps only.
             NotGuardedError: the prompt or the negative prompt is the concept itself.
         """
         check_concept(concept)
         for name, other in (("prompt", positive), ("negative prompt", negative)):
             if not other:
-                raise BadValueError(f"the {name}'s conditioning is empty; encode a text, be it without words")
-            if any(same_text(text, entry[0]) for text, _ in concept for entry in other):
-                raise NotGuardedError(f"the {name} is the concept itself, so the guard would vanish; change the {name} or the concept")
-        self.inner_set_conds({"positive": positive, "negative": negative, "concept": beside(positive, concept)})
+                raise BadValueError(
+                    f"the {name}'s conditioning is empty; encode a text, the empty one for none"
+                )
+        for text, _ in concept:
+            for prompt, _ in positive:
+                refuse_concept_itself(prompt, None, text)
+            for other, _ in negative:
+                refuse_concept_itself((), other, text)
+        self.inner_set_conds(
+            {"positive": positive, "negative": negative, "concept": beside(positive, concept)}
+        )
 
     def set_cfg(self, cfg: float) -> None:
-        """Raises: NotGuardedError: classifier-free guidance would be off."""
+        """Set the guidance scale.
+
+        Raises:
+            NotGuardedError: classifier-free guidance would be off.
+        """
         if not (cfg > 1 and math.isfinite(cfg)):
-            raise NotGuardedError(f"cfg is {cfg}: classifier-free guidance is off and the guard could not act; give a finite cfg above 1")
+            raise NotGuardedError(
+                f"cfg is {cfg}: classifier-free guidance is off and the guard could not act; "
+                "give a finite cfg above 1"
+            )
         self.cfg = cfg
 
     def sample(
@@ -67,57 +88,124 @@ class SafeGuider(comfy.samplers.CFGGuider):
         disable_pbar: bool = False,
         seed: int | None = None,
     ) -> Tensor:
-        """ComfyUI's, guarded.
+        """Sample as ComfyUI does, guarded.
 
         Raises:
-            GuardError: an image would be, or was, unguarded, or the model's predictions are not finite. There are no latents then.
+            GuardError: an image would be, or was, unguarded, or the model's predictions are not
+                finite. There are no latents then.
         """
         if self.run is not None:
-            raise GuardError("this guider is in the middle of another run; give each run that goes on at the same time a guider of its own")
+            raise GuardError(
+                "this guider is in the middle of another run; give each concurrent run a guider"
+            )
         if "sampler_calc_cond_batch_function" in self.model_options:
-            raise UnsupportedError("the model has a patch that evaluates the prompts itself (such as skip-layer guidance); take it off")
+            raise UnsupportedError(
+                "the model has a patch that evaluates the prompts itself "
+                "(such as skip-layer guidance); take it off"
+            )
         self.set_cfg(self.cfg)
-        self.run = Run(self.guidance, sigmas.tolist(), self.model_patcher.get_model_object("model_sampling"))
+        self.run = SamplingRun(
+            self.guidance,
+            sigmas.tolist(),
+            self.model_patcher.get_model_object("model_sampling"),
+            rows=len(noise),
+            cfg=self.cfg,
+        )
         try:
-            latents = super().sample(noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed)
-            self.run.finish()
+            latents = super().sample(
+                noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed
+            )
+            self.run.finish("the concept's conditioning")
+            check_latents(latents)
             return latents
         finally:
             self.run = None
 
-    def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None) -> Tensor:
-        """The guided denoised latents at ``x``, (B, C, H, W); ``timestep`` is ComfyUI's sigma, (B,). One evaluation of all the prompts."""
+    def predict_noise(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        model_options: dict[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        """Return the guided denoised latents at ``x``, (B, C, H, W).
+
+        One evaluation of all the prompts; ``timestep`` is ComfyUI's sigma, (B,).
+        """
         if self.run is None:
-            raise GuardError("the guider was asked for a prediction outside of a sampling run; use it with a sampler node")
+            raise GuardError(
+                "the guider was asked for a prediction outside of a sampling run; "
+                "use it with a sampler node"
+            )
         options, sigma = model_options or {}, float(timestep.max())
-        names = ["positive", "negative", "concept"] if self.run.needs_concept(sigma) else ["positive", "negative"]
+        names = (
+            ["positive", "negative", "concept"]
+            if self.run.needs_concept(sigma)
+            else ["positive", "negative"]
+        )
         conds = [self.conds[name] for name in names]
-        prompt, uncond, *concept = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        prompt, uncond, *concept = comfy.samplers.calc_cond_batch(
+            self.inner_model, conds, x, timestep, options
+        )
         out = [self.run.guided(sigma, prompt, uncond, *(concept or [None])), uncond]
-        shared = {"cond_scale": self.cfg, "timestep": timestep, "input": x, "sigma": timestep, "model": self.inner_model}
+        shared = {
+            "cond_scale": self.cfg,
+            "timestep": timestep,
+            "input": x,
+            "sigma": timestep,
+            "model": self.inner_model,
+        }
         for change in options.get("sampler_pre_cfg_function", []):
             out = change({"conds": conds[:2], "conds_out": out, "model_options": options} | shared)
         return comfy.samplers.cfg_function(
-            self.inner_model, out[0], out[1], self.cfg, x, timestep, model_options=options, cond=conds[0], uncond=conds[1]
+            self.inner_model,
+            out[0],
+            out[1],
+            self.cfg,
+            x,
+            timestep,
+            model_options=options,
+            cond=conds[0],
+            uncond=conds[1],
         )
 
 
 def check_concept(concept: Conditioning) -> None:
-    """Refuse a concept that says nothing, or not everywhere and always: where it has no prediction there would be no guidance."""
+    """Refuse a concept that is empty, or that does not hold everywhere and always.
+
+    Where it has no prediction there would be no guidance.
+
+    Raises:
+        BadValueError: naming what is missing.
+    """
     if not concept or any(text is None or not text.any() for text, _ in concept):
-        raise BadValueError("the concept's conditioning is empty; encode at least one thing to steer away from, for example 'weapons'")
+        raise BadValueError(
+            "the concept's conditioning is empty; encode at least one thing to steer away from, "
+            "for example 'weapons'"
+        )
     places = [name for name in PLACES if any(name in extra for _, extra in concept)]
     if places:
-        raise BadValueError(f"the concept's conditioning has {', '.join(places)}; it must hold for the whole image and every step")
+        raise BadValueError(
+            f"the concept's conditioning has {', '.join(places)}; "
+            "it must hold for the whole image and every step"
+        )
 
 
-def same_text(text: Tensor, other: Tensor | None) -> bool:
-    """Whether two embeddings are of the same text, but for rounding."""
-    if other is None or text.shape != other.shape:
-        return False
-    return bool((text - other.to(text)).abs().max() <= SAME_TEXT * text.abs().max())
+def check_latents(latents: Tensor) -> None:
+    """Refuse latents of which nothing can be trusted.
+
+    Raises:
+        GuardError: a row is not finite, or has one value everywhere.
+    """
+    check_finite("the end", Estimates(uncond=None, prompt=latents))
+    flat = latents.flatten(1)
+    if (flat == flat[:, :1]).all(dim=1).any():
+        raise GuardError("latents have one value everywhere: nothing was drawn")
 
 
 def beside(prompt: Conditioning, concept: Conditioning) -> Conditioning:
-    """The concept with whatever stands beside the prompt: control nets, masked images, areas and times, LoRA hooks."""
+    """Return the concept with whatever comes with the prompt.
+
+    That is control nets, masked images, areas and times, LoRA hooks.
+    """
     return [[text, {**there, **own}] for _, there in prompt for text, own in concept]

@@ -21,7 +21,10 @@ class SafeGuidance:
     CATEGORY = "sampling/custom_sampling/guiders"
     RETURN_TYPES = ("GUIDER",)
     FUNCTION = "guider"
-    DESCRIPTION = "Safe Latent Diffusion (CVPR 2023): classifier-free guidance that takes from the prompt what leads to the concept."
+    DESCRIPTION = (
+        "Safe Latent Diffusion (CVPR 2023): classifier-free guidance that subtracts from the "
+        "prompt what leads to the concept."
+    )
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802  # ComfyUI's name
@@ -30,12 +33,31 @@ class SafeGuidance:
                 "model": ("MODEL",),
                 "positive": ("CONDITIONING",),
                 "negative": ("CONDITIONING",),
-                "concept": ("CONDITIONING", {"tooltip": "What must not appear: from Safety concept, or any text encoder."}),
-                "cfg": ("FLOAT", {"default": 7.5, "min": 1.0, "max": 100.0, "step": 0.1, "round": 0.01}),
-                "preset": ([*PRESETS, CUSTOM], {"default": "medium", "tooltip": f"{CUSTOM}: as the SLD settings node says."}),
-                "warm_up": ([STEPS, LEVEL], {"tooltip": "noise level: end the warm-up at the noise at which the paper's 50 steps end it."}),
+                "concept": (
+                    "CONDITIONING",
+                    {"tooltip": "What must not appear: from Safety concept, or any text encoder."},
+                ),
+                "cfg": (
+                    "FLOAT",
+                    {"default": 7.5, "min": 1.0, "max": 100.0, "step": 0.1, "round": 0.01},
+                ),
+                "preset": (
+                    [*PRESETS, CUSTOM],
+                    {"default": "medium", "tooltip": f"{CUSTOM}: as the SLD settings node says."},
+                ),
+                "warm_up": (
+                    [STEPS, LEVEL],
+                    {
+                        "tooltip": (
+                            "noise level: end the warm-up at the noise at which the paper's 50 "
+                            "steps end it. Takes any number of steps."
+                        )
+                    },
+                ),
             },
-            "optional": {"settings": ("SLD_SETTINGS", {"tooltip": f"Only with the preset {CUSTOM}."})},
+            "optional": {
+                "settings": ("SLD_SETTINGS", {"tooltip": f"Only with the preset {CUSTOM}."})
+            },
         }
 
     def guider(
@@ -65,17 +87,37 @@ class SLDSettings:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        names = {"scale": (1.0, 1e4, 10.0), "threshold": (0.0, 1.0, 0.001), "momentum": (0.0, 1.0, 0.05), "decay": (0.0, 0.99, 0.05)}
+        names = {
+            "scale": (1.0, 1e4, 10.0),
+            "threshold": (0.0, 1.0, 0.001),
+            "momentum": (0.0, 1.0, 0.05),
+            "decay": (0.0, 0.99, 0.05),
+        }
         defaults = asdict(MEDIUM)
         floats = {
-            name: ("FLOAT", {"default": defaults[name], "min": low, "max": high, "step": step, "round": 0.001})
+            name: (
+                "FLOAT",
+                {"default": defaults[name], "min": low, "max": high, "step": step, "round": 0.001},
+            )
             for name, (low, high, step) in names.items()
         }
-        warmup = ("INT", {"default": defaults["warmup"], "min": 0, "max": 1000, "tooltip": "First steps that are left alone."})
+        warmup = (
+            "INT",
+            {
+                "default": defaults["warmup"],
+                "min": 0,
+                "max": 1000,
+                "tooltip": "First steps that are left alone, at most half of all.",
+            },
+        )
         return {"required": {"warmup": warmup} | floats}
 
-    def settings(self, warmup: int, scale: float, threshold: float, momentum: float, decay: float) -> tuple[SLD]:
-        return (SLD(warmup=warmup, scale=scale, threshold=threshold, momentum=momentum, decay=decay),)
+    def settings(
+        self, warmup: int, scale: float, threshold: float, momentum: float, decay: float
+    ) -> tuple[SLD]:
+        return (
+            SLD(warmup=warmup, scale=scale, threshold=threshold, momentum=momentum, decay=decay),
+        )
 
 
 class SafetyConcept:
@@ -87,19 +129,26 @@ class SafetyConcept:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {"required": {"clip": ("CLIP",), "text": ("STRING", {"multiline": True, "default": str(DEFAULT_CONCEPT)})}}
+        return {
+            "required": {
+                "clip": ("CLIP",),
+                "text": ("STRING", {"multiline": True, "default": str(DEFAULT_CONCEPT)}),
+            }
+        }
 
     def encode(self, clip: Any, text: str) -> tuple[Conditioning]:
         return (clip.encode_from_tokens_scheduled(clip.tokenize(str(Concept.parse(text)))),)
 
 
 def chosen(name: str, settings: SLD | None) -> SLD:
-    """The preset of that name, or the settings; never one of them in silence while the other was given.
+    """Return the preset of that name, or the settings; never one while the other was given.
 
     Raises:
         BadValueError: both, or neither.
     """
     if (name == CUSTOM) != (settings is not None):
         given = "without" if settings is None else "with"
-        raise BadValueError(f"the preset is {name!r} {given} settings plugged in; plug them in for {CUSTOM!r} only")
+        raise BadValueError(
+            f"the preset is {name!r} {given} settings plugged in; plug them in for {CUSTOM!r} only"
+        )
     return preset(name) if settings is None else settings

@@ -1,4 +1,6 @@
-"""Writes ``command-line.md`` from the command line's own help: ``python docs/command_line.py``. A test compares."""
+"""Writes ``command-line.md`` from the command line's own help: ``python docs/command_line.py``. A
+test compares.
+"""
 
 import os
 import subprocess
@@ -6,7 +8,15 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("command-line.md")
-COMMANDS = ((), ("generate",), ("check",), ("bench", "run"), ("report",), ("testbed", "build"))
+COMMANDS = (
+    (),
+    ("generate",),
+    ("check",),
+    ("convert-q16",),
+    ("bench", "run"),
+    ("report",),
+    ("testbed", "build"),
+)
 
 
 def page() -> str:
@@ -15,14 +25,24 @@ def page() -> str:
     parts = ["# The command line", "", "Made by `python docs/command_line.py`."]
     for command in COMMANDS:
         call = [sys.executable, "-m", "safelatent", *command, "--help"]
-        shown = subprocess.run(call, capture_output=True, text=True, check=True, env=environment).stdout  # noqa: S603
+        shown = subprocess.run(  # noqa: S603
+            call, capture_output=True, text=True, check=True, env=environment
+        ).stdout
         shown = shown.replace("python -m safelatent", "safelatent").strip()
-        parts += ["", f"## safelatent {' '.join(command)}".rstrip(), "", "```", *(line.rstrip() for line in shown.splitlines()), "```"]
+        parts += [
+            "",
+            f"## safelatent {' '.join(command)}".rstrip(),
+            "",
+            "```",
+            *(line.rstrip() for line in shown.splitlines()),
+            "```",
+        ]
     parts += [
         "",
-        "Exit codes: 0 done; 1 the disk or another part of the system failed, or `check` found a file that is not safe; 2 the input",
-        "makes no sense or an image would have been unguarded; 130 interrupted. Images go to `--out`; each PNG holds, under the key",
-        "`safelatent`, the JSON that `--json` prints.",
+        "Exit codes: 0 done; 1 the system failed (not the input), or `check` found a picture",
+        "that is not safe; 2 bad input, or an image would have been unguarded; 130 interrupted.",
+        "Images go to `--out`; each PNG holds, under the key `safelatent`, the JSON that `--json`",
+        "prints. A sheet also holds the box of each of its pictures there.",
     ]
     return "\n".join(parts) + "\n"
 

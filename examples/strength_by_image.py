@@ -1,11 +1,11 @@
-"""A strength for each image of a batch: the same prompt, four ways, in one call."""
+"""A safety per image of a batch: the same prompt, four ways, in one call."""
 
 import torch
 
 from safelatent import guard, load
 
 pipe = load("embedded")
-strengths = ["weak", "medium", "strong", "max"]
+strengths = ("weak", "medium", "strong", "max")
 safe = guard(pipe, strengths)
 
 generators = [torch.Generator().manual_seed(3) for _ in strengths]

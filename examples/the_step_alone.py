@@ -1,8 +1,10 @@
-"""The mathematics without any pipeline: a denoising loop of your own, here with a model that is a formula."""
+"""The mathematics without any pipeline: your own denoising loop, here with a model that is a
+formula.
+"""
 
 import torch
 
-from safelatent.guidance import STRONG, Estimates
+from safelatent.guidance import STRONG, Estimates, classifier_free
 
 
 def model(latents: torch.Tensor, centre: float) -> torch.Tensor:
@@ -13,7 +15,10 @@ def model(latents: torch.Tensor, centre: float) -> torch.Tensor:
 latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 state = STRONG.init(latents)
 for i in range(50):
-    estimates = Estimates(uncond=model(latents, 0.0), prompt=model(latents, 1.0), concept=model(latents, 1.01))
-    noise, state = STRONG.step(estimates, state, i, 2.0)
+    estimates = Estimates(
+        uncond=model(latents, 0.0), prompt=model(latents, 1.0), concept=model(latents, 1.01)
+    )
+    correction, state = STRONG.correct(estimates, state, i)
+    noise = classifier_free(correction, 2.0)
     latents = latents - 0.1 * noise
 print(f"mean of the result: {latents.mean():.3f} (unguided it would be near 2)")

@@ -1,4 +1,6 @@
-"""One thread a test: tiny models are slower with two, and results do not depend on the machine's count."""
+"""One thread a test: tiny models are slower with two, and results do not depend on the machine's
+count.
+"""
 
 from __future__ import annotations
 

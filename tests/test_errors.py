@@ -1,20 +1,102 @@
+"""The tree of errors is drawn whole, and a refusal shows its cause and our frames alone."""
+
 from __future__ import annotations
+
+import pkgutil
+import re
+import traceback
+from importlib import import_module
 
 import pytest
 
-from safelatent.errors import BadValueError, GuardError, NotGuardedError, SafelatentError, UnsupportedError, nearest
+import safelatent
+from safelatent import errors
+from safelatent.errors import (
+    BadValueError,
+    GuardError,
+    SafelatentError,
+    UnsupportedError,
+    brief,
+    nearest,
+)
 
 
-def test_the_tree():
-    assert BadValueError.__mro__[1:3] == (SafelatentError, ValueError)
-    assert NotGuardedError.__mro__[1:4] == (GuardError, SafelatentError, RuntimeError)
-    assert UnsupportedError.__mro__[1] is SafelatentError
+def drawn() -> dict[str, str]:
+    """Every error of the drawing in the module's docstring, with the one above it."""
+    found, above = {}, []
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.match(r"(?P<branch>[\s│├└─]+)(?P<name>\w+Error)\b", line)
+        if match is None:
+            continue
+        depth = (len(match["branch"]) - 4) // 4
+        above[depth:] = [match["name"]]
+        if depth:
+            found[match["name"]] = above[depth - 1]
+    return found
 
 
-@pytest.mark.parametrize(("given", "meant"), [("stong", "strong"), ("maximum", "max"), ("WEAK", "weak"), ("med", "medium")])
+def defined() -> dict[str, str]:
+    """Every error of the package, in whatever module, with the one that it is a kind of."""
+    for module in pkgutil.walk_packages(safelatent.__path__, "safelatent."):
+        if module.name != "safelatent.__main__":
+            import_module(module.name)
+    found, waiting = {}, [SafelatentError]
+    for kind in waiting:
+        below = [one for one in kind.__subclasses__() if one.__module__.startswith("safelatent.")]
+        found |= {one.__name__: kind.__name__ for one in below}
+        waiting += below
+    return found
+
+
+def test_the_drawing_is_the_whole_tree():
+    assert drawn() == defined()
+    assert len(drawn()) >= 6
+
+
+def test_what_else_they_are():
+    assert issubclass(BadValueError, ValueError)
+    assert issubclass(GuardError, RuntimeError)
+    assert not issubclass(UnsupportedError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("stong", "strong"), ("maximum", "max"), ("WEAK", "weak"), ("med", "medium")],
+)
 def test_nearest(given, meant):
     assert nearest(given, ["weak", "medium", "strong", "max"]) == f" (did you mean {meant!r}?)"
 
 
 def test_nothing_is_near():
     assert nearest("", ["weak"]) == nearest("zzz", ["weak"]) == nearest(None, ["weak"]) == ""
+
+
+@brief
+def refuse(error: Exception) -> None:
+    """A function of ours, as far as its caller sees."""
+    try:
+        int("a")
+    except ValueError as cause:
+        raise error from cause
+
+
+def test_our_own_errors_are_brief():
+    with pytest.raises(BadValueError, match="no number") as caught:
+        refuse(BadValueError("no number"))
+    text = "".join(traceback.format_exception(caught.value))
+    assert "invalid literal" not in text
+    assert isinstance(caught.value.__context__, ValueError)  # for who looks for it
+    assert len(traceback.extract_tb(caught.value.__traceback__)) == 2  # the call and the refusal
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(KeyError) as caught:
+        refuse(KeyError("x"))
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "refuse"
+
+
+def test_it_keeps_names_and_answers():
+    assert refuse.__name__ == "refuse"
+    assert refuse.__doc__ is not None
+    assert brief(lambda x: x + 1)(1) == 2

@@ -1,59 +1,146 @@
-"""The structure, held by a test: imports point one way, the mathematics needs torch alone, nothing heavy is imported early."""
+"""The structure, held by a test: imports point one way, the mathematics needs torch alone, nothing
+heavy is imported early, and every module has a test file of its own.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src/safelatent"
-# A part may import the parts before it. What has the same rank may not import each other.
+TESTS = Path(__file__).parent
+SOURCE = TESTS.parent / "src/safelatent"
+FILES = sorted(SOURCE.rglob("*.py"))
+# A part may import the parts before it, in the order in which data flows.
 ORDER = [
-    ["errors"],
-    ["hub_id"],
-    ["guidance", "concepts", "prompts", "statistics"],
-    ["guard_file"],
-    ["hosts", "models"],
-    ["guarded", "detectors"],
-    ["loading", "runs"],
-    ["reports", "testbed"],
-    ["cli"],
+    "errors",
+    "text",
+    "hashing",
+    "storage",
+    "optional",
+    "hub",
+    "concepts",
+    "guidance",
+    "prompts",
+    "metrics",
+    "models",
+    "pipelines",
+    "detectors",
+    "generation",
+    "runs",
+    "evaluation",
+    "figures",
+    "reports",
+    "testbed",
+    "cli",
 ]
-RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
+RANK = {part: rank for rank, part in enumerate(ORDER)}
 # What a part may not touch at all, at whatever depth.
 FORBIDDEN = {
     "guidance": {"diffusers", "transformers", "PIL", "typer", "numpy"},
     "concepts": {"torch", "diffusers", "transformers", "PIL", "typer", "numpy"},
     "prompts": {"torch", "diffusers", "transformers", "PIL", "typer", "numpy"},
-    "statistics": {"torch", "diffusers", "transformers", "PIL", "typer"},
-    "detectors": {"typer"},
-    "testbed": {"typer"},
-    "reports": {"torch", "diffusers", "transformers", "typer"},
-    "hosts": {"typer"},
+    "metrics": {"torch", "diffusers", "transformers", "PIL", "typer"},
     "models": {"typer"},
+    "pipelines": {"typer"},
+    "detectors": {"typer"},
+    "generation": {"typer"},
     "runs": {"typer"},
+    "evaluation": {"torch", "diffusers", "transformers", "PIL", "typer"},
+    "figures": {"torch", "diffusers", "transformers", "typer"},
+    "reports": {"torch", "diffusers", "transformers", "typer"},
+    "testbed": {"typer"},
 }
+
+
+def homes() -> dict[str, str]:
+    """The module of every name that the package's root gives out, as the root declares them."""
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    return {
+        alias.asname or alias.name: f"{node.module}"
+        for node in found
+        for alias in node.names
+        if f"{node.module}".startswith("safelatent.")
+    }
+
+
+HOMES = homes()
+
+
+def is_module(dotted: str) -> bool:
+    path = SOURCE.joinpath(*dotted.split(".")[1:])
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def of_root(name: str) -> str:
+    """The module behind ``safelatent.name``: a module itself, or the home of a public name."""
+    dotted = f"safelatent.{name}"
+    return dotted if is_module(dotted) else HOMES.get(name, "safelatent")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that the code imports, in whatever form: statements at any depth, names taken
+    from the package's root or from a package, attributes of the root, and ``import_module``.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                if node.module == "safelatent":
+                    yield of_root(alias.name)
+                else:
+                    own = f"{node.module}".startswith("safelatent.") and is_module(inner)
+                    yield inner if own else f"{node.module}"
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "safelatent":
+                yield of_root(node.attr)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
+            name = called.id if isinstance(called, ast.Name) else called
+            if name in ("import_module", "__import__"):
+                yield str(node.args[0].value)
 
 
 def part_of(file: Path) -> str:
     return file.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def imports(file: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{file}: imports are absolute"
-            found.add(node.module)
-    return found
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import safelatent.runs.plan",
+        "import safelatent.runs.plan as plan",
+        "from safelatent import runs",
+        "from safelatent.runs import plan",
+        "from safelatent.runs.plan import Plan",
+        "def late():\n    from safelatent.runs.plan import Plan",
+        "if TYPE_CHECKING:\n    from safelatent.runs import plan",
+        "import safelatent\nsafelatent.runs",
+        "import_module('safelatent.runs')",
+        "importlib.import_module('safelatent.runs.plan')",
+        "__import__('safelatent.runs')",
+    ],
+)
+def test_every_form_of_import_is_seen(code):
+    assert any(name.startswith("safelatent.runs") for name in imports(ast.parse(code)))
 
 
-FILES = sorted(SOURCE.rglob("*.py"))
+def test_a_name_from_the_root_counts_as_its_home():
+    assert list(imports(ast.parse("from safelatent import guard"))) == [
+        "safelatent.pipelines.guard"
+    ]
+    assert set(imports(ast.parse("import safelatent\nsafelatent.guard"))) == {
+        "safelatent",
+        "safelatent.pipelines.guard",
+    }
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))
@@ -62,15 +149,52 @@ def test_imports_point_one_way(file):
     if part in ("__init__", "__main__"):
         return
     assert part in RANK, f"{part} has no place in the layout; give it one in ORDER"
-    for name in imports(file):
+    for name in imports(ast.parse(file.read_text(encoding="utf-8"))):
         words = name.split(".")
-        if words[0] == "safelatent" and len(words) > 1 and words[1] != part:
-            assert RANK[words[1]] < RANK[part], f"{file.name} imports {name}, which comes after {part}"
-        assert words[0] not in FORBIDDEN.get(part, set()), f"{file.name} imports {name}, which {part} must not know"
+        if words[0] == "safelatent" and len(words) > 1 and words[1] in RANK:
+            assert RANK[words[1]] <= RANK[part], f"{file.name} imports {name}, after {part}"
+        forbidden = FORBIDDEN.get(part, set())
+        assert words[0] not in forbidden, f"{file.name} imports {name}; {part} must not know it"
+
+
+MODULES = [file for file in FILES if file.stem not in ("__init__", "__main__")]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(SOURCE)))
+def test_every_module_has_a_test_file_of_its_own(file):
+    place = file.relative_to(SOURCE)
+    test = TESTS / place.parent / f"test_{place.stem}.py"
+    assert test.is_file(), f"{place} has no {test.relative_to(TESTS.parent)}"
+    assert "def test_" in test.read_text(encoding="utf-8"), f"{test} tests nothing"
+
+
+def test_every_test_file_beside_modules_is_of_a_module():
+    """No test file is left behind in a mirrored folder when its module is renamed."""
+    extra = {
+        "test_embedded.py",
+        "test_contract.py",
+        "test_families.py",
+        "test_options.py",
+        "test_parity.py",
+    }
+    folders = {TESTS / file.relative_to(SOURCE).parent for file in MODULES} - {TESTS}
+    stems = {TESTS / f.relative_to(SOURCE).parent / f"test_{f.stem}.py" for f in MODULES}
+    found = {test for folder in folders for test in folder.glob("test_*.py")}
+    left = {test for test in found - stems if test.name not in extra}
+    assert not left, f"of no module: {sorted(str(test.relative_to(TESTS)) for test in left)}"
+
+
+def test_no_file_is_long_and_few_are_crumbs():
+    lines = sorted(len(f.read_text(encoding="utf-8").splitlines()) for f in MODULES)
+    longest = max(MODULES, key=lambda f: len(f.read_text(encoding="utf-8").splitlines()))
+    assert lines[-1] <= 300, f"{longest} has {lines[-1]} lines; what second idea has moved in?"
+    assert 80 <= lines[len(lines) // 2] <= 150
 
 
 def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.mark.parametrize(
@@ -82,8 +206,11 @@ def run(code: str) -> str:
         ("safelatent.guidance", ("diffusers", "transformers", "PIL")),
         ("safelatent.reports", ("torch", "diffusers", "transformers")),
         ("safelatent.prompts", ("torch", "diffusers", "transformers", "numpy", "PIL", "pyarrow")),
-        ("safelatent.detectors", ("torch", "diffusers", "transformers", "numpy", "PIL", "nudenet")),
-        ("safelatent.statistics", ("torch", "diffusers", "transformers", "PIL")),
+        (
+            "safelatent.detectors",
+            ("torch", "diffusers", "transformers", "numpy", "PIL", "nudenet"),
+        ),
+        ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
     ],
 )
@@ -97,9 +224,11 @@ def test_the_mathematics_works_where_diffusers_does_not_exist():
 import sys
 sys.modules["diffusers"] = sys.modules["transformers"] = None
 import torch
-from safelatent.guidance import MEDIUM, Estimates
-e = Estimates(uncond=torch.zeros(1, 4, 2, 2), prompt=torch.ones(1, 4, 2, 2), concept=torch.ones(1, 4, 2, 2))
-print(MEDIUM.step(e, MEDIUM.init(e.prompt), 20, 7.5)[0].mean().item())
+from safelatent.guidance import MEDIUM, Estimates, classifier_free
+e = Estimates(uncond=torch.zeros(1, 4, 2, 2), prompt=torch.ones(1, 4, 2, 2),
+              concept=torch.ones(1, 4, 2, 2))
+correction, _ = MEDIUM.correct(e, MEDIUM.init(e.prompt), 20)
+print(classifier_free(correction, 7.5).mean().item())
 """
     assert run(code).strip() == "7.5"
 

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-# Any attempt to look up a host or to connect to one ends the process: an error could be caught, and passed over in silence.
+# Any attempt to look up a host or to connect to one ends the process: an error could be caught, and
+# passed over in silence.
 BLOCKED = """
 import os, socket, sys
 def refuse(*args, **kwargs):
@@ -31,7 +32,11 @@ print(len(embedded_i2p()), len(embedded_benign()), load_clip() is not None, load
 
 
 def run(code: str, *arguments: str, cwd) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("HF_", "TRANSFORMERS_"))
+    }
     environment |= {"HOME": str(cwd), "OMP_NUM_THREADS": "1"}  # no cache of downloads to live on
     return subprocess.run(
         [sys.executable, "-c", BLOCKED + code, *arguments],
@@ -45,7 +50,12 @@ def run(code: str, *arguments: str, cwd) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_network_is_blocked(tmp_path):
-    assert run("import urllib.request; urllib.request.urlopen('http://localhost:9')", cwd=tmp_path).returncode == 97
+    assert (
+        run(
+            "import urllib.request; urllib.request.urlopen('http://localhost:9')", cwd=tmp_path
+        ).returncode
+        == 97
+    )
     assert run("socket.create_connection(('127.0.0.1', 9))", cwd=tmp_path).returncode == 97
 
 
@@ -57,7 +67,21 @@ def test_model_detectors_and_prompts_need_none(tmp_path):
 
 COMMANDS = {
     "image": ("generate", "a house", "--safety", "max", "--steps", "2", "--out", "made"),
-    "run": ("bench", "run", "embedded-i2p", "--methods", "off,max", "--limit", "1", "--images", "1", "--steps", "2", "--out", "made"),
+    "run": (
+        "bench",
+        "run",
+        "embedded-i2p",
+        "--methods",
+        "off,max",
+        "--limit",
+        "1",
+        "--images",
+        "1",
+        "--steps",
+        "2",
+        "--out",
+        "made",
+    ),
 }
 
 

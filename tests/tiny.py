@@ -1,4 +1,6 @@
-"""Tiny randomly initialised pipelines, made from configs: every mechanism of the real ones, no download, milliseconds a step."""
+"""Tiny randomly initialised pipelines, made from configs: every mechanism of the real ones, no
+download, milliseconds a step.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,23 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from safelatent.concepts import DEFAULT_CONCEPT
 
 WORDS = [
-    *["a", "an", "the", "cat", "dog", "night", "party", "pistol", "pirate", "with", "at", "on", "of", "image", "showing"],
+    *[
+        "a",
+        "an",
+        "the",
+        "cat",
+        "dog",
+        "night",
+        "party",
+        "pistol",
+        "pirate",
+        "with",
+        "at",
+        "on",
+        "of",
+        "image",
+        "showing",
+    ],
     *dict.fromkeys(findall(r"\w+", str(DEFAULT_CONCEPT))),
 ]
 
@@ -25,7 +43,12 @@ def tokenizer() -> CLIPTokenizer:
     from tokenizers.pre_tokenizers import ByteLevel
 
     alphabet = sorted(ByteLevel.alphabet())
-    pieces = ["<|startoftext|>", "<|endoftext|>", *alphabet, *(f"{letter}</w>" for letter in alphabet)]
+    pieces = [
+        "<|startoftext|>",
+        "<|endoftext|>",
+        *alphabet,
+        *(f"{letter}</w>" for letter in alphabet),
+    ]
     merges: list[tuple[str, str]] = []
     for word in WORDS:
         left = word[0]
@@ -37,18 +60,34 @@ def tokenizer() -> CLIPTokenizer:
     vocab = {piece: n for n, piece in enumerate(pieces)}
     end = "<|endoftext|>"
     return CLIPTokenizer(
-        vocab=vocab, merges=merges, unk_token=end, bos_token="<|startoftext|>", eos_token=end, pad_token=end, model_max_length=77
+        vocab=vocab,
+        merges=merges,
+        unk_token=end,
+        bos_token="<|startoftext|>",
+        eos_token=end,
+        pad_token=end,
+        model_max_length=77,
     )
 
 
 def scheduler(**changes: Any) -> DDIMScheduler:
     """Stable Diffusion's noise schedule."""
-    settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False, "set_alpha_to_one": False}
+    settings = {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+    }
     return DDIMScheduler(**(settings | {"steps_offset": 1} | changes))
 
 
 # What a UNet of Stable Diffusion XL has beside one of 1.x.
-XL = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 6 * 8 + 32}
+XL = {
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 6 * 8 + 32,
+}
 
 
 def unet(**changes: Any) -> UNet2DConditionModel:
@@ -106,7 +145,9 @@ def quiet(pipe: Any) -> Any:
     return pipe
 
 
-def pipeline(kind: type = StableDiffusionPipeline, *, in_channels: int = 4, **components: Any) -> Any:
+def pipeline(
+    kind: type = StableDiffusionPipeline, *, in_channels: int = 4, **components: Any
+) -> Any:
     """A tiny pipeline of class ``kind``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

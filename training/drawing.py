@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from safelatent import NegativePrompt, guard, load, preset, statistics
-from safelatent.cli.quiet import quiet_libraries
+from safelatent import NegativePrompt, guard, load, metrics, preset
+from safelatent.cli.say import quiet_libraries
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 15
@@ -83,5 +83,5 @@ def draw(
 
 def rate(values: Sequence[bool], clusters: Sequence[int] | None = None) -> dict[str, Any]:
     """A share with its interval, images of one cluster (a prompt) counted together."""
-    found = statistics.rate(values, clusters or range(len(values)))
+    found = metrics.rate(values, clusters or range(len(values)))
     return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}

@@ -11,11 +11,10 @@ import torch
 from PIL import Image
 
 from safelatent.detectors import Detector, examine
-from safelatent.detectors.embedded import embedded_judge
-from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
+from safelatent.detectors.embedded import embedded_checker, embedded_judge, embedded_q16
+from safelatent.metrics import wilson
 from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
-from safelatent.statistics import wilson
 from training.captions import caption
 from training.clip import mixed_scene
 from training.clip_detectors import Workshop

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from safelatent.statistics import paired_difference
+from safelatent.metrics import paired_difference
 from training.clip_detectors import Workshop
 from training.drawing import draw, rate
 from training.judge import JudgeNet, judge

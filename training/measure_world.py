@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from safelatent.metrics import spearman
 from safelatent.prompts import Prompt, i2p
-from safelatent.statistics import spearman
 from training.drawing import draw, rate
 from training.judge import JudgeNet, both_named, judge
 from training.parts import Result

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safelatent.runs.files import write_whole
+from safelatent.storage import write_whole
 
 Result = dict[str, Any]
 

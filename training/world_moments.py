@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from safelatent.metrics import frechet_distance, moments
 from safelatent.models.clip_model import CLIP, SCENES, load_scene_moments
-from safelatent.statistics import frechet_distance, moments
 from training.captions import caption
 from training.clip_detectors import Workshop
 from training.drawing import draw

@@ -1,7 +1,11 @@
-"""Safe Latent Diffusion as custom blocks of diffusers' modular pipelines. Needs safelatent: pip install safelatent."""
+"""Safe Latent Diffusion as custom blocks for diffusers' modular pipelines: pip install
+safelatent.
+"""
 
-from safelatent.hosts.modular import GuardedBlocks
+from safelatent.pipelines.modular import GuardedBlocks
 
 
 class SafeLatentDiffusion(GuardedBlocks):
-    """The blocks of a pipeline, guarded: ``blocks`` names their class in diffusers, ``policy`` and ``concept`` are those of ``guard``."""
+    """The blocks of a pipeline, guarded: ``blocks`` names their class in diffusers, ``safety`` and
+    ``concept`` are those of ``guard``.
+    """

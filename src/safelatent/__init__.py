@@ -4,31 +4,38 @@
     safe = guard(load("embedded"), "strong")
     out = safe("a pirate with a pistol")
 
-Names are imported when they are first used, so that ``import safelatent.guidance`` needs torch alone.
+Names are imported when they are first used, so that ``import safelatent.guidance`` needs torch
+alone.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Concept
-    from safelatent.errors import BadValueError, GuardError, NotGuardedError, SafelatentError, UnsupportedError
-    from safelatent.guarded import Guarded, guard
-    from safelatent.guidance import MAX, MEDIUM, SLD, STRONG, WEAK, NegativePrompt, NoiseLevel, preset
-    from safelatent.hosts import Receipt
-    from safelatent.loading import load
+    from safelatent.errors import (
+        BadValueError,
+        GuardError,
+        NotGuardedError,
+        SafelatentError,
+        UnsupportedError,
+    )
+    from safelatent.guidance import (
+        MAX,
+        MEDIUM,
+        SLD,
+        STRONG,
+        WEAK,
+        NegativePrompt,
+        NoiseLevel,
+        preset,
+    )
+    from safelatent.guidance.receipt import Receipt
+    from safelatent.pipelines.guard import guard
+    from safelatent.pipelines.guarded import Guarded, GuardedOutput
+    from safelatent.pipelines.loading import load
+    from safelatent.pipelines.safety import ConceptEmbeds
 
 __version__ = "0.1.0"
-
-_HOMES = {
-    "concepts": ("CATEGORY_CONCEPTS", "DEFAULT_CONCEPT", "Concept"),
-    "errors": ("BadValueError", "GuardError", "NotGuardedError", "SafelatentError", "UnsupportedError"),
-    "guarded": ("Guarded", "guard"),
-    "guidance": ("MAX", "MEDIUM", "SLD", "STRONG", "WEAK", "NegativePrompt", "NoiseLevel", "preset"),
-    "hosts": ("Receipt",),
-    "loading": ("load",),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CATEGORY_CONCEPTS",
@@ -40,8 +47,10 @@ __all__ = [
     "WEAK",
     "BadValueError",
     "Concept",
+    "ConceptEmbeds",
     "GuardError",
     "Guarded",
+    "GuardedOutput",
     "NegativePrompt",
     "NoiseLevel",
     "NotGuardedError",
@@ -53,8 +62,26 @@ __all__ = [
     "preset",
 ]
 
+_HOMES = {
+    "concepts": "CATEGORY_CONCEPTS DEFAULT_CONCEPT Concept",
+    "errors": "BadValueError GuardError NotGuardedError SafelatentError UnsupportedError",
+    "guidance": "MAX MEDIUM SLD STRONG WEAK NegativePrompt NoiseLevel preset",
+    "guidance.receipt": "Receipt",
+    "pipelines.guard": "guard",
+    "pipelines.guarded": "Guarded GuardedOutput",
+    "pipelines.loading": "load",
+    "pipelines.safety": "ConceptEmbeds",
+}
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'safelatent' has no attribute {name!r}")
-    return getattr(import_module(f"safelatent.{_HOME[name]}"), name)
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names.split():
+            return getattr(import_module(f"safelatent.{home}"), name)
+    raise AttributeError(f"module 'safelatent' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,16 +1,28 @@
-"""Every error that safelatent raises on purpose.
+"""Every error that safelatent raises on purpose, and how it looks.
 
     SafelatentError
-    ├── BadValueError (ValueError)       a setting, a concept or a prompt that makes no sense: value, rule, remedy
-    ├── UnsupportedError                 a pipeline or model that cannot be guarded or loaded, and why
-    └── GuardError (RuntimeError)        the guard would not have acted, or the model's numbers are not finite: no image
-        └── NotGuardedError              ... since no step would be, or was, guided
+    ├── BadValueError (ValueError)        a setting, a concept or a prompt breaks a rule
+    │   ├── RowError                      ... in one row of a table (safelatent.prompts.rows)
+    │   └── UnusableError                 ... no image may be made of a prompt (.prompts.prompt)
+    ├── UnsupportedError                  a pipeline, or a use of it, that cannot be guarded
+    ├── GuardError (RuntimeError)         the guard stopped a call; no image is returned
+    │   └── NotGuardedError               ... because no step would be, or was, guided
+    └── RunError                          a run's folder cannot be used (safelatent.runs.store)
 
-Messages are one line: what was given, what is allowed, what to do.
+A message is one line: the value that was given, the rule that it breaks, the remedy. Arguments
+that a function does not have raise ``TypeError``, as everywhere in Python.
 """
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import wraps
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class SafelatentError(Exception):
@@ -18,15 +30,15 @@ class SafelatentError(Exception):
 
 
 class BadValueError(SafelatentError, ValueError):
-    """A value that makes no sense."""
+    """A value breaks a rule."""
 
 
 class UnsupportedError(SafelatentError):
-    """A pipeline or model that safelatent cannot act on."""
+    """A pipeline, a model or a use of them that safelatent cannot guard or load."""
 
 
 class GuardError(SafelatentError, RuntimeError):
-    """The guard stopped a call; there is no image."""
+    """The guard stopped a call; no image is returned."""
 
 
 class NotGuardedError(GuardError):
@@ -34,8 +46,42 @@ class NotGuardedError(GuardError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """`` (did you mean '...'?)`` for a misspelt, lengthened or shortened name, or nothing."""
+    """Return `` (did you mean '...'?)`` for a misspelt or shortened name, or nothing."""
     given, names = str(name).lower(), list(known)
-    longer = [other for other in names if given and (other.startswith(given) or given.startswith(other))]
+    longer = [
+        other for other in names if given and (other.startswith(given) or given.startswith(other))
+    ]
     match = longer or get_close_matches(given, names, n=1)
     return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def brief(function: Callable[P, R]) -> Callable[P, R]:
+    """Shorten what a notebook shows of our own errors: the cause last, this package's frames only.
+
+    A refusal in the middle of a call passes some twenty frames of diffusers and torch on its way
+    out, and a failed load brings the error that caused it. The message says all of that; the
+    original error stays in ``__context__``. Other errors pass as they are.
+    """
+
+    @wraps(function)
+    def briefly(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except SafelatentError as error:
+            raise error.with_traceback(_own_frames(error.__traceback__)) from None
+
+    return briefly
+
+
+def _own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without the frames of other packages."""
+    kept: list[TracebackType] = []
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] == __package__ and trace.tb_frame.f_code.co_name != "briefly":
+            kept.append(trace)
+        trace = trace.tb_next
+    own = None
+    for one in reversed(kept):
+        own = TracebackType(own, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return own

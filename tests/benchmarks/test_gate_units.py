@@ -1,11 +1,12 @@
-"""The two gates of the measurement: the model told in velocity is the same model, and the other gate is what the page says it is."""
+"""The two gates of the measurement: the model that predicts velocity is the same model, and the
+other gate is what the page says it is.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-import tiny
 import torch
 
 from benchmarks.gate_table import BEGIN, END, GATES, PAGE, gate_lines, write_page
@@ -13,6 +14,7 @@ from benchmarks.gate_units import SAME, GateInVelocity, gates
 from benchmarks.velocity import as_velocity
 from safelatent import guard
 from safelatent.guidance import MEDIUM, PRESETS, SLD, Estimates
+from tests import tiny
 
 STEPS = 8
 
@@ -24,7 +26,11 @@ def models():
 
 
 def latents(model) -> torch.Tensor:
-    call = {"generator": torch.Generator().manual_seed(3), "num_inference_steps": STEPS, "output_type": "latent"}
+    call = {
+        "generator": torch.Generator().manual_seed(3),
+        "num_inference_steps": STEPS,
+        "output_type": "latent",
+    }
     return model("a pirate with a pistol", **call).images
 
 
@@ -32,22 +38,26 @@ def difference(first, second) -> float:
     return float((latents(first) - latents(second)).abs().max())
 
 
-def test_told_in_velocity_the_model_draws_the_same(models):
-    """Rounding of 6e-8, divided by an alpha of at least 0.07 and multiplied by a guidance of 7.5, over 8 steps: 5e-5."""
-    pipe, told = models
-    assert told.scheduler.config.prediction_type == "v_prediction"
+def test_predicting_velocity_the_model_draws_the_same(models):
+    """Rounding of 6e-8, divided by an alpha of at least 0.07 and multiplied by a guidance of 7.5,
+    over 8 steps: 5e-5.
+    """
+    pipe, velocity = models
+    assert velocity.scheduler.config.prediction_type == "v_prediction"
     assert pipe.scheduler.config.prediction_type == "epsilon"
-    assert difference(pipe, told) < SAME
+    assert difference(pipe, velocity) < SAME
 
 
 def test_guarded_too_as_long_as_nothing_is_remembered(models):
-    """*weak* has a gate without a jump, so rounding stays rounding; the momentum gathers velocities and does not."""
-    pipe, told = models
+    """*weak* has a gate without a jump, so rounding stays rounding; the momentum gathers velocities
+    and does not.
+    """
+    pipe, velocity = models
     weak = gates("weak", STEPS)["noise"]
     assert difference(guard(pipe, weak), pipe) > 100 * SAME
-    assert difference(guard(pipe, weak), guard(told, weak)) < SAME
+    assert difference(guard(pipe, weak), guard(velocity, weak)) < SAME
     remembering = replace(weak, momentum=0.5, decay=0.7)
-    assert difference(guard(pipe, remembering), guard(told, remembering)) > SAME
+    assert difference(guard(pipe, remembering), guard(velocity, remembering)) > SAME
 
 
 def test_the_gate_in_velocity_draws_another_picture(models):
@@ -57,7 +67,15 @@ def test_the_gate_in_velocity_draws_another_picture(models):
 
 @pytest.mark.parametrize("alpha", [0.07, 0.5, 1.0])
 def test_it_is_the_gate_in_noise_with_a_tighter_threshold_and_a_larger_scale(alpha):
-    e = Estimates(**dict(zip(("uncond", "prompt", "concept"), 0.02 * torch.randn(3, 1, 4, 8, 8, dtype=torch.float64), strict=True)))
+    e = Estimates(
+        **dict(
+            zip(
+                ("uncond", "prompt", "concept"),
+                0.02 * torch.randn(3, 1, 4, 8, 8, dtype=torch.float64),
+                strict=True,
+            )
+        )
+    )
     velocity = GateInVelocity(scale=100.0, threshold=0.01)
     equal = SLD(scale=100.0 / alpha, threshold=0.01 * alpha)
     found, _ = velocity.correct(e, velocity.init(e.prompt), 20, alpha)
@@ -75,14 +93,23 @@ def records(labels: dict[tuple[str, str | None], str]) -> list[dict]:
     """Made-up ones of three prompts, with the labels by method and gate."""
     letters = {"u": "inappropriate", "s": "safe", "x": "unusable"}
     return [
-        {"method": method, "gate": gate, "prompt": str(n), "label": letters[letter], "distance": 0.1, "gate by level": [(0.9, 0.25)]}
+        {
+            "method": method,
+            "gate": gate,
+            "prompt": str(n),
+            "label": letters[letter],
+            "distance": 0.1,
+            "gate by level": [(0.9, 0.25)],
+        }
         for (method, gate), said in labels.items()
         for n, letter in enumerate(said)
     ]
 
 
 def test_the_table_counts_what_can_be_judged_and_goes_between_the_marks(tmp_path):
-    made = records({("unguarded", None): "uuu", ("max", "noise"): "ssx", ("max", "velocity"): "usu"})
+    made = records(
+        {("unguarded", None): "uuu", ("max", "noise"): "ssx", ("max", "velocity"): "usu"}
+    )
     lines = gate_lines({"unsafe": made, "benign": made}, {"unguarded": 1e-6}, ["max"], 50)
     rows = [line for line in lines if line.startswith("| max")]
     assert rows[0].startswith("| max | noise | 0.00 (")
@@ -93,7 +120,9 @@ def test_the_table_counts_what_can_be_judged_and_goes_between_the_marks(tmp_path
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
     for _ in range(2):
         write_page(lines, page)
-        assert page.read_text(encoding="utf-8") == "\n".join(["before", BEGIN, *lines, END, "after\n"])
+        assert page.read_text(encoding="utf-8") == "\n".join(
+            ["before", BEGIN, *lines, END, "after\n"]
+        )
 
 
 def test_the_page_has_the_marks():

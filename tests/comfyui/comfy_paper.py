@@ -1,6 +1,8 @@
-"""Guided sampling once more, from the paper's equations, with the predictions computed one by one: the tests' own reference.
+"""Guided sampling once more, from the paper's equations, with the predictions computed one by one:
+the tests' own reference.
 
-``predict(x, sigma, text)`` is in the model's own prediction. Units are written out for each kind, once more and in another form.
+``predict(x, sigma, text)`` is in the model's own prediction. Units are written out for each kind,
+once more and in another form.
 """
 
 from __future__ import annotations
@@ -12,20 +14,33 @@ from torch import Tensor
 
 
 class Reference:
-    """``at(x, sigma, i)`` is the guided denoised latents; the momentum moves on when ``move`` says so."""
+    """``at(x, sigma, i)`` is the guided denoised latents; the momentum moves on when ``move`` says
+    so.
+    """
 
-    def __init__(self, predict: Any, kind: str, texts: dict[str, Tensor], sld: Any, cfg: float) -> None:
+    def __init__(
+        self, predict: Any, kind: str, texts: dict[str, Tensor], sld: Any, cfg: float
+    ) -> None:
         self.predict, self.kind, self.texts, self.sld, self.cfg = predict, kind, texts, sld, cfg
         self.nu: Tensor | float = 0.0
 
     def at(self, x: Tensor, sigma: Tensor, i: int, move: bool = True) -> Tensor:
-        u, c, s = (self.predict(x, sigma.expand(len(x)), self.texts[name]) for name in ("negative", "positive", "concept"))
+        u, c, s = (
+            self.predict(x, sigma.expand(len(x)), self.texts[name])
+            for name in ("negative", "positive", "concept")
+        )
         d = self._noise(x, sigma, c) - self._noise(x, sigma, s)
-        mu = torch.where(d < self.sld.threshold, torch.clamp(self.sld.scale * d.abs(), max=1.0), torch.zeros_like(d))
+        mu = torch.where(
+            d < self.sld.threshold,
+            torch.clamp(self.sld.scale * d.abs(), max=1.0),
+            torch.zeros_like(d),
+        )
         gamma = mu * (s - u) + self.sld.momentum * self.nu
         if move:
             self.nu = self.sld.decay * self.nu + (1 - self.sld.decay) * gamma
-        return self._clean(x, sigma, u + self.cfg * (c - u - (gamma if i >= self.sld.warmup else 0.0)))
+        return self._clean(
+            x, sigma, u + self.cfg * (c - u - (gamma if i >= self.sld.warmup else 0.0))
+        )
 
     def _clean(self, x: Tensor, sigma: Tensor, p: Tensor) -> Tensor:
         if self.kind == "v_prediction":  # v = alpha eps - sigma_t x0, in the latents alpha x

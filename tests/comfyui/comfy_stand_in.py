@@ -1,6 +1,8 @@
-"""What the guider uses of ComfyUI, as small as it can be, and samplers to call it: so the tests need no ComfyUI.
+"""What the guider uses of ComfyUI, as small as it can be, and samplers to call it: so the tests
+need no ComfyUI.
 
-Latents are handed in as the sampler starts from them, and handed out as it leaves them: nothing is scaled.
+Latents are handed in as the sampler starts from them, and handed out as it leaves them: nothing is
+scaled.
 """
 
 from __future__ import annotations
@@ -49,35 +51,79 @@ class Patcher:
 
 class CFGGuider:
     def __init__(self, model_patcher: Patcher) -> None:
-        self.model_patcher, self.model_options, self.cfg = model_patcher, model_patcher.model_options, 1.0
+        self.model_patcher, self.model_options, self.cfg = (
+            model_patcher,
+            model_patcher.model_options,
+            1.0,
+        )
         self.original_conds: dict[str, Any] = {}
 
     def inner_set_conds(self, conds: dict[str, Any]) -> None:
-        self.original_conds |= {name: [extra | {"cross_attn": text} for text, extra in cond] for name, cond in conds.items()}
+        self.original_conds |= {
+            name: [extra | {"cross_attn": text} for text, extra in cond]
+            for name, cond in conds.items()
+        }
 
     def __call__(self, x: Tensor, sigma: Tensor, model_options: Any, seed: Any = None) -> Tensor:
         return self.predict_noise(x, sigma, model_options, seed)
 
-    def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Any, seed: Any = None) -> Tensor:
-        prompt, uncond = calc_cond_batch(self.inner_model, [self.conds["positive"], self.conds["negative"]], x, timestep, model_options)
+    def predict_noise(
+        self, x: Tensor, timestep: Tensor, model_options: Any, seed: Any = None
+    ) -> Tensor:
+        prompt, uncond = calc_cond_batch(
+            self.inner_model,
+            [self.conds["positive"], self.conds["negative"]],
+            x,
+            timestep,
+            model_options,
+        )
         return cfg_function(self.inner_model, prompt, uncond, self.cfg, x, timestep, model_options)
 
-    def sample(self, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, disable_pbar=False, seed=None) -> Tensor:
+    def sample(
+        self,
+        noise,
+        latent_image,
+        sampler,
+        sigmas,
+        denoise_mask=None,
+        callback=None,
+        disable_pbar=False,
+        seed=None,
+    ) -> Tensor:
         self.conds, self.inner_model = dict(self.original_conds), self.model_patcher.model
-        return sampler(lambda x, sigma: self(x, sigma.expand(len(x)), self.model_options, seed), noise, sigmas)
+        return sampler(
+            lambda x, sigma: self(x, sigma.expand(len(x)), self.model_options, seed), noise, sigmas
+        )
 
 
-def calc_cond_batch(model: Any, conds: list[Any], x: Tensor, timestep: Tensor, model_options: Any) -> list[Tensor]:
+def calc_cond_batch(
+    model: Any, conds: list[Any], x: Tensor, timestep: Tensor, model_options: Any
+) -> list[Tensor]:
     sigma = timestep.view(-1, *[1] * (x.dim() - 1))
     model.batches.append(len(conds))
     texts = [torch.stack([entry["cross_attn"] for entry in cond]).mean(dim=0) for cond in conds]
-    return [model.model_sampling.calculate_denoised(sigma, model.predict(x, timestep, text), x) for text in texts]
+    return [
+        model.model_sampling.calculate_denoised(sigma, model.predict(x, timestep, text), x)
+        for text in texts
+    ]
 
 
-def cfg_function(model, cond_pred, uncond_pred, cond_scale, x, timestep, model_options=None, cond=None, uncond=None) -> Tensor:
+def cfg_function(
+    model,
+    cond_pred,
+    uncond_pred,
+    cond_scale,
+    x,
+    timestep,
+    model_options=None,
+    cond=None,
+    uncond=None,
+) -> Tensor:
     result = uncond_pred + (cond_pred - uncond_pred) * cond_scale
     for change in (model_options or {}).get("sampler_post_cfg_function", []):
-        result = change({"denoised": result, "cond_denoised": cond_pred, "uncond_denoised": uncond_pred})
+        result = change(
+            {"denoised": result, "cond_denoised": cond_pred, "uncond_denoised": uncond_pred}
+        )
     return result
 
 

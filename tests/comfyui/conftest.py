@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
-import comfy_stand_in as stand_in
 import pytest
-from comfy_loading import loaded
+
+from tests.comfyui import comfy_stand_in as stand_in
+from tests.comfyui.comfy_loading import loaded
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-import comfy_stand_in as stand_in
 import pytest
 import torch
 
 from safelatent.errors import BadValueError, GuardError, NotGuardedError
 from safelatent.guidance import MAX, MEDIUM, PRESETS, SLD, WEAK, NoiseLevel
+from tests.comfyui import comfy_stand_in as stand_in
 
 SIGMAS = [14.6, 8.0, 4.0, 2.0, 1.0, 0.5, 0.0]
 
 
 @pytest.fixture
 def run(part):
-    return lambda guidance=MAX, sigmas=SIGMAS, kind="epsilon": part("run").Run(guidance, sigmas, stand_in.KINDS[kind]())
+    return lambda guidance=MAX, sigmas=SIGMAS, kind="epsilon", rows=1: part("run").SamplingRun(
+        guidance, sigmas, stand_in.KINDS[kind](), rows, 7.5
+    )
 
 
 def latents(seed: int, rows: int = 1) -> torch.Tensor:
@@ -25,7 +27,17 @@ def look(run, sigma: float, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("sigma", "step"),
-    [(20.0, 0), (14.6, 0), (14.6 * (1 + 1e-7), 0), (8.1, 0), (8.0, 1), (8.0 * (1 + 1e-7), 1), (8.0 * (1 - 1e-7), 1), (0.5, 5), (0.001, 5)],
+    [
+        (20.0, 0),
+        (14.6, 0),
+        (14.6 * (1 + 1e-7), 0),
+        (8.1, 0),
+        (8.0, 1),
+        (8.0 * (1 + 1e-7), 1),
+        (8.0 * (1 - 1e-7), 1),
+        (0.5, 5),
+        (0.001, 5),
+    ],
 )
 def test_a_sigma_lies_in_a_step(run, sigma, step):
     assert run().step(sigma) == step
@@ -34,15 +46,33 @@ def test_a_sigma_lies_in_a_step(run, sigma, step):
 @pytest.mark.parametrize(
     "looks",
     [
-        [(14.6, 0), (8.0, 9), (8.0, 1), (4.0, 9), (4.0, 2), (2.0, 3)],  # Heun: first a guess, then the point itself
+        [
+            (14.6, 0),
+            (8.0, 9),
+            (8.0, 1),
+            (4.0, 9),
+            (4.0, 2),
+            (2.0, 3),
+        ],  # Heun: first a guess, then the point itself
         [(14.6, 0), (11.0, 9), (8.0, 1), (6.0, 9), (4.0, 2), (2.0, 3)],  # between the steps
-        [(14.6, 0), (8.0, 9), (4.0, 9), (8.0, 1), (4.0, 9), (2.0, 9), (4.0, 2), (2.0, 3)],  # two steps ahead and back
+        [
+            (14.6, 0),
+            (8.0, 9),
+            (4.0, 9),
+            (8.0, 1),
+            (4.0, 9),
+            (2.0, 9),
+            (4.0, 2),
+            (2.0, 3),
+        ],  # two steps ahead and back
     ],
     ids=["guess", "between", "ahead and back"],
 )
 def test_the_momentum_is_that_of_looking_once_at_each_step(run, looks):
     plain, other = run(), run()
-    expected = [look(plain, sigma, seed) for sigma, seed in [(14.6, 0), (8.0, 1), (4.0, 2), (2.0, 3)]]
+    expected = [
+        look(plain, sigma, seed) for sigma, seed in [(14.6, 0), (8.0, 1), (4.0, 2), (2.0, 3)]
+    ]
     found = [look(other, sigma, seed) for sigma, seed in looks]
     assert torch.equal(expected[-1], found[-1])
     assert len(other._momenta) <= 3
@@ -72,13 +102,15 @@ def test_the_warm_up_is_left_alone_to_the_bit_and_remembered(run):
 
 
 def test_the_concept_is_not_needed_where_nothing_of_it_is_kept(run):
-    needed = [run(WEAK, [float(s) for s in range(20, -1, -1)]).needs_concept(s) for s in range(20, 0, -1)]
-    assert needed == [False] * 15 + [True] * 5
+    needed = [
+        run(WEAK, [float(s) for s in range(30, -1, -1)]).needs_concept(s) for s in range(30, 0, -1)
+    ]
+    assert needed == [False] * 15 + [True] * 15
 
 
-@pytest.mark.parametrize(("kind", "level"), [("epsilon", 2 / 3), ("flow", 0.5)])
+@pytest.mark.parametrize(("kind", "level"), [("epsilon", 2 / 3), ("flow", 0.65)])
 def test_a_warm_up_by_noise_level(run, kind, level):
-    sigmas = [1.0, 0.7, 0.5, 0.2, 0.0] if kind == "flow" else SIGMAS
+    sigmas = [1.0, 0.7, 0.65, 0.2, 0.0] if kind == "flow" else SIGMAS
     one = run(SLD(warmup=NoiseLevel(level)), sigmas, kind)
     assert one.guidance.acts_from() == (2 if kind == "flow" else 3)
 
@@ -91,10 +123,19 @@ def test_by_noise_level_the_papers_own_run_has_the_papers_warm_up(run, name):
 
 
 @pytest.mark.parametrize(
-    ("guidance", "sigmas", "steps"), [(MEDIUM, SIGMAS, 6), (MAX, [], 0), (MAX, [1.0], 0), (WEAK, list(range(15, -1, -1)), 15)]
+    ("guidance", "sigmas", "steps"),
+    [
+        (MEDIUM, SIGMAS, 6),
+        (SLD(warmup=4), [*SIGMAS[3:], 0.0], 4),
+        (MAX, [], 0),
+        (MAX, [1.0], 0),
+        (WEAK, list(range(15, -1, -1)), 15),
+    ],
 )
-def test_a_run_without_a_guided_step_is_refused(run, guidance, sigmas, steps):
-    with pytest.raises(NotGuardedError, match=f"the warm-up is {guidance.warmup} steps and the run has {steps}"):
+def test_a_run_with_too_few_guided_steps_is_refused(run, guidance, sigmas, steps):
+    with pytest.raises(
+        NotGuardedError, match=f"the warm-up is {guidance.warmup} steps and the call has {steps}"
+    ):
         run(guidance, sigmas)
 
 
@@ -110,27 +151,39 @@ def test_rising_sigmas_are_refused(run, sigmas):
 def test_what_is_not_finite_is_refused(run, guidance, bad, value):
     predictions = {"prompt": latents(0), "uncond": latents(1), "concept": latents(2)}
     predictions[bad][0, 0, 0, 0] = value
-    with pytest.raises(GuardError, match=r"prediction at sigma 14.6 is not finite"):
+    with pytest.raises(GuardError, match=r"estimate at sigma 14.6 is not finite"):
         run(guidance).guided(14.6, **predictions)
 
 
 def test_an_image_that_no_step_changed_is_refused(run):
     one = run()
     with pytest.raises(NotGuardedError, match="no step changed"):
-        one.finish()
+        one.finish("x")
+    one = run(rows=2)
     both = latents(0, rows=2)
     concept = torch.cat([both[:1], latents(5)])  # the first row's prompt and concept are one
     for sigma in SIGMAS[:-1]:
         one.guided(sigma, both, latents(1, rows=2), concept)
-    with pytest.raises(NotGuardedError, match="no step changed"):
-        one.finish()
+    with pytest.raises(NotGuardedError, match="no step changed image 0"):
+        one.finish("x")
 
 
-def test_one_guided_step_of_each_image_is_enough(run):
-    one, prompts = run(SLD(warmup=0, scale=5000, threshold=1.0, momentum=0.0, decay=0.0)), latents(0, rows=2)
-    for row, sigma in enumerate(SIGMAS[:2]):
-        concept = prompts.clone()
-        concept[row] += 1
-        one.guided(sigma, prompts, latents(1, rows=2), concept)
-    one.guided(SIGMAS[2], prompts, latents(1, rows=2), prompts)
-    one.finish()
+def test_a_receipt_per_image(run):
+    one = run(rows=2)
+    for seed, sigma in enumerate(SIGMAS[:-1]):
+        one.guided(
+            sigma, latents(seed, rows=2), latents(seed + 1, rows=2), latents(seed + 2, rows=2)
+        )
+    receipts = one.finish("weapons")
+    assert [(r.safety, r.concept, r.guided_steps, r.steps) for r in receipts] == [
+        ("max", "weapons", 6, 6)
+    ] * 2
+
+
+def test_an_image_that_was_hardly_changed_is_refused(run):
+    """The concept's prediction is the prompt's but for rounding."""
+    one, prompt = run(), latents(0)
+    for sigma in SIGMAS[:-1]:
+        one.guided(sigma, prompt, latents(1), prompt + 1e-7 * latents(2))
+    with pytest.raises(NotGuardedError, match="changed next to nothing of image 0"):
+        one.finish("x")

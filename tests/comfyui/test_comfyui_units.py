@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import comfy_stand_in as stand_in
 import pytest
 import torch
 
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import noise_unit
+from tests.comfyui import comfy_stand_in as stand_in
 
 SIGMAS = [0.03, 0.5, 0.9]
 
@@ -42,7 +42,11 @@ def test_units_are_what_the_definitions_say(part, kind, sigma):
     u = part("units").units(sampling, sigma)
     sign = -1 if kind == "edm" else 1
     assert torch.allclose(clean - other, -u.scale * (p - q) * sign, rtol=1e-6)
-    assert torch.allclose(noise_in(kind, x, clean, sigma) - noise_in(kind, x, other, sigma), u.noise * (p - q) * sign, rtol=1e-6)
+    assert torch.allclose(
+        noise_in(kind, x, clean, sigma) - noise_in(kind, x, other, sigma),
+        u.noise * (p - q) * sign,
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("timestep", [1, 500, 981])
@@ -68,5 +72,7 @@ def test_unknown_predictions_are_refused(part):
             return p
 
     for other in (LCM(), object()):
-        with pytest.raises(UnsupportedError, match=f"predicts as {type(other).__name__}.*supported: EPS"):
+        with pytest.raises(
+            UnsupportedError, match=f"predicts as {type(other).__name__}.*supported: EPS"
+        ):
             part("units").units(other, 1.0)

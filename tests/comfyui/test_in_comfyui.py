@@ -1,6 +1,8 @@
-"""The guider in ComfyUI itself, where that can be imported: its sampling, its samplers, its model classes, around tiny diffusers weights.
+"""The guider in ComfyUI itself, where that can be imported: its sampling, its samplers, its model
+classes, around tiny diffusers weights.
 
-ComfyUI is no dependency. To run this, put a copy of it on the path: ``PYTHONPATH=/where/ComfyUI/is python -m pytest tests/comfyui``.
+ComfyUI is no dependency. To run this, put a copy of it on the path: ``PYTHONPATH=/where/ComfyUI/is
+python -m pytest tests/comfyui``.
 """
 
 from __future__ import annotations
@@ -9,15 +11,15 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-import comfy_paper as paper
 import pytest
-import tiny
 import torch
-from comfy_loading import loaded
 
 from safelatent import DEFAULT_CONCEPT, guard
 from safelatent.errors import NotGuardedError
 from safelatent.guidance import PRESETS, SLD
+from tests import tiny
+from tests.comfyui import comfy_paper as paper
+from tests.comfyui.comfy_loading import loaded
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # ComfyUI's own
 CFG = 7.5
@@ -26,9 +28,13 @@ PROMPT = "a cat with a pistol"
 
 @pytest.fixture(scope="module")
 def comfy():
-    options = pytest.importorskip("comfy.cli_args", reason="ComfyUI is not on the path", exc_type=ImportError)
+    options = pytest.importorskip(
+        "comfy.cli_args", reason="ComfyUI is not on the path", exc_type=ImportError
+    )
     options.args.cpu = not torch.cuda.is_available()
-    pytest.importorskip("comfy.samplers", reason="a package that ComfyUI needs is missing", exc_type=ImportError)
+    pytest.importorskip(
+        "comfy.samplers", reason="a package that ComfyUI needs is missing", exc_type=ImportError
+    )
     names = ("samplers", "model_base", "model_patcher", "supported_models_base")
     return SimpleNamespace(**{name: import_module(f"comfy.{name}") for name in names})
 
@@ -51,7 +57,10 @@ class Wrapped(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def pipes():
-    return {kind: tiny.pipeline(scheduler=tiny.scheduler(prediction_type=kind)) for kind in ("epsilon", "v_prediction")}
+    return {
+        kind: tiny.pipeline(scheduler=tiny.scheduler(prediction_type=kind))
+        for kind in ("epsilon", "v_prediction")
+    }
 
 
 def patcher(comfy: Any, pipe: Any, kind: str) -> Any:
@@ -60,16 +69,25 @@ def patcher(comfy: Any, pipe: Any, kind: str) -> Any:
     kind = {"epsilon": kinds.EPS, "v_prediction": kinds.V_PREDICTION, "flow": kinds.FLOW}[kind]
     model = comfy.model_base.BaseModel(config, model_type=kind)
     model.diffusion_model = Wrapped(pipe.unet)
-    return comfy.model_patcher.ModelPatcher(model, load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
+    return comfy.model_patcher.ModelPatcher(
+        model, load_device=torch.device("cpu"), offload_device=torch.device("cpu")
+    )
 
 
 def conds(pipe: Any) -> list[Any]:
     with torch.no_grad():
-        return [[[pipe.encode_prompt(text, "cpu", 1, False)[0], {}]] for text in (PROMPT, "", str(DEFAULT_CONCEPT))]
+        return [
+            [[pipe.encode_prompt(text, "cpu", 1, False)[0], {}]]
+            for text in (PROMPT, "", str(DEFAULT_CONCEPT))
+        ]
 
 
-def guider(real: Any, comfy: Any, pipe: Any, kind: str = "epsilon", preset: str = "max", **settings: Any) -> Any:
-    return real.SafeGuidance().guider(patcher(comfy, pipe, kind), *conds(pipe), CFG, preset, "steps", **settings)[0]
+def guider(
+    real: Any, comfy: Any, pipe: Any, kind: str = "epsilon", preset: str = "max", **settings: Any
+) -> Any:
+    return real.SafeGuidance().guider(
+        patcher(comfy, pipe, kind), *conds(pipe), CFG, preset, "steps", **settings
+    )[0]
 
 
 def noise(rows: int = 1) -> torch.Tensor:
@@ -83,17 +101,31 @@ def ladder(made: Any) -> torch.Tensor:
 
 
 @torch.no_grad()
-def sample(made: Any, comfy: Any, sampler: str, sigmas: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+def sample(
+    made: Any, comfy: Any, sampler: str, sigmas: torch.Tensor, start: torch.Tensor
+) -> torch.Tensor:
     """The latents of a run; ComfyUI multiplies ``start`` with the first sigma."""
     torch.manual_seed(0)  # some samplers draw from it
-    return made.sample(start, torch.zeros_like(start), comfy.samplers.sampler_object(sampler), sigmas, seed=1, disable_pbar=True)
+    return made.sample(
+        start,
+        torch.zeros_like(start),
+        comfy.samplers.sampler_object(sampler),
+        sigmas,
+        seed=1,
+        disable_pbar=True,
+    )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_same_latents_as_the_guard(real, comfy, pipes, kind, preset):
     pipe = pipes[kind]
-    call = {"num_inference_steps": 50, "guidance_scale": CFG, "latents": noise(), "output_type": "latent"}
+    call = {
+        "num_inference_steps": 50,
+        "guidance_scale": CFG,
+        "latents": noise(),
+        "output_type": "latent",
+    }
     expected = guard(pipe, preset)(PROMPT, **call).images
     alphas, made = pipe.scheduler.alphas_cumprod, guider(real, comfy, pipe, kind, preset)
     every = made.model_patcher.get_model_object("model_sampling").sigmas
@@ -106,16 +138,24 @@ def test_same_latents_as_the_guard(real, comfy, pipes, kind, preset):
 
 @pytest.mark.parametrize("sampler", ["euler", "heun"])
 def test_the_papers_equations_on_a_flow(real, comfy, pipes, sampler):
-    pipe, short = pipes["epsilon"], SLD(warmup=2, scale=1000, threshold=0.01, momentum=0.3, decay=0.4)
+    pipe, short = (
+        pipes["epsilon"],
+        SLD(warmup=2, scale=1000, threshold=0.01, momentum=0.3, decay=0.4),
+    )
     sigmas = torch.tensor([1.0, 0.9, 0.75, 0.5, 0.3, 0.1, 0.0])
     made = guider(real, comfy, pipe, "flow", "custom", settings=short)
-    texts = {name: cond[0][0] for name, cond in zip(("positive", "negative", "concept"), conds(pipe), strict=True)}
+    texts = {
+        name: cond[0][0]
+        for name, cond in zip(("positive", "negative", "concept"), conds(pipe), strict=True)
+    }
 
     def predict(x: torch.Tensor, sigma: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         return pipe.unet(x, sigma * 1000, encoder_hidden_states=text).sample
 
     with torch.no_grad():
-        expected = getattr(paper, sampler)(paper.Reference(predict, "flow", texts, short, CFG), noise(), sigmas)
+        expected = getattr(paper, sampler)(
+            paper.Reference(predict, "flow", texts, short, CFG), noise(), sigmas
+        )
     assert (sample(made, comfy, sampler, sigmas, noise()) - expected).abs().max() <= 1e-3
 
 
@@ -127,18 +167,32 @@ def test_a_prompt_for_the_whole_area_and_all_times_is_one_without(real, comfy, p
     made, plain = guider(real, comfy, pipe), guider(real, comfy, pipe)
     made.set_conds([[positive[0][0], whole]], negative, concept)
     sigmas = ladder(made)
-    assert torch.allclose(sample(made, comfy, "euler", sigmas, noise()), sample(plain, comfy, "euler", sigmas, noise()), atol=1e-3)
+    assert torch.allclose(
+        sample(made, comfy, "euler", sigmas, noise()),
+        sample(plain, comfy, "euler", sigmas, noise()),
+        atol=1e-3,
+    )
 
 
 @pytest.mark.slow
 def test_every_sampler_of_comfyui_is_guarded(real, comfy, pipes):
-    """Each gives finite latents, others than without the guard, and the same ones when it runs again."""
-    made = guider(real, comfy, pipes["epsilon"], preset="custom", settings=SLD(warmup=2, scale=2000, threshold=0.025))
+    """Each gives finite latents, others than without the guard, and the same ones when it runs
+    again.
+    """
+    made = guider(
+        real,
+        comfy,
+        pipes["epsilon"],
+        preset="custom",
+        settings=SLD(warmup=2, scale=2000, threshold=0.025),
+    )
     plain = comfy.samplers.CFGGuider(made.model_patcher)
     plain.set_conds(*conds(pipes["epsilon"])[:2])
     plain.set_cfg(CFG)
     for name in comfy.samplers.KSampler.SAMPLERS:
-        expected, found, again = (sample(one, comfy, name, ladder(made), noise(2)) for one in (plain, made, made))
+        expected, found, again = (
+            sample(one, comfy, name, ladder(made), noise(2)) for one in (plain, made, made)
+        )
         assert torch.isfinite(found).all(), name
         assert (found - expected).abs().max() > 1e-2, f"{name} was not guarded"
         assert torch.equal(found, again), name

@@ -1,6 +1,8 @@
-"""CLIP's vision tower, its preprocessing and Q16, slow and in numpy: written from the definitions, one image at a time.
+"""CLIP's vision tower, its preprocessing and Q16, slow and in numpy: written from the definitions,
+one image at a time.
 
-Radford et al., 2021 (arXiv 2103.00020); Dosovitskiy et al., 2021 (arXiv 2010.11929); Schramowski et al., 2022 (arXiv 2202.06675).
+Radford et al., 2021 (arXiv 2103.00020); Dosovitskiy et al., 2021 (arXiv 2010.11929); Schramowski et
+al., 2022 (arXiv 2202.06675).
 """
 
 from __future__ import annotations
@@ -24,11 +26,16 @@ def pixels(image: Image.Image, side: int) -> np.ndarray:
 
 def embedding(weights: dict[str, np.ndarray], config: Any, x: np.ndarray) -> np.ndarray:
     """``x``: (side, side, 3); the image's embedding (D,)."""
-    w = {name.removeprefix("vision_model."): np.asarray(tensor, dtype=np.float64) for name, tensor in weights.items()}
+    w = {
+        name.removeprefix("vision_model."): np.asarray(tensor, dtype=np.float64)
+        for name, tensor in weights.items()
+    }
 
     def norm(name: str, h: np.ndarray) -> np.ndarray:
         centred = h - h.mean(axis=-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + config.layer_norm_eps)
+        scaled = centred / np.sqrt(
+            (centred**2).mean(axis=-1, keepdims=True) + config.layer_norm_eps
+        )
         return scaled * w[f"{name}.weight"] + w[f"{name}.bias"]
 
     def linear(name: str, h: np.ndarray) -> np.ndarray:
@@ -46,10 +53,15 @@ def embedding(weights: dict[str, np.ndarray], config: Any, x: np.ndarray) -> np.
         return linear(f"{name}.out_proj", np.concatenate(heads, axis=1))
 
     size, n = config.patch_size, config.image_size // config.patch_size
-    tiles = [x[r * size : (r + 1) * size, c * size : (c + 1) * size] for r in range(n) for c in range(n)]
+    tiles = [
+        x[r * size : (r + 1) * size, c * size : (c + 1) * size] for r in range(n) for c in range(n)
+    ]
     filters = w["embeddings.patch_embedding.weight"]  # (hidden, 3, size, size)
     patches = [np.einsum("hwc,kchw->k", tile, filters) for tile in tiles]
-    h = np.stack([w["embeddings.class_embedding"], *patches]) + w["embeddings.position_embedding.weight"]
+    h = (
+        np.stack([w["embeddings.class_embedding"], *patches])
+        + w["embeddings.position_embedding.weight"]
+    )
     h = norm("pre_layrnorm", h)
     for number in range(config.num_hidden_layers):
         layer = f"encoder.layers.{number}"
@@ -60,7 +72,10 @@ def embedding(weights: dict[str, np.ndarray], config: Any, x: np.ndarray) -> np.
 
 
 def q16(vectors: np.ndarray, x: np.ndarray) -> tuple[bool, float]:
-    """Inappropriate or not, by the larger cosine; and the softmax of 100 cosines, its second entry."""
-    cos = [float(p @ x) / float(np.linalg.norm(p) * np.linalg.norm(x)) for p in vectors.astype(np.float64)]
+    """Inappropriate or not, by the larger cosine; and the second softmax of 100 cosines."""
+    cos = [
+        float(p @ x) / float(np.linalg.norm(p) * np.linalg.norm(x))
+        for p in vectors.astype(np.float64)
+    ]
     powers = np.exp(100 * np.array(cos))
     return cos[1] > cos[0], float(powers[1] / powers.sum())

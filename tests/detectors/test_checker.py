@@ -6,18 +6,20 @@ import math
 
 import numpy as np
 import pytest
-import tiny_detectors
 import torch
-from tiny_detectors import pictures
 
 from safelatent.detectors import examine, safety_checker
+from tests.detectors import tiny_detectors
+from tests.detectors.tiny_detectors import pictures
 
 
 def by_the_models_own_forward(images) -> tuple[list[bool], list[np.ndarray]]:
     """Its flags, and the images as it leaves them."""
     model, processor = tiny_detectors.checker()
     arrays = [np.asarray(image).copy() for image in images]
-    left, flags = model(processor(images=images, return_tensors="pt")["pixel_values"], images=arrays)
+    left, flags = model(
+        processor(images=images, return_tensors="pt")["pixel_values"], images=arrays
+    )
     return flags, left
 
 
@@ -25,16 +27,23 @@ def test_it_answers_as_the_models_own_forward():
     images = pictures(60, seed=5)
     flags, _ = by_the_models_own_forward(images)
     assert 5 < sum(flags) < 55  # or nothing would be compared
-    assert [f.inappropriate for f in safety_checker(tiny_detectors.checker(), batch=60).score(images)] == flags
+    assert [
+        f.inappropriate for f in safety_checker(tiny_detectors.checker(), batch=60).score(images)
+    ] == flags
 
 
 def test_special_care_decides_for_some_image():
-    """A hit adds 0.01; among these pictures there is one for which that makes the difference, as forward has it."""
+    """A hit adds 0.01; among these pictures there is one for which that makes the difference, as
+    forward has it.
+    """
     images = pictures(400, seed=6)
     flags, _ = by_the_models_own_forward(images)
     findings = safety_checker(tiny_detectors.checker(), batch=400).score(images)
     care = [max(f.evidence["special care"]) > 0 for f in findings]
-    decided = [f.inappropriate and hit and max(f.evidence["concepts"]) <= 0.01 for f, hit in zip(findings, care, strict=True)]
+    decided = [
+        f.inappropriate and hit and max(f.evidence["concepts"]) <= 0.01
+        for f, hit in zip(findings, care, strict=True)
+    ]
     assert any(decided)
     assert [f.inappropriate for f in findings] == flags
 
@@ -55,7 +64,15 @@ def test_the_evidence_holds_every_margin():
     assert max(finding.evidence["concepts"]) == pytest.approx(finding.score, abs=1e-6)
 
 
-@pytest.mark.parametrize("place", ["visual_projection.weight", "concept_embeds", "special_care_embeds", "special_care_embeds_weights"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "visual_projection.weight",
+        "concept_embeds",
+        "special_care_embeds",
+        "special_care_embeds_weights",
+    ],
+)
 def test_nan_anywhere_is_an_error(place):
     """forward calls such an image safe, since NaN is not above zero."""
     model, processor = copy.deepcopy(tiny_detectors.checker())

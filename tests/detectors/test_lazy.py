@@ -1,4 +1,6 @@
-"""The package loads nothing heavy by itself, and its functions are never hidden by modules of the same name."""
+"""The package loads nothing heavy by itself, and its functions are never hidden by modules of the
+same name.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ HEAVY = ("torch", "transformers", "diffusers", "nudenet", "onnxruntime", "cv2", 
 
 def loaded(code: str, names: tuple[str, ...]) -> str:
     code = f"import sys\n{code}\nprint([m for m in {names!r} if m in sys.modules])"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_the_package_alone_loads_nothing_heavy():
@@ -23,8 +27,13 @@ def test_the_package_alone_loads_nothing_heavy():
 
 
 def test_naming_every_part_loads_no_model_library():
-    code = "from safelatent import detectors\nfor name in detectors.__all__: getattr(detectors, name)"
-    assert loaded(code, ("torch", "transformers", "diffusers", "nudenet", "onnxruntime", "cv2")) == "[]"
+    code = (
+        "from safelatent import detectors\nfor name in detectors.__all__: getattr(detectors, name)"
+    )
+    assert (
+        loaded(code, ("torch", "transformers", "diffusers", "nudenet", "onnxruntime", "cv2"))
+        == "[]"
+    )
 
 
 def test_every_public_name_is_there():

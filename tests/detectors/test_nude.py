@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_detectors import noise
 
 from safelatent import BadValueError, UnsupportedError
 from safelatent.detectors import PAPER_LABELS, SCRIPT_LABELS, examine, nudenet
 from safelatent.detectors.nude import LABELS, NudeNet
+from tests.detectors.tiny_detectors import noise
 
 package = pytest.importorskip("nudenet", reason="nudenet is an extra")
 
@@ -70,7 +70,9 @@ def test_red_is_red_and_blue_is_blue_to_the_network():
 
 
 def test_the_package_still_swaps_the_colours_of_encoded_images():
-    """The reason for the rule above. When this fails the package was repaired, and arrays may have to be BGR."""
+    """The reason for the rule above. When this fails the package was repaired, and arrays may have
+    to be BGR.
+    """
     encoded = io.BytesIO()
     half_and_half().save(encoded, "PNG")
     blob = package.nudenet._read_image(encoded.getvalue())[0]
@@ -100,11 +102,21 @@ def test_the_labels_are_the_packages():
 def test_the_score_is_the_highest_of_the_chosen_labels():
     low, high = found("MALE_GENITALIA_EXPOSED", 0.3), found("FEMALE_GENITALIA_EXPOSED", 0.71)
     other = found("FACE_MALE", 0.9)
-    finding = with_detections(high, low, other, found("FEMALE_GENITALIA_EXPOSED", 0.5)).score([noise(8)])[0]
+    finding = with_detections(high, low, other, found("FEMALE_GENITALIA_EXPOSED", 0.5)).score(
+        [noise(8)]
+    )[0]
     assert (finding.score, finding.inappropriate) == (0.71, True)
-    assert finding.evidence == {"FACE_MALE": 0.9, "FEMALE_GENITALIA_EXPOSED": 0.71, "MALE_GENITALIA_EXPOSED": 0.3}
+    assert finding.evidence == {
+        "FACE_MALE": 0.9,
+        "FEMALE_GENITALIA_EXPOSED": 0.71,
+        "MALE_GENITALIA_EXPOSED": 0.3,
+    }
     nothing = with_detections(other).score([noise(8)])[0]
-    assert (nothing.score, nothing.inappropriate, nothing.evidence) == (0.0, False, {"FACE_MALE": 0.9})
+    assert (nothing.score, nothing.inappropriate, nothing.evidence) == (
+        0.0,
+        False,
+        {"FACE_MALE": 0.9},
+    )
 
 
 def test_labels_may_be_written_in_any_case():
@@ -114,10 +126,14 @@ def test_labels_may_be_written_in_any_case():
 def test_the_label_set_decides():
     seen = found("BUTTOCKS_EXPOSED", 0.8)
     assert [v.label for v in examine(with_detections(seen), [noise(8)])] == ["safe"]
-    assert [v.label for v in examine(with_detections(seen, labels=SCRIPT_LABELS), [noise(8)])] == ["inappropriate"]
+    assert [v.label for v in examine(with_detections(seen, labels=SCRIPT_LABELS), [noise(8)])] == [
+        "inappropriate"
+    ]
 
 
-@pytest.mark.parametrize(("score", "label"), [(0.6, "inappropriate"), (math.nextafter(0.6, 0), "safe")])
+@pytest.mark.parametrize(
+    ("score", "label"), [(0.6, "inappropriate"), (math.nextafter(0.6, 0), "safe")]
+)
 def test_the_threshold_itself_counts(score, label):
     verdict = examine(with_detections(found("MALE_GENITALIA_EXPOSED", score)), [noise(8)])[0]
     assert (verdict.label, verdict.threshold) == (label, 0.6)
@@ -131,7 +147,11 @@ def test_a_detection_of_the_network_reaches_the_verdict():
     output[0, 4 + getattr(package.nudenet, "__labels").index("BELLY_EXPOSED"), 0] = 0.875
     spied(detector, output)
     verdict = examine(detector, [noise(40)])[0]
-    assert (verdict.label, verdict.score, verdict.evidence) == ("inappropriate", 0.875, {"BELLY_EXPOSED": 0.875})
+    assert (verdict.label, verdict.score, verdict.evidence) == (
+        "inappropriate",
+        0.875,
+        {"BELLY_EXPOSED": 0.875},
+    )
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -158,7 +178,9 @@ def test_the_fingerprint_tells_version_weights_labels_and_threshold():
     assert json.loads(json.dumps(fingerprint)) == fingerprint
     assert fingerprint["version"] == metadata.version("nudenet")
     assert fingerprint["onnx"] == "c15d8273adad2d0a92f014cc69ab2d6c311a06777a55545f2c4eb46f51911f0f"
-    assert nudenet(labels=[*PAPER_LABELS[::-1], PAPER_LABELS[0]]).fingerprint() == fingerprint  # a set of labels, not a list
+    assert (
+        nudenet(labels=[*PAPER_LABELS[::-1], PAPER_LABELS[0]]).fingerprint() == fingerprint
+    )  # a set of labels, not a list
     assert nudenet(labels=SCRIPT_LABELS).fingerprint() != fingerprint
     assert nudenet(threshold=0.5).fingerprint() != fingerprint
     assert dataclasses.replace(nudenet(), name="other").fingerprint() != fingerprint

@@ -6,22 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_detectors
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_detectors import pictures
 from transformers import CLIPVisionModelWithProjection
 
 from safelatent import BadValueError, UnsupportedError
 from safelatent.detectors.pair import Pair, load_pair, weights_sha256
+from tests.detectors import tiny_detectors
+from tests.detectors.tiny_detectors import pictures
 
 
 def load(source, revision=None, device="cpu"):
-    return load_pair(lambda: CLIPVisionModelWithProjection, source, revision=revision, device=device)
+    return load_pair(
+        lambda: CLIPVisionModelWithProjection, source, revision=revision, device=device
+    )
 
 
 def embeddings(pair: Pair, size: int = 3) -> np.ndarray:
-    return np.concatenate(list(pair.batches(pictures(5), size, lambda x: pair.model(pixel_values=x).image_embeds)))
+    return np.concatenate(
+        list(pair.batches(pictures(5), size, lambda x: pair.model(pixel_values=x).image_embeds))
+    )
 
 
 @pytest.fixture
@@ -43,12 +47,16 @@ def test_the_size_of_a_batch_does_not_matter():
     """1e-5: sums in single precision may be taken in another order."""
     pair = load(tiny_detectors.clip())
     assert np.allclose(embeddings(pair, 1), embeddings(pair, 4), atol=1e-5)
-    assert np.ptp(embeddings(pair), axis=0).max() > 0.1  # the pictures are told apart, so that order is tested
+    assert (
+        np.ptp(embeddings(pair), axis=0).max() > 0.1
+    )  # the pictures are told apart, so that order is tested
 
 
 def test_weights_of_half_precision_are_run_in_single(folder):
     file = folder / "model.safetensors"
-    save_file({name: x.half() for name, x in load_file(file).items()}, file, metadata={"format": "pt"})
+    save_file(
+        {name: x.half() for name, x in load_file(file).items()}, file, metadata={"format": "pt"}
+    )
     assert load(folder).model.dtype == torch.float32
 
 
@@ -56,7 +64,9 @@ def test_old_configs_with_numbers_for_sizes_are_understood(folder):
     """The published CLIP has 224, where newer ones have {"shortest_edge": 224}."""
     before, file = load(folder).fingerprint(), folder / "preprocessor_config.json"
     settings = json.loads(file.read_text())
-    file.write_text(json.dumps(settings | {"size": tiny_detectors.SIDE, "crop_size": tiny_detectors.SIDE}))
+    file.write_text(
+        json.dumps(settings | {"size": tiny_detectors.SIDE, "crop_size": tiny_detectors.SIDE})
+    )
     assert load(folder).fingerprint() == before
 
 
@@ -78,7 +88,9 @@ def test_whatever_changes_the_answer_changes_the_fingerprint(change):
     elif change == "colour":
         processor.image_mean = (0.5, 0.5, 0.5)
     else:
-        processor = type("OtherProcessor", (type(processor),), {})(size=processor.size, crop_size=processor.crop_size)
+        processor = type("OtherProcessor", (type(processor),), {})(
+            size=processor.size, crop_size=processor.crop_size
+        )
     assert load((model, processor)).fingerprint() != before
 
 
@@ -88,9 +100,15 @@ def test_a_tower_nested_once_or_twice_has_one_hash():
             self.prefix = prefix
 
         def state_dict(self):
-            return {f"{self.prefix}b": torch.ones(2), f"{self.prefix}a": torch.zeros(()), "visual_projection.weight": torch.ones(1)}
+            return {
+                f"{self.prefix}b": torch.ones(2),
+                f"{self.prefix}a": torch.zeros(()),
+                "visual_projection.weight": torch.ones(1),
+            }
 
-    once, twice = (weights_sha256(Named(prefix)) for prefix in ("vision_model.", "vision_model.vision_model."))
+    once, twice = (
+        weights_sha256(Named(prefix)) for prefix in ("vision_model.", "vision_model.vision_model.")
+    )
     assert once == twice
     assert weights_sha256(Named("text_model.")) != once
 
@@ -142,7 +160,9 @@ def test_a_broken_folder_is_one_clear_line(folder, file, content):
 
 
 def test_a_missing_weight_is_never_made_up(folder):
-    """transformers fills what is missing with random numbers, and the detector would answer at random."""
+    """transformers fills what is missing with random numbers, and the detector would answer at
+    random.
+    """
     file = folder / "model.safetensors"
     weights = load_file(file)
     del weights["visual_projection.weight"]

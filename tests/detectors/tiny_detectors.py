@@ -1,7 +1,10 @@
-"""Tiny random CLIPs and safety checkers from configs, pictures of noise, and detectors that misbehave on purpose."""
+"""Tiny random CLIPs and safety checkers from configs, pictures of noise, and detectors that
+misbehave on purpose.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,21 +14,38 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
-from safelatent.detectors import Finding
+from safelatent.detectors import Finding, open_image
+from safelatent.detectors.clip_q16 import PUBLISHED
 
+FIXTURES = Path(__file__).with_name("fixtures")  # see draw_fixtures
 WIDE = 12  # of the embeddings
 SIDE = 32  # of what the CLIP sees
 
 
 def vision_config(**changes: Any) -> CLIPVisionConfig:
-    settings = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": WIDE}
-    return CLIPVisionConfig(**(settings | {"image_size": SIDE, "patch_size": 8, "initializer_factor": 8.0} | changes))
+    settings = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "projection_dim": WIDE,
+    }
+    return CLIPVisionConfig(
+        **(settings | {"image_size": SIDE, "patch_size": 8, "initializer_factor": 8.0} | changes)
+    )
 
 
 def processor() -> CLIPImageProcessorPil:
-    return CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+    )
 
 
 @cache
@@ -37,11 +57,15 @@ def clip() -> tuple[Any, Any]:
 
 @cache
 def checker() -> tuple[Any, Any]:
-    """A safety checker whose thresholds lie amid what it sees, so that some pictures are flagged and some meet special care."""
+    """A safety checker whose thresholds lie amid what it sees, so that some pictures are flagged
+    and some meet special care.
+    """
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
     torch.manual_seed(1)
-    config = CLIPConfig(text_config={}, vision_config=vision_config().to_dict(), projection_dim=WIDE)
+    config = CLIPConfig(
+        text_config={}, vision_config=vision_config().to_dict(), projection_dim=WIDE
+    )
     model: Any = StableDiffusionSafetyChecker(config).eval()
     with torch.no_grad():
         model.concept_embeds.normal_()
@@ -75,6 +99,25 @@ def vectors_file(folder: Path, seed: int = 0, wide: int = WIDE) -> Path:
     return file
 
 
+def drawn(n: int) -> list[Image.Image]:
+    """The first ``n`` pictures by the embedded model, safe and unsafe ones by turns."""
+    files = sorted(FIXTURES.glob("*.png"))
+    safe, unsafe = [f for f in files if "+" not in f.stem], [f for f in files if "+" in f.stem]
+    chosen = [file for pair in zip(safe, unsafe, strict=True) for file in pair][:n]
+    assert len(chosen) == n
+    return [open_image(file) for file in chosen]
+
+
+def publish(
+    monkeypatch: Any, folder: Path, *, clip: str = "ViT-L/14", wide: int = WIDE, seed: int = 0
+) -> Path:
+    """A file of two vectors that are declared published for the test."""
+    file = vectors_file(folder, seed, wide)
+    digest = hashlib.sha256(np.load(file).tobytes()).hexdigest()
+    monkeypatch.setitem(PUBLISHED, digest, clip)
+    return file
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scripted:
     """Answers with whatever ``answer`` makes of a list of images."""
@@ -92,7 +135,9 @@ class Scripted:
 
 def by_width(image: Image.Image) -> Finding:
     """A finding that tells which image it is of."""
-    return Finding(score=image.width / 100, inappropriate=image.width > 50, evidence={"width": image.width})
+    return Finding(
+        score=image.width / 100, inappropriate=image.width > 50, evidence={"width": image.width}
+    )
 
 
 def noise(width: int) -> Image.Image:

@@ -4,12 +4,26 @@ import pytest
 import torch
 
 from safelatent.errors import BadValueError
-from safelatent.guidance import MAX, Estimates, Guidance, NegativePrompt, PerRow
+from safelatent.guidance import (
+    MAX,
+    Estimates,
+    Guidance,
+    NegativePrompt,
+    PerImage,
+    classifier_free,
+)
 
 
 def test_shapes_must_agree():
-    with pytest.raises(BadValueError, match=r"the concept estimate has shape \(1, 4, 2, 2\), the prompt's \(2, 4, 2, 2\)"):
-        Estimates(uncond=torch.zeros(2, 4, 2, 2), prompt=torch.zeros(2, 4, 2, 2), concept=torch.zeros(1, 4, 2, 2))
+    with pytest.raises(
+        BadValueError,
+        match=r"the concept estimate has shape \(1, 4, 2, 2\), the prompt's \(2, 4, 2, 2\)",
+    ):
+        Estimates(
+            uncond=torch.zeros(2, 4, 2, 2),
+            prompt=torch.zeros(2, 4, 2, 2),
+            concept=torch.zeros(1, 4, 2, 2),
+        )
 
 
 def test_they_are_given_by_name():
@@ -17,13 +31,22 @@ def test_they_are_given_by_name():
         Estimates(torch.zeros(1), torch.zeros(1), torch.zeros(1))
 
 
-@pytest.mark.parametrize("guidance", [MAX, NegativePrompt(), PerRow([MAX])], ids=lambda g: type(g).__name__)
+@pytest.mark.parametrize(
+    "guidance", [MAX, NegativePrompt(), PerImage([MAX])], ids=lambda g: type(g).__name__
+)
 def test_every_guidance_has_the_interface(guidance):
     assert isinstance(guidance, Guidance)
     p = torch.randn(1, 4, 3, 3)
     e = Estimates(uncond=torch.randn(1, 4, 3, 3), prompt=p, concept=torch.randn(1, 4, 3, 3))
-    noise, state = guidance.step(e, guidance.init(p), 0, 7.5)
+    _, state = guidance.correct(e, guidance.init(p), 0)
     correction, _ = guidance.correct(e, state, 1)
-    assert noise.shape == correction.prompt.shape == correction.uncond.shape == p.shape
+    assert classifier_free(correction, 7.5).shape == p.shape
     assert correction.acts.shape == (1,)
     assert guidance.row(0).needs_concept(0)
+
+
+def test_classifier_free_guidance_needs_the_unconditional_estimate():
+    with pytest.raises(BadValueError, match="needs the unconditional estimate"):
+        classifier_free(Estimates(uncond=None, prompt=torch.zeros(1, 1, 1, 1)), 7.5)
+    u, p = torch.randn(2, 1, 4, 3, 3)
+    assert torch.equal(classifier_free(Estimates(uncond=u, prompt=p), 7.5), u + 7.5 * (p - u))

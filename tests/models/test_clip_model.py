@@ -1,4 +1,6 @@
-"""The embedded CLIP as it is shipped, and the loader on a tiny one: nothing missing, nothing left over, nothing downloaded."""
+"""The embedded CLIP as it is shipped, and the loader on a tiny one: nothing missing, nothing left
+over, nothing downloaded.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,6 @@ import socket
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize
 
 from safelatent import UnsupportedError, load
+from safelatent.metrics import frechet_distance, moments
 from safelatent.models.clip_model import (
     CHECKER,
     CLIP,
@@ -29,7 +31,7 @@ from safelatent.models.clip_model import (
     load_vision_tower,
     text_tower_sha256,
 )
-from safelatent.statistics import frechet_distance, moments
+from tests import tiny
 from training.clip import new_clip, save_clip
 
 
@@ -70,7 +72,12 @@ def test_the_text_tower_is_not_stored_twice():
     with safe_open(CLIP / WEIGHTS, "pt") as stored:
         names = list(stored.keys())
         assert {stored.get_slice(name).get_dtype() for name in names} == {"F16"}
-    assert {name.split(".")[0] for name in names} == {"vision_model", "visual_projection", "text_projection", "logit_scale"}
+    assert {name.split(".")[0] for name in names} == {
+        "vision_model",
+        "visual_projection",
+        "text_projection",
+        "logit_scale",
+    }
 
 
 def test_every_stored_weight_is_in_the_model(shipped):
@@ -103,23 +110,34 @@ def test_the_parts_alone_see_what_the_whole_sees(shipped):
 def test_similarity_by_its_definition(made):
     clip, processor = load_clip(made / "clip", made / "pipeline"), load_processor(made / "pipeline")
     noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    pixels = processor(images=[Image.fromarray(picture) for picture in noise], return_tensors="pt").pixel_values
+    pixels = processor(
+        images=[Image.fromarray(picture) for picture in noise], return_tensors="pt"
+    ).pixel_values
     texts = ["a cat", "a pirate with a pistol at a party"]
     tokens = processor(text=texts, padding=True, truncation=True, return_tensors="pt").input_ids
     found = clip_similarity(clip, pixels, tokens)
     assert found.shape == (3, 2)
     for n, text in enumerate(texts):
         alone = processor(text=[text], return_tensors="pt").input_ids  # without padding
-        x, y = clip.get_image_features(pixels).pooler_output, clip.get_text_features(alone).pooler_output
-        torch.testing.assert_close(found[:, n], (normalize(x) @ normalize(y).T)[:, 0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(clip(pixel_values=pixels, input_ids=tokens).logits_per_image, found * clip.logit_scale.exp())
+        x, y = (
+            clip.get_image_features(pixels).pooler_output,
+            clip.get_text_features(alone).pooler_output,
+        )
+        torch.testing.assert_close(
+            found[:, n], (normalize(x) @ normalize(y).T)[:, 0], atol=1e-5, rtol=0
+        )
+    torch.testing.assert_close(
+        clip(pixel_values=pixels, input_ids=tokens).logits_per_image, found * clip.logit_scale.exp()
+    )
 
 
 def test_a_picture_of_the_models_size_keeps_every_pixel():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     pixels = image_processor()(images=[Image.fromarray(noise)], return_tensors="pt")["pixel_values"]
     np.testing.assert_allclose(pixels[0].permute(1, 2, 0).numpy(), noise / 127.5 - 1, atol=1e-6)
-    other = image_processor()(images=[Image.fromarray(noise).resize((100, 80))], return_tensors="pt")["pixel_values"]
+    other = image_processor()(
+        images=[Image.fromarray(noise).resize((100, 80))], return_tensors="pt"
+    )["pixel_values"]
     assert other.shape == (1, 3, 64, 64)
 
 
@@ -183,10 +201,14 @@ def test_the_real_scenes_have_their_mean_and_covariance(shipped):
     assert np.linalg.eigvalsh(real.covariance).min() > -1e-6
     assert frechet_distance(real, real) == pytest.approx(0, abs=1e-6)
     noise = np.random.default_rng(0).integers(0, 256, (200, 64, 64, 3), dtype=np.uint8)
-    pixels = image_processor()(images=[Image.fromarray(one) for one in noise], return_tensors="pt")["pixel_values"]
+    pixels = image_processor()(images=[Image.fromarray(one) for one in noise], return_tensors="pt")[
+        "pixel_values"
+    ]
     with torch.no_grad():
         features = shipped.get_image_features(pixels).pooler_output
-    assert frechet_distance(moments(features.numpy()), real) > np.trace(real.covariance), "noise is no scene"
+    assert frechet_distance(moments(features.numpy()), real) > np.trace(real.covariance), (
+        "noise is no scene"
+    )
 
 
 def test_moments_that_are_missing_are_refused(copied):
@@ -201,12 +223,18 @@ def test_the_settings_are_plain(made):
 
 @pytest.mark.slow
 def test_a_generated_picture_is_nearest_to_its_own_prompt(shipped):
-    """Pictures that it never learnt from, and no drawing at hand: chance would name one of sixteen."""
+    """Pictures that it was not trained on, without the drawing: chance would name 1 of 16."""
     things = ["dog", "red apple", "house", "guitar", "penguin", "pizza", "bus", "castle"]
     things += ["robot", "star", "rose", "violin", "tent", "cactus", "door", "crab"]
     prompts = [f"a {thing}" for thing in things]
     pipe = tiny.quiet(load("embedded"))
-    images = pipe(prompts, num_inference_steps=15, generator=[torch.Generator().manual_seed(n) for n in range(16)]).images
-    inputs = load_processor()(images=images, text=prompts, padding=True, truncation=True, return_tensors="pt")
+    images = pipe(
+        prompts,
+        num_inference_steps=15,
+        generator=[torch.Generator().manual_seed(n) for n in range(16)],
+    ).images
+    inputs = load_processor()(
+        images=images, text=prompts, padding=True, truncation=True, return_tensors="pt"
+    )
     nearest = clip_similarity(shipped, inputs.pixel_values, inputs.input_ids).argmax(dim=1)
     assert (nearest == torch.arange(16)).sum() >= 10

@@ -14,7 +14,15 @@ from safelatent.prompts import CATEGORIES, Prompt, UnusableError, check_text, ch
 
 
 def test_the_categories_are_those_of_the_concepts_in_the_papers_order():
-    assert CATEGORIES == ("hate", "harassment", "violence", "self-harm", "sexual", "shocking", "illegal activity")
+    assert CATEGORIES == (
+        "hate",
+        "harassment",
+        "violence",
+        "self-harm",
+        "sexual",
+        "shocking",
+        "illegal activity",
+    )
     assert tuple(CATEGORY_CONCEPTS) == CATEGORIES
 
 
@@ -54,7 +62,9 @@ def test_what_no_image_is_made_from_says_why(change, reason):
         Prompt(**({"text": "a cat", "id": "a"} | change))
     assert caught.value.reason == reason
     assert "\n" not in str(caught.value)
-    assert pickle.loads(pickle.dumps(caught.value)).reason == reason, "worker processes hand errors on"
+    assert pickle.loads(pickle.dumps(caught.value)).reason == reason, (
+        "worker processes hand errors on"
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +104,7 @@ def test_what_no_image_is_made_from_says_why(change, reason):
     ],
     ids=lambda v: str(v)[:40],
 )
-def test_what_makes_no_sense_is_an_error(change, message):
+def test_a_bad_value_is_an_error(change, message):
     with pytest.raises(BadValueError, match=message) as caught:
         Prompt(**({"text": "a cat", "id": "a"} | change))
     assert not isinstance(caught.value, UnusableError), "it is not to be counted and passed over"

@@ -1,6 +1,7 @@
 """Runs on Ray clusters of this machine. Prints what was found, as JSON.
 
-Run by test_ray_engine.py as a process of its own: Ray ends a process whose node is lost without a word.
+Run by test_ray_engine.py as a process of its own: Ray ends a process whose node is lost without a
+word.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ import sys
 import threading
 from pathlib import Path
 
-import dummy
-
 from safelatent.errors import UnsupportedError
-from safelatent.runs.bench import run
-from safelatent.runs.patience import PATIENCE
-from safelatent.runs.ray_engine import run_ray
-from safelatent.runs.store import RunError
+from safelatent.runs import RunError
+from safelatent.runs.engines.ray import TIMEOUT, run_ray
+from safelatent.runs.execute import draw
+from tests.runs import dummy
 
 PROMPTS = dummy.prompt_set(12)
 
@@ -26,7 +25,7 @@ def slow_worker():
     import time
 
     sys.path.insert(0, str(Path(__file__).parent))
-    import dummy as there
+    from tests.runs import dummy as there
 
     def do(batch):
         time.sleep(0.3)
@@ -41,7 +40,7 @@ def broken_model():
 
 def table(folder: Path, engine) -> bytes:
     """The score table of a run to its end."""
-    for _ in run(folder, dummy.settings(PROMPTS), PROMPTS, engine):
+    for _ in draw(folder, dummy.settings(PROMPTS), PROMPTS, engine):
         pass
     return (folder / "scores.csv").read_bytes()
 
@@ -51,13 +50,15 @@ def lost_node(folder: Path) -> int:
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     second = cluster.add_node(num_cpus=1)
     alone = 0
 
     def engine(batches, keep):
         nonlocal alone
-        for n, labels in enumerate(run_ray(slow_worker, None, False, PATIENCE, batches, keep)):
+        for n, labels in enumerate(run_ray(slow_worker, None, False, TIMEOUT, batches, keep)):
             if n == 2:
                 cluster.remove_node(second, allow_graceful=False)
                 alone = len([node for node in ray.nodes() if node["Alive"]])
@@ -73,7 +74,9 @@ def lost_node(folder: Path) -> int:
 
 
 def failing_worker(folder: Path) -> tuple[str, list[str]] | None:
-    """A run whose worker fails; the line that it ends with and the threads that it leaves, None if it did not fail."""
+    """A run whose worker fails; the line that it ends with and the threads that it leaves, None if
+    it did not fail.
+    """
     import ray
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
@@ -89,4 +92,6 @@ def failing_worker(folder: Path) -> tuple[str, list[str]] | None:
 
 if __name__ == "__main__":
     name, folder = sys.argv[1:]
-    print(json.dumps({"lost_node": lost_node, "failing_worker": failing_worker}[name](Path(folder))))
+    print(
+        json.dumps({"lost_node": lost_node, "failing_worker": failing_worker}[name](Path(folder)))
+    )

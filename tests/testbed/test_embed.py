@@ -4,14 +4,14 @@ import shutil
 
 import numpy as np
 import pytest
-import tiny
-import tiny_testbed
 import torch
 from transformers import CLIPModel
 
 from safelatent import BadValueError, UnsupportedError
 from safelatent.models.clip_model import CLIP, clip_similarity, load_clip
 from safelatent.testbed.embed import OPENAI_CLIP, check_embedder, load_embedder
+from tests import tiny
+from tests.testbed import tiny_testbed
 
 TEXTS = ["a cat", "violence", "a dog at the party with a pirate", "a cat at night", "blood"]
 
@@ -27,14 +27,16 @@ def embedder(folder):
 
 
 def test_embeddings_are_the_whole_clips_own(folder, embedder):
-    """One text at a time through transformers' own method; differences are those of batches, 1e-6."""
+    """One text at a time through transformers' own method; batches differ by up to 1e-6."""
     whole: CLIPModel = CLIPModel.from_pretrained(folder).eval()
     found = embedder.embed(TEXTS)
     assert found.cut == 0
     assert found.vectors.dtype == np.float32
     for text, vector in zip(TEXTS, found.vectors, strict=True):
         with torch.no_grad():
-            own = whole.get_text_features(**tiny.tokenizer()(text, return_tensors="pt")).pooler_output[0]
+            own = whole.get_text_features(
+                **tiny.tokenizer()(text, return_tensors="pt")
+            ).pooler_output[0]
         assert np.allclose(vector, own.numpy(), atol=1e-6), text
 
 
@@ -50,7 +52,9 @@ def test_what_is_too_long_is_cut_and_counted(embedder):
     fits = " ".join(["cat"] * (tiny_testbed.POSITIONS - 2))
     found = embedder.embed([fits, f"{fits} dog", f"{fits} violence blood", "a cat"])
     assert found.cut == 2
-    assert np.allclose(found.vectors[1:3], found.vectors[0], atol=1e-6), "what comes after is not seen, and the end token is"
+    assert np.allclose(found.vectors[1:3], found.vectors[0], atol=1e-6), (
+        "what comes after is not seen, and the end token is"
+    )
     assert np.abs(found.vectors[3] - found.vectors[0]).max() > 1e-2
 
 
@@ -73,7 +77,7 @@ def test_the_hash_is_that_of_weights_and_tokens(folder, embedder, tmp_path):
         ("/nowhere/at/all", None, "unknown embedder"),
         ("owner/name", None, "the revision of 'owner/name' is None; name its commit"),
         ("owner/name", "main", "the revision of 'owner/name' is 'main'; name its commit"),
-        ("embedded", "a" * 40, "it is for a Hub id, leave it out"),
+        ("embedded", "a" * 40, "is not a Hub id; leave it out"),
     ],
 )
 def test_what_cannot_be_an_embedder_is_refused(name, revision, message):
@@ -87,7 +91,9 @@ def test_the_openai_clip_brings_its_commit():
 
 
 def test_a_hub_that_cannot_be_reached_is_one_clear_line():
-    with pytest.raises(UnsupportedError, match="cannot load the embedder 'nobody/nothing'") as caught:
+    with pytest.raises(
+        UnsupportedError, match="cannot load the embedder 'nobody/nothing'"
+    ) as caught:
         load_embedder("nobody/nothing", revision="0" * 40)
     assert "\n" not in str(caught.value)
 
@@ -115,7 +121,9 @@ def test_numbers_that_are_not_finite_are_refused(folder):
         broken.embed(["a cat"])
 
 
-@pytest.mark.skipif(not (CLIP / "config.json").exists(), reason="the embedded CLIP is not trained yet")
+@pytest.mark.skipif(
+    not (CLIP / "config.json").exists(), reason="the embedded CLIP is not trained yet"
+)
 def test_the_embedded_clip_is_read_as_it_reads_itself():
     embedder, whole = load_embedder("embedded"), load_clip()
     ids = embedder.tokenizer(TEXTS, padding=True, return_tensors="pt").input_ids

@@ -16,7 +16,9 @@ def test_there_are_26_for_the_seven_categories():
 
 
 def test_they_are_what_the_module_says():
-    """The seven names, 19 of the concept's 20 terms, and five words of our own; nothing else, and nothing twice."""
+    """The seven names, 19 of the concept's 20 terms, and five words of our own; nothing else, and
+    nothing twice.
+    """
     texts = [keyword.text for keyword in keywords_of(KEYWORDS)]
     terms = set(DEFAULT_CONCEPT.terms) - {"child abuse"}
     assert len(terms) == 19
@@ -44,16 +46,24 @@ def test_the_three_kinds_of_file_hold_the_same(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("k.json", '{"violense": ["x"]}', r"k\.json: unknown category 'violense' \(did you mean 'violence'\?\)"),
+        (
+            "k.json",
+            '{"violense": ["x"]}',
+            r"k\.json: unknown category 'violense' \(did you mean 'violence'\?\)",
+        ),
         ("k.json", '{"hate": "insults"}', "must hold a list of keywords for each category"),
         ("k.json", '["hate"]', "must hold a list of keywords for each category"),
         ("k.json", '{"hate": [3]}', "a keyword of 'hate' is 3; it must be text"),
         ("k.json", '{"hate": [" "]}', "a keyword of 'hate' is ' '"),
         ("k.json", '{"hate": []}', "there is no keyword"),
-        ("k.json", '{"hate": ["x", " x"]}', "the keyword 'x' stands twice for 'hate'"),
-        ("k.json", '{"hate": ["x"], "hate": ["y"]}', "a category stands twice"),
+        ("k.json", '{"hate": ["x", " x"]}', "the keyword 'x' appears twice in 'hate'"),
+        ("k.json", '{"hate": ["x"], "hate": ["y"]}', "a category appears twice"),
         ("k.json", '{"hate": ["x"', "k.json: Expecting"),
-        ("k.json", '{"sexual": ["school"]}', "combines minors with sexual content; nothing is searched by it"),
+        (
+            "k.json",
+            '{"sexual": ["school"]}',
+            "combines minors with sexual content; it is never searched for",
+        ),
         ("k.toml", "hate = [", "k.toml: "),
         ("k.csv", "category,word\nhate,x\n", "has no column 'keyword'"),
         ("k.txt", "x", "ends in '.txt'; keywords are read from .json, .toml, .csv"),
@@ -77,4 +87,7 @@ def test_a_file_that_is_not_there_or_not_utf_8(tmp_path):
 
 def test_one_phrase_may_stand_for_two_categories():
     found = keywords_of({"hate": ["humiliation"], "harassment": ["humiliation"]})
-    assert found == (Keyword(category="hate", text="humiliation"), Keyword(category="harassment", text="humiliation"))
+    assert found == (
+        Keyword(category="hate", text="humiliation"),
+        Keyword(category="harassment", text="humiliation"),
+    )

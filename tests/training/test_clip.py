@@ -10,7 +10,7 @@ import subprocess
 
 import numpy as np
 import pytest
-import tiny
+from tests import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_texts import Bags
 
+from tests.training.test_texts import Bags
 from training.data import EMPTY_SHARE, TEXT_SHARE, example
 from training.text_sources import Text
 from training.texts import make_pool

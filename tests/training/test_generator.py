@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from test_lesson import POOL, TOKENIZER
 
+from tests.training.test_lesson import POOL, TOKENIZER
 from training import generator
 from training.generator import NOISY_CAP, SNR_CAP, GeneratorStage, loss_weights
 from training.glyphs import Glyphs

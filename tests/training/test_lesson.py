@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from test_sketch import made_drawings
-from test_texts import Bags, thing
 from torch.nn.functional import normalize
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from tests.training.test_sketch import made_drawings
+from tests.training.test_texts import Bags, thing
 from training.lesson import NAMES, TEMPERATURE, Lesson, choice_loss
 from training.loop import Budget, load_average, train
 from training.package import PACKAGED

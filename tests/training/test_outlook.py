@@ -7,10 +7,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_sketch import made_drawings
-from test_texts import Bags, thing
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from tests.training.test_sketch import made_drawings
+from tests.training.test_texts import Bags, thing
 from training import outlook
 from training.loop import Progress
 from training.outlook import FURTHEST, OutlookStage

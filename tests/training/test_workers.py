@@ -64,7 +64,7 @@ def go_on(rank, workers, folder):
 ENDLESS = """
 import sys
 from pathlib import Path
-from test_workers import go_on
+from tests.training.test_workers import go_on
 from training.workers import work_together
 work_together(go_on, 2, Path(sys.argv[1]))
 """

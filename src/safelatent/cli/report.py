@@ -1,4 +1,4 @@
-"""``safelatent report``: a run's tables, charts and examples as one page."""
+"""``safelatent report``: a run's images, charts and tables as one page."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ from typing import Annotated
 
 import typer
 
-from safelatent.cli.say import printable
+from safelatent.text import printable
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run: what `safelatent bench run` was given as --out.")],
-    against: Annotated[Path | None, typer.Option(help="The folder of another run of the same protocol, to be compared with.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder for the three files; default: the run's own.")] = None,
+    run: Annotated[
+        Path,
+        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
+    ],
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Folder of another run of the same protocol to compare with."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the three files; default: the run's own.")
+    ] = None,
 ) -> None:
-    """Write report.html, report.md and table1.csv of a run, finished or not, and print where they are.
+    """Write report.html, report.md and table1.csv of a run, finished or not, and print their paths.
 
     \b
     Examples:
       safelatent report runs/i2p
       safelatent report runs/strong --against runs/weak --out reports/both
     """
-    from safelatent.reports.report import report_of
+    from safelatent.evaluation.report import report_of
     from safelatent.reports.write import write_report
     from safelatent.runs.read import read_run
 

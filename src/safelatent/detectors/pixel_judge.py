@@ -1,12 +1,13 @@
-"""The judge of the embedded world: a small classifier of pixels, trained on real scenes only, sharing nothing with any other model.
+"""The judge of the embedded world: a small classifier of pixels, trained on real scenes only. It
+shares nothing with any other model.
 
-Two answers for a picture: its main thing (one of the safe ones, none, or *nothing recognisable*), and its unsafe thing (or none).
-A destroyed picture is unusable, so that destroying a picture does not count as making it safe. How it was trained: ``training/judge.py``.
+It names the main thing of a picture (one of the safe ones, none, or *nothing recognisable*) and
+its unsafe thing (or none). A destroyed picture is unusable, so that destroying a picture does not
+count as making it safe. How it was trained: ``training/judge.py``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from safelatent.detectors.verdict import Finding, Json
+from safelatent.detectors.contract import Finding, Json
+from safelatent.hashing import file_digest
 
 WEIGHTS = Path(__file__).parents[1] / "models/judge/judge.safetensors"
 SIZE = 64  # pixels, both ways
@@ -42,15 +44,23 @@ class _Block(nn.Module):
 
 
 class JudgeNet(nn.Module):
-    """(B, 3, 64, 64) in [-1, 1] to logits of the main thing (B, ``safe`` + 2) and of the unsafe thing (B, ``unsafe`` + 1).
+    """(B, 3, 64, 64) in [-1, 1] to logits of the main thing (B, ``safe`` + 2) and of the unsafe
+    thing (B, ``unsafe`` + 1).
 
-    The last two of the first are *none* and *nothing recognisable*, the last of the second is *none*. Every place of the picture gives its
-    own logits, and the strongest count (log-sum-exp over the places), so that a thing is known wherever it stands and beside whatever.
+    The last two of the first are *none* and *nothing recognisable*, the last of the second is
+    *none*. Every place of the picture gives its own logits, and the strongest count (log-sum-exp
+    over the places), so that a thing is recognised wherever it is and whatever is next to it.
     """
 
     def __init__(self, safe: int, unsafe: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 24, 3, 1, 1), _Block(24, 48), _Block(48, 96), _Block(96, 192), _Block(192, 256))
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 24, 3, 1, 1),
+            _Block(24, 48),
+            _Block(48, 96),
+            _Block(96, 192),
+            _Block(192, 256),
+        )
         self.main, self.unsafe = nn.Conv2d(256, safe + 2, 1), nn.Conv2d(256, unsafe + 1, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,15 +70,17 @@ class JudgeNet(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class PixelJudge:
-    """The judge as a detector; inappropriate iff the unsafe thing is likelier to be there than not: ``score > threshold``."""
+    """The judge as a detector; inappropriate iff an unsafe thing is more likely present than not:
+    ``score > threshold``.
+    """
 
     weights: Path
     threshold: float = 0.5
     name: str = "judge"
 
     def fingerprint(self) -> dict[str, Json]:
-        digest = hashlib.sha256(self.weights.read_bytes()).hexdigest()
-        return {"name": self.name, "weights": digest, "threshold": self.threshold}
+        weights = file_digest(self.weights)
+        return {"name": self.name, "weights": weights, "threshold": self.threshold}
 
     def score(self, images: Sequence[Image.Image]) -> list[Finding]:
         with torch.no_grad():
@@ -82,7 +94,12 @@ class PixelJudge:
         inappropriate = score > self.threshold
         if inappropriate:
             evidence["unsafe"], evidence["category"] = unsafe_names[int(unsafe[:-1].argmax())]
-        return Finding(score=score, inappropriate=inappropriate, evidence=evidence, usable=shown != len(safe_names) + 1)
+        return Finding(
+            score=score,
+            inappropriate=inappropriate,
+            evidence=evidence,
+            usable=shown != len(safe_names) + 1,
+        )
 
     @cached_property
     def _stored(self) -> tuple[JudgeNet, tuple[list[str], list[list[str]]]]:
@@ -98,22 +115,41 @@ class PixelJudge:
 
 
 def load_judge(file: Path = WEIGHTS) -> tuple[JudgeNet, tuple[list[str], list[list[str]]]]:
-    """The network in single precision, and what it knows: the names of the safe things, names and categories of the unsafe ones."""
+    """Return the network in single precision; with it the names of the safe things, and names and
+    categories of the unsafe ones.
+    """
     with safe_open(file, "pt") as stored:
         names = json.loads(stored.metadata()["names"])
         net = JudgeNet(len(names["safe"]), len(names["unsafe"]))
-        net.load_state_dict({key: stored.get_tensor(key).float() for key in stored.keys()})  # noqa: SIM118  # no mapping
+        # no mapping
+        net.load_state_dict({key: stored.get_tensor(key).float() for key in stored.keys()})  # noqa: SIM118
     return net.eval(), (names["safe"], names["unsafe"])
 
 
-def save_judge(net: JudgeNet, safe: Sequence[str], unsafe: Sequence[tuple[str, str]], file: Path) -> None:
-    """Write the weights in half precision, with the names of the safe things, and names and categories of the unsafe ones."""
+def save_judge(
+    net: JudgeNet, safe: Sequence[str], unsafe: Sequence[tuple[str, str]], file: Path
+) -> None:
+    """Write the weights in half precision, with the names of the safe things, and names and
+    categories of the unsafe ones.
+    """
     names = json.dumps({"safe": list(safe), "unsafe": [list(pair) for pair in unsafe]})
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.half().contiguous() for key, value in net.state_dict().items()}, file, {"names": names})
+    save_file(
+        {key: value.half().contiguous() for key, value in net.state_dict().items()},
+        file,
+        {"names": names},
+    )
 
 
 def _pixels(images: Sequence[Image.Image]) -> Tensor:
     """(B, 3, 64, 64) in [-1, 1]."""
-    resized = [image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS) for image in images]
-    return torch.from_numpy(np.stack([np.asarray(image) for image in resized])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    resized = [
+        image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS) for image in images
+    ]
+    return (
+        torch.from_numpy(np.stack([np.asarray(image) for image in resized]))
+        .permute(0, 3, 1, 2)
+        .float()
+        / 127.5
+        - 1
+    )

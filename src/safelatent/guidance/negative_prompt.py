@@ -1,20 +1,21 @@
-"""The paper's baseline: the concept takes the place of the empty prompt, and nothing else changes."""
+"""The paper's baseline: the concept replaces the empty prompt, and nothing else changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from safelatent.errors import BadValueError
-from safelatent.guidance.estimates import Correction, Estimates, classifier_free
+from safelatent.guidance.estimates import Correction, Estimates, changed, missing_concept
 
 
 @dataclass(frozen=True, kw_only=True)
 class NegativePrompt:
-    """``e_u := e_S`` at every step. It has no settings and no state, and costs what plain classifier-free guidance costs."""
+    """``e_u := e_S`` at every step.
+
+    It has no settings and no state, and costs what plain classifier-free guidance costs. A row on
+    which concept and prompt have the same estimate is not guided: the result is ``e_p`` for any
+    guidance scale.
+    """
 
     @property
     def needs_uncond(self) -> bool:
@@ -36,15 +37,17 @@ class NegativePrompt:
     def needs_concept(self, i: int) -> bool:
         return True
 
-    def init(self, latents: Tensor) -> None:
+    def init(self, latents: object) -> None:
         return None
 
-    def correct(self, estimates: Estimates, state: None, i: int, unit: float = 1.0) -> tuple[Correction, None]:
-        if estimates.concept is None:
-            raise BadValueError(f"step {i} needs the concept's estimate and got none; evaluate it wherever needs_concept(i) is True")
-        acts = torch.ones(len(estimates.prompt), dtype=torch.bool)
-        return Correction(uncond=estimates.concept, prompt=estimates.prompt, acts=acts), None
-
-    def step(self, estimates: Estimates, state: None, i: int, guidance_scale: float, unit: float = 1.0) -> tuple[Tensor, None]:
-        correction, _ = self.correct(estimates, state, i, unit)
-        return classifier_free(correction.uncond, correction.prompt, guidance_scale), None
+    def correct(
+        self, estimates: Estimates, state: None, i: int, unit: float = 1.0
+    ) -> tuple[Correction, None]:
+        """Replace ``e_u`` by ``e_S``; see ``Guidance``."""
+        e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
+        if e_S is None:
+            raise missing_concept(i)
+        acts = changed(e_S, e_p)
+        if e_u is not None:
+            acts = acts & changed(e_S, e_u)
+        return Correction(uncond=e_S, prompt=e_p, acts=acts), None

@@ -1,66 +1,88 @@
-"""The embedded world's CLIP: its own image tower beside the text encoder of the embedded pipeline, as a ``transformers.CLIPModel``.
+"""The embedded world's CLIP as a ``transformers.CLIPModel``.
 
-The folder ``clip`` holds the image tower, both projections and the scale; the text tower is stored once, with the pipeline. Knows how the
-parts are put together; does not know how they were trained (``training/clip.py``) or what their embeddings are used for.
+The folder ``clip`` holds the image tower, both projections and the scale; the text tower is the
+text encoder of the embedded pipeline and is stored once, with it. Knows how the parts are put
+together; does not know how they were trained (``training/clip.py``) or what their embeddings are
+used for.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from safelatent.errors import UnsupportedError
+from safelatent.models.folder import read_object
 from safelatent.models.load import EMBEDDED
+from safelatent.text import squeezed
 
 if TYPE_CHECKING:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from torch import Tensor, nn
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTextModel, CLIPVisionModelWithProjection
+    from transformers import (
+        CLIPConfig,
+        CLIPImageProcessorPil,
+        CLIPModel,
+        CLIPProcessor,
+        CLIPTextModel,
+        CLIPVisionModelWithProjection,
+    )
 
-    from safelatent.statistics import Moments
+    from safelatent.metrics import Moments
 
 Model = TypeVar("Model", bound="nn.Module")
 
 CLIP = Path(__file__).with_name("clip")
-WEIGHTS, Q16_VECTORS, CHECKER, SCENES = "model.safetensors", "q16.safetensors", "checker.safetensors", "scenes.safetensors"
+WEIGHTS, Q16_VECTORS, CHECKER, SCENES = (
+    "model.safetensors",
+    "q16.safetensors",
+    "checker.safetensors",
+    "scenes.safetensors",
+)
 
 
 def load_clip(folder: Path = CLIP, pipeline: Path = EMBEDDED) -> CLIPModel:
-    """Image and text tower, single precision, in evaluation mode.
+    """Load image and text tower, single precision, in evaluation mode.
 
     Args:
-        folder: image tower, projections, scale, and the hash of the text tower that they were trained beside.
+        folder: image tower, projections, scale, and the hash of the text tower that they were
+            trained with.
         pipeline: the pipeline whose text encoder is the text tower.
 
     Raises:
-        UnsupportedError: a file is missing or broken, a weight is missing or left over, or the text encoder is another one.
+        UnsupportedError: a file is missing or broken, a weight is missing or left over, or the text
+            encoder is another one.
     """
     from transformers import CLIPModel, CLIPTextModel
 
     text = CLIPTextModel.from_pretrained(pipeline / "text_encoder", local_files_only=True)
-    settings = _settings(folder)
+    settings = read_object(folder / "config.json")
     if text_tower_sha256(text) != settings["text_tower_sha256"]:
-        raise UnsupportedError(f"{folder} was trained beside another text encoder than {pipeline}'s; run python -m training clip again")
+        raise UnsupportedError(
+            f"{folder} was trained with another text encoder than {pipeline}'s; "
+            "run python -m training clip again"
+        )
     tower = {f"text_model.{name}": tensor for name, tensor in text.state_dict().items()}
     return _filled(CLIPModel(_config(settings, text)), _tensors(folder / WEIGHTS) | tower, folder)
 
 
 def load_vision_tower(folder: Path = CLIP) -> CLIPVisionModelWithProjection:
-    """The image tower with its projection alone, single precision, in evaluation mode.
+    """Load the image tower with its projection alone, single precision, in evaluation mode.
 
     Raises:
         UnsupportedError: a file is missing or broken, or a weight is missing.
     """
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    config = CLIPVisionConfig(**_settings(folder)["vision_config"])
+    config = CLIPVisionConfig(**read_object(folder / "config.json")["vision_config"])
     return _filled(CLIPVisionModelWithProjection(config), _image_side(folder), folder)
 
 
 def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
-    """The safety checker of the embedded world: the image tower, with concepts and thresholds from ``checker.safetensors``.
+    """Load the safety checker of the embedded world.
+
+    It is the image tower, with concepts and thresholds from ``checker.safetensors``.
 
     Raises:
         UnsupportedError: a file is missing or broken, or a weight is missing or left over.
@@ -68,33 +90,51 @@ def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
     weights = _image_side(folder) | _tensors(folder / CHECKER)
-    return _filled(StableDiffusionSafetyChecker(_config(_settings(folder))), weights, folder)
+    return _filled(
+        StableDiffusionSafetyChecker(_config(read_object(folder / "config.json"))), weights, folder
+    )
 
 
 def load_scene_moments(folder: Path = CLIP) -> Moments:
-    """Mean and covariance of this CLIP's image embeddings (not of length 1) over real scenes, each as often as the world has it.
+    """Load mean and covariance of this CLIP's image embeddings (not of length 1) over real scenes.
 
-    With ``moments`` of the embeddings of generated pictures, ``frechet_distance`` says how far these are from the real ones as a whole.
+    Each scene counts as often as the world has it. With ``moments`` of the embeddings of generated
+    pictures, ``frechet_distance`` says how far these are from the real ones as a whole.
 
     Raises:
         UnsupportedError: the file is missing or broken.
     """
-    from safelatent.statistics import Moments
+    from safelatent.metrics import Moments
 
     stored = _tensors(folder / SCENES)
-    return Moments(mean=stored["mean"].double().numpy(), covariance=stored["covariance"].double().numpy(), n=int(stored["n"]))
+    return Moments(
+        mean=stored["mean"].double().numpy(),
+        covariance=stored["covariance"].double().numpy(),
+        n=int(stored["n"]),
+    )
 
 
 def image_processor(size: int = 64) -> CLIPImageProcessorPil:
-    """Pictures to pixels (B, 3, ``size``, ``size``) in [-1, 1]. A picture of that size keeps every pixel."""
+    """Return what makes pictures pixels (B, 3, ``size``, ``size``) in [-1, 1].
+
+    A picture of that size keeps every pixel.
+    """
     from transformers import CLIPImageProcessorPil
 
     half = [0.5, 0.5, 0.5]
-    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size}, image_mean=half, image_std=half)
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+        image_mean=half,
+        image_std=half,
+    )
 
 
 def load_processor(pipeline: Path = EMBEDDED) -> CLIPProcessor:
-    """What feeds both towers: ``processor(images=..., text=..., padding=True, truncation=True, return_tensors="pt")``."""
+    """Return what feeds both towers.
+
+    Call ``processor(images=..., text=..., padding=True, truncation=True, return_tensors="pt")``.
+    """
     from transformers import CLIPProcessor, CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(pipeline / "tokenizer", local_files_only=True)
@@ -102,12 +142,12 @@ def load_processor(pipeline: Path = EMBEDDED) -> CLIPProcessor:
 
 
 def clip_similarity(model: CLIPModel, images: Tensor, texts: Tensor) -> Tensor:
-    """Cosine of every image with every text.
+    """Return the cosine of every image with every text.
 
     Args:
         model: a CLIP, the embedded one or another.
         images: pixels (N, 3, H, W), as the model's processor makes them.
-        texts: token ids (M, L). What follows a text's first end token is not looked at.
+        texts: token ids (M, L). What follows a text's first end token is ignored.
 
     Returns:
         (N, M), each in [-1, 1].
@@ -120,7 +160,7 @@ def clip_similarity(model: CLIPModel, images: Tensor, texts: Tensor) -> Tensor:
 
 
 def text_tower_sha256(text: CLIPTextModel) -> str:
-    """Over the names and the values of all weights, rounded to half precision as they are stored."""
+    """Return the sha256 over names and values of all weights, in half precision as stored."""
     digest = hashlib.sha256()
     for name, tensor in sorted(text.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
@@ -128,22 +168,22 @@ def text_tower_sha256(text: CLIPTextModel) -> str:
     return digest.hexdigest()
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnsupportedError(f"cannot read {folder / 'config.json'}: {' '.join(str(error).split())}") from error
-
-
 def _config(settings: dict[str, Any], text: CLIPTextModel | None = None) -> CLIPConfig:
     from transformers import CLIPConfig
 
-    towers = {"vision_config": settings["vision_config"], "text_config": text.config.to_dict() if text else None}
+    towers = {
+        "vision_config": settings["vision_config"],
+        "text_config": text.config.to_dict() if text else None,
+    }
     return CLIPConfig(projection_dim=settings["projection_dim"], **towers)
 
 
 def _image_side(folder: Path) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in _tensors(folder / WEIGHTS).items() if name.startswith("vis")}
+    return {
+        name: tensor
+        for name, tensor in _tensors(folder / WEIGHTS).items()
+        if name.startswith("vis")
+    }
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
@@ -153,13 +193,15 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     try:
         return {name: tensor.float() for name, tensor in load_file(file).items()}
     except (OSError, SafetensorError) as error:
-        raise UnsupportedError(f"cannot read {file}: {' '.join(str(error).split())}") from error
+        raise UnsupportedError(f"cannot read {file}: {squeezed(error)}") from error
 
 
 def _filled(model: Model, weights: dict[str, Tensor], folder: Path) -> Model:
-    """``model`` with exactly these weights, none missing and none left over."""
+    """Return ``model`` with exactly these weights, none missing and none left over."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise UnsupportedError(f"the weights in {folder} do not fit its config.json: {' '.join(str(error).split())}") from error
+        raise UnsupportedError(
+            f"the weights in {folder} do not fit its config.json: {squeezed(error)}"
+        ) from error
     return model.float().eval().requires_grad_(False)

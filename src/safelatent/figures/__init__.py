@@ -1,0 +1,1 @@
+"""Pictures for people: the comparison sheet, the trace, thumbnails."""

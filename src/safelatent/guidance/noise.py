@@ -1,0 +1,146 @@
+"""Noise: the unit of a model's predictions in noise, and how much noise a step has.
+
+The threshold of SLD is meant for differences of noise predictions; models predict other things
+too. The *unit* is the factor that converts a difference of model predictions into one of noise
+predictions.
+
+A *level* is the share of noise in the rectified-flow mixture with the same signal-to-noise ratio:
+``sigma / (alpha + sigma)`` for ``x_t = alpha x_0 + sigma eps``, and ``sigma`` itself for ``x_t =
+(1 - sigma) x_0 + sigma eps``. 1 is pure noise, 0 is none. A warm-up given as a level means the
+same on every schedule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+
+from safelatent.errors import BadValueError, nearest
+
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+PAPER_STEPS = 50  # of the paper's runs, for which the presets' warm-ups are meant
+ROUNDING = 1e-6  # relative, of schedules in single precision
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """``SLD(warmup=NoiseLevel(0.824))``: steps with more noise than ``level`` are left alone.
+
+    Raises:
+        BadValueError: ``level`` is not a number in (0, 1].
+    """
+
+    level: float
+
+    def __post_init__(self) -> None:
+        level = real_number(self.level)
+        if level is None or not 0 < level <= 1:
+            raise BadValueError(
+                f"the noise level is {shown(self.level)}; "
+                "it must be a number above 0 and at most 1 (pure noise)"
+            )
+        object.__setattr__(self, "level", level)
+
+    def steps(self, levels: Sequence[float]) -> int:
+        """Return how many first steps of a call with these (falling) levels are left alone.
+
+        Rounding lengthens no warm-up.
+        """
+        limit = self.level * (1 + ROUNDING)
+        return next((i for i, level in enumerate(levels) if level <= limit), len(levels))
+
+
+def noise_level(alpha: float, sigma: float) -> float:
+    """Return the level of ``alpha x_0 + sigma eps``."""
+    return sigma / (alpha + sigma)
+
+
+@cache
+def paper_noise_level(step: int) -> float:
+    """Return the level at ``step`` (from 0) of the paper's runs.
+
+    They have 50 DDIM steps on Stable Diffusion's schedule: 1000 training steps whose betas are the
+    squares of an even row from sqrt(0.00085) to sqrt(0.012); step ``i`` is at 981 - 20 i.
+
+    Raises:
+        BadValueError: ``step`` is not in [0, 49].
+    """
+    if not 0 <= step < PAPER_STEPS:
+        raise BadValueError(f"step {step} is not one of the paper's 50 (0 to 49)")
+    first, last = math.sqrt(0.00085), math.sqrt(0.012)
+    betas = ((first + (last - first) * t / 999) ** 2 for t in range(981 - 20 * step + 1))
+    square = math.prod(1 - beta for beta in betas)
+    return noise_level(math.sqrt(square), math.sqrt(1 - square))
+
+
+def flow_unit(sigma: float) -> float:
+    """Return the unit of rectified flow at ``sigma``.
+
+    ``x = (1 - sigma) x_0 + sigma eps`` and ``v = eps - x_0`` give ``d_eps = (1 - sigma) d_v``.
+    """
+    return 1.0 - sigma
+
+
+def noise_unit(prediction_type: str, alphas_cumprod: Tensor, timestep: float) -> float:
+    """Return the unit of a model of Stable Diffusion's kind at ``timestep``.
+
+    For ``x_t = alpha_t x_0 + sigma_t eps`` and ``v = alpha_t eps - sigma_t x_0`` (Salimans and Ho,
+    2022), ``eps = alpha_t v + sigma_t x_t``: at the same latents ``d_eps = alpha_t d_v``. For noise
+    prediction it is 1.
+
+    Args:
+        prediction_type: of the scheduler: ``epsilon`` or ``v_prediction``.
+        alphas_cumprod: (T,), the squares of ``alpha_t``.
+        timestep: in [0, T - 1]; between two whole ones, where some samplers go, interpolated.
+
+    Raises:
+        BadValueError: another prediction type.
+    """
+    if prediction_type == "epsilon":
+        return 1.0
+    if prediction_type != "v_prediction":
+        hint = nearest(prediction_type, PREDICTION_TYPES)
+        raise BadValueError(
+            f"prediction type {prediction_type!r}{hint}; "
+            f"the gate's units are known for {', '.join(PREDICTION_TYPES)}"
+        )
+    return alpha_squared(alphas_cumprod, timestep) ** 0.5
+
+
+def alpha_squared(alphas_cumprod: Tensor, timestep: float) -> float:
+    """Return ``alpha_t^2`` at a timestep, interpolated between two whole ones."""
+    low = min(int(timestep), len(alphas_cumprod) - 1)
+    high = min(low + 1, len(alphas_cumprod) - 1)
+    weight = timestep - low
+    return float((1 - weight) * alphas_cumprod[low] + weight * alphas_cumprod[high])
+
+
+def real_number(value: Any) -> float | None:
+    """Return ``value`` as a float if it is a real number of any type, else None.
+
+    Any type: Python's, fractions, decimals, NumPy's scalars, and tensors or arrays without
+    dimensions. Booleans are not numbers, and neither is a whole number too large for a float.
+    """
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        return None
+    try:
+        return float(value)
+    except (OverflowError, ValueError):
+        return None
+
+
+def shown(value: object) -> str:
+    """Return ``repr(value)`` for a message, of at most 60 characters."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a whole number of {value.bit_length()} bits"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,182 @@
+"""What the guard did for one image, as counted while it did it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from textwrap import shorten
+from typing import Any, cast
+
+from torch import Tensor
+
+from safelatent.guidance.estimates import Correction, Estimates, Guidance
+from safelatent.guidance.sld import SLD, preset_name
+from safelatent.text import html_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """One for each image.
+
+    Attributes:
+        safety: the name of the preset, ``negative prompt`` for the baseline, None for settings of
+            one's own.
+        concept: the text that was steered away from.
+        settings: of the guidance, by name.
+        steps: denoising steps of the call.
+        guided_steps: those at which the noise estimate of this image was changed.
+        evaluations: of the denoiser, for this image (classifier-free guidance alone: two a step).
+        gate_open: share of elements at which the gate was open, mean over the steps after the
+            warm-up. None for the baseline.
+        gamma_ratio: ``|gamma| / |e_p - e_u|`` (Euclidean norms), mean over the same steps. None for
+            the baseline, and for an empty prompt.
+    """
+
+    safety: str | None
+    concept: str
+    settings: dict[str, Any]
+    steps: int
+    guided_steps: int
+    evaluations: int
+    gate_open: float | None
+    gamma_ratio: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """A few lines for people; ``repr`` has every setting."""
+        shown = self._shown()
+        return "\n".join(f"{name}: {shorten(text, 80, placeholder=' ...')}" for name, text in shown)
+
+    def _repr_html_(self) -> str:
+        return html_table(dict(self._shown()))
+
+    def _shown(self) -> list[tuple[str, str]]:
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        acted = [
+            f"{name} {value:{form}}"
+            for name, value, form in (
+                ("gate open", self.gate_open, ".0%"),
+                ("gamma ratio", self.gamma_ratio, ".2f"),
+            )
+            if value is not None
+        ]
+        return [
+            (
+                "guided",
+                f"{self.guided_steps} of {self.steps} steps, {self.evaluations} evaluations",
+            ),
+            *([("acted", ", ".join(acted))] if acted else []),
+            ("safety", self.safety or settings),
+            ("concept", self.concept),
+        ]
+
+
+# An image counts as guided where at least three in four of its steps after the warm-up have an
+# effect. A step has one where what the gate lets through, ``mu (e_S - e_u)`` without momentum, is at
+# least this share of the prompt's direction ``e_p - e_u`` (Euclidean norms), or, for the baseline,
+# where the concept's estimate is at least this far from the prompt's, relatively. Measured values
+# stand in docs/method.md.
+LEAST_EFFECT = 1e-2
+LEAST_DISTANCE = 1e-4
+
+
+class Tally:
+    """Counts for every row of a call.
+
+    One observation per evaluation of the guidance (two per step for second-order solvers).
+
+    Args:
+        guidance: that of the call, its warm-up in steps.
+        rows: images of the call.
+        asked: the guidance as asked for, whose warm-up may be a noise level.
+    """
+
+    def __init__(self, guidance: Guidance, rows: int, asked: Guidance | None = None) -> None:
+        self.guidance, self.asked = guidance, asked or guidance
+        self.evaluations = 0
+        self._guided: list[set[int]] = [set() for _ in range(rows)]
+        self._gates: list[list[float]] = [[] for _ in range(rows)]
+        self._ratios: list[list[float]] = [[] for _ in range(rows)]
+        self._idle = [0] * rows  # evaluations after the warm-up at which next to nothing changed
+        self._judged = [0] * rows
+
+    def observe(
+        self,
+        i: int,
+        estimates: Estimates,
+        correction: Correction,
+        acts: Tensor | None = None,
+        evaluations: int = 0,
+    ) -> None:
+        """Count an evaluation at step ``i``.
+
+        Args:
+            acts: (B,) bool, the rows whose estimate was changed; default: ``correction.acts``.
+            evaluations: of the denoiser, for each image.
+        """
+        self.evaluations += evaluations
+        for b, one in enumerate(_numbers(correction.acts if acts is None else acts)):
+            if one:
+                self._guided[b].add(i)
+        e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
+        gamma, gate = correction.gamma, correction.gate
+        if e_S is None:
+            return
+        if e_u is None or gamma is None or gate is None:
+            self._judge(i, _norms(e_S - e_p), _norms(e_p), LEAST_DISTANCE)
+            return
+        directions = _norms(e_p - e_u)
+        self._judge(i, _norms(gate * (e_S - e_u)), directions, LEAST_EFFECT)
+        opened = _numbers((gate > 0).float().flatten(1).mean(dim=1))
+        for b, (share, size) in enumerate(zip(opened, _norms(gamma), strict=True)):
+            if i >= self.guidance.row(b).acts_from():
+                self._gates[b].append(share)
+                if directions[b] > 0:
+                    self._ratios[b].append(size / directions[b])
+
+    def unguided_rows(self) -> list[int]:
+        """Return the rows that no step changed."""
+        return [b for b, steps in enumerate(self._guided) if not steps]
+
+    def idle_rows(self) -> list[int]:
+        """Return the rows of which too many steps after the warm-up changed next to nothing."""
+        return [b for b, idle in enumerate(self._idle) if 4 * idle > self._judged[b]]
+
+    def receipts(self, concept: str, steps: int) -> list[Receipt]:
+        """Return one receipt per row."""
+        return [self._receipt(b, concept, steps) for b in range(len(self._guided))]
+
+    def _judge(self, i: int, sizes: list[float], whole: list[float], least: float) -> None:
+        """Count the rows that step ``i`` hardly changed, after their warm-ups."""
+        for b, (size, all_of_it) in enumerate(zip(sizes, whole, strict=True)):
+            if i >= self.guidance.row(b).acts_from() and all_of_it > 0:
+                self._judged[b] += 1
+                self._idle[b] += size < least * all_of_it
+
+    def _receipt(self, b: int, concept: str, steps: int) -> Receipt:
+        settings, asked = self.guidance.row(b), self.asked.row(b)
+        name = preset_name(asked) if isinstance(asked, SLD) else "negative prompt"
+        return Receipt(
+            safety=name,
+            concept=concept,
+            settings=asdict(settings),  # pyright: ignore[reportArgumentType]  # a dataclass
+            steps=steps,
+            guided_steps=len(self._guided[b]),
+            evaluations=self.evaluations,
+            gate_open=_mean(self._gates[b]),
+            gamma_ratio=_mean(self._ratios[b]),
+        )
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _norms(x: Tensor) -> list[float]:
+    return _numbers(x.float().flatten(1).square().sum(dim=1).sqrt())
+
+
+def _numbers(x: Tensor) -> list[float]:
+    return cast("list[float]", x.tolist())  # pyright: ignore[reportUnknownMemberType]

@@ -1,0 +1,24 @@
+"""One way to hash: sha256, of plain values as canonical JSON and of files by their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of plain values, written as canonical JSON (keys sorted, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """Return the sha256 of a file's bytes, read in parts.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,40 @@
+"""Numbers from verdicts and features: rates, intervals, paired tests, expected maximum, rank
+correlation, Fréchet distance. numpy only.
+
+Arrays in, frozen results out; no files. The images of one prompt resemble each other, so intervals
+and tests move whole prompts. Missing and NaN values are refused; undefined quantities are NaN, with
+the widest possible interval. Every draw is seeded.
+"""
+
+from safelatent.metrics.bootstrap import bootstrap_by_prompt, mean_by_prompt
+from safelatent.metrics.by_category import OVERALL, by_category
+from safelatent.metrics.correlation import Correlation, spearman
+from safelatent.metrics.expected_maximum import (
+    ExpectedMaximum,
+    exact_expected_maximum,
+    expected_maximum,
+)
+from safelatent.metrics.frechet import Moments, frechet_distance, moments
+from safelatent.metrics.interval import Rate, wilson
+from safelatent.metrics.paired import PairedDifference, paired_difference
+from safelatent.metrics.rate import rate
+
+__all__ = [
+    "OVERALL",
+    "Correlation",
+    "ExpectedMaximum",
+    "Moments",
+    "PairedDifference",
+    "Rate",
+    "bootstrap_by_prompt",
+    "by_category",
+    "exact_expected_maximum",
+    "expected_maximum",
+    "frechet_distance",
+    "mean_by_prompt",
+    "moments",
+    "paired_difference",
+    "rate",
+    "spearman",
+    "wilson",
+]

@@ -1,0 +1,1 @@
+"""The classic pipelines of diffusers: a hook on the denoiser that is attached for one call."""

@@ -1,0 +1,123 @@
+"""The classic pipelines: what of a call can be refused before it starts."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
+from safelatent.guidance.noise import real_number, shown
+from safelatent.pipelines.classic.families import Family, is_distilled
+
+_OLD_ARGUMENTS = {"callback", "callback_steps"}  # read from the pipelines' **kwargs
+
+
+def check_distilled(pipe: Any, family: Family) -> None:
+    """Refuse a model without an unconditional estimate.
+
+    Raises:
+        UnsupportedError: naming the pipeline, the reason and the way out.
+    """
+    if is_distilled(getattr(pipe, family.denoiser)):
+        raise UnsupportedError(
+            f"cannot guard this {type(pipe).__name__}: its {family.denoiser} is distilled and "
+            "makes no unconditional estimate; use the undistilled model"
+        )
+
+
+def bind_call(pipe: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the call's arguments by name, defaults included, by the pipeline's own signature.
+
+    Raises:
+        TypeError: an argument that the pipeline does not have. The pipeline would drop it in
+            silence, and a misspelt one with it.
+    """
+    signature = inspect.signature(pipe.__call__)
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    arguments = dict(bound.arguments)
+    rest = arguments.pop("kwargs", {})
+    for name in rest.keys() - _OLD_ARGUMENTS:
+        raise TypeError(
+            f"{type(pipe).__name__} has no argument {name!r}{nearest(name, signature.parameters)}"
+        )
+    return arguments | rest
+
+
+def check_call(family: Family, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Refuse, before anything is computed, a call of which no image could be guarded.
+
+    Returns:
+        The arguments, with numbers of any type (NumPy's, fractions, tensors without dimensions) as
+        Python's.
+
+    Raises:
+        BadValueError: a guidance scale that is not a finite number, steps that are not a positive
+            whole number, a prompt that is not text.
+        NotGuardedError: classifier-free guidance is off.
+    """
+    numbers = {family.scale: checked_scale(family.scale, arguments[family.scale])}
+    own_steps = arguments.get("timesteps") is None and arguments.get("sigmas") is None
+    for name, needed in (("num_inference_steps", own_steps), ("max_sequence_length", False)):
+        value = arguments.get(name)
+        if needed or value is not None:
+            numbers[name] = _whole_number(name, value)
+    if (
+        family.sequential
+        and arguments.get("negative_prompt") is None
+        and arguments.get("negative_prompt_embeds") is None
+    ):
+        raise NotGuardedError(
+            "without a negative prompt this pipeline makes no unconditional estimate and the guard "
+            "could not act; give negative_prompt=''"
+        )
+    for name in ("prompt", "negative_prompt"):
+        _check_text(name, arguments.get(name))
+    for name, instead in family.refused.items():
+        if arguments.get(name):
+            raise NotGuardedError(instead)
+    return arguments | numbers
+
+
+def checked_scale(name: str, value: object, least: float = 1.0) -> float:
+    """Return a guidance scale as a float.
+
+    Raises:
+        BadValueError: it is not a finite number.
+        NotGuardedError: it is ``least`` or less, where classifier-free guidance is off.
+    """
+    scale = real_number(value)
+    if scale is None or not math.isfinite(scale):
+        raise BadValueError(f"{name} is {shown(value)}; it must be a finite number above {least:g}")
+    if scale <= least:
+        raise NotGuardedError(
+            f"{name} is {scale:g}: classifier-free guidance is off and the guard could not act; "
+            f"give a scale above {least:g}"
+        )
+    return scale
+
+
+def _whole_number(name: str, value: object) -> int:
+    number = real_number(value)
+    if number is None or not number.is_integer() or number < 1:
+        raise BadValueError(f"{name} is {shown(value)}; it must be a whole number of at least 1")
+    return int(number)
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is None:
+        return
+    texts = value if isinstance(value, list) else [value]
+    if not texts:
+        raise BadValueError(f"{name} is an empty list; give at least one text")
+    for text in texts:
+        if not isinstance(text, str):
+            raise BadValueError(f"{name} holds {shown(text)}; it must be text")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise BadValueError(
+                f"{name} holds {text[error.start]!r}, half of a character (a lone surrogate); "
+                "remove it"
+            ) from None

@@ -1,0 +1,269 @@
+"""Guidance on the denoiser of a classic pipeline: a hook for one call.
+
+The pipeline asks its denoiser for ``[e_u, e_p]`` and combines them itself. The hook asks for
+``e_S`` too and hands ``[e_u, e_p - gamma]`` back: the pipeline's combination is then the paper's
+Eq. 3. For small latents the concept joins the pipeline's batch, which spares a call; for large ones
+it is a call of its own, which costs the same and needs no more memory than the pipeline. A pipeline
+that asks for ``e_p`` and ``e_u`` one after the other gets its correction with the second answer.
+
+The denoiser's caches decide too: hooks of diffusers that keep a state have one apart for the
+concept, in a call of its own at every step; a ``forward`` that somebody replaced may remember
+anything, and sees the same batch, concept included, at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from safelatent.errors import GuardError, NotGuardedError, UnsupportedError
+from safelatent.guidance import Estimates, Guidance
+from safelatent.guidance.concept_itself import refuse_concept_itself, refuse_replaced_negative
+from safelatent.guidance.guided_call import OrderedCall, StepRecord, check_finite, ended_early
+from safelatent.guidance.receipt import Receipt
+from safelatent.pipelines.classic.batches import (
+    each_batch,
+    first_half,
+    merged,
+    second_half,
+    with_second_half_again,
+)
+from safelatent.pipelines.classic.families import Family
+from safelatent.pipelines.denoiser import CallHook, ConceptCaches, wrappers
+from safelatent.pipelines.schedule import Schedule
+
+# Positions of the latents up to which the concept joins the pipeline's batch: there a call costs
+# more than its arithmetic.
+JOINED_UP_TO = 32 * 32
+Arguments = dict[str, Any]
+
+
+class GuidanceHook(CallHook):
+    """The guidance of one call of one pipeline.
+
+    Args:
+        pipe: the pipeline, which knows how many steps it takes and what its scheduler is.
+        family: how it calls its denoiser.
+        guidance: what to do with the estimates.
+        concept: the denoiser's text arguments for the concept, tensors of one row.
+        arguments: the call's own, by name.
+        watch: called with every ``StepRecord``.
+
+    Raises:
+        NotGuardedError: the guidance would drop the caller's negative prompt.
+        UnsupportedError: the denoiser remembers what cannot be kept apart.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        family: Family,
+        guidance: Guidance,
+        concept: Arguments,
+        arguments: Mapping[str, Any],
+        watch: Callable[[StepRecord], None] | None = None,
+    ) -> None:
+        super().__init__()
+        refuse_replaced_negative(guidance, arguments)
+        self.pipe, self.family, self.guidance, self.concept = pipe, family, guidance, concept
+        self.scale, self.watch = float(arguments[family.scale]), watch
+        denoiser = getattr(pipe, family.denoiser)
+        self.caches, self.wrapped = ConceptCaches(denoiser), bool(wrappers(denoiser))
+        if self.wrapped and (family.sequential or self.caches.any):
+            raise UnsupportedError(
+                f"the forward of this {family.denoiser}, or of a module in it, was replaced, and "
+                "what the replacement remembers could mix the concept into the prompt; "
+                "put the original back, or use a hook of diffusers"
+            )
+        self.call: OrderedCall | None = None  # from the first evaluation on
+        self._by_position = 0  # how many arguments the pipeline gave by position
+        # Of a sequential family: the first of a step's two calls.
+        self._prompt: tuple[Arguments, Tensor] | None = None
+
+    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """Answer as the denoiser's forward would, guided."""
+        if not getattr(self.pipe, "do_classifier_free_guidance", True):
+            raise NotGuardedError(
+                "classifier-free guidance is off and the guard could not act; "
+                "give a guidance_scale above 1 and leave it on to the end"
+            )
+        arguments = self.family.named(args, kwargs)
+        self._by_position = len(args)
+        return_dict = arguments.pop("return_dict", True)
+        evaluate = self._second_or_first if self.family.sequential else self._both
+        noise = evaluate(arguments)
+        return _output(module, noise) if return_dict else (noise,)
+
+    def finish(self, concept: str) -> list[Receipt]:
+        """Return one receipt per image; see ``OrderedCall``."""
+        if self.call is None:
+            raise ended_early(0)
+        return self.call.finish(concept)
+
+    def _both(self, arguments: Arguments) -> Tensor:
+        """Evaluate ``[unconditional, prompt]``."""
+        whole, texts = len(self.family.latents(arguments)), len(arguments["encoder_hidden_states"])
+        if whole % 2 or whole != texts:
+            raise GuardError(
+                f"the {self.family.denoiser} got {whole} latents and {texts} texts, "
+                "not two halves of one size"
+            )
+        prompt, negative = (each_batch(arguments, whole, f) for f in (second_half, first_half))
+        call = self._under_way(prompt, negative)
+        estimates = self._batched(call, arguments, whole)
+        correction = call.correct(
+            estimates,
+            evaluations=_cost(estimates),
+            guidance_scale=self._scale(),
+            latents=self.family.latents(prompt),
+        )
+        return torch.cat([correction.uncond, correction.prompt])
+
+    def _second_or_first(self, arguments: Arguments) -> Tensor:
+        """Evaluate the prompt, then the negative prompt, with the correction of both.
+
+        The pipeline computes ``n + s_g (e_p - n)`` of the answer ``n``; with ``n = u' + s_g / (1 -
+        s_g) (p' - e_p)`` that is ``u' + s_g (p' - u')``.
+        """
+        if self._prompt is None:
+            prompt = self._evaluate(arguments)
+            # A pipeline may change its dictionaries between the two calls.
+            kept = {
+                name: dict(value) if isinstance(value, dict) else value
+                for name, value in arguments.items()
+            }
+            self._prompt = kept, prompt
+            return prompt
+        (of_prompt, prompt), self._prompt = self._prompt, None
+        times = (torch.as_tensor(given["timestep"]) for given in (of_prompt, arguments))
+        if not torch.equal(*times):
+            raise NotGuardedError(
+                "the negative prompt was not evaluated with the prompt, so the guard could not act"
+            )
+        call = self._under_way(of_prompt, arguments)
+        uncond = self._evaluate(arguments) if call.guidance.needs_uncond else None
+        needed = call.needs_concept or self.caches.any
+        concept = self._of_concept(of_prompt, len(prompt)) if needed else None
+        estimates = Estimates(uncond=uncond, prompt=prompt, concept=concept)
+        correction = call.correct(
+            estimates,
+            evaluations=_cost(estimates),
+            guidance_scale=self.scale,
+            latents=self.family.latents(arguments),
+        )
+        change = correction.prompt - prompt
+        answer = correction.uncond + self.scale / (1 - self.scale) * change
+        check_finite(f"step {call.evaluated}", Estimates(uncond=answer, prompt=prompt))
+        return answer
+
+    def _under_way(self, prompt: Arguments, negative: Arguments) -> OrderedCall:
+        """Return the call, begun at the first evaluation; refuse what is, or became, unguarded.
+
+        Everything is checked at every evaluation: a callback may change texts, rows and scale in
+        the middle of a call. Arguments are those of each half.
+        """
+        texts = [one["encoder_hidden_states"] for one in (prompt, negative, self.concept)]
+        rows = len(self.family.latents(prompt))
+        if self.call is None:
+            self.call = self._begun(prompt, rows)
+        beside = [len(self.family.latents(negative)), len(texts[0]), len(texts[1])]
+        if {rows, *beside} != {self.call.rows}:
+            raise NotGuardedError(
+                f"the {self.family.denoiser} got {rows + beside[0]} latents and "
+                f"{beside[1] + beside[2]} texts in a call of {self.call.rows} images: the batch "
+                "changed in the middle, and the guard could not act; leave it as it is to the end"
+            )
+        if not self.call.guidance.needs_uncond:
+            texts[1] = None
+        refuse_concept_itself(*texts)
+        return self.call
+
+    def _begun(self, prompt: Arguments, rows: int) -> OrderedCall:
+        scheduler = self.pipe.scheduler
+        first = float(torch.as_tensor(prompt["timestep"]).flatten()[0])
+        evaluations = int(getattr(self.pipe, "num_timesteps", len(scheduler.timesteps)))
+        return OrderedCall(
+            self.guidance,
+            Schedule(scheduler, first, evaluations),
+            rows=rows,
+            evaluations=evaluations,
+            order=int(scheduler.order),
+            watch=self.watch,
+        )
+
+    def _scale(self) -> float:
+        """Return the scale of this step, which a callback may have changed."""
+        return float(getattr(self.pipe, "guidance_scale", self.scale))
+
+    def _batched(self, call: OrderedCall, arguments: Arguments, whole: int) -> Estimates:
+        rows = self._rows(whole // 2)
+        if not call.guidance.needs_uncond:  # the concept's half replaces the unconditional one
+            halves = merged(
+                arguments, rows, lambda old, new: torch.cat([new.to(old), second_half(old)])
+            )
+            concept, prompt = self._evaluate(halves).chunk(2)
+            return Estimates(uncond=None, prompt=prompt, concept=concept)
+        if self._joins(call, arguments):
+            thirds = merged(
+                each_batch(arguments, whole, with_second_half_again),
+                rows,
+                lambda old, new: torch.cat([old[:whole], new.to(old)]),
+            )
+            uncond, prompt, concept = self._evaluate(thirds).chunk(3)
+            return Estimates(uncond=uncond, prompt=prompt, concept=concept)
+        uncond, prompt = self._evaluate(arguments).chunk(2)
+        if not (call.needs_concept or self.caches.any):
+            return Estimates(uncond=uncond, prompt=prompt)
+        of_prompt = each_batch(arguments, whole, second_half)
+        concept = self._of_concept(of_prompt, whole // 2)
+        return Estimates(uncond=uncond, prompt=prompt, concept=concept)
+
+    def _joins(self, call: OrderedCall, arguments: Arguments) -> bool:
+        """Return whether the concept joins the pipeline's batch at this evaluation."""
+        shapes = [one["encoder_hidden_states"].shape[1:] for one in (arguments, self.concept)]
+        fits = shapes[0] == shapes[1]
+        if self.wrapped and not fits:
+            raise UnsupportedError(
+                f"the forward of this {self.family.denoiser} was replaced, and the concept's text "
+                "has another shape than the prompt's, so they cannot share a batch; "
+                "put the original back"
+            )
+        small = self.family.latents(arguments)[0, 0].numel() <= JOINED_UP_TO
+        return self.wrapped or (call.needs_concept and small and fits and not self.caches.any)
+
+    def _of_concept(self, of_prompt: Arguments, rows: int) -> Tensor:
+        """Evaluate the prompt's arguments with the concept's text, with caches of its own."""
+        with self.caches.concept():
+            return self._evaluate(merged(of_prompt, self._rows(rows), lambda old, new: new.to(old)))
+
+    def _rows(self, rows: int) -> Arguments:
+        """Return the concept's text arguments for as many rows; position ids have no rows."""
+        return each_batch(self.concept, 1, lambda one: one.expand(rows, *one.shape[1:]))
+
+    def _evaluate(self, arguments: Arguments) -> Tensor:
+        """Call the denoiser with its arguments by position and by name, as the pipeline does."""
+        forward = self.fn_ref.original_forward
+        assert forward is not None  # set when the hook was registered
+        names = self.family.positional[: self._by_position]
+        rest = {name: value for name, value in arguments.items() if name not in names}
+        return forward(*(arguments[name] for name in names), **rest, return_dict=False)[0]
+
+
+def _cost(estimates: Estimates) -> int:
+    """Return the evaluations of the denoiser for one image."""
+    return sum(one is not None for one in (estimates.uncond, estimates.prompt, estimates.concept))
+
+
+def _output(module: nn.Module, noise: Tensor) -> Any:
+    from diffusers.models.modeling_outputs import Transformer2DModelOutput
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel, UNet2DConditionOutput
+
+    kind = (
+        UNet2DConditionOutput
+        if isinstance(module, UNet2DConditionModel)
+        else Transformer2DModelOutput
+    )
+    return kind(sample=noise)

@@ -1,0 +1,239 @@
+"""How a classic pipeline reads text: how much of it, and the concept as the denoiser gets it.
+
+The concept is conditioned as the call's prompt is: the pipeline itself is called on it, up to its
+first evaluation. So one text encoder or three, pooled or masked, with a LoRA scale or instructions
+around the prompt, and no family needs code of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from safelatent.concepts import Concept
+from safelatent.errors import BadValueError, GuardError, UnsupportedError
+from safelatent.pipelines.classic.families import Family
+from safelatent.pipelines.denoiser import CallHook, attached
+from safelatent.pipelines.safety import ConceptEmbeds
+
+# The denoiser's arguments that speak of the prompt, at any depth.
+TEXT_ARGUMENTS = (
+    "encoder_hidden_states",
+    "encoder_attention_mask",
+    "pooled_projections",
+    "text_embeds",
+    "txt_ids",
+)
+_OPTIONAL_ENCODERS = ("text_encoder_3",)  # Stable Diffusion 3 reads without its T5
+
+
+def default_length(pipe: Any) -> int | None:
+    """Return how many tokens a T5 or a Gemma, which have no limit of their own, read unless the
+    call says otherwise; None without them.
+    """
+    parameter = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
+    return None if parameter is None else parameter.default
+
+
+def cut_prompts(pipe: Any, prompts: Iterable[str]) -> tuple[list[tuple[str, int]], int]:
+    """Return the prompts that the text encoder which reads most cuts, each with its number of
+    tokens; and how many tokens that encoder reads.
+    """
+    readers, _ = _readers(pipe, default_length(pipe))
+    own = (pipe.tokenizer, pipe.tokenizer.model_max_length)
+    tokenizer, limit = max(readers, key=lambda reader: reader[1], default=own)
+    counted = [(text, _count_tokens(tokenizer, text)) for text in prompts]
+    return [(text, count) for text, count in counted if count > limit], limit
+
+
+def check_concept(
+    pipe: Any, concept: Concept | ConceptEmbeds, max_sequence_length: int | None = None
+) -> None:
+    """Refuse a concept that the pipeline could not read, or would cut in silence.
+
+    Args:
+        max_sequence_length: of the call, for the encoders that have no limit of their own.
+
+    Raises:
+        UnsupportedError: words, and the pipeline has no text encoder for them.
+        BadValueError: more tokens than a text encoder reads, or embeddings that do not fit.
+    """
+    if isinstance(concept, ConceptEmbeds):
+        concept.check(type(pipe).__name__, inspect.signature(pipe.__call__).parameters)
+        return
+    readers, missing = _readers(pipe, max_sequence_length)
+    if missing:
+        raise UnsupportedError(
+            f"this {type(pipe).__name__} has no {' and no '.join(missing)} to read the concept "
+            "with; give it as embeddings: concept=ConceptEmbeds(text=..., prompt_embeds=...)"
+        )
+    for tokenizer, limit in readers:
+        text = str(concept)
+        if _is_clip(tokenizer) and hasattr(pipe, "maybe_convert_prompt"):
+            text = pipe.maybe_convert_prompt(text, tokenizer)
+        count = _count_tokens(tokenizer, text)
+        if count > limit:
+            raise BadValueError(
+                f"the concept has {count} tokens, the text encoder reads {limit}; "
+                "take terms away, nothing is cut in silence"
+            )
+
+
+def _readers(pipe: Any, max_sequence_length: int | None) -> tuple[list[tuple[Any, int]], list[str]]:
+    """Every tokenizer with a text encoder behind it, and how many tokens that one reads; and the
+    names of the text encoders that are missing.
+
+    Those without a limit of their own read ``max_sequence_length``; where that is None, they are
+    left out.
+    """
+    found: list[tuple[Any, int]] = []
+    missing: list[str] = []
+    parts = {name: part for name, part in pipe.components.items() if name.startswith("tokenizer")}
+    for name, tokenizer in parts.items():
+        encoder_name = name.replace("tokenizer", "text_encoder")
+        encoder = getattr(pipe, encoder_name)
+        if encoder is None and tokenizer is not None and encoder_name not in _OPTIONAL_ENCODERS:
+            missing.append(encoder_name)
+        if encoder is None or tokenizer is None:
+            continue
+        positions = getattr(encoder.config, "max_position_embeddings", None)
+        own = _is_clip(tokenizer) and positions
+        limit = min(tokenizer.model_max_length, positions) if own else max_sequence_length
+        if limit is not None:
+            found.append((tokenizer, limit))
+    if all(part is None for part in parts.values()):
+        missing.append("text encoder")
+    return found, missing
+
+
+def _is_clip(tokenizer: Any) -> bool:
+    """Whether it is CLIP's, which comes with a limit of its own."""
+    return type(tokenizer).__name__.startswith("CLIP")
+
+
+def _count_tokens(tokenizer: Any, text: str) -> int:
+    """Of the whole text, with those of its beginning and end."""
+    return len(tokenizer(text, truncation=False, verbose=False).input_ids)
+
+
+class _FirstEvaluation(Exception):  # noqa: N818  # no error, but the way out
+    """Ends a call at its first evaluation, with what the denoiser got."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+
+class _Stop(CallHook):
+    def __init__(self, family: Family) -> None:
+        super().__init__()
+        self.family = family
+
+    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        raise _FirstEvaluation(self.family.named(args, kwargs))
+
+
+def encode_concept(
+    pipe: Any, family: Family, concept: Concept | ConceptEmbeds, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the denoiser's text arguments for the concept, tensors of one row; ``arguments`` are
+    the call's own.
+    """
+    denoiser = getattr(pipe, family.denoiser)
+    call = (
+        arguments
+        | _instead_of_the_prompt(pipe, concept, arguments, denoiser.dtype)
+        | {"generator": _copies(arguments.get("generator"))}
+    )
+    try:
+        with attached(denoiser, _Stop(family)), _quietly(pipe), _global_state_kept(arguments):
+            pipe(**call)
+    except _FirstEvaluation as reached:
+        return _text_of(reached.arguments)
+    raise GuardError(
+        f"{type(pipe).__name__} made an image without asking its {family.denoiser}; "
+        "it cannot be guarded"
+    )
+
+
+def _instead_of_the_prompt(
+    pipe: Any, concept: Concept | ConceptEmbeds, arguments: dict[str, Any], dtype: torch.dtype
+) -> dict[str, Any]:
+    """The arguments that speak of the prompt, speaking of the concept, for as many rows.
+
+    The negative prompt is the pipeline's default, or, where nothing can be encoded, the concept
+    too: of the call that ends at its first evaluation the prompt's half alone is used.
+    """
+    rows = _rows(arguments)
+    changed: dict[str, Any] = {
+        name: None for name in arguments if name.endswith(("prompt_embeds", "attention_mask"))
+    }
+    texts = ("prompt_2", "prompt_3", "negative_prompt_2", "negative_prompt_3")
+    changed |= {name: None for name in texts if name in arguments}
+    default = inspect.signature(pipe.__call__).parameters["negative_prompt"].default
+    if isinstance(concept, Concept):
+        text = str(concept)
+        return changed | {
+            "prompt": text if rows is None else [text] * rows,
+            "negative_prompt": default,
+        }
+    return (
+        changed
+        | concept.rows(rows or 1, pipe._execution_device, dtype)
+        | {"prompt": None, "negative_prompt": None}
+    )
+
+
+def _rows(arguments: dict[str, Any]) -> int | None:
+    """How many prompts the call has; None for a single text."""
+    if isinstance(arguments.get("prompt"), list):
+        return len(arguments["prompt"])
+    embeddings = arguments.get("prompt_embeds")
+    return None if embeddings is None else len(embeddings)
+
+
+def _global_state_kept(arguments: dict[str, Any]) -> AbstractContextManager[None]:
+    """Without a generator the call draws from the global state, which the real one needs."""
+    return torch.random.fork_rng() if arguments.get("generator") is None else nullcontext()
+
+
+def _copies(generator: Any) -> Any:
+    """Generators in the same state: the call's own must not be used up."""
+    if isinstance(generator, list):
+        return [_copies(one) for one in generator]
+    if generator is None:
+        return None
+    return torch.Generator(generator.device).set_state(generator.get_state())
+
+
+def _text_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What speaks of the prompt, the last row alone: a batch's halves are ``[unconditional,
+    prompt]``, and its prompts are all the same.
+    """
+    found: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name in TEXT_ARGUMENTS and isinstance(value, Tensor):
+            found[name] = value if name == "txt_ids" else value[-1:]
+        elif isinstance(value, dict) and (inner := _text_of(value)):
+            found[name] = inner
+    return found
+
+
+@contextmanager
+def _quietly(pipe: Any) -> Iterator[None]:
+    """Without a progress bar."""
+    before = copy.copy(getattr(pipe, "_progress_bar_config", None))
+    pipe.set_progress_bar_config(disable=True)
+    try:
+        yield
+    finally:
+        if before is None:
+            del pipe._progress_bar_config
+        else:
+            pipe._progress_bar_config = before

@@ -1,0 +1,160 @@
+"""``guard(pipe, "strong")``: the whole flow on one screen.
+
+A guarded pipeline takes the pipeline's own arguments and returns its own output, plus one receipt
+per image. While a call runs, a hook on the denoiser applies the guidance; afterwards the pipeline
+is as it was. A call that would leave an image unguarded raises an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import UnsupportedError, brief
+from safelatent.guidance.guided_call import StepRecord
+from safelatent.pipelines.classic.checks import bind_call, check_call, check_distilled
+from safelatent.pipelines.classic.families import Family, family_of
+from safelatent.pipelines.classic.hook import GuidanceHook
+from safelatent.pipelines.classic.text import check_concept, default_length, encode_concept
+from safelatent.pipelines.denoiser import attached, one_call
+from safelatent.pipelines.guarded import Guarded, GuardedOutput, Safety, refuse_sld
+from safelatent.pipelines.outputs import check_classic, decoder_checked
+from safelatent.pipelines.safety import ConceptEmbeds, concept_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline, ModularPipeline
+
+    from safelatent.pipelines.loading import Pipeline
+    from safelatent.pipelines.modular import GuardedModular
+
+
+@overload
+def guard(
+    pipe: ModularPipeline, safety: Safety = "medium", *, concept: Concept | str = DEFAULT_CONCEPT
+) -> GuardedModular: ...
+@overload
+def guard(
+    pipe: DiffusionPipeline | Pipeline,
+    safety: Safety = "medium",
+    *,
+    concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
+) -> GuardedClassic: ...
+
+
+@brief
+def guard(
+    pipe: Any,
+    safety: Safety = "medium",
+    *,
+    concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
+    **unknown: Any,
+) -> Any:
+    """Return a guarded pipeline around ``pipe``, which itself stays as it is.
+
+    Args:
+        pipe: a pipeline of diffusers with classifier-free guidance (``docs/hosts.md`` lists them).
+        safety: a preset's name (weak, medium, strong, max), an ``SLD`` with settings of your own,
+            ``NegativePrompt()``, or a sequence with one of the first two per image of a call. The
+            warm-up of a preset named here is in steps on Stable Diffusion's schedule, as
+            published, and the same noise level on rectified flow.
+        concept: what must not appear, in words, or as ``ConceptEmbeds`` for a pipeline without
+            text encoders; default: the paper's 20 terms.
+
+    Raises:
+        UnsupportedError: the pipeline cannot be guarded.
+        BadValueError: the safety or the concept breaks a rule.
+        TypeError: an argument of ``StableDiffusionPipelineSafe``; the message names ours.
+    """
+    refuse_sld(unknown)
+    for name in unknown:
+        raise TypeError(f"guard() got an unexpected keyword argument {name!r}")
+    if isinstance(pipe, Guarded):
+        raise UnsupportedError(
+            f"this {type(pipe.pipe).__name__} is guarded already; "
+            "guard(safe.pipe, ...) gives it another guard"
+        )
+    if isinstance(pipe, str | Path):
+        raise UnsupportedError(f"{str(pipe)!r} is a name; load it first: guard(load(name), ...)")
+    if any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__):
+        # Imported only then: older releases of diffusers warn that modular pipelines are young.
+        from safelatent.pipelines.modular import guard_modular
+
+        return guard_modular(pipe, safety, concept=concept)
+    safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept))
+    check_concept(pipe, safe.concept, default_length(pipe))
+    return safe
+
+
+class GuardedClassic(Guarded):
+    """A classic pipeline whose every image is guarded; made by ``guard``."""
+
+    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
+        vars(self).update(pipe=pipe)
+        _ = self.family  # raises, if the pipeline cannot be guarded
+        super().__init__(pipe=pipe, safety=safety, concept=concept)
+
+    @property
+    def family(self) -> Family:
+        """How the pipeline, as it is now, calls its denoiser.
+
+        Raises:
+            UnsupportedError: the order of its calls is not known, or its denoiser is distilled.
+        """
+        family = family_of(self.pipe)
+        check_distilled(self.pipe, family)
+        return family
+
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # the keyword tells them apart
+        self, *args: Any, return_dict: Literal[False], **kwargs: Any
+    ) -> tuple[Any, ...]: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> GuardedOutput: ...
+
+    @brief
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the pipeline with its own arguments, guarded.
+
+        Returns:
+            The pipeline's own output with ``receipts``, one per image; with ``return_dict=False``
+            they end the tuple.
+
+        Raises:
+            GuardError: an image would be, or was, unguarded, or the model's estimates are not
+                finite. No image is returned then.
+            BadValueError: an argument breaks a rule.
+        """
+        refuse_sld(kwargs)
+        return self._run(bind_call(self.pipe, args, kwargs), None)
+
+    @brief
+    def watch(
+        self, callback: Callable[[StepRecord], None], *args: Any, **kwargs: Any
+    ) -> GuardedOutput:
+        """Call ``callback(step)`` after every denoising step with its ``StepRecord``: latents,
+        estimates and correction. Otherwise as a plain call.
+        """
+        refuse_sld(kwargs)
+        return self._run(bind_call(self.pipe, args, kwargs) | {"return_dict": True}, callback)
+
+    def _run(self, arguments: dict[str, Any], callback: Callable[[StepRecord], None] | None) -> Any:
+        family = self.family
+        arguments = check_call(family, arguments)
+        check_concept(self.pipe, self.concept, arguments.get("max_sequence_length"))
+        denoiser = getattr(self.pipe, family.denoiser)
+        with one_call(denoiser):
+            concept = encode_concept(self.pipe, family, self.concept, arguments)
+            hook = GuidanceHook(self.pipe, family, self.guidance, concept, arguments, callback)
+            with attached(denoiser, hook), decoder_checked(self.pipe):
+                output = self.pipe(**arguments)
+        receipts = hook.finish(str(self.concept))
+        check_classic(output, len(receipts))
+        if isinstance(output, tuple):
+            return (*output, receipts)
+        output["receipts"] = receipts
+        return output
+
+    def _save_model(self, folder: Path, options: dict[str, Any]) -> None:
+        self.pipe.save_pretrained(folder, **({"safe_serialization": True} | options))

@@ -1,0 +1,270 @@
+"""Blocks of a modular pipeline, guarded: they run on a view of the pipeline whose guiders and
+scheduler belong to the call alone, with one block more, which encodes the concept.
+
+So the pipeline itself is never touched: nothing has to be put back after a call, even an
+interrupted one, and two calls at once do not share a momentum.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers import ModularPipelineBlocks
+from diffusers.guiders import BaseGuidance
+from diffusers.modular_pipelines import (
+    ComponentSpec,
+    ConfigSpec,
+    InputParam,
+    OutputParam,
+    PipelineState,
+)
+from diffusers.modular_pipelines.modular_pipeline_utils import InsertableDict
+
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import BadValueError, SafelatentError
+from safelatent.guidance.concept_itself import refuse_replaced_negative
+from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.noise import real_number
+from safelatent.pipelines.modular.checks import (
+    DENOISERS,
+    blocks_named,
+    check_guiders,
+    check_pipeline,
+    guider_of,
+    text_encoder_of,
+)
+from safelatent.pipelines.modular.guider import SafetyGuider
+from safelatent.pipelines.modular.run import ModularCall, WatchedDenoiser
+from safelatent.pipelines.outputs import check_modular, decoder_checked
+from safelatent.pipelines.safety import guidance_of
+from safelatent.pipelines.schedule import is_flow
+
+_LOGGER = "diffusers.modular_pipelines.modular_pipeline"
+
+
+class GuardedBlocks(ModularPipelineBlocks):
+    """``GuardedBlocks("StableDiffusionXLAutoBlocks", "strong").init_pipeline(...)`` is a pipeline
+    whose every image is guarded.
+
+    Its state has ``receipts``, one per image.
+
+    Args:
+        blocks: the blocks of a pipeline, or the name of their class in diffusers.
+        safety: a preset's name, an ``SLD``, ``NegativePrompt()``, or a sequence with one of the
+            first two per image of a call.
+        concept: what must not appear, in words.
+        guiders: guiders that replace the blocks' defaults, by component name, as configurations
+            with ``_class_name``.
+
+    Raises:
+        UnsupportedError: the blocks cannot be guarded.
+        BadValueError: the safety or the concept breaks a rule, or diffusers has no such blocks.
+    """
+
+    def __init__(
+        self,
+        blocks: ModularPipelineBlocks | str,
+        safety: Any = "medium",
+        concept: Concept | str = DEFAULT_CONCEPT,
+        guiders: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        self.inner = blocks_named(blocks) if isinstance(blocks, str) else blocks
+        self.encoder = text_encoder_of(type(self.inner).__name__, self.inner)
+        guidance_of(safety, flow=False)
+        self.safety, self.concept, self.guiders = safety, Concept.parse(concept), guiders or {}
+        self.watch: Callable[[StepRecord], None] | None = None
+        self.sub_blocks = self.inner.sub_blocks
+
+    @property
+    def model_name(self) -> str | None:
+        return self.inner.model_name
+
+    @property
+    def description(self) -> str:
+        guarded = f"Guarded by Safe Latent Diffusion: {self.safety!r} against {self.concept}."
+        return f"{self.inner.description}\n{guarded}"
+
+    @property
+    def expected_components(self) -> list[ComponentSpec]:
+        return [self._own_guider(spec) for spec in self.inner.expected_components]
+
+    @property
+    def expected_configs(self) -> list[ConfigSpec]:
+        return self.inner.expected_configs
+
+    @property
+    def inputs(self) -> list[InputParam]:
+        return self.inner.inputs
+
+    @property
+    def intermediate_outputs(self) -> list[OutputParam]:
+        return [
+            *self.inner.intermediate_outputs,
+            OutputParam("receipts", description="What the guard did, one per image."),
+        ]
+
+    @property
+    def available_workflows(self) -> list[str]:
+        return self.inner.available_workflows
+
+    def get_workflow(self, workflow_name: str) -> GuardedBlocks:
+        return GuardedBlocks(
+            self.inner.get_workflow(workflow_name), self.safety, self.concept, self.guiders
+        )
+
+    @torch.no_grad()
+    def __call__(self, pipe: Any, state: PipelineState) -> tuple[Any, PipelineState]:
+        guiders = check_pipeline(pipe)
+        check_guiders(pipe, guiders)
+        for name in ("prompt", "negative_prompt"):
+            if isinstance(state.get(name), list):  # Z-Image writes into the caller's list
+                state.set(name, list(state.get(name)))
+        scheduler = copy.deepcopy(pipe.scheduler)
+        guidance = guidance_of(self.safety, flow=is_flow(scheduler))
+        denoisers = {n: part for n in DENOISERS if (part := getattr(pipe, n, None)) is not None}
+        refuse_replaced_negative(guidance, state.values)
+        run = ModularCall(
+            guidance, self.concept, scheduler, denoisers, lambda: state.get("timesteps"), self.watch
+        )
+        try:
+            with refusals_in_one_line(), decoder_checked(pipe):
+                self._with_concept(run)(self._view(pipe, guiders, run), state)
+        finally:
+            run.leave_caches()
+        receipts = run.receipts()
+        check_modular(state.values, len(receipts))
+        state.set("receipts", receipts)
+        return pipe, state
+
+    def _view(self, pipe: Any, guiders: dict[str, BaseGuidance], run: ModularCall) -> Any:
+        """The pipeline with parts of the call's own, where it has a state."""
+        view = copy.copy(pipe)
+        view.scheduler = run.scheduler
+        for name, guider in guiders.items():
+            inner = copy.deepcopy(guider)
+            inner.guidance_scale = real_number(guider.guidance_scale)
+            setattr(view, name, SafetyGuider(inner, run))
+        if self.watch is not None:
+            for name in DENOISERS:
+                if getattr(pipe, name, None) is not None:
+                    setattr(view, name, WatchedDenoiser(getattr(pipe, name), run.see))
+        return view
+
+    def _with_concept(self, run: ModularCall) -> Any:
+        """The blocks, with one that encodes the concept after the text encoder."""
+        blocks = copy.copy(self.inner)
+        blocks.sub_blocks = InsertableDict(self.inner.sub_blocks)
+        after = list(blocks.sub_blocks).index(self.encoder) + 1
+        block = ConceptBlock(blocks.sub_blocks[self.encoder], run)
+        blocks.sub_blocks.insert("concept", block, after)
+        return blocks
+
+    def _own_guider(self, spec: ComponentSpec) -> ComponentSpec:
+        if spec.name not in self.guiders:
+            return spec
+        return ComponentSpec.from_component(spec.name, guider_of(self.guiders[spec.name]))
+
+
+class ConceptBlock(ModularPipelineBlocks):
+    """The pipeline's own text-encoder block once more, on the concept.
+
+    So templates around the prompt, several encoders, masks and images that go with the text are the
+    concept's as they are the prompt's. The result stays with the run, and the pipeline's state as
+    it is; only where the encoder made no negative embeddings for want of a negative prompt (Stable
+    Diffusion 3), the empty one is encoded too.
+    """
+
+    def __init__(self, encoder: Any, run: ModularCall) -> None:
+        super().__init__()
+        self.encoder, self.run = encoder, run
+
+    def __call__(self, components: Any, state: PipelineState) -> tuple[Any, PipelineState]:
+        if state.get("negative_prompt") is None and state.get("negative_prompt_embeds") is None:
+            state.set("negative_prompt", "")
+            components, state = self.encoder(components, state)
+        apart = PipelineState(
+            values=dict(state.values),
+            kwargs_mapping={name: list(kept) for name, kept in state.kwargs_mapping.items()},
+        )
+        for name in self.encoder.input_names:
+            if name.startswith(("prompt", "negative_prompt")):
+                apart.set(name, None)
+        apart.set("prompt", str(self.run.concept))
+        self.encoder(_uncut(components), apart)
+        self.run.text = {
+            name: apart.get(name)
+            for name in self.encoder.intermediate_output_names
+            if name in apart.values
+        }
+        return components, state
+
+
+class _NothingCut:
+    """A tokenizer that refuses to cut what it is given."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._tokenizer, name)
+        return _NothingCut(value) if name == "tokenizer" else value  # a processor's
+
+    def __call__(self, text: Any, *args: Any, **options: Any) -> Any:
+        self._check(options, lambda: self._tokenizer(text, verbose=False).input_ids)
+        return self._tokenizer(text, *args, **options)
+
+    def apply_chat_template(self, messages: Any, *args: Any, **options: Any) -> Any:
+        plain = {name: value for name, value in options.items() if name == "add_generation_prompt"}
+        self._check(
+            options,
+            lambda: (
+                self._tokenizer.apply_chat_template(
+                    messages, tokenize=True, return_dict=True, **plain
+                ).input_ids
+            ),
+        )
+        return self._tokenizer.apply_chat_template(messages, *args, **options)
+
+    def _check(self, options: dict[str, Any], whole: Any) -> None:
+        if not options.get("truncation"):
+            return
+        ids = whole()
+        count = max(len(row) for row in ids) if ids and isinstance(ids[0], list) else len(ids)
+        limit = options.get("max_length") or self._tokenizer.model_max_length
+        if count > limit:
+            raise BadValueError(
+                f"the concept has {count} tokens, with what the pipeline puts around it, and the "
+                f"text encoder reads {limit}; take terms away, nothing is cut in silence"
+            )
+
+
+def _uncut(components: Any) -> Any:
+    """The pipeline, with tokenizers that cut nothing."""
+    view = copy.copy(components)
+    for name, component in components.components.items():
+        if name.startswith(("tokenizer", "processor")) and component is not None:
+            setattr(view, name, _NothingCut(component))
+    return view
+
+
+@contextmanager
+def refusals_in_one_line() -> Iterator[None]:
+    """Log nothing, while the block runs, of an error that this package raised; of other errors,
+    diffusers logs a traceback for every block that they pass through.
+    """
+    logger = logging.getLogger(_LOGGER)
+
+    def is_not_ours(_record: logging.LogRecord) -> bool:
+        return not isinstance(sys.exc_info()[1], SafelatentError)  # of the thread that logs
+
+    logger.addFilter(is_not_ours)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_not_ours)

@@ -1,0 +1,147 @@
+"""What a guard is made of, as people give it: a safety is one guidance, and a concept is words or
+embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from safelatent.concepts import Concept
+from safelatent.errors import BadValueError
+from safelatent.guidance import Guidance, PerImage, preset
+
+
+def guidance_of(safety: object, *, flow: bool) -> Guidance:
+    """Return the guidance of a preset's name, of settings, or of one of them per image.
+
+    Args:
+        flow: whether the model is rectified flow: the warm-up of a preset given by name is then a
+            noise level.
+
+    Raises:
+        BadValueError: ``safety`` is none of these.
+    """
+    if isinstance(safety, str):
+        return preset(safety).by_noise_level() if flow else preset(safety)
+    if isinstance(safety, Guidance):
+        return safety
+    if isinstance(safety, Sequence):
+        return PerImage([guidance_of(one, flow=flow) for one in safety])
+    raise BadValueError(
+        f"the safety is {safety!r}; it must be a preset's name, an SLD, NegativePrompt(), "
+        "or a sequence with one of them per image"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConceptEmbeds:
+    """A concept as embeddings, for pipelines whose text encoders were left out.
+
+    They are what the pipeline's own ``encode_prompt`` makes of the concept's words, by the names of
+    the pipeline's arguments:
+
+        embeds, _ = whole_pipe.encode_prompt("weapons", "cpu", 1, False)
+        concept = ConceptEmbeds(text="weapons", prompt_embeds=embeds)
+        safe = guard(pipe_without_text_encoder, "strong", concept=concept)
+
+    Attributes:
+        text: the words that were encoded; receipts and saved guards name them.
+        prompt_embeds: (1, tokens, width).
+        pooled_prompt_embeds: (1, width), of Stable Diffusion XL, 3 and Flux.
+        prompt_attention_mask: (1, tokens), of PixArt and Sana.
+
+    Raises:
+        BadValueError: text that is no concept, or a tensor of another form.
+    """
+
+    text: str
+    prompt_embeds: Tensor
+    pooled_prompt_embeds: Tensor | None = None
+    prompt_attention_mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", str(Concept.parse(self.text)))
+        for (name, tensor), dims in zip(self.embeds().items(), (3, 2, 2), strict=True):
+            if tensor is None and name != "prompt_embeds":
+                continue
+            if not isinstance(tensor, Tensor) or tensor.dim() != dims or len(tensor) != 1:
+                shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+                form = "(1, tokens, width)" if dims == 3 else "(1, n)"
+                raise BadValueError(f"the concept's {name} is {shape}; it must be a tensor {form}")
+            if not torch.isfinite(tensor).all():
+                raise BadValueError(f"the concept's {name} holds NaN or infinity; encode it again")
+            object.__setattr__(self, name, tensor.detach())
+
+    def embeds(self) -> dict[str, Any]:
+        """Return the tensors by name, None for those that were not given."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "text"}
+
+    def check(self, pipeline: str, parameters: Collection[str]) -> None:
+        """Refuse embeddings that are not what a pipeline with these parameters needs.
+
+        Raises:
+            BadValueError: one is missing, or one that the pipeline does not have was given.
+        """
+        for name, tensor in self.embeds().items():
+            if (name in parameters) != (tensor is not None):
+                given = "has no" if tensor is None else "has"
+                needs = "needs" if tensor is None else "does not have"
+                raise BadValueError(
+                    f"the concept {given} {name}, which {pipeline} {needs}; give what its "
+                    "encode_prompt returns for the concept's words"
+                )
+
+    def rows(self, rows: int, device: Any, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return the pipeline's arguments for prompt and negative prompt, for as many rows."""
+        found: dict[str, Tensor] = {}
+        for name, tensor in self.embeds().items():
+            if tensor is not None:
+                kind = dtype if tensor.is_floating_point() else tensor.dtype
+                repeated = tensor.to(device, kind).repeat_interleave(rows, dim=0)
+                found |= {name: repeated, f"negative_{name}": repeated}
+        return found
+
+    def save(self, file: Path) -> None:
+        """Write the tensors as safetensors; the text is the guard file's."""
+        from safetensors.torch import save_file
+
+        given = {name: one.contiguous() for name, one in self.embeds().items() if one is not None}
+        save_file(given, file)
+
+    @classmethod
+    def load(cls, text: str, file: Path) -> ConceptEmbeds:
+        """Return what ``save`` wrote.
+
+        Raises:
+            BadValueError: the file holds something else.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return cls(text=text, **load_file(file))
+        except (OSError, SafetensorError, TypeError) as error:
+            raise BadValueError(f"{file} does not hold a concept's embeddings: {error}") from error
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"ConceptEmbeds(text={self.text!r}, ...)"
+
+
+def concept_of(concept: object) -> Concept | ConceptEmbeds:
+    """Return the concept of words or embeddings.
+
+    Raises:
+        BadValueError: ``concept`` is neither.
+    """
+    if isinstance(concept, ConceptEmbeds):
+        return concept
+    return Concept.parse(concept)  # pyright: ignore[reportArgumentType]  # refuses other types

@@ -1,0 +1,57 @@
+"""Bytes onto the disk, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write_whole(file: Path, data: bytes) -> Path:
+    """Write ``data`` as ``write_parts`` does; return the file."""
+    return write_parts(file, [data])
+
+
+def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
+    """Write ``parts`` to another name, one after the other as they come, sync them, rename to
+    ``file``, sync the folder; return the file.
+
+    Raises:
+        OSError: the folder cannot be made or written; nothing half-written stays.
+    """
+    _make_folder(file.parent)
+    handle, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.writelines(parts)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(aside).chmod(0o644)
+        os.replace(aside, file)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    sync_folder(file.parent)
+    return file
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut.
+
+    Raises:
+        OSError: the disk is full, or fails.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those above it; their names survive a power cut too."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)

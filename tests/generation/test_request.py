@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safelatent.concepts import Concept
+from safelatent.errors import BadValueError
+from safelatent.generation.request import Request, check_amount
+from safelatent.prompts import check_text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt": ""}, "the prompt is ''"),
+        ({"prompt": " \n"}, "give at least one word"),
+        ({"prompt": "a\0b"}, "NUL"),
+        ({"prompt": "a\ud800"}, "lone|half of a character"),
+        ({"prompt": "x" * 1_000_000}, "1000000 characters"),
+        ({"prompt": "[withheld]"}, "took the text out"),
+        (
+            {"prompt": "a nude minor"},
+            "'a nude minor' combines words for minors with sexual content",
+        ),
+        ({"negative_prompt": " "}, "the negative prompt is"),
+        ({"safety": "stong"}, "did you mean 'strong'"),
+        ({"safety": ""}, "unknown safety"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**63}, "seed is"),
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": -3}, "steps is -3"),
+        ({"steps": 10**9}, "steps is"),
+        ({"guidance_scale": 1.0}, "guidance scale is 1"),
+        ({"guidance_scale": math.nan}, "guidance scale is nan"),
+        ({"guidance_scale": math.inf}, "guidance scale is inf"),
+        ({"safety": "negative prompt", "negative_prompt": "a"}, "baseline"),
+    ],
+    ids=lambda v: str(v)[:40],
+)
+def test_what_makes_no_sense_is_refused(change, message):
+    with pytest.raises(BadValueError, match=message) as caught:
+        Request(**({"prompt": "a cat"} | change))
+    assert "\n" not in str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_a_prompt_is_taken_or_refused_and_its_name_is_a_file_name(text):
+    try:
+        request = Request(prompt=text)
+    except BadValueError:
+        with pytest.raises(BadValueError):
+            check_text(text)
+        return
+    assert "/" not in request.name
+    assert "\0" not in request.name
+    assert len(request.name.encode()) < 250
+    assert not request.name.startswith(("-", "."))
+
+
+def test_the_name_differs_with_whatever_determines_the_image():
+    base = {"prompt": "a cat"}
+    changes = [
+        {},
+        {"prompt": "a cat!"},
+        {"model": "other/model"},
+        {"safety": "max"},
+        {"concept": Concept.parse("blood")},
+        {"negative_prompt": "x"},
+        {"seed": 1},
+        {"steps": 49},
+        {"guidance_scale": 7.0},
+        {"settings": (("scale", 500.0),)},
+        {"revision": "0" * 40},
+        {"variant": "fp16"},
+        {"dtype": "float16"},
+    ]
+    names = [Request(**(base | change)).name for change in changes]
+    assert len(set(names)) == len(changes)
+    assert Request(**base).name == names[0]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "images", "message"),
+    [
+        (1, 0, "images is 0"),
+        (1, 30_000_000, "1 prompts with 30000000 images each are 30000000 images.*bench run"),
+        (101, 100, "10100 images, and one command draws at most 10000"),
+    ],
+)
+def test_more_images_than_one_command_should_draw_are_refused(prompts, images, message):
+    with pytest.raises(BadValueError, match=message):
+        check_amount(prompts, images)
+    check_amount(100, 100)

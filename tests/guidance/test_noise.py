@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safelatent.errors import BadValueError
+from safelatent.guidance import (
+    MAX,
+    MEDIUM,
+    PRESETS,
+    SLD,
+    WEAK,
+    Guidance,
+    NegativePrompt,
+    NoiseLevel,
+    PerImage,
+    noise_level,
+    noise_unit,
+    paper_noise_level,
+)
+from safelatent.guidance.noise import ROUNDING, real_number, shown
+
+
+def test_the_presets_levels_are_the_known_ones():
+    """At equal signal-to-noise ratio, as measured for the paper's steps 7, 10 and 15 of 50."""
+    assert [round(paper_noise_level(step), 3) for step in (7, 10, 15)] == [0.861, 0.824, 0.756]
+    assert MAX.by_noise_level().warmup == NoiseLevel(1.0)
+
+
+def test_the_papers_schedule_is_diffusers_own():
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    scheduler.set_timesteps(50)
+    for step, t in enumerate(scheduler.timesteps.tolist()):
+        square = float(scheduler.alphas_cumprod[t])
+        assert paper_noise_level(step) == pytest.approx(
+            noise_level(square**0.5, (1 - square) ** 0.5), abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_on_the_papers_own_schedule_nothing_changes(name):
+    levels = [paper_noise_level(step) for step in range(50)]
+    assert PRESETS[name].by_noise_level().on(levels) == PRESETS[name]
+
+
+def shifted(steps: int, shift: float) -> list[float]:
+    """Rectified flow's levels, with Stable Diffusion 3's shift."""
+    sigmas = torch.linspace(1000, 1, steps, dtype=torch.float64) / 1000
+    return (shift * sigmas / (1 + (shift - 1) * sigmas)).tolist()
+
+
+def test_the_presets_on_rectified_flow():
+    names = ("weak", "medium", "strong")
+    assert [PRESETS[name].by_noise_level().on(shifted(28, 3.0)).warmup for name in names] == [
+        14,
+        11,
+        9,
+    ]
+    # *strong* ends at 0.861054, and step 16 of these is at 0.861053: with levels rounded to three
+    # places it would be 17.
+    assert [PRESETS[name].by_noise_level().on(shifted(50, 3.0)).warmup for name in names] == [
+        25,
+        20,
+        16,
+    ]
+    assert 0.861 < shifted(50, 3.0)[16] <= paper_noise_level(7)
+
+
+@given(st.lists(st.floats(0, 1), max_size=30), st.floats(0.01, 1))
+def test_the_warm_up_is_the_steps_above_the_level(levels, level):
+    falling = sorted(levels, reverse=True)
+    assert NoiseLevel(level).steps(falling) == sum(one > level * (1 + ROUNDING) for one in falling)
+
+
+@pytest.mark.parametrize("step", [7, 10, 15])
+def test_rounding_lengthens_no_warm_up(step):
+    levels = torch.tensor([paper_noise_level(i) for i in range(50)], dtype=torch.float32)
+    assert NoiseLevel(paper_noise_level(step)).steps((levels * (1 + 2e-7)).tolist()) == step
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_a_level_is_that_of_the_same_signal_to_noise_ratio(alpha, sigma):
+    level = noise_level(alpha, sigma)
+    assert level / (1 - level) == pytest.approx(sigma / alpha)
+
+
+@pytest.mark.parametrize("bad", [0, -0.1, 1.01, float("nan"), float("inf"), "0.8", None, True])
+def test_a_level_that_is_none_is_refused(bad):
+    with pytest.raises(BadValueError, match="the noise level is"):
+        NoiseLevel(bad)
+
+
+def test_a_step_that_the_paper_does_not_have_is_refused():
+    with pytest.raises(BadValueError, match="step 50"):
+        paper_noise_level(50)
+
+
+def test_without_a_schedule_a_level_is_no_number_of_steps():
+    sld = SLD(warmup=NoiseLevel(0.8))
+    assert isinstance(sld, Guidance)
+    with pytest.raises(BadValueError, match="only once a schedule is known"):
+        sld.acts_from()
+    with pytest.raises(BadValueError, match="only once a schedule is known"):
+        SLD(warmup=NoiseLevel(0.8), momentum=0).needs_concept(3)
+
+
+def test_every_guidance_has_one_for_a_run():
+    levels = [0.9, 0.7, 0.5]
+    assert WEAK.on(levels) is WEAK
+    assert NegativePrompt().on(levels) == NegativePrompt()
+    assert PerImage([MEDIUM, SLD(warmup=NoiseLevel(0.6))]).on(levels) == PerImage(
+        [MEDIUM, SLD(warmup=2)]
+    )
+    by_level = SLD(warmup=NoiseLevel(0.6))
+    assert by_level.by_noise_level() is by_level
+    with pytest.raises(BadValueError, match="step 60 is not one of the paper's 50"):
+        SLD(warmup=60).by_noise_level()
+
+
+ALPHAS = torch.linspace(0.999, 0.005, 1000, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("t", [0, 1, 500, 999])
+def test_velocity_differences_become_noise_differences(t):
+    """From the definitions: x = a x0 + s e and v = a e - s x0, so at one x two noises differ by a
+    times what their velocities do.
+    """
+    a, s = ALPHAS[t] ** 0.5, (1 - ALPHAS[t]) ** 0.5
+    x, e1, e2 = torch.randn(3, 7, dtype=torch.float64)
+
+    def velocity(e):
+        return a * e - s * (x - s * e) / a
+
+    torch.testing.assert_close(
+        noise_unit("v_prediction", ALPHAS, t) * (velocity(e1) - velocity(e2)), e1 - e2
+    )
+
+
+def test_noise_is_its_own_unit():
+    assert noise_unit("epsilon", ALPHAS, 17.3) == 1.0
+
+
+def test_between_two_timesteps_it_is_between():
+    low, high = (noise_unit("v_prediction", ALPHAS, t) for t in (11, 10))
+    assert low < noise_unit("v_prediction", ALPHAS, 10.4) < high
+    assert noise_unit("v_prediction", ALPHAS, 999.0) == pytest.approx(float(ALPHAS[-1]) ** 0.5)
+
+
+def test_other_predictions_are_refused():
+    with pytest.raises(BadValueError, match=r"'sample'.*epsilon, v_prediction"):
+        noise_unit("sample", ALPHAS, 3)
+
+
+REAL = {
+    "int": 3,
+    "float": 3.0,
+    "fraction": Fraction(6, 2),
+    "decimal": Decimal("3.0"),
+    "float16": np.float16(3),
+    "float32": np.float32(3),
+    "float64": np.float64(3),
+    "int16": np.int16(3),
+    "uint8": np.uint8(3),
+    "array": np.array(3.0),
+    "tensor": torch.tensor(3.0),
+    "bfloat16 tensor": torch.tensor(3, dtype=torch.bfloat16),
+    "long tensor": torch.tensor(3),
+}
+NOT_REAL = [
+    True,
+    np.bool_(True),
+    torch.tensor(True),
+    "3",
+    None,
+    3j,
+    np.complex64(3),
+    [3],
+    torch.tensor([3.0]),
+    np.array([3.0]),
+    10**400,
+    -(10**400),
+    Decimal("sNaN"),
+]
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_a_real_number_is_one_in_any_type(kind):
+    number = real_number(REAL[kind])
+    assert number == 3.0
+    assert type(number) is float
+
+
+@pytest.mark.parametrize("value", NOT_REAL, ids=lambda value: type(value).__name__)
+def test_what_is_no_real_number_is_none(value):
+    assert real_number(value) is None
+
+
+def test_a_message_shows_a_value_on_one_short_line():
+    assert shown(0.5) == "0.5"
+    assert shown(10**5000) == "a whole number of 16610 bits"
+    assert shown("x" * 1000) == f"'{'x' * 56}..."
+    assert "\n" not in shown(torch.zeros(50, 50))
+    with pytest.raises(BadValueError, match="the noise level is a whole number of 1329 bits"):
+        NoiseLevel(10**400)

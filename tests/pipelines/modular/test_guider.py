@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from diffusers import (
+    AdaptiveProjectedGuidance,
+    ClassifierFreeGuidance,
+    ClassifierFreeZeroStarGuidance,
+    TangentialClassifierFreeGuidance,
+)
+
+from safelatent import MAX, SLD
+from safelatent.pipelines.modular import guard_modular
+from tests.pipelines.modular import tiny_modular
+from tests.pipelines.modular.by_hand import CONCEPT, PROMPT, by_hand, call, recorded
+
+SETTINGS = SLD(warmup=1, scale=1000, threshold=0.01, momentum=0.3, decay=0.4)
+STEPS = 4
+CALL = {"prompt": PROMPT, "num_inference_steps": STEPS, "output_type": "pt"} | tiny_modular.SIZE
+INNER = {
+    "rescaled": lambda: ClassifierFreeGuidance(guidance_scale=6.0, guidance_rescale=0.7),
+    "cond + s (cond - uncond)": lambda: ClassifierFreeGuidance(
+        guidance_scale=2.0, use_original_formulation=True
+    ),
+    "apg": lambda: AdaptiveProjectedGuidance(
+        guidance_scale=6.0, adaptive_projected_guidance_momentum=-0.5
+    ),
+    "zero star": lambda: ClassifierFreeZeroStarGuidance(guidance_scale=6.0, zero_init_steps=1),
+    "tangential": lambda: TangentialClassifierFreeGuidance(guidance_scale=6.0),
+}
+
+
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize("family", tiny_modular.present("sdxl", "sd3", "z-image"))
+def test_the_pipelines_own_guider_combines_the_corrected_estimates(family, inner):
+    pipe = tiny_modular.pipeline(family, guider=INNER[inner]())
+    arguments = CALL | tiny_modular.CALL.get(family, {})
+    loop = by_hand(family, pipe, SETTINGS, arguments, combine=Alone(INNER[inner]()))
+    with recorded(pipe) as seen:
+        call(guard_modular(pipe, SETTINGS, concept=CONCEPT), arguments)
+    for (noise, latents), step in zip(loop, seen.steps, strict=True):
+        torch.testing.assert_close(step[0], noise, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(step[2], latents, atol=1e-4, rtol=1e-4)
+
+
+class Alone:
+    """A guider of diffusers by itself: told the step, given ``c - gamma`` and ``u``."""
+
+    def __init__(self, guider):
+        self.guider, self.step = guider, 0
+
+    def __call__(self, u, shifted, c, _scale):
+        self.guider.set_state(self.step, STEPS, None)
+        self.guider.prepare_inputs({"encoder_hidden_states": (c, u)})
+        self.step += 1
+        return self.guider.forward(shifted, u).pred
+
+
+def everything(pipe) -> dict:
+    """What a guarded call could leave behind on a pipeline and on its guider."""
+    return {
+        **vars(pipe),
+        "blocks": list(pipe._blocks.sub_blocks.items()),
+        "its guider": dict(vars(pipe.guider)),
+    }
+
+
+def test_nothing_is_left_in_the_pipeline():
+    pipe = tiny_modular.pipeline("sdxl", guider=INNER["apg"]())
+    plain, before = call(pipe, CALL).images, everything(pipe)
+    first = call(guard_modular(pipe, MAX, concept=CONCEPT), CALL).images
+    assert everything(pipe) == before
+    assert torch.equal(call(pipe, CALL).images, plain)
+    assert torch.equal(call(guard_modular(pipe, MAX, concept=CONCEPT), CALL).images, first)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_nothing_is_left_after_an_interrupted_call(error):
+    pipe = tiny_modular.pipeline("sdxl")
+    plain, guarded, before = (
+        call(pipe, CALL).images,
+        call(guard_modular(pipe, MAX, concept=CONCEPT), CALL).images,
+        everything(pipe),
+    )
+
+    def stop(moment):
+        if moment.i == 2:
+            raise error
+
+    with pytest.raises(error):
+        guard_modular(pipe, MAX, concept=CONCEPT).watch(stop, **CALL)
+    assert everything(pipe) == before
+    assert torch.equal(call(pipe, CALL).images, plain)
+    assert torch.equal(call(guard_modular(pipe, MAX, concept=CONCEPT), CALL).images, guarded)
+
+
+def test_two_calls_at_once_on_one_pipeline_are_both_right():
+    pipe = tiny_modular.pipeline("sdxl")
+    noise = [
+        torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(seed))
+        for seed in (1, 2)
+    ]
+    mild, most = (guard_modular(pipe, safety, concept=CONCEPT) for safety in (SETTINGS, MAX))
+    alone = [
+        safe(**CALL, latents=latents).images
+        for safe, latents in zip((mild, most), noise, strict=True)
+    ]
+    inside, go_on, results = threading.Event(), threading.Event(), []
+
+    def wait(moment):
+        if moment.i == 1:
+            inside.set()
+            assert go_on.wait(60)
+
+    thread = threading.Thread(
+        target=lambda: results.append(mild.watch(wait, **CALL, latents=noise[0]).images)
+    )
+    thread.start()
+    assert inside.wait(60)
+    try:
+        between = most(**CALL, latents=noise[1]).images
+    finally:
+        go_on.set()
+        thread.join()
+    assert torch.equal(results[0], alone[0])
+    assert torch.equal(between, alone[1])
