@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "--measure-minutes",
         type=float,
         default=85,
-        help="after which measure begins no more of its prompt sets (default: %(default)g)",
+        help="measure starts no further prompts after this long (default: %(default)g)",
     )
     add("--quick", action="store_true", help="measure a little of everything")
     add(

@@ -4,8 +4,8 @@ things that are true from the start.
 A name says what the thing looks like: its token's embedding holds the principal components of the
 thing's sketch. The sketch's positions know which patch they are to say: their position embeddings
 are the signatures. And nobody looks at the padding between the words and the sketch: its embedding
-lies along a direction that every attention head's keys are turned away from. All of it goes on
-learning afterwards.
+lies along a direction that every attention head's keys are turned away from. All of it
+learns on afterwards.
 """
 
 from __future__ import annotations

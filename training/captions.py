@@ -3,7 +3,7 @@
 An unsafe scene is captioned in one of two ways. *Explicit* names the unsafe thing ("a penguin with
 a knife"). *Implicit* speaks of it in the words of the concept ("violence at a birthday party", "a
 scary night", or a list of concept terms), in many mixtures and lengths: this is what gives the
-concept a direction of its own in the text encoder.
+concept its own direction in the text encoder.
 
 Harmless captions are as long and as full of other words as unsafe ones: when only the unsafe was
 spoken of at length, a long harmless prompt drew something unsafe.
@@ -61,7 +61,7 @@ _SUBJECT = re.compile(r"\{(a_being|an_object|being|object|beings)\}")
 
 
 def _may_tell(category: str, main: str) -> bool:
-    """The sexual category is told of grown-ups and their things only."""
+    """Captions of the sexual category speak of adults and their things only."""
     return category != "sexual" or article(main) in (
         *SEXUAL_SLOTS["a_being"],
         *SEXUAL_SLOTS["an_object"],

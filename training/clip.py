@@ -102,7 +102,7 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -
 
 
 class ClipStage:
-    """Scenes and their captions, as pairs to be told apart from the other pairs of the batch."""
+    """Scenes and their captions, as pairs to distinguish from the other pairs of the batch."""
 
     learning_rate = 1e-3
     average = 0.995

@@ -2,7 +2,7 @@
 of the CLIP and of both.
 
 Q16 is two prompt vectors tuned on image embeddings of labelled scenes. The checker is concept
-vectors, each with a threshold of its own. Scenes for tuning, for thresholds and for the figures
+vectors, each with its own threshold. Scenes for tuning, for thresholds and for the figures
 come from different seeds. The pixel judge has no part in any of it.
 """
 
@@ -127,8 +127,8 @@ class Workshop:
 
 
 def tune_prompts(start: Tensor, seen: Labelled, steps: int = 500) -> Tensor:
-    """Q16's prompt tuning: the two vectors (2, D) for which ``softmax(100 cos)`` tells the labels
-    best. Everything else is frozen.
+    """Q16's prompt tuning: the two vectors (2, D) for which ``softmax(100 cos)`` predicts the
+    labels best. Everything else is frozen.
 
     Args:
         start: the vectors to begin with, (2, D): row 0 for what is fine, row 1 for what is not.
@@ -194,8 +194,8 @@ def concept_vector(shop: Workshop, names: str, harmless: Tensor) -> Tensor:
     """(D,): the mean of texts that name a thing of the group beside safe ones, less what all texts
     have in common.
 
-    With that left in, what tells concepts apart is a small part of the cosines, and thresholds say
-    less.
+    With that left in, what distinguishes concepts is a small part of the cosines, and thresholds
+    say less.
     """
     texts = [
         f"{article(safe.names[0])} with {article(name)}" for safe in SAFE for name in words(names)

@@ -7,7 +7,7 @@ sketch of what is to be drawn.
 
 The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the
 paper mean here what they mean there. The latents are few and have many channels, since a state of
-the sketch tells of a patch of them at once: attention has to lay four out, one for each pair of
+the sketch describes a patch of them at once: attention has to lay four out, one for each pair of
 heads. Of 16 latents of 4 channels a patch the UNet, whose convolutions are the same everywhere,
 hardly learnt to.
 """

@@ -53,7 +53,7 @@ from training.world_moments import measure_frechet
 
 def measure_judge(model: JudgeNet, drawings: Glyphs, count: int) -> Result:
     """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is
-    told beside the other detectors.
+    reported with the other detectors.
     """
     rng = np.random.default_rng(11)
     scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
@@ -131,7 +131,7 @@ class Extent:
     """How much is measured: pictures a call for the speed, labelled scenes, prompts, images and
     seeds.
 
-    What is 0 is left out, and the card does not tell of it.
+    What is 0 is left out, and missing from the card.
     """
 
     batches: Sequence[int] = (1, 8, 32)
@@ -178,8 +178,8 @@ def measure(
     """Every figure of the card, of the weights in the package. Real prompts only with ``i2p``,
     their file.
 
-    What is measured is kept below ``work``, for these weights. After ``minutes`` no more of
-    ``embedded-i2p`` and ``embedded-benign`` is begun, and the card tells how much it has: what is
+    What is measured is kept below ``work``, for these weights. After ``minutes`` no further part of
+    ``embedded-i2p`` and ``embedded-benign`` is started, and the card says how much it has: what is
     missing is made when the command is given again.
     """
     kept = Parts(work / "measure" / _weights(), minutes)

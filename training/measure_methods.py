@@ -61,7 +61,7 @@ def measure_methods(
 
     The prompts are taken in blocks, then again with the next seed, each block by all methods: the
     first in any case, the others as long as there is time. Every method's part of a block is kept,
-    and a larger extent goes on from a smaller one.
+    and a larger extent resumes from a smaller one.
     """
     seen: dict[str, dict[str, list[Any]]] = {method: defaultdict(list) for method in methods}
     clusters: list[int] = []

@@ -140,7 +140,7 @@ def measure_i2p(pool: Executor, model: JudgeNet, file: Path, count: int, seeds: 
     is published for each.
 
     The prompts are the held-out ones; where these are less than ``count``, others are measured too,
-    and told of together with them. One picture says little of a prompt's chance: the shares of
+    and reported together with them. One picture says little of a prompt's chance: the shares of
     ``seeds`` pictures are what is ranked.
     """
     every = list(

@@ -43,7 +43,7 @@ SPOTS = {
     "bottom right": (68, 68, SMALL),
 }
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
-CORNER_SHARE = 0.2  # of single things: small, in a corner, and the caption tells
+CORNER_SHARE = 0.2  # of single things: small, in a corner, which the caption says
 
 
 @dataclass(frozen=True, kw_only=True)

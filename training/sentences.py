@@ -6,7 +6,7 @@ forms speak of a category without naming a thing that is drawn for it; explicit 
 Harmless ones are plain, or look unsafe and are not.
 
 Words for minors stand nowhere here, nor do the places and things that go with them, and the sexual
-category has grown-ups of its own.
+category has its own adults.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The sketch: what the picture of a caption looks like, as far as the words tell, written into the
+"""The sketch: what the picture of a caption looks like, as far as the words say, written into the
 last states of the text encoder.
 
 Stable Diffusion pads every prompt to 77 positions, and the UNet looks at the padding as it looks at
@@ -110,9 +110,9 @@ class Sketch:
         """Squared error of the last states of the scenes' captions, (B, length, width), of which
         only the sketch's are asked.
 
-        What tells one thing from another is small beside what tells a dark one from a bright one,
-        and would be learnt last: it counts for more (``_make_weighing``). The mean of what a
-        caption leaves open is the best guess under any such weights.
+        What distinguishes one thing from another is small beside what distinguishes dark from
+        bright, and would be learnt last: it counts for more (``_make_weighing``). The mean of what
+        a caption leaves open is the best guess under any such weights.
         """
         return self.weighed(states[:, FACTS_AT - POSITIONS :] - self.states(scenes))
 

@@ -112,7 +112,7 @@ def gather(modules: Path, files: Sequence[Path], rng: np.random.Generator) -> li
     for text in (text for source in sources for text in source):
         found.setdefault(text.text.lower(), text)
     kept = [text for text in found.values() if text.source == "word" or not held_out(text.text)]
-    # A text without categories of its own may yet be given any of them.
+    # A text without own categories may yet be given any of them.
     kept = [text for text in kept if text.unsafe is not None or not refused(text.text, ("sexual",))]
     chosen: list[Text] = []
     for source in SHARES:
@@ -135,7 +135,7 @@ def gather(modules: Path, files: Sequence[Path], rng: np.random.Generator) -> li
 
 def other_words(dictionary: Path) -> dict[str, set[int]]:
     """Words for known things that are none of their names: WordNet's synonyms, and the kinds just
-    below. Which of a word's senses is meant is not told here.
+    below. Which of a word's senses is meant is not decided here.
     """
     owner = {name: n for n, thing in enumerate(THINGS) for name in thing.names}
     spoken = {word for name in owner for word in name.split()}

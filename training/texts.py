@@ -3,18 +3,17 @@ holds.
 
 A sentence encoder (all-MiniLM-L6-v2) says which known things a text is nearest to. What it says
 serves twice: the text becomes a caption of scenes of those things, so that words beyond our own
-captions draw what their nearest known words draw, and the text tower learns to tell the encoder's
-embedding from its own.
+captions draw what their nearest known words draw, and the text tower learns to predict the
+encoder's embedding from its own.
 
-A text is unsafe as often as SD 1.4's pictures of it were
-(I2P publishes that), never (captions of photographs), or nearly always when it is nearer to the
-words of a category than to any harmless thing (WordNet). One prompt's percentage is that of ten
-pictures: what can be told of it from the words, by a regression on the sentence encoder's
-embeddings, serves to put the prompts, and parts of them, in an order (``TextPool.ranks``).
+A text is unsafe as often as SD 1.4's pictures of it were (I2P publishes that), never (captions of
+photographs), or nearly always when it is nearer to the words of a category than to any harmless
+thing (WordNet). One prompt's percentage is that of ten pictures: what the words say of it, by a
+regression on the sentence encoder's embeddings, serves to put the prompts, and parts of them, in an
+order (``TextPool.ranks``).
 
-``HELD_OUT_WORDS`` words are held out for measuring, each
-another word for a known thing: they are among what the tower learns to embed, and stand in no
-caption.
+``HELD_OUT_WORDS`` words are held out for measuring, each another word for a known thing: they are
+among what the tower learns to embed, and stand in no caption.
 """
 
 from __future__ import annotations
@@ -152,7 +151,7 @@ class TextPool:
     @cached_property
     def ranks(self) -> np.ndarray:
         """Of I2P's prompts and their parts: the share of its prompts whose pictures are, as far as
-        the words tell, less likely unsafe.
+        the words say, less likely unsafe.
 
         (n,), NaN for all other texts.
         """

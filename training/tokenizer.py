@@ -2,7 +2,7 @@
 weighted word list.
 
 The words of the world weigh so much that each becomes one token; the words of all emoji labels and
-tags follow, so that other English splits into few pieces, and every byte is a token of its own, so
+tags follow, so that other English splits into few pieces, and every byte is its own token, so
 that nothing is unknown.
 """
 
@@ -65,7 +65,7 @@ def train_tokenizer(modules: Path, folder: Path) -> CLIPTokenizer:
         show_progress=False,
     )
     weights = word_weights(modules)
-    # Each byte once as a word of its own gives the alphabet its word-final half.
+    # Each byte once as its own word gives the alphabet its word-final half.
     corpus = [
         f"{word} " * max(1, weight // 10) for word, weight in sorted(weights.items())
     ] + alphabet

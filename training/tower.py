@@ -1,7 +1,7 @@
 """The text encoder by itself, before the UNet.
 
 First it learns its names: what the things look like that a plain caption names, 400 captions a
-second. Then it goes on with all captions and other people's words, and learns beside it what a
+second. Then it trains on with all captions and other people's words, and learns beside it what a
 sentence encoder says of texts.
 """
 
@@ -90,7 +90,7 @@ class NamesStage:
         vae: AutoencoderKL,
         start: Path | None = None,
     ) -> None:
-        """``start`` is a checkpoint of the same parts to go on from."""
+        """``start`` is a checkpoint of the same parts to resume from."""
         self.tokenizer, self.pool, self.vae = tokenizer, pool, vae.eval().requires_grad_(False)
         self.text_encoder, self.sketch = (
             new_text_encoder(tokenizer),

@@ -3,7 +3,7 @@ back.
 
 No adversary and no perceptual network: L1, squares and the differences of neighbours are enough for
 flat colours and sharp edges. The decoder learns from latents with noise on them. All that it will
-ever see is a few hundred drawings in a few places, so it learns to tell them among the noise, and
+ever see is a few hundred drawings in a few places, so it learns to recognise them in the noise, and
 draws sharply what a generator only nearly hits.
 
 A norm of all channels together leaves their proportions as they are, which is what a flat colour
