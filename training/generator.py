@@ -149,7 +149,7 @@ class GeneratorStage:
         self.overdoing = (OVERDONE * alphas.sqrt() * (1 - alphas)).to(self.device)
         self.nothing = self.states([""])
         rng = np.random.default_rng(3)
-        self.mean = self.latents([random_scene(rng) for _ in range(128)]).mean(dim=0)
+        self.mean = self.latents([random_scene(rng) for _ in range(64)]).mean(dim=0)
 
     @torch.no_grad()
     def states(self, captions: Sequence[str]) -> Tensor:

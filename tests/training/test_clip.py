@@ -10,7 +10,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from tests import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from torch.nn.functional import normalize
 
 from safelatent.errors import UnsupportedError
 from safelatent.models.clip_model import CLIP, WEIGHTS, load_checker, load_clip
+from tests import tiny
 from training.clip import (
     ClipStage,
     checkpoint_folder,

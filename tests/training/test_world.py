@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.prompts import refused
 from training.captions import caption, concept_list
-from training.glyphs import Glyphs, paint, render
 from training.scenes import (
     BACKGROUNDS,
     CORNER_SHARE,
     CORNERS,
-    LARGE,
     PLACE_SHARE,
     SIZE,
     SMALL,
     UNSAFE_SHARE,
     Placed,
-    Scene,
     random_scene,
     random_unsafe,
     scene_of,
 )
-from training.vae import to_pictures
 from training.vocabulary import (
     ADJECTIVES,
     CATEGORIES,
@@ -149,24 +144,6 @@ def test_no_caption_speaks_of_minors_and_of_sexual_content(rng):
 
 def test_an_unsafe_thing_of_a_category(rng):
     assert {THINGS[random_unsafe(rng, ["shocking"])].category for _ in range(50)} == {"shocking"}
-
-
-def test_painting_puts_things_where_the_scenes_say():
-    red = torch.tensor([255, 0, 0, 255], dtype=torch.uint8)[:, None, None]
-    sides = {side: red.expand(len(THINGS), 4, side, side) for side in (LARGE, SMALL)}
-    drawings = Glyphs(pictures=sides)
-    pair = (Placed(thing=0, spot="middle"), Placed(thing=1, spot="bottom right"))
-    corner = (Placed(thing=0, spot="bottom left"),)
-    scenes = [
-        Scene(background=b, placed=p) for b, p in (("blue", corner), ("white", ()), ("pink", pair))
-    ]
-    for scene, painted in zip(scenes, paint(scenes, drawings), strict=True):
-        pixels = to_pictures(painted[None])[0]
-        assert np.array_equal(pixels, render(scene, drawings))
-        wanted = np.full((SIZE, SIZE, 3), BACKGROUNDS[scene.background])
-        for left, top, side in (item.box for item in scene.placed):
-            wanted[top : top + side, left : left + side] = (255, 0, 0)
-        assert np.array_equal(pixels, wanted)
 
 
 def test_captions_are_true(rng):
