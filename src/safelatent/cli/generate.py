@@ -25,7 +25,7 @@ from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.generation.request import SAVED, Request
 from safelatent.models import check_name
-from safelatent.models.load import GUARD_FILE
+from safelatent.models.folder import folder_kind
 
 MOST_COMPARED = 100  # prompts; a sheet of more could not be opened again
 
@@ -146,7 +146,7 @@ def generate(
     check_choice("--dtype", dtype, DTYPES)
     _check_sheets(compare, trace, images, negative_prompt, safety, own)
     _check_judge(protocol, vectors, judged=compare or trace)
-    saved = (Path(model) / GUARD_FILE).is_file()
+    saved = folder_kind(Path(model)) == "guarded"
     guard_options = {"--safety": safety, "--concept": concept} | {
         f"--{name.replace('_', '-')}": value for name, value in own
     }
