@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,7 @@ from safelatent.errors import BadValueError
 from safelatent.generation.request import SAVED, Request
 from safelatent.models import check_name
 from safelatent.models.load import GUARD_FILE
+from safelatent.prompts.text_files import lines_of
 
 MOST_COMPARED = 100  # prompts; a sheet of more could not be opened again
 
@@ -141,17 +143,13 @@ def generate(
         "momentum": momentum,
         "decay": decay,
     }
-    own = tuple((name, value) for name, value in settings.items() if value is not None)
+    own = {name: value for name, value in settings.items() if value is not None}
     check_name(model)
     check_choice("--dtype", dtype, DTYPES)
     _check_sheets(compare, trace, images, negative_prompt, safety, own)
     _check_judge(protocol, vectors, judged=compare or trace)
     saved = (Path(model) / GUARD_FILE).is_file()
-    guard_options = {"--safety": safety, "--concept": concept} | {
-        f"--{name.replace('_', '-')}": value for name, value in own
-    }
-    if saved:
-        check_saved(model, guard_options, compare=compare)
+    named = {"safety": safety, "concept": concept, "compare": compare or None} | own
     first = Request(
         prompt="any",
         model=model,
@@ -160,7 +158,7 @@ def generate(
         dtype=dtype,
         safety=SAVED if saved else safety or "medium",
         concept=DEFAULT_CONCEPT if concept is None else Concept.parse(concept),
-        settings=own,
+        settings=tuple(own.items()),
         negative_prompt=negative_prompt,
         seed=seed,
         steps=steps,
@@ -180,7 +178,7 @@ def generate(
         total=len(texts) * images,
         batch_size=batch_size,
         device=device,
-        guard_options=guard_options,
+        guarding=tuple(_option(name) for name, value in named.items() if value is not None),
         protocol=protocol or ("embedded" if model == "embedded" else None),
         vectors=vectors,
         out=out,
@@ -189,28 +187,13 @@ def generate(
     drawing.draw(job, "comparison" if compare else "trace" if trace else "images")
 
 
-def check_saved(model: str, options: Mapping[str, object], *, compare: bool) -> None:
-    """Refuse, for a model that was saved guarded, another guard and unguarded pictures.
-
-    Raises:
-        BadValueError: naming the option.
-    """
-    given = [name for name, value in options.items() if value is not None]
-    given += ["--compare"] if compare else []
-    if given:
-        raise BadValueError(
-            f"--model {model!r} was saved guarded and is drawn as it was saved; leave"
-            f" {', '.join(given)} out, or name the model that it was made from"
-        )
-
-
 def _check_sheets(
     compare: bool,
     trace: bool,
     images: int,
     negative_prompt: str | None,
     safety: str | None,
-    own: tuple[tuple[str, float], ...],
+    own: Mapping[str, float],
 ) -> None:
     """Refuse options that contradict one another."""
     if compare and trace:
@@ -222,19 +205,23 @@ def _check_sheets(
             f"--images is {images}; --compare and --trace show one image per prompt, leave it out"
         )
     if compare and (safety is not None or own):
-        name = "--safety" if safety is not None else f"--{own[0][0].replace('_', '-')}"
+        name = _option("safety" if safety is not None else next(iter(own)))
         raise BadValueError(f"--compare shows every method as published; leave {name} out")
     if compare and negative_prompt is not None:
         raise BadValueError(
             "--compare has a column for the negative prompt; leave --negative-prompt out"
         )
     if safety == "off" and (trace or own):
-        name = "--trace" if trace else f"--{own[0][0].replace('_', '-')}"
+        name = _option("trace" if trace else next(iter(own)))
         raise BadValueError(
             f"{name} needs the guard, and --safety is off; choose weak, medium, strong or max"
         )
-    if {"warmup", "warmup_noise_level"} <= dict(own).keys():
+    if {"warmup", "warmup_noise_level"} <= own.keys():
         raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _check_judge(protocol: str | None, vectors: Path | None, *, judged: bool) -> None:
@@ -271,13 +258,14 @@ def _prompts(arguments: list[str], file: Path | None) -> list[str]:
     """Prompts of arguments, file and standard input, without blank lines of the last two."""
     texts: list[str] = []
     for text in arguments:
-        texts += _lines(sys.stdin.buffer.read(), "standard input") if text == "-" else [text]
+        texts += _piped() if text == "-" else [text]
     if file is not None:
         if not file.is_file():
             raise BadValueError(
                 f"--file {str(file)!r} is not a file; give a text file with one prompt per line"
             )
-        texts += _lines(file.read_bytes(), str(file))
+        with closing(lines_of(file)) as lines:
+            texts += [line.strip() for line in lines if line.strip()]
     if not texts:
         raise BadValueError(
             "no prompt was given; write one in quotes, or use --file, or '-' for standard input"
@@ -285,13 +273,14 @@ def _prompts(arguments: list[str], file: Path | None) -> list[str]:
     return texts
 
 
-def _lines(data: bytes, source: str) -> list[str]:
+def _piped() -> list[str]:
+    data = sys.stdin.buffer.read()
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        value = data[error.start]
         raise BadValueError(
-            f"{source} is not UTF-8 (byte {error.start} is {data[error.start]:#04x}); save it as"
-            " UTF-8"
+            f"standard input is not UTF-8 (byte {error.start} is {value:#04x}); save it as UTF-8"
         ) from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 
