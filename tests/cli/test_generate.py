@@ -163,12 +163,16 @@ def test_prompts_from_a_file_and_standard_input(capsys, tmp_path, model, monkeyp
     assert [value["prompt"] for value in made] == ["the party", "a cat", "a dog"]
 
 
-def test_bytes_that_are_no_text(capsys, tmp_path):
+def test_bytes_that_are_no_text(capsys, tmp_path, monkeypatch):
     listed = tmp_path / "prompts.txt"
     listed.write_bytes(b"a cat\n\xff\xfe")
     code, _, err = run(capsys, "--file", str(listed))
     assert code == 2
-    assert "not UTF-8 (byte 6 is 0xff)" in err
+    assert "byte 6 is 0xff, which is not UTF-8; save the file as UTF-8" in err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed.read_bytes()), "latin-1"))
+    code, _, err = run(capsys, "-")
+    assert code == 2
+    assert "standard input is not UTF-8 (byte 6 is 0xff)" in err
 
 
 def test_settings_go_on_top_of_the_preset(capsys, tmp_path, model):
