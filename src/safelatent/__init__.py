@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from safelatent.pipelines.guard import guard
     from safelatent.pipelines.guarded import Guarded, GuardedOutput
     from safelatent.pipelines.loading import load
+    from safelatent.pipelines.safety import ConceptEmbeds
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ __all__ = [
     "WEAK",
     "BadValueError",
     "Concept",
+    "ConceptEmbeds",
     "GuardError",
     "Guarded",
     "GuardedOutput",
@@ -68,6 +70,7 @@ _HOMES = {
     "pipelines.guard": "guard",
     "pipelines.guarded": "Guarded GuardedOutput",
     "pipelines.loading": "load",
+    "pipelines.safety": "ConceptEmbeds",
 }
 
 

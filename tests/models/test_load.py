@@ -47,7 +47,7 @@ def test_a_revision_is_of_a_hub_id_alone(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(folder, tmp_path / "owner/name")
     for name in ("embedded", str(folder), "owner/name"):
-        with pytest.raises(BadValueError, match="the revision is 'v1', .* on this machine"):
+        with pytest.raises(BadValueError, match=r"the revision is 'v1', .* on this machine"):
             load(name, revision="v1")
 
 
