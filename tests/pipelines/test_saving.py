@@ -48,7 +48,6 @@ SETTINGS = SLD(warmup=NoiseLevel(0.95), scale=1000, threshold=0.01, momentum=0.3
 SAFETIES = [
     *PRESETS.values(),
     SLD(warmup=NoiseLevel(0.8)),
-    SLD(scale=[1.0, 2.0]),
     NegativePrompt(),
     PerImage([MAX, SLD()]),
 ]

@@ -16,6 +16,7 @@ from safelatent.models.folder import GUARD_FILE, MODULAR_INDEX, read_object
 from safelatent.models.load import loading_options
 from safelatent.pipelines.guard import guard
 from safelatent.pipelines.guarded import refuse_sld
+from safelatent.pipelines.safety import ConceptEmbeds
 from safelatent.pipelines.saving import BLOCKS_FILE, MODEL, read_guard
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def load(
 
 
 def load_modular(
-    folder: Path, safety: Guidance, concept: Concept | str, **options: Any
+    folder: Path, safety: Guidance, concept: Concept | ConceptEmbeds | str, **options: Any
 ) -> GuardedModular:
     """Load the guarded pipeline whose model ``save_modular`` saved to ``folder``.
 

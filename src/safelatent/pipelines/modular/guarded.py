@@ -11,23 +11,33 @@ from diffusers import ModularPipeline
 from diffusers.modular_pipelines import PipelineState
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import UnsupportedError, brief, nearest
+from safelatent.errors import BadValueError, UnsupportedError, brief, nearest
 from safelatent.guidance.guided_call import StepRecord
 from safelatent.pipelines.guarded import Guarded, Safety, refuse_sld
 from safelatent.pipelines.modular.blocks import GuardedBlocks, refusals_in_one_line
 from safelatent.pipelines.modular.checks import check_pipeline, text_encoder_of
+from safelatent.pipelines.safety import ConceptEmbeds
 from safelatent.pipelines.saving import save_modular
 
 
 def guard_modular(
-    pipe: ModularPipeline, safety: Safety = "medium", *, concept: Concept | str = DEFAULT_CONCEPT
+    pipe: ModularPipeline,
+    safety: Safety = "medium",
+    *,
+    concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
 ) -> GuardedModular:
     """Return a guarded pipeline around ``pipe``, which itself stays as it is; see ``guard``.
 
     Raises:
         UnsupportedError: the pipeline cannot be guarded.
-        BadValueError: the safety or the concept breaks a rule.
+        BadValueError: the safety or the concept breaks a rule; the concept must be in words, which
+            the pipeline's own block encodes.
     """
+    if isinstance(concept, ConceptEmbeds):
+        raise BadValueError(
+            f"the concept is {concept!r}; a modular pipeline takes it in words: "
+            f"concept={concept.text!r}"
+        )
     return GuardedModular(pipe=pipe, safety=safety, concept=Concept.parse(concept))
 
 
