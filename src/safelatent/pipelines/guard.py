@@ -81,11 +81,6 @@ def guard(
         # Imported only then: older releases of diffusers warn that modular pipelines are young.
         from safelatent.pipelines.modular import guard_modular
 
-        if isinstance(concept, ConceptEmbeds):
-            raise UnsupportedError(
-                "a modular pipeline reads the concept with the block of its text encoder; "
-                "give it in words"
-            )
         return guard_modular(pipe, safety, concept=concept)
     safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept))
     check_concept(pipe, safe.concept, default_length(pipe))

@@ -15,10 +15,7 @@ from safelatent import (
     MAX,
     SLD,
     BadValueError,
-    ConceptEmbeds,
     NotGuardedError,
-    UnsupportedError,
-    guard,
 )
 from safelatent.pipelines.modular import GuardedBlocks
 from tests.pipelines.modular import tiny_modular
@@ -51,12 +48,6 @@ def test_a_workflow_is_guarded_too():
     part = blocks.get_workflow(plain.available_workflows[0])
     assert isinstance(part, GuardedBlocks)
     assert (part.safety, str(part.concept)) == (MAX, "weapons")
-
-
-def test_a_concept_as_embeddings_is_not_read_by_blocks(pipe):
-    embeds = ConceptEmbeds(text="weapons", prompt_embeds=torch.zeros(1, 77, 64))
-    with pytest.raises(UnsupportedError, match="give it in words"):
-        guard(pipe, MAX, concept=embeds)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 @pytest.mark.parametrize("scale", [np.float32(5), Fraction(5), torch.tensor(5.0)])
