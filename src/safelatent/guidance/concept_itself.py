@@ -8,8 +8,8 @@ effect (see ``guided_call``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -71,7 +71,7 @@ def _says_something(value: object) -> bool:
     if isinstance(value, str):
         return bool(value.strip())
     if isinstance(value, list | tuple):
-        return any(_says_something(one) for one in value)
+        return any(_says_something(one) for one in cast("Sequence[object]", value))
     return isinstance(value, Tensor)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from textwrap import shorten
-from typing import Any
+from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from safelatent.guidance.estimates import Correction, Estimates, Guidance
@@ -74,13 +73,12 @@ class Receipt:
         ]
 
 
-# An image counts as guided where at least three in four of its steps after the warm-up act. A step
-# acts where the guard changes at least this share of the prompt's direction (``gamma_ratio``), or,
-# for the baseline, where the concept's estimate is at least this far from the prompt's, relatively.
-# Measured on the embedded model, 50 steps: real prompts 0.12 and more at every single step under
-# every preset, and 0.002 for the baseline; the concept's embeddings in another order, as prompt or
-# as negative prompt, at most 0.001, and 0.00001.
-LEAST_GAMMA_RATIO = 1e-2
+# An image counts as guided where at least three in four of its steps after the warm-up have an
+# effect. A step has one where what the gate lets through, ``mu (e_S - e_u)`` without momentum, is at
+# least this share of the prompt's direction ``e_p - e_u`` (Euclidean norms), or, for the baseline,
+# where the concept's estimate is at least this far from the prompt's, relatively. Measured values
+# stand in docs/method.md.
+LEAST_EFFECT = 1e-2
 LEAST_DISTANCE = 1e-4
 
 
@@ -119,21 +117,24 @@ class Tally:
             evaluations: of the denoiser, for each image.
         """
         self.evaluations += evaluations
-        for b, one in enumerate((correction.acts if acts is None else acts).tolist()):
+        for b, one in enumerate(_numbers(correction.acts if acts is None else acts)):
             if one:
                 self._guided[b].add(i)
-        if correction.gamma is None or correction.gate is None or estimates.uncond is None:
-            self._observe_baseline(estimates)
+        e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
+        gamma, gate = correction.gamma, correction.gate
+        if e_S is None:
             return
-        gates = (correction.gate > 0).float().flatten(1).mean(dim=1).tolist()
-        gammas, directions = _norms(correction.gamma), _norms(estimates.prompt - estimates.uncond)
-        for b, (gate, gamma, direction) in enumerate(zip(gates, gammas, directions, strict=True)):
-            if i < self.guidance.row(b).acts_from():
-                continue
-            self._gates[b].append(gate)
-            if direction > 0:
-                self._ratios[b].append(gamma / direction)
-                self._judge(b, gamma / direction >= LEAST_GAMMA_RATIO)
+        if e_u is None or gamma is None or gate is None:
+            self._judge(i, _norms(e_S - e_p), _norms(e_p), LEAST_DISTANCE)
+            return
+        directions = _norms(e_p - e_u)
+        self._judge(i, _norms(gate * (e_S - e_u)), directions, LEAST_EFFECT)
+        opened = _numbers((gate > 0).float().flatten(1).mean(dim=1))
+        for b, (share, size) in enumerate(zip(opened, _norms(gamma), strict=True)):
+            if i >= self.guidance.row(b).acts_from():
+                self._gates[b].append(share)
+                if directions[b] > 0:
+                    self._ratios[b].append(size / directions[b])
 
     def unguided_rows(self) -> list[int]:
         """Return the rows that no step changed."""
@@ -147,16 +148,12 @@ class Tally:
         """Return one receipt per row."""
         return [self._receipt(b, concept, steps) for b in range(len(self._guided))]
 
-    def _observe_baseline(self, estimates: Estimates) -> None:
-        if estimates.concept is None:
-            return
-        distances, sizes = _norms(estimates.concept - estimates.prompt), _norms(estimates.prompt)
-        for b, (distance, size) in enumerate(zip(distances, sizes, strict=True)):
-            self._judge(b, distance >= LEAST_DISTANCE * size)
-
-    def _judge(self, b: int, acted: bool) -> None:
-        self._judged[b] += 1
-        self._idle[b] += not acted
+    def _judge(self, i: int, sizes: list[float], whole: list[float], least: float) -> None:
+        """Count the rows that step ``i`` hardly changed, after their warm-ups."""
+        for b, (size, all_of_it) in enumerate(zip(sizes, whole, strict=True)):
+            if i >= self.guidance.row(b).acts_from() and all_of_it > 0:
+                self._judged[b] += 1
+                self._idle[b] += size < least * all_of_it
 
     def _receipt(self, b: int, concept: str, steps: int) -> Receipt:
         settings, asked = self.guidance.row(b), self.asked.row(b)
@@ -178,4 +175,8 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _norms(x: Tensor) -> list[float]:
-    return torch.linalg.vector_norm(x.float().flatten(1), dim=1).tolist()
+    return _numbers(x.float().flatten(1).square().sum(dim=1).sqrt())
+
+
+def _numbers(x: Tensor) -> list[float]:
+    return cast("list[float]", x.tolist())  # pyright: ignore[reportUnknownMemberType]

@@ -60,9 +60,8 @@ def check_classic(output: Any, count: int) -> None:
     Raises:
         GuardError: see ``check_output``.
     """
-    flags = output[1] if isinstance(output, tuple) and len(output) > 1 else None
-    flags = getattr(output, "nsfw_content_detected", flags)
-    check_output(output[0], count, flags)
+    images, *rest = output if isinstance(output, tuple) else output.to_tuple()
+    check_output(images, count, rest[0] if rest else None)
 
 
 def check_modular(state: Mapping[str, Any], count: int) -> None:

@@ -39,7 +39,7 @@ SETTINGS = SLD(warmup=2, scale=3.0, threshold=0.003, momentum=0.4, decay=0.6)
 @pytest.fixture(autouse=True)
 def _any_effect(monkeypatch):
     """With random weights the words matter little, and these settings change next to nothing."""
-    monkeypatch.setattr(receipt, "LEAST_GAMMA_RATIO", 0.0)
+    monkeypatch.setattr(receipt, "LEAST_EFFECT", 0.0)
 
 
 def call(pipeline: Any, name: str, **changes: Any) -> Any:

@@ -647,8 +647,8 @@ def test_what_acts_like_the_concept_gives_no_image(trained, safety):
     sld = PRESETS.get(safety)
     guidance = NegativePrompt() if sld is None else sld.by_noise_level()
     concept, empty = shuffled(trained)
+    as_negative = {} if sld is None else {"negative_prompt_embeds": empty}
     with pytest.raises(NotGuardedError, match="changed next to nothing of image 0"):
-        as_negative = {} if sld is None else {"negative_prompt_embeds": empty}
         drawn(trained, guidance, prompt_embeds=concept, **as_negative)
     if sld is not None:
         with pytest.raises(NotGuardedError, match="changed next to nothing of image 0"):
