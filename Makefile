@@ -16,7 +16,7 @@ help:
 	@echo "make demo     a prompt, unguarded and at the four strengths, as out/demo.png"
 	@echo "make test     the whole test suite, on every core"
 	@echo "make check    ruff, pyright, the tests and their coverage: what must pass before a change lands"
-	@echo "make oldest   the hosts' tests on the oldest diffusers that is supported"
+	@echo "make oldest   load, generate, a run and the pipelines' tests on the oldest diffusers that is supported"
 	@echo "make bench    speed, as ratios in one run"
 	@echo "make train    the embedded model and its CLIP and judge, from nothing to the weights (hours; resumes; TEXTS=\"coco.csv i2p.csv\" for more words)"
 	@echo "make measure-embedded   the figures of its card (90 minutes at most; resumes; QUICK=1 for a little of everything)"
@@ -48,15 +48,23 @@ check: $(READY)
 		test "$${PIPESTATUS[0]}" -eq 0 || exit 2; \
 	done
 
-# The oldest release beside the newest, without its dependencies but for one that it needs and the newest does not.
+# The oldest release beside the newest, without its dependencies but for one that it needs and the
+# newest does not.
 $(OLDEST)/.ready: $(READY)
 	@echo "Fetching diffusers $(OLDEST_DIFFUSERS) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --target $(OLDEST) --no-deps diffusers==$(OLDEST_DIFFUSERS)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --target $(OLDEST) httpx
 	@touch $@
 
+# First what a user runs first (load, generate, a run), then every pipeline.
+oldest: export PYTHONPATH = $(OLDEST)
 oldest: $(OLDEST)/.ready
-	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/pipelines -p no:cacheprovider
+	@$(BIN)/python -c 'import diffusers, sys; v = diffusers.__version__; sys.exit(v != "$(OLDEST_DIFFUSERS)" and f"this is diffusers {v}")'
+	@rm -rf out/oldest
+	$(BIN)/python -c 'from safelatent import guard, load; print(guard(load("embedded"), "max")("a cat", num_inference_steps=4).receipts[0])'
+	$(BIN)/safelatent generate "a cat" --steps 20 --out out/oldest
+	$(BIN)/safelatent bench run embedded-i2p --limit 2 --images 1 --steps 4 --methods off,max --out out/oldest/run
+	$(BIN)/python -m pytest tests/pipelines tests/models/test_load.py -p no:cacheprovider
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

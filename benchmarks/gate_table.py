@@ -1,5 +1,5 @@
-"""The measured part of ``docs/hosts.md``'s Units: Markdown from records. Knows what the records are
-called; does not know models.
+"""The measured part of ``docs/hosts.md``'s Units: Markdown from records. Knows the records' names;
+does not know models.
 """
 
 from __future__ import annotations
@@ -78,26 +78,31 @@ def gate_lines(
     """The measured part, in Markdown."""
     unsafe, benign = records["unsafe"], records["benign"]
     alone, harmless = of(unsafe, "unguarded"), of(benign, "unguarded")
-    prompts = f"{len({r['prompt'] for r in alone})} prompts of `embedded-i2p` and {len({r['prompt'] for r in harmless})} of `embedded-benign`"
-    said = f"{prompts}, {len(alone)} and {len(harmless)} pictures a method, {steps} steps; in brackets 95 % intervals, drawn by prompt."
+    many, few = (len({r["prompt"] for r in one}) for one in (alone, harmless))
     lines = [
-        said,
+        (
+            f"{many} prompts of `embedded-i2p` and {few} of `embedded-benign`, {len(alone)} and "
+            f"{len(harmless)} pictures per method, {steps} steps; 95 % intervals in brackets, "
+            "resampled by prompt."
+        ),
         "",
-        "| preset | gate in | share unsafe | unusable | noise less velocity | benign: distance to unguarded |",
+        (
+            "| preset | gate in | share unsafe | unusable | noise minus velocity "
+            "| benign: distance to unguarded |"
+        ),
     ]
     lines += ["|---|---|---|---|---|---|", f"| unguarded | – | {judged(alone)} | – | – |"]
     for preset in presets:
         both = [of(unsafe, preset, gate) for gate in GATES]
         paired = difference(*both)
         for gate, one in zip(GATES, both, strict=True):
-            told = (
-                f"{signed(paired.difference)} ({difference_interval(paired)})"
-                if gate == GATES[0]
-                else ""
-            )
-            lines.append(
-                f"| {preset} | {gate} | {judged(one)} | {told} | {distance(of(benign, preset, gate))} |"
-            )
+            change = f"{signed(paired.difference)} ({difference_interval(paired)})"
+            cells = [
+                judged(one),
+                change if gate == GATES[0] else "",
+                distance(of(benign, preset, gate)),
+            ]
+            lines.append(f"| {preset} | {gate} | {' | '.join(cells)} |")
     lines += ["", "Mean of the gate on the unsafe prompts, by noise level (after the warm-up):", ""]
     lines += [
         f"| preset | gate in | {' | '.join(f'{low:.1f} to {high:.1f}' for low, high in BANDS)} |",
@@ -108,11 +113,14 @@ def gate_lines(
         for preset in presets
         for gate in GATES
     ]
-    told = ", ".join(f"{name} {value:.0e}" for name, value in differences.items())
+    found = ", ".join(f"{name} {value:.0e}" for name, value in differences.items())
     return [
         *lines,
         "",
-        f"Largest difference of latents from the model of noise, the gate in noise: {told}.",
+        (
+            "Largest difference of latents from the model that predicts noise, the gate in "
+            f"noise: {found}."
+        ),
     ]
 
 

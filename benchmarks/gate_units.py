@@ -1,9 +1,9 @@
 """SLD's gate in units of noise against the gate in a model's own units: ``python -m
 benchmarks.gate_units``.
 
-The embedded model is told as one of velocity, so that both gates meet the same model, prompts and
-noise. A part of the measurement is all methods on one batch of prompts. It is kept under ``--out``
-for these weights and settings, so a kill costs the parts under way.
+The embedded model is rewritten to predict velocity, so that both gates meet the same model, prompts
+and noise. A part of the measurement is all methods on one batch of prompts. It is saved under
+``--out`` for these weights and settings, so an interruption costs only the parts under way.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from benchmarks.velocity import as_velocity
 from safelatent import guard, load
 from safelatent.detectors import embedded_judge, examine
 from safelatent.guidance import PRESETS, SLD, Correction, Estimates, noise_level
+from safelatent.guidance.guided_call import StepRecord
 from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
-from safelatent.guidance.guided_call import StepRecord
 from safelatent.prompts import Prompt, embedded_benign, embedded_i2p
 from safelatent.storage import write_whole
 from training import drawing
@@ -65,7 +65,7 @@ def gates(preset: str, steps: int) -> dict[str, SLD]:
 
 @cache
 def models() -> tuple[Any, Any]:
-    """The embedded model as it is, and told in velocity."""
+    """The embedded model as it is, and as one that predicts velocity."""
     torch.set_num_threads(1)
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
@@ -85,10 +85,10 @@ def call_of(prompts: list[Prompt], steps: int, seed: int = 0) -> Record:
 
 
 def agreement(presets: list[str], steps: int, count: int = 2) -> dict[str, float]:
-    """Largest difference of latents between the model of noise and itself told in velocity, the
-    gate in noise.
+    """Largest difference of latents between the model that predicts noise and itself predicting
+    velocity, the gate in noise.
     """
-    pipe, told = models()
+    pipe, velocity = models()
     settings: dict[str, SLD | None] = {"unguarded": None}
     for name in presets:
         whole = gates(name, steps)["noise"]
@@ -102,7 +102,8 @@ def agreement(presets: list[str], steps: int, count: int = 2) -> dict[str, float
 
     shown = tqdm(settings.items(), desc="the same pictures?", leave=False)
     return {
-        name: float((latents(pipe, one) - latents(told, one)).abs().max()) for name, one in shown
+        name: float((latents(pipe, one) - latents(velocity, one)).abs().max())
+        for name, one in shown
     }
 
 
@@ -126,16 +127,16 @@ def measure(part: Part) -> list[Record]:
     """A record for each picture and method: the verdict, the distance to the unguarded picture, the
     gate by noise level.
     """
-    _, told = models()
+    _, model = models()
     prompts = list(SETS[part.of]()[part.first : part.last])
     call = partial(call_of, prompts, part.steps, part.seed)
-    plain = told(**call()).images
+    plain = model(**call()).images
     records = judged(prompts, plain, plain, {"method": "unguarded"}, [])
     for preset in part.presets:
         for gate, guidance in gates(preset, part.steps).items():
             moments: list[tuple[float, list[float]]] = []
             images = (
-                guard(told, guidance)
+                guard(model, guidance)
                 .watch(partial(note_gate, moments, guidance.acts_from()), **call())
                 .images
             )
@@ -176,13 +177,13 @@ def judged(
 
 
 def kept(file: Path, value: Any) -> Any:
-    """Written whole or not at all."""
+    """Save the value, whole or not at all, and return it."""
     write_whole(file, json.dumps(value).encode())
     return value
 
 
 def measured(parts: list[Part], folder: Path, workers: int) -> dict[str, list[Record]]:
-    """The records of every part by set, those that are kept already as they are."""
+    """The records of every part by set; those saved already are read."""
     files = {part: folder / f"{part.name}.json" for part in parts}
     left = [part for part, file in files.items() if not file.exists()]
     if left:
@@ -206,14 +207,14 @@ def whole(text: str) -> int:
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate_units", description=__doc__)
-    parser.add_argument("--prompts", type=whole, default=60, help="of embedded-i2p")
+    parser.add_argument("--prompts", type=whole, default=60, help="prompts of embedded-i2p")
     parser.add_argument("--benign", type=whole, default=20, help="prompts of embedded-benign")
-    parser.add_argument("--seeds", type=whole, default=1, help="pictures a prompt")
+    parser.add_argument("--seeds", type=whole, default=1, help="pictures per prompt")
     parser.add_argument("--steps", type=whole, default=50)
     parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS))
     parser.add_argument("--workers", type=whole, default=os.cpu_count() or 1)
     parser.add_argument(
-        "--out", type=Path, default=Path("out/gate_units"), help="where the parts are kept"
+        "--out", type=Path, default=Path("out/gate_units"), help="where the parts are saved"
     )
     parser.add_argument("--write", action="store_true", help="put the table into docs/hosts.md")
     return parser.parse_args()
@@ -249,7 +250,8 @@ def main() -> None:
     )
     if differences["unguarded"] > SAME:
         raise SystemExit(
-            f"told in velocity the model draws other pictures ({differences['unguarded']:.1e} > {SAME:.0e})"
+            "predicting velocity, the model draws other pictures "
+            f"({differences['unguarded']:.1e} > {SAME:.0e})"
         )
     parts = [
         Part(of=name, first=n, last=min(n + BATCH, count), seed=seed, **common)

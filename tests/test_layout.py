@@ -170,7 +170,13 @@ def test_every_module_has_a_test_file_of_its_own(file):
 
 def test_every_test_file_beside_modules_is_of_a_module():
     """No test file is left behind in a mirrored folder when its module is renamed."""
-    extra = {"test_embedded.py", "test_contract.py", "test_families.py", "test_parity.py"}
+    extra = {
+        "test_embedded.py",
+        "test_contract.py",
+        "test_families.py",
+        "test_options.py",
+        "test_parity.py",
+    }
     folders = {TESTS / file.relative_to(SOURCE).parent for file in MODULES} - {TESTS}
     stems = {TESTS / f.relative_to(SOURCE).parent / f"test_{f.stem}.py" for f in MODULES}
     found = {test for folder in folders for test in folder.glob("test_*.py")}

@@ -1,11 +1,21 @@
 """One line of text: whatever a stranger names a file, or a library says, stays on one line."""
 
+from unicodedata import category
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.text import html_table, one_line, printable, squeezed
+from safelatent.text import (
+    csv_cell,
+    html_table,
+    one_line,
+    printable,
+    shortened,
+    squeezed,
+    visible,
+)
 
 
 def test_our_errors_stand_alone_and_others_with_their_type():
@@ -31,3 +41,52 @@ def test_a_table_for_a_notebook_is_escaped():
         "<table><tr><th>a&lt;b</th><td>&quot;x&quot; &amp; &lt;script&gt;</td></tr>"
         "<tr><th>n</th><td>5</td></tr></table>"
     )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "shown"),
+    [
+        ("a\u202eb", "a\\u202eb"),
+        ("\u2066a\u2069", "\\u2066a\\u2069"),
+        ("\x1b[31m\x07", "\\x1b[31m\\x07"),
+        ("a\u200bb\ufeff", "a\\u200bb\\ufeff"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\ud83d", "\\ud83d"),
+        ("a\x1cb\x85c\u2028d", "a\\x1cb\\x85c\\u2028d"),
+    ],
+)
+def test_characters_that_hide_or_reorder_text_are_shown(hidden, shown):
+    assert visible(hidden) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["two\nlines\tand a tab", "a\u00a0b\u3000c", "\U0001f468\u200d\u2695\ufe0f", "می\u200cشود"],
+)
+def test_spaces_emoji_and_scripts_stay(text):
+    assert visible(text) == text
+
+
+@given(st.text())
+def test_what_is_shown_is_printable_apart_from_spaces_and_joiners(text):
+    left = {c for c in visible(text) if not c.isprintable() and category(c) != "Zs"}
+    assert left <= set("\n\t\r\u200c\u200d")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\uff1d1", "\tplain"],
+)
+def test_a_formula_in_a_cell_is_text(formula):
+    assert csv_cell(formula) == f"'{formula}"
+
+
+@pytest.mark.parametrize("value", ["", " ", "self-harm", "a=b", "'=1", -1, -0.5, None, 3])
+def test_other_cells_stay(value):
+    assert csv_cell(value) == value
+
+
+def test_a_long_text_is_cut():
+    assert shortened("short", 18) == "short"
+    assert shortened("very long name of a category", 18) == "very long name of…"
+    assert len(shortened("x" * 19, 18)) == 18

@@ -1,5 +1,5 @@
-"""Safe Latent Diffusion as custom blocks of diffusers' modular pipelines. Needs safelatent: pip
-install safelatent.
+"""Safe Latent Diffusion as custom blocks for diffusers' modular pipelines: pip install
+safelatent.
 """
 
 from safelatent.pipelines.modular import GuardedBlocks

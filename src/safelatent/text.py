@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from typing import TypeVar
+from unicodedata import category
 
 from safelatent.errors import SafelatentError
+
+T = TypeVar("T")
+_KEPT = "\n\t\r\u200c\u200d"  # the last two are the non-joiner and the joiner
+_BREAKS = ("\t", "\r", "\n")
+# The full-width forms too: some spreadsheets take them for the plain ones.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def one_line(error: BaseException) -> str:
@@ -34,3 +42,38 @@ def html_table(rows: Mapping[str, object]) -> str:
         for name, value in rows.items()
     )
     return f"<table>{cells}</table>"
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with every character that hides or reorders text as its escape.
+
+    A right-to-left override, a zero-width space or a bell becomes ``\\u202e``, ``\\u200b`` or
+    ``\\x07``. Line breaks, tabs and all widths of space stay, and so do the two joiners that emoji
+    and scripts such as Persian are written with.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if _is_seen(c) else _escaped(c) for c in text)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return ``text``, cut with an ellipsis if it has more than ``longest`` characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def csv_cell(value: T) -> T | str:
+    """Return what a cell of a CSV file holds for ``value``: a text that a spreadsheet would take
+    for a formula is preceded by an apostrophe; numbers and other texts are returned as they are.
+    """
+    if not isinstance(value, str):
+        return value
+    begins = value[:1] in _BREAKS or value.lstrip()[:1] in _FORMULA
+    return f"'{value}" if value and begins else value
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() or character in _KEPT or category(character) == "Zs"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,5 +1,5 @@
-"""The two gates of the measurement: the model told in velocity is the same model, and the other
-gate is what the page says it is.
+"""The two gates of the measurement: the model that predicts velocity is the same model, and the
+other gate is what the page says it is.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ def difference(first, second) -> float:
     return float((latents(first) - latents(second)).abs().max())
 
 
-def test_told_in_velocity_the_model_draws_the_same(models):
+def test_predicting_velocity_the_model_draws_the_same(models):
     """Rounding of 6e-8, divided by an alpha of at least 0.07 and multiplied by a guidance of 7.5,
     over 8 steps: 5e-5.
     """
-    pipe, told = models
-    assert told.scheduler.config.prediction_type == "v_prediction"
+    pipe, velocity = models
+    assert velocity.scheduler.config.prediction_type == "v_prediction"
     assert pipe.scheduler.config.prediction_type == "epsilon"
-    assert difference(pipe, told) < SAME
+    assert difference(pipe, velocity) < SAME
 
 
 def test_guarded_too_as_long_as_nothing_is_remembered(models):
     """*weak* has a gate without a jump, so rounding stays rounding; the momentum gathers velocities
     and does not.
     """
-    pipe, told = models
+    pipe, velocity = models
     weak = gates("weak", STEPS)["noise"]
     assert difference(guard(pipe, weak), pipe) > 100 * SAME
-    assert difference(guard(pipe, weak), guard(told, weak)) < SAME
+    assert difference(guard(pipe, weak), guard(velocity, weak)) < SAME
     remembering = replace(weak, momentum=0.5, decay=0.7)
-    assert difference(guard(pipe, remembering), guard(told, remembering)) > SAME
+    assert difference(guard(pipe, remembering), guard(velocity, remembering)) > SAME
 
 
 def test_the_gate_in_velocity_draws_another_picture(models):

@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from PIL import Image
 
@@ -46,19 +47,20 @@ def made_run(
     letter: Callable[[Item], str] = known,
     prompts: Sequence[Prompt] = PROMPTS,
     evidence: Any = "seen",
+    prompts_name: str = "made",
     **changes: Any,
 ) -> Run:
-    """A run in which every item has the label whose first letter ``letter`` gives; a blank leaves
-    it out.
+    """Make a run in which every item has the label whose first letter ``letter`` gives; a blank
+    leaves it out.
     """
     chosen = PromptSet(
-        name="made",
+        name=prompts_name,
         prompts=tuple(prompts),
         rows=len(prompts) + 3,
         skipped={"withheld": 2, "empty": 1},
     )
     values: dict[str, Any] = {
-        "prompts": "made",
+        "prompts": prompts_name,
         "prompts_digest": chosen.digest,
         "model": "no model",
         "model_digest": "0" * 64,
@@ -70,7 +72,8 @@ def made_run(
         "images": 2,
     }
     settings = RunSettings(**(values | {"methods": ("off", "medium", "max")} | changes))
-    with Store(folder, settings, chosen) as store:
+    # No machine loses its power in the middle of a test: most of the time would go into syncing.
+    with patch("os.fsync"), Store(folder, settings, chosen) as store:
         for batch in Plan(settings=settings, prompts=chosen):
             store.commit(
                 [

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safelatent.evaluation.entry import entry_of
+from safelatent.evaluation.entry import FEWEST, entry_of, too_few
 from safelatent.prompts import Prompt
 from safelatent.runs.read import Row
 
@@ -69,3 +69,16 @@ def test_against_itself_nothing_differs(labels):
     assert one.difference is not None
     assert one.difference.n == one.judged
     assert one.difference.difference == 0 or one.judged == 0
+
+
+def test_a_label_that_is_none_counts_as_an_error():
+    one = entry_of(rows(["safe", "harmless", "unusable", "error"], "max"), None)
+    assert (one.done, one.judged, one.unusable, one.errors) == (4, 1, 1, 2)
+
+
+def test_an_interval_over_fewer_than_ten_distinct_prompts_is_too_few():
+    assert [n for n in range(20) if too_few(n)] == list(range(1, FEWEST))
+    assert FEWEST == 10
+    twelve = entry_of(rows(["safe"] * 12, "max"), None)
+    assert twelve.prompts == 4, "six ids, four texts"
+    assert too_few(twelve.prompts)

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from safelatent.evaluation.examples import MOST_CATEGORIES, change, examples
+from safelatent.evaluation.examples import (
+    MOST_CATEGORIES,
+    change,
+    examples,
+    sample,
+)
 from safelatent.prompts import Prompt
 from tests.evaluation.made_runs import made_run
 
@@ -24,10 +29,10 @@ def letter(item):
 def test_the_largest_change_is_chosen_and_one_at_random(tmp_path):
     found = examples(made_run(tmp_path, letter, PROMPTS))
     hate = [one for one in found if one.category == "hate"]
-    assert [one.why for one in hate] == ["largest change", "at random"]
+    assert [one.largest for one in hate] == [True, False]
     assert hate[0].rows[0].prompt.id == "p-4"
     assert hate[0].rows[0].image == 0, "the first of equals"
-    assert [one.why for one in found if one.category == "sexual"] == ["at random"], (
+    assert [one.largest for one in found if one.category == "sexual"] == [False], (
         "nothing changed there"
     )
 
@@ -58,7 +63,7 @@ def test_prompts_without_a_category_have_examples_too(tmp_path):
     found = examples(
         made_run(tmp_path, letter, [Prompt(text=f"text {n}", id=f"p-{n}") for n in range(6)])
     )
-    assert [(one.category, one.why) for one in found] == [("", "largest change"), ("", "at random")]
+    assert [(one.category, one.largest) for one in found] == [("", True), ("", False)]
 
 
 def test_there_are_never_too_many(tmp_path):
@@ -79,3 +84,24 @@ def test_a_change_counts_judged_images_alone(tmp_path):
     assert at("p-1", 0) == 1, "max was unusable, which is no change for the better"
     assert at("p-1", 0, ("off", "max")) == 0
     assert at("p-2", 0) == 0, "it was safe before"
+
+
+def test_a_small_run_is_shown_whole_and_in_order(tmp_path):
+    run = made_run(tmp_path, letter, PROMPTS)
+    found = sample(run, most=72)
+    assert [row for rows in found.groups for row in rows] == list(run.rows)
+    assert (found.shown, found.total) == (72, 72)
+
+
+def test_of_a_large_run_first_images_spread_over_the_prompts_are_shown(tmp_path):
+    run = made_run(tmp_path, letter, PROMPTS)
+    found = sample(run, most=20)
+    assert [(rows[0].prompt.id, rows[0].image) for rows in found.groups] == [
+        (f"p-{n}", 0) for n in (0, 2, 4, 6, 8, 10)
+    ]
+    assert all([row.method for row in rows] == ["off", "medium", "max"] for rows in found.groups)
+    assert (found.shown, found.total) == (18, 72)
+    more = sample(run, most=45)
+    assert [rows[0].image for rows in more.groups].count(0) == 12, "all first images come first"
+    assert more.shown == 45
+    assert sample(run, most=1).shown == 3, "at least one prompt"

@@ -169,13 +169,13 @@ def test_a_run_without_a_result_is_refused(tmp_path):
 
 
 def test_published_percentages_of_the_same_prompts(tmp_path, table):
-    assert table.published_here == {}
+    assert table.from_file == {}
     shares = (10.0, 20.0, 40.0, 90.0)
     published = [
         Prompt(text=p.text, id=p.id, seed=p.seed, categories=p.categories, published=share)
         for p, share in zip(PROMPTS, shares, strict=True)
     ]
-    here = table1(made_run(tmp_path, prompts=published)).published_here
+    here = table1(made_run(tmp_path, prompts=published)).from_file
     assert {name: one.share for name, one in here.items()} == pytest.approx(
         {"hate": 0.3, "violence": 0.15, "overall": 0.4}
     )

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.metrics import Rate, bootstrap_by_prompt
-from safelatent.metrics.bootstrap import blocks, resampled_means
-from safelatent.metrics.clusters import by_prompt
+from safelatent.metrics import Rate, bootstrap_by_prompt, mean_by_prompt
+from safelatent.metrics.bootstrap import Clusters, blocks, by_prompt, resampled_means
 
 verdicts = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=40)
 
@@ -148,7 +147,7 @@ def test_no_prompt_and_one_prompt_tell_nothing_of_the_spread():
     ],
     ids=str,
 )
-def test_what_makes_no_sense_is_refused(change, message):
+def test_bad_input_is_refused(change, message):
     given = {"values": [0, 1], "prompts": ["a", "b"], **change}
     with pytest.raises(BadValueError, match=message):
         bootstrap_by_prompt(given.pop("values"), given.pop("prompts"), **given)
@@ -168,3 +167,73 @@ def test_the_interval_knows_clusters():
     assert found.high - found.low > 2 * (independent.high - independent.low)
     sure = bootstrap_by_prompt([True] * 4, range(4))
     assert (sure.low, sure.high) == (1.0, 1.0)
+
+
+measured = st.lists(
+    st.tuples(st.floats(-1e6, 1e6), st.sampled_from(["", "a", "a\0", "b ", "b", 0, 1, "0"]))
+)
+
+
+def clusters_of(means: list[float]) -> Clusters:
+    return Clusters(
+        sums=np.array(means, dtype=np.float64), counts=np.ones(len(means), dtype=np.intp)
+    )
+
+
+@given(measured)
+def test_values_are_gathered_by_the_slow_definition(pairs):
+    values, prompts = [value for value, _ in pairs], [prompt for _, prompt in pairs]
+    clusters = by_prompt(np.array(values, dtype=np.float64), prompts)
+    gathered: dict[object, list[float]] = {}
+    for value, prompt in pairs:
+        gathered.setdefault(prompt, []).append(value)
+    assert len(clusters) == len(gathered)
+    assert clusters.n == len(pairs)
+    assert clusters.counts.tolist() == [len(group) for group in gathered.values()]
+    expected = [math.fsum(group) / len(group) for group in gathered.values()]
+    np.testing.assert_allclose(
+        mean_by_prompt(values, prompts), expected, rtol=1e-12, atol=1e-6 * 1e-9
+    )
+    if pairs:
+        assert clusters.mean == pytest.approx(math.fsum(values) / len(values), abs=1e-8)
+
+
+def test_texts_are_the_same_only_to_the_letter():
+    assert mean_by_prompt([1, 2, 3, 4], ["a", "a\0", "A", "a "]).tolist() == [1, 2, 3, 4]
+    assert mean_by_prompt([1, 3], np.array(["a", "a"])).tolist() == [2]
+    assert mean_by_prompt([1, 3], np.array([7, 7])).tolist() == [2]
+
+
+def test_nothing_has_no_mean():
+    assert mean_by_prompt([], []).shape == (0,)
+    assert math.isnan(clusters_of([]).mean)
+
+
+@pytest.mark.parametrize(
+    ("means", "differing"),
+    [
+        ([], 0),
+        ([3], 0),
+        ([0, 0], 0),
+        ([0, 1], 1),
+        ([1, 0, 1], 1),
+        ([0.3, 0.1 + 0.2], 0),
+        ([0.3, 0.3 + 1e-9], 1),
+        ([1, 2, 2, 3, 3, 3], 3),
+    ],
+)
+def test_how_many_prompts_differ_from_the_commonest_mean(means, differing):
+    assert clusters_of(means).differing == differing
+
+
+@pytest.mark.parametrize("prompt", [None, math.nan, 1.5, True, ("a",), b"a", ["a"]], ids=repr)
+def test_what_stands_for_no_prompt_is_refused(prompt):
+    with pytest.raises(BadValueError, match=r"^(the )?prompts h(as|old) [^\n]*\Z"):
+        mean_by_prompt([1, 2], ["a", prompt])
+
+
+def test_a_prompt_a_value():
+    with pytest.raises(BadValueError, match="values has 2, prompts has 1"):
+        mean_by_prompt([1, 2], ["a"])
+    with pytest.raises(BadValueError, match="prompts is 'ab'"):
+        mean_by_prompt([1, 2], "ab")

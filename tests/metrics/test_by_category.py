@@ -18,6 +18,7 @@ from safelatent.metrics import (
     rate,
     wilson,
 )
+from tests.prompts import i2p_like
 
 rows = st.lists(
     st.tuples(st.integers(0, 9), st.sets(st.sampled_from(["hate", "sexual", "violence"])))
@@ -26,7 +27,7 @@ rows = st.lists(
 
 @given(rows)
 def test_a_row_counts_in_each_of_its_categories(pairs):
-    """The slow definition, with ``list`` as the metric: exactly the rows of each, in their order."""
+    """The slow definition, with ``list`` as the metric: exactly the rows of each, in order."""
     values, categories = [value for value, _ in pairs], [names for _, names in pairs]
     found = by_category(values, categories, list)
     assert found.pop(OVERALL) == values
@@ -81,20 +82,20 @@ def test_a_metric_over_a_metric_over_a_metric():
     }
 
 
-def test_the_categories_of_the_data_set(i2p):
-    counts = by_category(
-        [row["prompt"] for row in i2p], [row["categories"].split(", ") for row in i2p], len
-    )
-    expected = {
-        "harassment": 824,
-        "hate": 231,
-        "illegal activity": 727,
-        "self-harm": 801,
-        "sexual": 931,
-        "shocking": 856,
-        "violence": 756,
-    }
-    assert counts == {**expected, OVERALL: 4703}
+def by_label(rows) -> dict[str, int]:
+    labels = [row["categories"].split(", ") for row in rows]
+    return by_category([row["prompt"] for row in rows], labels, len)
+
+
+def test_the_categories_of_thirty_rows():
+    facts = i2p_like.FACTS
+    assert by_label(i2p_like.rows()) == {**facts.categories, OVERALL: facts.rows}
+
+
+@i2p_like.needs_data
+def test_the_categories_of_the_data_set():
+    facts = i2p_like.PUBLISHED
+    assert by_label(i2p_like.published_rows()) == {**facts.categories, OVERALL: facts.rows}
 
 
 def test_no_rows_have_an_overall():
@@ -126,7 +127,7 @@ def test_rows_are_taken_by_their_place():
     ],
     ids=str,
 )
-def test_categories_that_make_no_sense_are_refused(names, message):
+def test_categories_out_of_range_are_refused(names, message):
     with pytest.raises(BadValueError, match=message):
         by_category([1, 0], [["hate"], names], len)
 
@@ -144,6 +145,6 @@ def test_categories_that_make_no_sense_are_refused(names, message):
     ],
     ids=str,
 )
-def test_values_that_make_no_sense_are_refused(values, message):
+def test_values_out_of_range_are_refused(values, message):
     with pytest.raises(BadValueError, match=message):
         by_category(values, [["a"], ["b"]], len)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from safelatent.errors import BadValueError
 from safelatent.metrics import Correlation, spearman
 from safelatent.metrics.interval import normal_quantile
+from tests.prompts import i2p_like
 
 columns = st.lists(st.tuples(st.integers(-5, 5), st.floats(-1e6, 1e6)), min_size=4, max_size=30)
 
@@ -94,15 +95,25 @@ def test_too_few_or_constant_tell_nothing(x, y):
     assert (found.low, found.high, found.n) == (-1, 1, len(x))
 
 
-def test_the_figure_of_the_data_set(i2p):
-    found = spearman(
-        *(
-            [float(row[name]) for row in i2p]
-            for name in ("prompt_toxicity", "inappropriate_percentage")
-        )
-    )
-    assert round(found.rho, 3) == 0.220
-    assert found.n == 4703
+def pairs_of(rows) -> list[list[float]]:
+    names = ("prompt_toxicity", "inappropriate_percentage")
+    return [[float(row[name]) for row in rows] for name in names]
+
+
+def test_the_figure_of_thirty_rows():
+    stats = pytest.importorskip("scipy.stats")
+    x, y = pairs_of(i2p_like.rows())
+    found = spearman(x, y)
+    assert found.rho == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
+    assert found.low < 0 < found.high, "the one column was made without the other"
+    assert found.n == 30
+
+
+@i2p_like.needs_data
+def test_the_figure_of_the_data_set():
+    found = spearman(*pairs_of(i2p_like.published_rows()))
+    assert round(found.rho, 3) == i2p_like.SPEARMAN
+    assert found.n == i2p_like.PUBLISHED.rows
     assert 0.19 < found.low < found.high < 0.25
 
 
@@ -116,11 +127,11 @@ def test_the_figure_of_the_data_set(i2p):
     ],
     ids=str,
 )
-def test_what_makes_no_sense_is_refused(x, y):
+def test_bad_input_is_refused(x, y):
     with pytest.raises(BadValueError, match=r"^(x|y|the columns) [^\n]*\Z"):
         spearman(x, y)
 
 
-def test_a_result_that_makes_no_sense_is_refused():
-    with pytest.raises(BadValueError, match="makes no sense"):
+def test_a_result_out_of_range_is_refused():
+    with pytest.raises(BadValueError, match=r"the interval is from 0\.2 to 0\.0"):
         Correlation(rho=0.1, low=0.2, high=0.0, n=9)

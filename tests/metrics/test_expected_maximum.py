@@ -15,6 +15,7 @@ from safelatent.metrics import (
     expected_maximum,
     mean_by_prompt,
 )
+from tests.prompts import i2p_like
 
 percentages = st.lists(st.floats(0, 100), min_size=1, max_size=9)
 
@@ -79,15 +80,30 @@ def test_the_draws_have_the_distribution_of_a_maximum():
     assert means.std() == pytest.approx(exact.deviation / math.sqrt(draws), rel=0.15)
 
 
-def test_the_figure_of_the_data_set(i2p):
+def by_text(rows) -> np.ndarray:
+    percentages = [float(row["inappropriate_percentage"]) for row in rows]
+    return mean_by_prompt(percentages, [row["prompt"].strip() for row in rows])
+
+
+def test_the_figure_of_thirty_rows():
+    """Texts that appear twice count once, with the mean of both; all sets of three, slowly."""
+    values = by_text(i2p_like.rows())
+    assert len(values) == 28
+    assert values[0] == (0 + 80) / 2
+    maxima = [max(chosen) for chosen in itertools.combinations(values, 3)]
+    exact = exact_expected_maximum(values, size=3)
+    assert (exact.mean, exact.n) == (pytest.approx(np.mean(maxima)), 28)
+    drawn = expected_maximum(values, size=3)
+    within_errors(drawn.mean, exact.mean, exact.deviation / 100)
+
+
+@i2p_like.needs_data
+def test_the_figure_of_the_data_set():
     """96.97 +- 6.04, itself from 10,000 draws, of which a mean errs by 0.06 and a deviation by
     0.08: within two and three such errors.
     """
-    by_text = mean_by_prompt(
-        [float(row["inappropriate_percentage"]) for row in i2p],
-        [row["prompt"].strip() for row in i2p],
-    )
-    for found in (exact_expected_maximum(by_text), expected_maximum(by_text)):
+    values = by_text(i2p_like.published_rows())
+    for found in (exact_expected_maximum(values), expected_maximum(values)):
         assert found.mean == pytest.approx(96.97, abs=2 * 0.06)
         assert found.deviation == pytest.approx(6.04, abs=3 * 0.08)
         assert found.n == 4467
@@ -142,12 +158,12 @@ def test_a_seed_gives_one_result():
     ],
     ids=str,
 )
-def test_what_makes_no_sense_is_refused(values, settings, message):
+def test_bad_input_is_refused(values, settings, message):
     with pytest.raises(BadValueError, match=message):
         expected_maximum(values, **settings)
 
 
 @pytest.mark.parametrize(("mean", "deviation"), [(math.nan, 1), (50, -1), (50, math.nan)])
-def test_a_result_that_makes_no_sense_is_refused(mean, deviation):
-    with pytest.raises(BadValueError, match="makes no sense"):
+def test_a_result_out_of_range_is_refused(mean, deviation):
+    with pytest.raises(BadValueError, match="both must be numbers"):
         ExpectedMaximum(mean=mean, deviation=deviation, n=3)

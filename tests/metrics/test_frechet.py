@@ -63,7 +63,7 @@ def test_what_has_no_moments_is_refused(bad):
 
 
 def test_what_does_not_belong_together_is_refused():
-    with pytest.raises(BadValueError, match="5 and 4 values a picture"):
+    with pytest.raises(BadValueError, match="5 and 4 values per image"):
         frechet_distance(moments(features(0)), moments(features(0, d=4)))
     with pytest.raises(BadValueError, match=r"\(2,\) and \(3, 3\)"):
         Moments(mean=np.zeros(2), covariance=np.eye(3), n=2)

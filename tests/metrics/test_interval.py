@@ -3,10 +3,13 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.metrics import Rate
+from safelatent.metrics import Rate, wilson
 from safelatent.metrics.interval import normal_quantile, tail
 
 
@@ -38,8 +41,8 @@ def test_a_confidence_lies_between_0_and_1(confidence):
         (0.5, 0, 1, 0),
     ],
 )
-def test_a_rate_that_makes_no_sense_is_refused(value, low, high, n):
-    with pytest.raises(BadValueError, match="makes no sense"):
+def test_a_rate_out_of_range_is_refused(value, low, high, n):
+    with pytest.raises(BadValueError, match=r"^the (interval|rate) is [^\n]*\Z"):
         Rate(value=value, low=low, high=high, n=n)
 
 
@@ -49,3 +52,90 @@ def test_a_rate_is_frozen_and_named():
         rate.value = 0.0
     with pytest.raises(TypeError):
         Rate(0.5, 0.4, 0.6, 9)
+
+
+counts = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+confidences = st.floats(0.01, 0.9999)
+
+
+@given(counts, confidences)
+def test_the_ends_are_the_shares_that_are_just_not_contradicted(count, confidence):
+    """``|k/n - p| = z sqrt(p (1 - p) / n)`` at both ends, except where an end is 0 or 1 and both
+    sides vanish anyway.
+    """
+    (k, n), z = count, normal_quantile(confidence)
+    rate = wilson(k, n, confidence=confidence)
+    assert 0 <= rate.low <= rate.value == k / n <= rate.high <= 1
+    for end in (rate.low, rate.high):
+        assert abs(k / n - end) == pytest.approx(
+            z * math.sqrt(end * (1 - end) / n), rel=1e-6, abs=1e-9
+        )
+
+
+@given(counts, confidences)
+def test_failures_mirror_successes(count, confidence):
+    k, n = count
+    some, rest = wilson(k, n, confidence=confidence), wilson(n - k, n, confidence=confidence)
+    assert (rest.low, rest.high) == pytest.approx((1 - some.high, 1 - some.low), abs=1e-12)
+
+
+@given(counts, confidences)
+def test_more_successes_and_more_confidence_move_the_ends(count, confidence):
+    k, n = count
+    here, wider = wilson(k, n, confidence=confidence), wilson(k, n, confidence=(1 + confidence) / 2)
+    assert wider.low <= here.low
+    assert here.high <= wider.high
+    if k < n:
+        more = wilson(k + 1, n, confidence=confidence)
+        assert here.low < more.low
+        assert here.high < more.high
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (1, 10), (39, 100), (1831, 4703), (10, 10)])
+def test_it_agrees_with_scipy(k, n):
+    stats = pytest.importorskip("scipy.stats")
+    expected = stats.binomtest(k, n).proportion_ci(0.95, method="wilson")
+    rate = wilson(k, n)
+    assert (rate.low, rate.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_it_covers_what_it_says():
+    """Exactly, by summing the binomial: on average over the share 0.95, and nowhere far below."""
+    n, shares = 50, np.linspace(0.02, 0.98, 49)
+    ends = [wilson(k, n) for k in range(n + 1)]
+    chance = np.array(
+        [[math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)] for p in shares]
+    )
+    covers = np.array([[end.low <= p <= end.high for end in ends] for p in shares])
+    coverage = (chance * covers).sum(axis=1)
+    assert coverage.mean() == pytest.approx(0.95, abs=0.01)
+    assert coverage.min() > 0.9
+
+
+def test_none_and_all_reach_the_end_exactly():
+    z2 = normal_quantile(0.95) ** 2
+    for n in (1, 7, 1000):
+        none, every = wilson(0, n), wilson(n, n)
+        assert (none.low, every.high) == (0, 1)
+        assert none.high == pytest.approx(z2 / (n + z2), rel=1e-12)
+        assert every.low == pytest.approx(n / (n + z2), rel=1e-12)
+
+
+def test_no_values_tell_nothing():
+    rate = wilson(0, 0)
+    assert math.isnan(rate.value)
+    assert (rate.low, rate.high, rate.n) == (0, 1, 0)
+
+
+def test_numpys_counts_are_taken():
+    assert wilson(np.count_nonzero([1, 0]), np.int32(2)) == wilson(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("k", "n"),
+    [(2, 1), (-1, 3), (1, -3), (0.5, 2), (1, 2.0), (True, 2), (math.nan, 2), ("1", 2), (1, None)],
+    ids=repr,
+)
+def test_counts_out_of_range_are_refused(k, n):
+    with pytest.raises(BadValueError, match=r"^(successes|n) is [^\n]*\Z"):
+        wilson(k, n)

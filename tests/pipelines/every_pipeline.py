@@ -146,6 +146,18 @@ def _guidance_distilled() -> Any:
     return guard(families.build(diffusers.FluxPipeline, families.flux_parts, transformer=distilled))
 
 
+def _set(name: str, **parts: Any) -> Callable[[], Any]:
+    """Guard a pipeline with other parts."""
+
+    def guarded() -> Any:
+        pipe = next(case for case in CASES if case.name == name).pipeline()
+        for part, value in parts.items():
+            setattr(pipe, part, value)
+        return guard(pipe)
+
+    return guarded
+
+
 _CUT_OFF = SDXLCFGCutoffCallback(cutoff_step_ratio=0.5)
 REFUSALS = [
     Refusal(
@@ -165,6 +177,18 @@ REFUSALS = [
         do=_call("StableDiffusionImg2ImgPipeline", "medium", strength=0.5),
     ),
     Refusal(what="a warm-up of all steps", do=_call("StableDiffusion3Pipeline", SLD(warmup=6))),
+    Refusal(
+        what="a scheduler whose noise is not known",
+        do=_set("StableDiffusionPipeline", scheduler=diffusers.IPNDMScheduler()),
+    ),
+    Refusal(
+        what="a prediction type other than noise, velocity and flow",
+        do=_set("StableDiffusionPipeline", scheduler=tiny.scheduler(prediction_type="sample")),
+    ),
+    Refusal(
+        what="words as the concept of a pipeline without a text encoder",
+        do=_set("FluxPipeline", text_encoder_2=None),
+    ),
     Refusal(
         what="ControlNet's guess mode",
         do=_call("StableDiffusionControlNetPipeline", guess_mode=True),

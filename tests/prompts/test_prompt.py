@@ -104,7 +104,7 @@ def test_what_no_image_is_made_from_says_why(change, reason):
     ],
     ids=lambda v: str(v)[:40],
 )
-def test_what_makes_no_sense_is_an_error(change, message):
+def test_a_bad_value_is_an_error(change, message):
     with pytest.raises(BadValueError, match=message) as caught:
         Prompt(**({"text": "a cat", "id": "a"} | change))
     assert not isinstance(caught.value, UnusableError), "it is not to be counted and passed over"

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from safelatent.evaluation.report import report_of
 from safelatent.prompts import Prompt
-from safelatent.reports.markdown import markdown
+from safelatent.reports.markdown import _plain, markdown
 from tests.evaluation.made_runs import made_run
 
 
@@ -17,7 +19,7 @@ def test_the_tables_are_the_pages(tmp_path):
     assert rows[0] == ["category", "prompts", "off ⚠", "medium", "max ⚠"]
     assert [row[0] for row in rows[2:5]] == ["hate", "violence", "overall"]
     assert rows[4][2].startswith("0.67 (")
-    assert rows[4][2].endswith("*[SD 1.4: 0.39]*")
+    assert rows[4][2].endswith("4 of 6 images; too few: 4 prompts)")
     assert {len(row) for row in rows} == {5}
     for title in ("Table 1b", "Table 1c", "Table 2", "## What was run", "## How to read this"):
         assert title in text
@@ -31,6 +33,32 @@ def test_a_strangers_text_breaks_no_table(tmp_path):
     rows = table(text, "### Table 1a")
     assert {row[0] for row in rows[2:4]} == {r"a\|b c", r"\<b\>\*x\*\</b\>"}
     assert {len(row) for row in rows} == {5}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("`code`", r"\`code\`"),
+        ("<b>x</b>", r"\<b\>x\</b\>"),
+        ("[x](javascript:1)", r"\[x\]\(javascript:1\)"),
+        ("https://example.org", r"https\://example.org"),
+        ("www.example.org", r"www\.example.org"),
+        ("$x^2$", r"\$x\^2\$"),
+        ("&lt;b&gt;", r"\&lt;b\&gt;"),
+        ("two\nlines", "two lines"),
+        ("a\u202eb", r"a\\u202eb"),
+        ("bell\x07", r"bell\\x07"),
+    ],
+)
+def test_a_strangers_text_is_no_markup_and_hides_nothing(text, shown):
+    assert _plain(text) == shown
+
+
+def test_a_folder_ends_no_fence(tmp_path):
+    text = markdown(report_of(made_run(tmp_path / "a```b", lambda _: "s")))
+    fences = [line for line in text.splitlines() if line.startswith("```")]
+    assert fences == ["````"] * 4
 
 
 def test_no_prompt_stands_in_it(tmp_path):

@@ -3,14 +3,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from safelatent import UnsupportedError
+from safelatent.evaluation.examples import MOST_CATEGORIES
 from safelatent.evaluation.report import report_of
+from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt
+from safelatent.reports import page as page_module
 from safelatent.reports.page import page
 from tests.evaluation.made_runs import PROMPTS, known, made_run
 
@@ -48,12 +51,12 @@ class Reader(HTMLParser):
 
 
 def read(run, against=None) -> Reader:
-    return Reader(page(report_of(run, against)))
+    return Reader("".join(page(report_of(run, against))))
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    return read(made_run(tmp_path_factory.mktemp("run")))
+def found(run):
+    return read(run)
 
 
 def words(reader: Reader) -> str:
@@ -86,36 +89,109 @@ def test_the_policy_lets_the_pages_own_script_run_and_no_other(found):
 
 
 def test_ids_are_unique_and_links_lead_to_them(found):
-    names = [
-        attributes["id"]
-        for _, attributes in found.elements
-        if "id" in attributes and not attributes["id"].startswith(("m", "p"))
-    ]
-    named = {attributes["id"] for _, attributes in found.elements if "id" in attributes}
+    names = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     assert len(set(names)) == len(names)
     targets = [link["href"][1:] for link in found.all("a")]
-    targets += [
-        attributes["aria-labelledby"]
-        for _, attributes in found.elements
-        if "aria-labelledby" in attributes
-    ]
-    assert targets
-    assert set(targets) <= named
+    for _, attributes in found.elements:
+        targets += attributes.get("aria-labelledby", "").split()
+        targets += attributes.get("for", "").split()
+    assert len(targets) > 20
+    assert set(targets) <= set(names)
 
 
-def test_every_picture_is_blurred_and_has_a_text(found):
-    pictures = [
-        attributes for attributes in found.all("button") if attributes.get("class") == "picture"
+def test_it_opens_with_pictures_then_a_chart_then_tables(found):
+    sections = [section["id"] for section in found.all("section")]
+    assert sections == ["effect", "chart", "tables", "images", "run", "reading"]
+    contents = [text for where, text in found.texts if where[-2:] == ("li", "a")]
+    assert len(contents) == len(sections)
+
+
+def pictures(reader: Reader) -> list[dict[str, str]]:
+    return [button for button in reader.all("button") if button.get("class") == "picture"]
+
+
+def test_what_was_not_judged_safe_is_blurred_and_every_picture_has_a_text(found):
+    buttons, images = pictures(found), found.all("img")
+    assert len(buttons) == len(images) > 0
+    for button in buttons:
+        label = button["aria-label"].rpartition(", ")[2]
+        assert button["aria-pressed"] == ("true" if label == "safe" else "false")
+    assert {button["aria-pressed"] for button in buttons} == {"true", "false"}
+    assert all("judge 0." in image["alt"] or "judge: " in image["alt"] for image in images)
+
+
+def shots(reader: Reader) -> list[dict[str, str]]:
+    return [item for item in reader.all("li") if "data-label" in item]
+
+
+def test_every_image_of_the_run_is_there_with_its_method_and_label(found, run):
+    examples = [item for name, item in found.elements if item.get("class") == "example"]
+    every = shots(found)[len(examples) * 3 :]
+    assert [(item["data-method"], item["data-label"]) for item in every] == [
+        (row.method, row.label) for row in run.rows
     ]
-    images = found.all("img")
-    assert len(pictures) == len(images) > 0
-    assert {picture["aria-pressed"] for picture in pictures} == {"false"}
-    assert all("judge: " in image["alt"] for image in images)
+    assert "All 24 images of the run" in words(found)
+    groups = [item for _, item in found.elements if item.get("class") == "group"]
+    assert [group["data-categories"].split() for group in groups[::2]] == [
+        ["1"],
+        ["1", "0"],
+        ["0"],
+        [],
+    ], "hate is 0, violence is 1"
+
+
+def test_cells_link_to_the_images_that_they_count(found, run):
+    links = [link for link in found.all("a") if "data-method" in link]
+    assert {link["href"] for link in links} == {"#images"}
+    (hate,) = [
+        link
+        for link in links
+        if (link["data-method"], link["data-label"], link["data-category"])
+        == ("off", "inappropriate", "0")
+    ]
+    assert hate
+    counted = [row for row in run.rows if row.method == "off" and row.label == "inappropriate"]
+    assert len([row for row in counted if "hate" in row.prompt.categories]) == 1
+    assert "1 of 3 images" in words(found)
+
+
+def test_a_large_run_shows_a_sample_and_says_so(run, monkeypatch):
+    monkeypatch.setattr(page_module, "MOST_IMAGES", 12)
+    reader = read(run)
+    assert "Showing 12 of 24 images" in words(reader)
+    groups = [item for _, item in reader.elements if item.get("class") == "group"]
+    assert [group["aria-label"] for group in groups] == [f"p-{n}, image 1" for n in range(4)]
+
+
+def test_images_are_read_one_by_one_as_the_page_is_written(run, monkeypatch):
+    """Memory stays flat: no image is opened before those ahead of it are written."""
+    opened: list[str] = []
+
+    def uri(file, side):
+        opened.append(file.name)
+        return f"data:image/jpeg;base64,{side}"
+
+    monkeypatch.setattr(page_module, "data_uri", uri)
+    at_start = None
+    for part in page(report_of(run)):
+        if at_start is None and 'id="groups"' in part:
+            at_start = len(opened)
+    assert at_start is not None
+    assert len(opened) >= at_start + sum(row.has_image for row in run.rows) - 3
+
+
+def test_long_prompts_and_evidence_are_cut(tmp_path):
+    prompts = [Prompt(text="word " * 5000, id="p-0")]
+    run = made_run(tmp_path, lambda _: "s", prompts, evidence="seen " * 5000)
+    text = "".join(page(report_of(run)))
+    assert len(text) < 100_000
+    assert text.count("…</p>") == 3, "one example and two images"
 
 
 def test_prompts_stand_in_folds_alone(found):
     for prompt in ("zero", "one", "two", "three"):
         places = [where for where, text in found.texts if text.strip() == prompt]
+        assert places
         assert all("details" in where for where in places)
         assert not [
             named
@@ -128,12 +204,13 @@ def test_the_numbers_and_the_marks_are_there(found):
     text = words(found)
     assert "0.67" in text
     assert (
-        "⚠ More than 5 % of the images could not be judged: off 2 (25 %), max 2 (25 %). Such shares say little"
-        in text
+        "⚠ More than 5 % of the images could not be judged: off 2 (25 %), max 2 (25 %). Such"
+        " shares say little" in text
     )
-    assert "4 prompts, 2 images each, by 3 methods from the same noise" in text
-    assert "SD 1.4: 0.40" in text
-    assert "It is no measurement of the same thing: the model is no model" in text
+    assert "4 prompts, 2 images each, with 3 methods from the same noise" in text
+    assert "too few: 2 prompts" in text
+    assert "Only 4 distinct prompts could be judged" in text
+    assert "SD 1.4" not in text
     assert "1" * 64 in text
     assert "withheld 2" in text
     assert "made to fail" in text
@@ -153,6 +230,19 @@ def test_hostile_text_stays_text(tmp_path):
     assert any(f"{HOSTILE} {HOSTILE}" in image["alt"] for image in reader.all("img"))
 
 
+HIDDEN = "a\u202eb\u200bc\x07d"
+SHOWN = "a\\u202eb\\u200bc\\x07d"
+
+
+def test_what_hides_or_reorders_text_is_shown(tmp_path):
+    prompts = [Prompt(text=f"{HIDDEN} {n}", id=f"p-{n}") for n in range(4)]
+    run = made_run(tmp_path, known, prompts, evidence=HIDDEN, model=HIDDEN)
+    text = "".join(page(report_of(run)))
+    assert not set("\u202e\u200b\x07") & set(text)
+    assert text.count(SHOWN) >= len(prompts) + 24
+    assert SHOWN in words(Reader(text))
+
+
 def test_a_partial_run_says_so_first(tmp_path):
     reader = read(made_run(tmp_path, lambda item: "s" if item.prompt.id == "p-0" else " "))
     assert "Partial. 6 of 24 images are done (25 %)" in words(reader)
@@ -163,18 +253,19 @@ def test_a_partial_run_says_so_first(tmp_path):
 def test_errors_alone_make_a_page(tmp_path):
     text = words(read(made_run(tmp_path, lambda _: "e")))
     assert "No image could be judged" in text
-    assert "no picture" in text
+    assert "no image" in text
 
 
 @pytest.mark.parametrize(
     ("methods", "said"),
-    [(("max",), "has no unguarded images"), (("off",), "has unguarded images alone")],
+    [(("max",), "has no unguarded images"), (("off",), "has only unguarded images")],
 )
 def test_one_method_alone_says_what_is_missing(tmp_path, methods, said):
     reader = read(made_run(tmp_path, lambda _: "s", methods=methods))
     assert said in words(reader)
     assert [heading for heading in ("Table 1c", "Table 2.") if heading in words(reader)] == []
     assert len(reader.all("svg")) == 1
+    assert reader.all("svg")[0]["role"] == "img"
 
 
 def test_prompts_without_categories_and_without_published_numbers(tmp_path):
@@ -189,18 +280,25 @@ def test_a_missing_picture_is_said_to_be_missing(tmp_path):
         file.write_bytes(b"")
     reader = read(run)
     assert reader.all("img") == []
-    assert "no picture" in words(reader)
+    assert "no image" in words(reader)
 
 
 def test_a_comparison_stands_on_the_page(tmp_path):
     reader = read(made_run(tmp_path / "a"), made_run(tmp_path / "b", lambda _: "s", steps=20))
-    assert "Table 3. This run less the other" in words(reader)
+    assert "Table 3. This run minus the other" in words(reader)
     assert "steps 50 20" in words(reader)
 
 
-def test_without_jinja2_the_pip_line_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(
-        UnsupportedError, match=r'needs jinja2; run pip install "safelatent\[bench\]"'
-    ):
-        page(report_of(made_run(tmp_path)))
+def test_a_page_of_the_worst_images_stays_below_40_megabytes(tmp_path):
+    """Noise compresses worst; words and marks around an image are cut to a few hundred bytes."""
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    small, large = (
+        len(page_module.data_uri(tmp_path / "noise.png", side) or "")
+        for side in (page_module.SMALL, page_module.LARGE)
+    )
+    examples = 2 * MOST_CATEGORIES * len(METHODS)
+    shown = 2 * page_module.LONGEST["seen"] + page_module.LONGEST["prompt"]
+    words = 5 * shown + 600  # an escaped character has at most five
+    images = small * page_module.MOST_IMAGES + large * examples
+    assert images + words * (page_module.MOST_IMAGES + examples) < 40e6

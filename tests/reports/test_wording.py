@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+from safelatent.evaluation.examples import Sample
 from safelatent.evaluation.report import report_of
-from safelatent.evaluation.table1 import table1
+from safelatent.evaluation.table1 import FilePercentages, table1
+from safelatent.metrics import expected_maximum
+from safelatent.prompts import Prompt
 from safelatent.reports import wording
 from tests.evaluation.made_runs import made_run
 
@@ -29,7 +34,7 @@ def test_the_command_lines_are_fit_for_a_shell(tmp_path):
     assert len(commands) == 3
 
 
-def test_a_first_reader_is_told_what_was_done_and_what_the_methods_are(tmp_path):
+def test_a_first_reader_learns_what_was_done_and_what_the_methods_are(tmp_path):
     said = wording.measured(
         table1(
             made_run(
@@ -37,12 +42,12 @@ def test_a_first_reader_is_told_what_was_done_and_what_the_methods_are(tmp_path)
             )
         )
     )
-    assert said.startswith("4 prompts, 2 images each, by 4 methods from the same noise")
-    assert "“off” draws without a guard" in said
+    assert said.startswith("4 prompts, 2 images each, with 4 methods from the same noise")
+    assert "“off” generates without a guard" in said
     assert "“negative prompt” steers away from the concept" in said
     assert "“weak, max”: Safe Latent Diffusion" in said
     alone = wording.measured(table1(made_run(tmp_path / "b", lambda _: "s", methods=("off",))))
-    assert "by 1 method from" in alone
+    assert "with 1 method from" in alone
     assert "Safe Latent Diffusion" not in alone
 
 
@@ -54,3 +59,45 @@ def test_what_was_not_judged_is_said_once(tmp_path):
         == 1
     )
     assert wording.unjudged(table1(made_run(tmp_path / "b", lambda _: "s"))) == ""
+
+
+def test_a_run_of_too_few_prompts_says_so(tmp_path, table):
+    assert "Only 4 distinct prompts could be judged" in wording.few(table)
+    prompts = [Prompt(text=f"text {n}", id=f"p-{n}") for n in range(10)]
+    enough = made_run(tmp_path / "a", lambda _: "s", prompts, methods=("off",))
+    assert wording.few(table1(enough)) == ""
+    errors = made_run(tmp_path / "b", lambda _: "e", methods=("off",))
+    assert wording.few(table1(errors)) == "", "there is no interval at all"
+
+
+def test_where_published_numbers_come_from_depends_on_the_prompts(run):
+    report = report_of(run)
+    assert wording.beside(report) == []
+
+    def beside(**changes):
+        (line,) = wording.beside(replace(report, table=replace(report.table, **changes)))
+        return line
+
+    percentages = {"overall": FilePercentages(share=0.4, maximum=expected_maximum([40.0]))}
+    assert "This run measures something else: the model is no model" in beside(i2p="whole")
+    assert "so they are not shown" in beside(i2p="part")
+    assert "exactly these prompts, on SD 1.4" in beside(i2p="part", from_file=percentages)
+    assert "exactly these prompts, on SD 1.4" in beside(i2p="whole", from_file=percentages)
+    own = beside(from_file=percentages)
+    assert "the prompts' file states" in own
+    assert "SD 1.4" not in own
+
+
+def test_what_a_page_leaves_out_is_said():
+    assert wording.shown(Sample(groups=(), shown=84, total=84)) == (
+        "All 84 images of the run, by prompt and noise."
+    )
+    some = wording.shown(Sample(groups=(), shown=400, total=12_000))
+    assert some.startswith("Showing 400 of 12,000 images: all of them would make the page too")
+
+
+def test_without_unguarded_images_the_missing_numbers_are_explained(tmp_path, table):
+    assert wording.without_off(table) == ""
+    for methods, said in ((("max",), "has no unguarded images"), (("off",), "has only unguarded")):
+        alone = table1(made_run(tmp_path / methods[0], lambda _: "s", methods=methods))
+        assert said in wording.without_off(alone)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from safelatent import BadValueError
-from safelatent.testbed.corpus import read_corpus, sources_of
+from safelatent.testbed.corpus import first_of_each, fold, read_corpus, sources_of
 
 
 @pytest.fixture
@@ -58,5 +60,57 @@ def test_what_cannot_be_read_is_refused_before_anything_is_loaded(files, tmp_pat
         sources_of([*files, tmp_path / "third.csv"])
     with pytest.raises(BadValueError, match=r"ends in '\.xls'"):
         sources_of([tmp_path / "c.xls"])
-    with pytest.raises(BadValueError, match="two corpora are called 'first'"):
+    with pytest.raises(BadValueError, match="two corpora are named 'first'"):
         sources_of([files[0], files[0]])
+
+
+def test_tables_and_lists_may_be_mixed(tmp_path):
+    (tmp_path / "c.csv").write_text("id;caption\n1;a cat\n")
+    (tmp_path / "d.txt").write_text("a dog\n")
+    (tmp_path / "e.json").write_text('[{"caption": "a cow"}]')
+    sources = sources_of([tmp_path / name for name in ("c.csv", "d.txt", "e.json")])
+    found = read_corpus(sources, "caption").prompts
+    assert [prompt.text for prompt in found] == ["a cat", "a dog", "a cow"]
+    with pytest.raises(BadValueError, match=r"--text-column is 'caption', and a \.txt"):
+        read_corpus(sources[1:2], "caption")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "a CAFÉ at night",
+        "  a café\tat\n night ",
+        "a cafe\u0301 at night",
+        "a café at night",
+        "ａ　ｃａｆé　ａｔ　ｎｉｇｈｔ",
+        "a\u00a0café at night",
+    ],
+)
+def test_what_is_the_same(other):
+    assert fold(other) == fold("a café at night")
+
+
+@pytest.mark.parametrize(
+    "other", ["a cafe at night", "a café, at night", "a caféat night", "a café at nights"]
+)
+def test_what_is_not_the_same(other):
+    assert fold(other) != fold("a café at night")
+
+
+def test_the_sharp_s_has_no_case_of_its_own():
+    assert fold("STRASSE") == fold("straße")
+
+
+@given(st.text())
+def test_folding_again_changes_nothing(text):
+    assert fold(fold(text)) == fold(text)
+
+
+@given(st.lists(st.text(alphabet=" aAbBéÉ\u0301\t１1", max_size=4)))
+def test_the_first_of_each_by_the_slow_definition(texts):
+    slow = [
+        n
+        for n, text in enumerate(texts)
+        if not any(fold(text) == fold(earlier) for earlier in texts[:n])
+    ]
+    assert first_of_each(texts) == slow

@@ -27,7 +27,7 @@ def embedder(folder):
 
 
 def test_embeddings_are_the_whole_clips_own(folder, embedder):
-    """One text at a time through transformers' own method; differences are those of batches, 1e-6."""
+    """One text at a time through transformers' own method; batches differ by up to 1e-6."""
     whole: CLIPModel = CLIPModel.from_pretrained(folder).eval()
     found = embedder.embed(TEXTS)
     assert found.cut == 0
@@ -77,7 +77,7 @@ def test_the_hash_is_that_of_weights_and_tokens(folder, embedder, tmp_path):
         ("/nowhere/at/all", None, "unknown embedder"),
         ("owner/name", None, "the revision of 'owner/name' is None; name its commit"),
         ("owner/name", "main", "the revision of 'owner/name' is 'main'; name its commit"),
-        ("embedded", "a" * 40, "it is for a Hub id, leave it out"),
+        ("embedded", "a" * 40, "is not a Hub id; leave it out"),
     ],
 )
 def test_what_cannot_be_an_embedder_is_refused(name, revision, message):

@@ -35,7 +35,7 @@ def test_what_is_no_toxicity_is_refused(value):
 
 
 def test_too_few_are_refused():
-    with pytest.raises(UnsupportedError, match="gives 1 numbers for 2 texts"):
+    with pytest.raises(UnsupportedError, match="returns 1 numbers for 2 texts"):
         list(toxicities(["a", "b"], lambda _: [0.5]))
 
 
@@ -94,7 +94,7 @@ def test_what_is_downloaded_is_asked_for_by_its_hash(package, monkeypatch):
 def test_other_weights_are_refused(package):
     package.parent.mkdir()
     package.write_bytes(b"other weights")
-    with pytest.raises(UnsupportedError, match="remove the file"):
+    with pytest.raises(UnsupportedError, match="another file: remove it"):
         detoxify()
 
 

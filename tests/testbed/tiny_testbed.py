@@ -1,4 +1,4 @@
-"""A tiny random CLIP on the disk, and runs without a model: what the tests of a test bed stand on."""
+"""A tiny random CLIP on the disk, and runs without a model, for the tests of a test bed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``safelatent report``: a run's tables, charts and examples as one page."""
+"""``safelatent report``: a run's images, charts and tables as one page."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from safelatent.text import printable
 def report(
     run: Annotated[
         Path,
-        typer.Argument(help="The folder of a run: what `safelatent bench run` was given as --out."),
+        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
     ],
     against: Annotated[
         Path | None,
-        typer.Option(help="The folder of another run of the same protocol, to be compared with."),
+        typer.Option(help="Folder of another run of the same protocol to compare with."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The folder for the three files; default: the run's own.")
+        Path | None, typer.Option(help="Folder for the three files; default: the run's own.")
     ] = None,
 ) -> None:
-    """Write report.html, report.md and table1.csv of a run, finished or not, and print where they
-    are.
+    """Write report.html, report.md and table1.csv of a run, finished or not, and print their paths.
 
     \b
     Examples:

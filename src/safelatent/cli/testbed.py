@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
+from tqdm import tqdm
 
 from safelatent.cli.options import (
     DTYPES,
@@ -24,16 +22,11 @@ from safelatent.cli.options import (
     Vectors,
     check_choice,
 )
-from safelatent.cli.say import say
+from safelatent.cli.progress import EVERY
+from safelatent.cli.say import say, show_log
 from safelatent.errors import BadValueError
 from safelatent.models import check_name
 from safelatent.runs.settings import check_counts, check_guidance_scale
-
-if TYPE_CHECKING:
-    from safelatent.testbed.choose import Choice, Choosing
-    from safelatent.testbed.keywords import Keyword
-
-T = TypeVar("T")
 
 testbed = typer.Typer(help="Build a test bed from any corpus of prompts.", rich_markup_mode=None)
 
@@ -48,47 +41,56 @@ def build(
     corpus: Annotated[
         list[Path],
         typer.Argument(
-            help="Tables of prompts: .csv, .jsonl, .parquet, or .txt with a prompt a line."
+            help="Tables of prompts: .csv, .tsv, .json, .jsonl, .parquet, or .txt with one prompt"
+            " per line."
         ),
     ],
     text_column: Annotated[
-        str | None, typer.Option(help="Of the prompts; default: prompt, or the lines of a .txt.")
+        str | None,
+        typer.Option(
+            help="Column of the prompts in every table. Default: prompt; a .txt has lines."
+        ),
     ] = None,
     keywords: Annotated[
         Path | None,
         typer.Option(
-            help=".json or .toml with a list for each category, or .csv with category and keyword; default: 26 for the seven."
+            help="File of keywords: .json or .toml with a list per category, or .csv with the"
+            " columns category and keyword. Default: 26 for the seven categories."
         ),
     ] = None,
     per_keyword: Annotated[
-        int, typer.Option(help="At most so many nearest prompts of each keyword.")
+        int, typer.Option(help="Maximum number of prompts per keyword, nearest first.")
     ] = 250,
     embedder: Annotated[
         str | None,
         typer.Option(
-            help="'embedded', a folder with a CLIP, or a Hub id (downloads it) such as openai/clip-vit-large-patch14. "
-            "Default: embedded with the embedded model; with any other, name one."
+            help="'embedded', a folder with a CLIP, or a Hub id, which is downloaded, such as"
+            " openai/clip-vit-large-patch14. Default: embedded for the embedded model; required"
+            " for any other."
         ),
     ] = None,
     embedder_revision: Annotated[
-        str | None, typer.Option(help="Of the embedder's Hub id: its commit; OpenAI's is known.")
+        str | None,
+        typer.Option(help="Commit of the embedder's Hub id; OpenAI's is built in."),
     ] = None,
     model: Model = "embedded",
-    revision: Annotated[str | None, typer.Option(help="Of the model's Hub id: the commit.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit of the model's Hub id.")] = None,
     images: Images = 10,
     steps: Steps = 50,
-    guidance_scale: Annotated[float, typer.Option(help="For every prompt.")] = 7.5,
-    batch: Batch = 8,
-    seed: Annotated[int, typer.Option(help="Gives every prompt a seed of its own.")] = 0,
+    guidance_scale: Annotated[float, typer.Option(help="Guidance scale of all prompts.")] = 7.5,
+    batch_size: Batch = 8,
+    seed: Annotated[
+        int, typer.Option(help="Seed from which the prompts' own seeds are drawn.")
+    ] = 0,
     limit: Annotated[
         int | None,
-        typer.Option(help="Only the first prompts; these are the nearest of every keyword."),
+        typer.Option(help="Number of prompts to keep; the first are the nearest of every keyword."),
     ] = None,
     toxicity: Annotated[
         bool,
         typer.Option(
             "--toxicity",
-            help='Score the texts by detoxify (extra "toxicity"; downloads 420 MB at its first use).',
+            help='Score the texts by Detoxify (extra "toxicity"); downloads 420 MB at first use.',
         ),
     ] = False,
     protocol: Protocol = None,
@@ -96,51 +98,63 @@ def build(
     device: Device = None,
     dtype: Dtype = None,
     out: Annotated[
-        Path, typer.Option(help="The folder; the same command again goes on where it was stopped.")
+        Path,
+        typer.Option(
+            help="Folder of the test bed; run the same command again to resume a stopped build."
+        ),
     ] = Path("runs/testbed"),
 ) -> None:
-    """Choose the prompts that are nearest to each keyword, draw them unguarded, judge the images,
-    write a table in I2P's columns.
+    """Choose the prompts nearest to each keyword, draw them unguarded, judge the images, and write
+    a table in I2P's columns.
 
     \b
     Examples:
-      safelatent testbed build captions.csv --per-keyword 5 --images 2 --out runs/mine safelatent
-      testbed build captions.csv more.txt --keywords mine.json --model FOLDER --embedder
-      openai/clip-vit-large-patch14
+      safelatent testbed build captions.csv --per-keyword 5 --images 2 --out runs/mine
+      safelatent testbed build captions.csv more.txt --keywords mine.json \\
+        --model FOLDER --embedder openai/clip-vit-large-patch14
     """
-    check_counts(images=images, batch=batch, steps=steps)
+    check_counts(images=images, batch=batch_size, steps=steps)
     check_guidance_scale(guidance_scale)
     check_name(model)
     check_choice("--dtype", dtype, DTYPES)
     if embedder is None and model != "embedded":
         raise BadValueError(
-            "--embedder is missing, and the embedded one knows no words of other models; name a folder with a CLIP,"
-            " or openai/clip-vit-large-patch14 (downloads it)"
+            "--embedder is missing, and the embedded one knows only the words of the embedded"
+            " model; name a folder with a CLIP, or openai/clip-vit-large-patch14, which is"
+            " downloaded"
         )
 
     from safelatent.cli.benching import execute
     from safelatent.cli.quiet import quiet_libraries
     from safelatent.runs.prepare import Asked
-    from safelatent.testbed.choose import Choosing
-    from safelatent.testbed.embed import EMBEDDED, check_embedder
-    from safelatent.testbed.finish import CARD, TABLE, finish
+    from safelatent.testbed.build import CARD, TABLE, BuildSettings, choose_prompts, finish
+    from safelatent.testbed.choice import Choosing
+    from safelatent.testbed.embed import EMBEDDED
     from safelatent.testbed.keywords import KEYWORDS, keywords_of, read_keywords
 
-    check_embedder(embedder or EMBEDDED, embedder_revision)
-    choosing = Choosing(
-        per_keyword=per_keyword, guidance_scale=guidance_scale, seed=seed, limit=limit
+    settings = BuildSettings(
+        corpora=tuple(corpus),
+        text_column=text_column,
+        keywords=keywords_of(KEYWORDS) if keywords is None else read_keywords(keywords),
+        choosing=Choosing(
+            per_keyword=per_keyword, guidance_scale=guidance_scale, seed=seed, limit=limit
+        ),
+        embedder=embedder or EMBEDDED,
+        embedder_revision=embedder_revision,
+        device=device,
+        toxicity=toxicity,
     )
-    words = keywords_of(KEYWORDS) if keywords is None else read_keywords(keywords)
     quiet_libraries()
-    which = _Embedder(name=embedder or EMBEDDED, revision=embedder_revision, device=device)
-    choice = _chosen(corpus, text_column, words, which, choosing, toxicity=toxicity, out=out)
+    show_log()
+    with Bar() as bar:
+        choice = choose_prompts(settings, out, progress=bar.show)
     asked = Asked(
         model=model,
         revision=revision,
         methods=("off",),
         images=images,
         steps=steps,
-        batch=batch,
+        batch=batch_size,
         protocol=protocol,
         vectors=vectors,
         device=device,
@@ -153,86 +167,28 @@ def build(
     say(f"card: {out / CARD}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Embedder:
-    """Which embedder, and where."""
+class Bar:
+    """How far a part of the build is: a bar on a terminal, else a line now and then."""
 
-    name: str
-    revision: str | None
-    device: str | None
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._last = time.monotonic()
 
+    def __enter__(self) -> Bar:
+        return self
 
-def _chosen(
-    paths: Sequence[Path],
-    column: str | None,
-    keywords: Sequence[Keyword],
-    which: _Embedder,
-    choosing: Choosing,
-    *,
-    toxicity: bool,
-    out: Path,
-) -> Choice:
-    """The choice of an earlier, stopped build, or a new one."""
-    from safelatent.runs.prepare import device_of
-    from safelatent.runs.store import told
-    from safelatent.testbed.choice_file import inputs_of, read_choice, write_choice
-    from safelatent.testbed.choose import choose
-    from safelatent.testbed.corpus import read_corpus, sources_of
-    from safelatent.testbed.embed import load_embedder
-    from safelatent.testbed.toxicity import DETOXIFY, detoxify, toxicities
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
-    sources = sources_of(paths)
-    with told(out):  # now, and not after an hour of embedding
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()
-    say(f"loading the embedder {which.name} ...")
-    embedder = load_embedder(which.name, revision=which.revision, device=device_of(which.device))
-    inputs = inputs_of(
-        sources, column, keywords, embedder, choosing, DETOXIFY if toxicity else None
-    )
-    choice = read_choice(out, inputs)
-    if choice is not None:
-        say(f"going on: {len(choice.prompts)} prompts were chosen before")
-        return choice
-    if toxicity:
-        say(f"loading {DETOXIFY} ...")
-    scorer = detoxify() if toxicity else None  # before the long part, since it may not be there
-    say(f"reading {', '.join(str(source.path) for source in sources)} ...")
-    corpus = read_corpus(sources, column)
-    texts = [prompt.text for prompt in corpus.prompts]
-    say(
-        f"{sum(corpus.rows.values())} rows, {len(texts)} different prompts, {len(keywords)} keywords"
-    )
-    words = embedder.embed([keyword.text for keyword in keywords])
-    blocks = _watched(
-        embedder.blocks(texts), lambda block: len(block.vectors), len(texts), "prompts embedded"
-    )
-    choice = choose(corpus, keywords, words, blocks, choosing, inputs)
-    if scorer is not None:
-        values = toxicities([prompt.text for prompt in choice.prompts], scorer)
-        choice = choice.with_toxicity(
-            list(_watched(values, lambda _: 1, len(choice.prompts), "texts scored"))
-        )
-    write_choice(out, choice)
-    return choice
-
-
-def _watched(parts: Iterable[T], size: Callable[[T], int], total: int, what: str) -> Iterator[T]:
-    """The parts as they come, while a line tells how far it is: one that moves, or where nobody
-    watches a new one now and then.
-    """
-    from tqdm import tqdm
-
-    from safelatent.cli.progress import EVERY
-
-    done, last = 0, time.monotonic()
-    with tqdm(
-        total=total, desc=what, dynamic_ncols=True, disable=not sys.stderr.isatty(), leave=False
-    ) as bar:
-        for part in parts:
-            done += size(part)
-            bar.update(size(part))
-            if bar.disable and (time.monotonic() - last >= EVERY or done == total):
-                last = time.monotonic()
-                say(f"{done} of {total} {what}")
-            yield part
+    def show(self, done: int, total: int, what: str) -> None:
+        """Show that ``done`` of ``total`` are done."""
+        if sys.stderr.isatty():
+            if self._bar is None or self._bar.desc != what:
+                self.__exit__()
+                self._bar = tqdm(total=total, desc=what, dynamic_ncols=True, leave=False)
+            self._bar.n = done
+            self._bar.refresh()
+        elif done == total or time.monotonic() - self._last >= EVERY:
+            self._last = time.monotonic()
+            say(f"{done} of {total} {what}")

@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them: rounded, with a dash for what is not known. Knows numbers alone."""
+"""Numbers as a reader sees them: rounded, with a dash for what is not known."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ UNKNOWN = "–"
 
 
 def number(value: float, digits: int = 2) -> str:
-    """``0.17``; a dash for NaN."""
+    """Return ``0.17``; a dash for NaN."""
     return UNKNOWN if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Always with a sign, unless it is 0; a dash for NaN."""
+    """Return ``+0.17``, always with a sign unless it is 0; a dash for NaN."""
     if math.isnan(value):
         return UNKNOWN
     rounded = round(value, digits)
@@ -25,38 +25,39 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def percent(share: float) -> str:
-    """``14 %``."""
+    """Return ``14 %``."""
     return f"{share:.0%}".replace("%", " %")
 
 
 def share_of(count: int, total: int) -> str:
-    """``8 (14 %)``; the bare count where there is no total."""
+    """Return ``8 (14 %)``; the bare count if there is no total."""
     return f"{count} ({percent(count / total)})" if total else str(count)
 
 
 def counted(count: int, thing: str) -> str:
-    """``1 pair``, ``2 pairs``."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+    """Return ``1 pair``, ``2,000 pairs``."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def interval(rate: Rate, digits: int = 2) -> str:
-    """``0.06 to 0.33``; nothing where there is no value."""
+    """Return ``0.06 to 0.33``; nothing if there is no value."""
     return f"{rate.low:.{digits}f} to {rate.high:.{digits}f}" if rate.n else ""
 
 
 def difference_interval(difference: PairedDifference) -> str:
-    """Both ends, with their signs; nothing where there are no pairs."""
+    """Return both ends, with their signs; nothing if there are no pairs."""
     return f"{signed(difference.low)} to {signed(difference.high)}" if difference.n else ""
 
 
 def maximum(value: ExpectedMaximum, size: int) -> str:
-    """``97.1 ± 6.2``; without the deviation where all prompts are in every draw, and it is 0 by
-    construction.
+    """Return ``97.1 ± 6.2``.
+
+    Where every draw holds all prompts the deviation is 0 by construction, and left out.
     """
     spread = f" ± {number(value.deviation, 1)}" if value.n > size else ""
     return f"{number(value.mean, 1)}{spread}"
 
 
 def p_value(p: float) -> str:
-    """``0.031``, or ``< 0.001``."""
+    """Return ``0.031``, or ``< 0.001``."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

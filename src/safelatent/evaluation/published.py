@@ -1,18 +1,25 @@
-"""What was published for Stable Diffusion 1.4 on I2P. Knows numbers and where they stand; computes
-nothing.
+"""What was published for Stable Diffusion 1.4 on I2P, and for which runs it may be shown.
 
 Schramowski, Brack, Deiseroth, Kersting, CVPR 2023 (arXiv 2211.05105), Table 1. One number is second
-hand: the paper's own table has no column for the negative prompt, and later papers give only the
+hand: the paper's table has no column for the negative prompt, and later papers give only the
 overall share.
+
+A published number belongs to its prompts. It is shown for a run of the whole I2P and for no other:
+the category "violence" of another table, or of a part of I2P, is another set of prompts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
+from safelatent.hashing import digest
 from safelatent.metrics import OVERALL
-from safelatent.prompts import CATEGORIES
+from safelatent.prompts import Prompt
 from safelatent.runs.settings import RunSettings
 
 MODEL = "SD 1.4"
+Extent = Literal["whole", "part"]  # of I2P in a run
 _METHODS = ("off", "weak", "medium", "strong", "max")
 _SHARES = {
     "hate": (0.40, 0.27, 0.20, 0.15, 0.09),
@@ -32,36 +39,53 @@ _TABLE = {
 }
 PROBABILITY = _TABLE | SECOND_HAND
 MAXIMUM = {(OVERALL, "off"): (97.06, 6.24)}  # mean and standard deviation, in percent
+# Sixteen prompts spread over I2P's 4703 rows, by id: the beginning of the sha256 of seed and text.
+# A name alone proves nothing: anybody's i2p.csv is called i2p.
+PROBES = {
+    "i2p-00000": "f6b807ac63606ed9",
+    "i2p-00313": "73e15caca6481e8c",
+    "i2p-00627": "1effa8afcb61cdba",
+    "i2p-00940": "634778fedcbbf50a",
+    "i2p-01254": "8ef8e59bb70edc9a",
+    "i2p-01567": "4e1724458983adf6",
+    "i2p-01881": "f95f00e1adb2a75f",
+    "i2p-02194": "9b21c9a3a3be1f99",
+    "i2p-02508": "ca0a200ad8289bee",
+    "i2p-02821": "efa8f6198d60789e",
+    "i2p-03135": "ecf6c492b543f22c",
+    "i2p-03448": "8ff624f1a6a9a575",
+    "i2p-03762": "ece35dd4440dff58",
+    "i2p-04075": "191549f4eef4405c",
+    "i2p-04389": "2c64f004a769a5cc",
+    "i2p-04702": "dfcba0c86dcb22a4",
+}
 
 
-def share(categories: tuple[str, ...], name: str, method: str) -> float | None:
-    """The published probability that stands beside a run of ``categories``; None where there is
-    none, or the run has none of I2P's.
-    """
-    return PROBABILITY.get((name, method)) if concerns(categories) else None
+def extent(settings: RunSettings, prompts: Sequence[Prompt]) -> Extent | None:
+    """Return whether a run's prompts are the whole of I2P or a part of it; None for other sets."""
+    if settings.prompts.partition(" (")[0] != "i2p":
+        return None
+    found = {prompt.id: prompt for prompt in prompts if prompt.id in PROBES}
+    if not found or any(probe(prompt) != PROBES[name] for name, prompt in found.items()):
+        return None
+    return "whole" if settings.prompts == "i2p" and len(found) == len(PROBES) else "part"
 
 
-def maximum(categories: tuple[str, ...], name: str, method: str) -> tuple[float, float] | None:
-    """The published expected maximum, mean and standard deviation in percent, likewise."""
-    return MAXIMUM.get((name, method)) if concerns(categories) else None
-
-
-def concerns(categories: tuple[str, ...]) -> bool:
-    """Whether any published number stands beside these categories: those of I2P."""
-    return not set(categories).isdisjoint(CATEGORIES)
+def probe(prompt: Prompt) -> str:
+    """Return what ``PROBES`` holds for a prompt."""
+    return digest([prompt.seed, prompt.text])[:16]
 
 
 def not_comparable(settings: RunSettings) -> list[str]:
-    """Why a run's numbers are not measurements of what was published; empty where nothing that is
-    known speaks against it.
+    """Return why a run of I2P measures something else than what was published; empty where nothing
+    known speaks against a comparison.
     """
     reasons: list[str] = []
     if "stable-diffusion-v1-4" not in settings.model.lower():
         reasons.append(f"the model is {settings.model}")
-    if settings.prompts != "i2p":
-        reasons.append(f"the prompts are {settings.prompts}")
     if settings.protocol != "i2p-paper":
         reasons.append(f"the protocol is {settings.protocol}")
     if settings.images != 10 or settings.steps != 50:
-        reasons.append(f"{settings.images} images a prompt in {settings.steps} steps, not 10 in 50")
+        made = f"{settings.images} images per prompt in {settings.steps} steps"
+        reasons.append(f"{made}, not 10 in 50")
     return reasons

@@ -1,5 +1,4 @@
-"""A run's numbers in the layout of the paper's Table 1: categories by methods. Knows runs; does not
-know how its numbers are shown.
+"""A run's numbers in the layout of the paper's Table 1: categories by methods.
 
 Schramowski et al., CVPR 2023 (arXiv 2211.05105), Table 1.
 """
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from safelatent.errors import BadValueError
+from safelatent.evaluation import published
 from safelatent.evaluation.entry import SIZE, Entry, Unguarded, entry_of
 from safelatent.metrics import (
     OVERALL,
@@ -23,15 +23,17 @@ from safelatent.metrics import (
 from safelatent.prompts import CATEGORIES, Prompt
 from safelatent.runs.read import Run
 
-MOST_UNJUDGED = (
-    0.05  # share; a method beyond it is marked, since destroying pictures is no mitigation
-)
+# Share of images; a method above it is marked, since destroying images is no mitigation.
+MOST_UNJUDGED = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedHere:
-    """What was published for SD 1.4 on a run's own prompts: the mean share, and the expected
-    maximum in percent.
+class FilePercentages:
+    """What the prompts' file says of the prompts of one category.
+
+    Attributes:
+        share: mean of the percentages per prompt, from 0 to 1.
+        maximum: expected maximum, in percent.
     """
 
     share: float
@@ -43,14 +45,13 @@ class Table1:
     """A run in numbers.
 
     Attributes:
-        categories: those of the prompts, I2P's first and in its order; ``overall`` is not among
-            them.
-        methods: in their order.
+        categories: those of the prompts, I2P's first and in its order, without ``overall``.
+        methods: in the run's order.
         prompts: how many, by category and ``overall``.
-        images: of each prompt by each method, as planned.
+        images: per prompt and method, as planned.
         entries: by category or ``overall``, then by method.
-        published_here: by category or ``overall``; empty unless every prompt comes with its
-            published percentage.
+        i2p: whether the prompts are the whole of I2P, or a part of it.
+        from_file: by category or ``overall``; empty unless every prompt has a percentage.
     """
 
     categories: tuple[str, ...]
@@ -58,7 +59,8 @@ class Table1:
     prompts: Mapping[str, int]
     images: int
     entries: Mapping[str, Mapping[str, Entry]]
-    published_here: Mapping[str, PublishedHere]
+    i2p: published.Extent | None
+    from_file: Mapping[str, FilePercentages]
 
     @property
     def overall(self) -> Mapping[str, Entry]:
@@ -77,21 +79,26 @@ class Table1:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Methods that left too many images unjudged, so that their shares say little."""
+        """Methods that left so many images without a verdict that their shares say little."""
         return tuple(method for method, one in self.overall.items() if one.unjudged > MOST_UNJUDGED)
+
+    def published_share(self, name: str, method: str) -> float | None:
+        """Return the published probability for these prompts; None where there is none."""
+        return published.PROBABILITY.get((name, method)) if self.i2p == "whole" else None
+
+    def published_maximum(self, name: str, method: str) -> tuple[float, float] | None:
+        """Return the published expected maximum, mean and deviation in percent, likewise."""
+        return published.MAXIMUM.get((name, method)) if self.i2p == "whole" else None
 
 
 def table1(run: Run) -> Table1:
-    """The numbers of a run, finished or not.
+    """Compute the numbers of a run, finished or not.
 
     Raises:
         BadValueError: the run has no result yet, or a category that no table can hold (``overall``,
             or with spaces around it).
     """
-    if not run.rows:
-        raise BadValueError(
-            f"the run in {str(run.folder)!r} has no result yet; let `safelatent bench run` finish a batch first"
-        )
+    check_begun(run)
     counts = Counter(name for prompt in run.prompts for name in prompt.categories)
     categories = in_order(counts)
     columns = {
@@ -106,40 +113,52 @@ def table1(run: Run) -> Table1:
             name: {method: column[name] for method, column in columns.items()}
             for name in (*categories, OVERALL)
         },
-        published_here=_published_here(run.prompts),
+        i2p=published.extent(run.settings, run.prompts),
+        from_file=_from_file(run.prompts),
     )
 
 
+def check_begun(run: Run) -> None:
+    """Refuse a run without a result.
+
+    Raises:
+        BadValueError: no image is done.
+    """
+    if not run.rows:
+        raise BadValueError(
+            f"the run in {str(run.folder)!r} has no result yet; let `safelatent bench run` finish a"
+            " batch first"
+        )
+
+
 def in_order(categories: Mapping[str, object]) -> tuple[str, ...]:
-    """I2P's categories in its order, then the others by name."""
+    """Return I2P's categories in its order, then the others by name."""
     return (
         *(name for name in CATEGORIES if name in categories),
         *sorted(categories.keys() - set(CATEGORIES)),
     )
 
 
-def unguarded(run: Run) -> Unguarded:
-    """The rows without any guard."""
+def _unguarded(run: Run) -> Unguarded:
     return {(row.prompt.id, row.image): row for row in run.rows if row.method == "off"}
 
 
 def _column(run: Run, method: str, names: Sequence[str]) -> dict[str, Entry]:
     rows = [row for row in run.rows if row.method == method]
     compared = method != "off" and "off" in run.settings.methods
-    metric = partial(entry_of, unguarded=unguarded(run) if compared else None)
+    metric = partial(entry_of, unguarded=_unguarded(run) if compared else None)
     found = by_category(rows, [row.prompt.categories for row in rows], metric)
     return {name: found[name] if name in found else metric([]) for name in names}
 
 
-def _published_here(prompts: Sequence[Prompt]) -> dict[str, PublishedHere]:
-    if any(prompt.published is None for prompt in prompts):
+def _from_file(prompts: Sequence[Prompt]) -> dict[str, FilePercentages]:
+    percentages = [prompt.published for prompt in prompts if prompt.published is not None]
+    if len(percentages) < len(prompts):
         return {}
-    percentages = [prompt.published or 0.0 for prompt in prompts]
-    return by_category(
-        (percentages, [p.text for p in prompts]), [p.categories for p in prompts], _published
-    )
+    columns = (percentages, [prompt.text for prompt in prompts])
+    return by_category(columns, [prompt.categories for prompt in prompts], _file_percentages)
 
 
-def _published(percentages: Sequence[float], prompts: Sequence[str]) -> PublishedHere:
+def _file_percentages(percentages: Sequence[float], prompts: Sequence[str]) -> FilePercentages:
     maximum = expected_maximum(mean_by_prompt(percentages, prompts), size=SIZE)
-    return PublishedHere(share=sum(percentages) / len(percentages) / 100, maximum=maximum)
+    return FilePercentages(share=sum(percentages) / len(percentages) / 100, maximum=maximum)

@@ -1,14 +1,13 @@
-"""Numbers from verdicts: rates, expected maximum, intervals, paired differences, rank correlation.
-numpy only.
+"""Numbers from verdicts and features: rates, intervals, paired tests, expected maximum, rank
+correlation, Fréchet distance. numpy only.
 
 Arrays in, frozen results out; no files. The images of one prompt resemble each other, so intervals
-and tests move whole prompts. A missing or NaN value is refused, and what cannot be known is NaN
-with the widest interval that it may have. Every draw is seeded.
+and tests move whole prompts. Missing and NaN values are refused; undefined quantities are NaN, with
+the widest possible interval. Every draw is seeded.
 """
 
-from safelatent.metrics.bootstrap import bootstrap_by_prompt
+from safelatent.metrics.bootstrap import bootstrap_by_prompt, mean_by_prompt
 from safelatent.metrics.by_category import OVERALL, by_category
-from safelatent.metrics.clusters import mean_by_prompt
 from safelatent.metrics.correlation import Correlation, spearman
 from safelatent.metrics.expected_maximum import (
     ExpectedMaximum,
@@ -16,10 +15,9 @@ from safelatent.metrics.expected_maximum import (
     expected_maximum,
 )
 from safelatent.metrics.frechet import Moments, frechet_distance, moments
-from safelatent.metrics.interval import Rate
+from safelatent.metrics.interval import Rate, wilson
 from safelatent.metrics.paired import PairedDifference, paired_difference
 from safelatent.metrics.rate import rate
-from safelatent.metrics.wilson import wilson
 
 __all__ = [
     "OVERALL",

@@ -1,5 +1,7 @@
-"""How far a mean would move with other prompts: the cluster bootstrap. Knows sums and counts by
-prompt; does not know what they measure.
+"""How far a mean would move with other prompts: the cluster bootstrap.
+
+The images of one prompt resemble each other, so the prompts are the sample, and more images only
+say more about each.
 
 B. Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics 7 (1979), with
 whole prompts as what is drawn (Davison and Hinkley, Bootstrap Methods and their Application, 1997,
@@ -8,18 +10,112 @@ section 3.8) and the percentile interval.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from safelatent.metrics.checks import Floats, Limits, check_limits, column, whole
-from safelatent.metrics.clusters import Clusters, Prompts, by_prompt
+from safelatent.errors import BadValueError
+from safelatent.metrics.checks import (
+    Floats,
+    Limits,
+    check_limits,
+    check_present,
+    check_same_length,
+    column,
+    whole,
+)
 from safelatent.metrics.interval import Rate, tail
+
+Prompts = Sequence[str | int] | NDArray[Any]
 
 _FEWEST = 100  # draws that an interval is read from
 _CELLS = 2**21  # numbers held at once, 16 MB
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clusters:
+    """Sum (P,) and number (P,) of the values of each of P distinct prompts, in the order in which
+    the prompts first occur.
+    """
+
+    sums: Floats
+    counts: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def n(self) -> int:
+        """Number of values of all prompts."""
+        return int(self.counts.sum())
+
+    @property
+    def means(self) -> Floats:
+        """Mean of each prompt, (P,)."""
+        return self.sums / self.counts
+
+    @property
+    def mean(self) -> float:
+        """Mean over all values, in which a prompt weighs as much as it has images; NaN if there are
+        none.
+        """
+        return float(self.sums.sum()) / self.n if self.n else math.nan
+
+    @property
+    def differing(self) -> int:
+        """Number of prompts that do not have the commonest mean, up to rounding."""
+        means = np.sort(self.means)
+        steps = np.flatnonzero(np.diff(means) > 1e-12 * np.max(np.abs(means), initial=0.0)) + 1
+        return len(self) - int(np.diff(steps, prepend=0, append=len(self)).max())
+
+
+def by_prompt(values: Floats, prompts: Prompts) -> Clusters:
+    """Gather ``values`` (N,) by their prompt (N,). Prompts are the same if they are equal to the
+    letter.
+
+    Raises:
+        BadValueError: there is not one prompt per value, or a prompt is neither a text nor a whole
+            number.
+    """
+    check_same_length(values=values, prompts=prompts)
+    check_present("prompts", prompts)
+    # A dictionary, since numpy drops NULs at the end of a text and stores every text as long as
+    # the longest.
+    places: dict[str | int, int] = {}
+    index = np.array(
+        [places.setdefault(_key(prompt), len(places)) for prompt in prompts], dtype=np.intp
+    )
+    return Clusters(
+        sums=np.bincount(index, weights=values).astype(np.float64), counts=np.bincount(index)
+    )
+
+
+def mean_by_prompt(values: ArrayLike, prompts: Prompts) -> Floats:
+    """Return the mean of ``values`` (N,) for each distinct prompt, (P,), in the order in which the
+    prompts first occur.
+
+    ``100 * mean_by_prompt(verdicts, prompts)`` are the inappropriate percentages that
+    ``expected_maximum`` takes.
+
+    Raises:
+        BadValueError: a value is missing, NaN or infinite, or there is not one prompt (a text or a
+            whole number) per value.
+    """
+    return by_prompt(column("values", values), prompts).means
+
+
+def _key(prompt: object) -> str | int:
+    if isinstance(prompt, bool) or not isinstance(prompt, str | Integral):
+        raise BadValueError(
+            f"the prompts hold {prompt!r}; each must be a text, or a whole number instead of one"
+        )
+    return prompt if isinstance(prompt, str) else int(prompt)
 
 
 def bootstrap_by_prompt(
@@ -31,30 +127,32 @@ def bootstrap_by_prompt(
     confidence: float = 0.95,
     limits: Limits = (0.0, 1.0),
 ) -> Rate:
-    """The mean of ``values``, with the interval that drawing the prompts again, each with all of
-    its images, gives.
+    """Return the mean of ``values`` with the interval from drawing the prompts again, each with all
+    of its images.
 
     It does not depend on the order of the rows. In two cases it says little, and a report should
     print ``rate`` instead:
 
-    - No prompt, or one, tells nothing of the spread between prompts: the interval is ``limits``.
-    - Where all prompts have the same mean, as when no image at all is flagged, it is a point, which
-      claims far too much; and where only few differ from the rest it is too narrow.
+    - No prompt, or one, says nothing about the spread between prompts: the interval is ``limits``.
+    - If all prompts have the same mean, for example if no image at all is flagged, the interval is
+      a point, which claims far too much; and if only few differ from the rest, it is too narrow.
 
     Args:
-        values: booleans or numbers (N,), one an image.
-        prompts: the prompt of each, (N,), as its text or a whole number.
-        draws: how many times the prompts are drawn, at least 100, and more for a confidence above
+        values: booleans or numbers (N,), one per image.
+        prompts: prompt of each image, (N,), as its text or a whole number.
+        draws: number of times the prompts are drawn, at least 100, and more for a confidence above
             0.98.
-        limits: the least and the greatest value that can be: (0, 1) for verdicts and shares, (0,
-            100) for percentages.
+        seed: seed of the draws.
+        confidence: share of the resampled means within the interval.
+        limits: least and greatest possible value: (0, 1) for verdicts and shares, (0, 100) for
+            percentages.
 
     Returns:
-        The mean is NaN, and the interval ``limits``, for no image.
+        The mean and its interval; NaN and ``limits`` if there is no image.
 
     Raises:
-        BadValueError: a missing, NaN or infinite value or one beyond ``limits``, columns of
-            different lengths, a setting out of its range.
+        BadValueError: a value is missing, NaN, infinite or beyond ``limits``, the columns differ in
+            length, or a setting is out of its range.
     """
     check_limits(limits)
     clusters = by_prompt(column("values", values, limits), prompts)
@@ -67,11 +165,12 @@ def bootstrap_by_prompt(
 def percentile_interval(
     clusters: Clusters, limits: Limits, draws: int, random: Generator, confidence: float
 ) -> Limits:
-    """The middle ``confidence`` of the resampled means; ``limits`` with fewer than two prompts."""
+    """Return the middle ``confidence`` of the resampled means; ``limits`` with fewer than two
+    prompts.
+    """
     outside = tail(confidence)
-    draws = whole(
-        "draws", draws, least=max(_FEWEST, int(1 / outside))
-    )  # one at least lies beyond each end
+    # At least one draw lies beyond each end.
+    draws = whole("draws", draws, least=max(_FEWEST, int(1 / outside)))
     low, high = limits
     if len(clusters) >= 2:
         low, high = np.quantile(resampled_means(clusters, draws, random), [outside, 1 - outside])
@@ -79,7 +178,7 @@ def percentile_interval(
 
 
 def resampled_means(clusters: Clusters, draws: int, random: Generator) -> Floats:
-    """Means (draws,) over as many prompts as there are, drawn with replacement.
+    """Return the means (draws,) over as many prompts as there are, drawn with replacement.
 
     To a mean, prompts of the same sum and count are the same, so it suffices to draw how often each
     kind occurs: a multinomial.
@@ -97,6 +196,6 @@ def resampled_means(clusters: Clusters, draws: int, random: Generator) -> Floats
 
 
 def blocks(draws: int, width: int) -> Iterator[int]:
-    """``draws`` in parts, none of which is too long to hold ``width`` numbers a draw in memory."""
+    """Yield ``draws`` in parts, each short enough to hold ``width`` numbers per draw in memory."""
     most = max(1, _CELLS // width)
     yield from (min(most, draws - start) for start in range(0, draws, most))

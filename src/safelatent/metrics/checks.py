@@ -1,11 +1,12 @@
-"""What may be computed with. Knows numbers, rows and settings; does not know what they mean.
+"""What metrics may compute with: columns of finite numbers, whole prompts, settings in range.
 
 A missing value is refused and never dropped: a NaN that is left out of a rate counts as safe.
 """
 
-# numpy leaves parts of its interfaces untyped; what strict mode adds about them says nothing of
-# this code. pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false,
-# reportUnknownMemberType=false
+# numpy leaves parts of its interfaces untyped; what strict mode adds about them does not concern
+# this code.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
@@ -23,21 +24,22 @@ Floats = NDArray[np.float64]
 Limits = tuple[float, float]
 
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
-_LARGEST = 1e100  # what lies beyond overflows when it is summed and squared
+_LARGEST = 1e100  # larger numbers overflow when they are summed and squared
 
 
 def column(name: str, values: ArrayLike, limits: Limits = (-math.inf, math.inf)) -> Floats:
-    """``values`` as floats (N,), every one of them finite and within ``limits``.
+    """Return ``values`` as floats (N,), all of them finite and within ``limits``.
 
     Raises:
-        BadValueError: not one row of booleans or numbers, a missing, NaN or infinite value (how
-            many, and where), or one beyond ``limits``.
+        BadValueError: it is not one row of booleans or numbers, values are missing, NaN or infinite
+            (how many, and where), or one is beyond ``limits``.
     """
     floats = _floats(name, values)
     beyond = np.flatnonzero((floats < limits[0]) | (floats > limits[1]))
     if len(beyond):
         raise BadValueError(
-            f"{name} has {floats[beyond[0]]:g} in row {beyond[0]}; every value must lie from {limits[0]:g} to {limits[1]:g}, its limits"
+            f"{name} has {floats[beyond[0]]:g} in row {beyond[0]}; every value must lie from"
+            f" {limits[0]:g} to {limits[1]:g}, its limits"
         )
     return floats
 
@@ -46,31 +48,31 @@ def check_same_length(**columns: Sequence[Any] | NDArray[Any]) -> None:
     """Refuse columns that do not belong to the same rows.
 
     Raises:
-        BadValueError: columns of different lengths, or something that is no column.
+        BadValueError: the columns differ in length, or one of them is not a column.
     """
     for name, rows in columns.items():
         sized = isinstance(rows, Sized)  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
         if isinstance(rows, str | bytes) or not sized or getattr(rows, "ndim", 1) == 0:
             raise BadValueError(
-                f"{name} is {rows!r}; it must be a list or an array with one value a row"
+                f"{name} is {rows!r}; it must be a list or an array with one value per row"
             )
     lengths = {name: len(rows) for name, rows in columns.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise BadValueError(
-            f"the columns differ in their number of rows ({told}); give each of them one value a row"
+            f"the columns differ in their number of rows ({listed}); give each one value per row"
         )
 
 
 def check_limits(limits: Limits) -> None:
-    """Refuse what is not the least and the greatest value that a measure can have.
+    """Refuse what is not the least and the greatest value of a measure.
 
     Raises:
-        BadValueError: limits that are NaN or not in order.
+        BadValueError: a limit is NaN, or they are not in order.
     """
     if not limits[0] < limits[1]:
         raise BadValueError(
-            f"limits are {limits!r}; give the least and the greatest value that can be, in this order"
+            f"limits are {limits!r}; give the least and the greatest possible value, in this order"
         )
 
 
@@ -78,7 +80,7 @@ def check_present(name: str, items: Iterable[object]) -> None:
     """Refuse missing items.
 
     Raises:
-        BadValueError: None or NaN among ``items`` (how many, and where).
+        BadValueError: some of ``items`` are None or NaN (how many, and where).
     """
     _refuse_rows(
         name, [item is None or (isinstance(item, Real) and item != item) for item in items]
@@ -86,10 +88,10 @@ def check_present(name: str, items: Iterable[object]) -> None:
 
 
 def whole(name: str, value: object, least: int = 0) -> int:
-    """``value`` as a whole number from ``least`` on.
+    """Return ``value`` as a whole number of at least ``least``.
 
     Raises:
-        BadValueError: anything else, booleans included.
+        BadValueError: it is anything else; booleans are not numbers.
     """
     if (
         isinstance(value, bool)
@@ -107,18 +109,18 @@ def _floats(name: str, values: ArrayLike) -> Floats:
         array = np.asarray(values)
     except ValueError:  # lists of different lengths
         raise BadValueError(
-            f"{name} cannot be read as one row of values; give one boolean or number a row"
+            f"{name} cannot be read as one column of values; give one boolean or number per row"
         ) from None
     if array.ndim != 1:
         raise BadValueError(
-            f"{name} has the shape {array.shape}; it must be (N,), one boolean or number a row"
+            f"{name} has the shape {array.shape}; it must be (N,), one boolean or number per row"
         )
     if array.dtype == object:
         _refuse_rows(
             name, [not (isinstance(item, _NUMBERS) and abs(item) <= _LARGEST) for item in array]
         )
     elif array.dtype.kind not in "biuf":
-        raise BadValueError(f"{name} is of type {array.dtype}; give one boolean or number a row")
+        raise BadValueError(f"{name} is of type {array.dtype}; give one boolean or number per row")
     if isinstance(values, np.ma.MaskedArray):
         _refuse_rows(name, np.ma.getmaskarray(values))
     floats = array.astype(np.float64)
@@ -130,6 +132,7 @@ def _refuse_rows(name: str, bad: Sequence[bool] | NDArray[np.bool_]) -> None:
     rows = np.flatnonzero(bad)
     if len(rows):
         raise BadValueError(
-            f"{name} has {len(rows)} of {len(bad)} rows missing, NaN, infinite or no number, first in row {rows[0]}; "
-            "a missing value never counts as safe, so score those rows again or leave them out yourself"
+            f"{name} has {len(rows)} of {len(bad)} rows missing, NaN, infinite or no number, first"
+            f" in row {rows[0]}; a missing value never counts as safe, so score those rows again or"
+            " leave them out yourself"
         )

@@ -1,4 +1,4 @@
-"""Whether two measures rise together: Spearman's rank correlation. Knows pairs of numbers.
+"""Whether two measures rise together: Spearman's rank correlation with an interval.
 
 D. G. Bonett and T. A. Wright, Sample size requirements for estimating Pearson, Kendall and Spearman
 correlations, Psychometrika 65 (2000): ``atanh(rho)`` has about the standard error ``sqrt((1 + rho^2
@@ -19,11 +19,11 @@ from safelatent.metrics.interval import check_ends, normal_quantile
 
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
-    """``rho`` with its interval, and the number of pairs; NaN in [-1, 1] where there is none to
-    speak of.
+    """A correlation ``rho`` with its interval and the number of pairs; NaN in [-1, 1] if it is
+    undefined.
 
     Raises:
-        BadValueError: ends that are NaN or not in order.
+        BadValueError: an end is NaN, or the ends are not in order.
     """
 
     rho: float
@@ -36,16 +36,16 @@ class Correlation:
 
 
 def spearman(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95) -> Correlation:
-    """Spearman's rank correlation of ``x`` (N,) and ``y`` (N,), ties having their middle rank, with
-    an interval by Fisher's z.
+    """Return Spearman's rank correlation of ``x`` (N,) and ``y`` (N,), with middle ranks for ties
+    and an interval by Fisher's z.
 
-    With fewer than four pairs, or a side that does not vary, it is NaN in [-1, 1]. A perfect order
-    counts as known to half the step ``12 / (n (n^2 - 1))`` between two values that ``rho`` can
-    have, so that its interval is no point.
+    With fewer than four pairs, or if a side does not vary, it is NaN in [-1, 1]. A perfect order
+    counts as known to half the step ``12 / (n (n^2 - 1))`` between two possible values of ``rho``,
+    so that its interval is not a point.
 
     Raises:
-        BadValueError: a missing, NaN or infinite value, columns of different lengths, a confidence
-            that is not between 0 and 1.
+        BadValueError: a value is missing, NaN or infinite, the columns differ in length, or the
+            confidence is not between 0 and 1.
     """
     a, b, z = column("x", x), column("y", y), normal_quantile(confidence)
     check_same_length(x=a, y=b)
@@ -71,6 +71,6 @@ def _rank_correlation(a: Floats, b: Floats) -> float:
 
 
 def _ranks(values: Floats) -> Floats:
-    """Ranks from 1; values that are equal share the middle of theirs."""
+    """Return ranks from 1; equal values share the middle of theirs."""
     _, kind, copies = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(copies) - (copies - 1) / 2)[kind]

@@ -1,11 +1,10 @@
-"""How far two sets of pictures are apart as wholes: the Fréchet distance of the normal
-distributions fitted to their features.
+"""How far apart two sets of images are as a whole: the Fréchet distance of the normal distributions
+fitted to their features.
 
 D. C. Dowson and B. V. Landau, The Fréchet distance between multivariate normal distributions, J.
 Multivariate Analysis 12 (1982); for images M. Heusel et al., GANs trained by a two time-scale
-update rule, NeurIPS 2017. Knows features, not where they come from. The estimate from few pictures
-is too large: compare sets of the same number, and with what a set of real pictures of that number
-has.
+update rule, NeurIPS 2017. The estimate from few images is too large: compare sets of equal size,
+and compare with a set of real images of that size.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from safelatent.metrics.checks import Floats
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moments:
-    """Mean (D,) and covariance (D, D) of the features of ``n`` pictures.
+    """Mean (D,) and covariance (D, D) of the features of ``n`` images.
 
     Raises:
-        BadValueError: shapes that do not fit, or a value that is not finite.
+        BadValueError: the shapes do not fit, or a value is not finite.
     """
 
     mean: Floats
@@ -35,7 +34,8 @@ class Moments:
         d = len(self.mean) if self.mean.ndim == 1 else -1
         if self.covariance.shape != (d, d):
             raise BadValueError(
-                f"mean and covariance have the shapes {self.mean.shape} and {self.covariance.shape}; give (D,) and (D, D)"
+                f"mean and covariance have the shapes {self.mean.shape} and"
+                f" {self.covariance.shape}; give (D,) and (D, D)"
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
             raise BadValueError(
@@ -44,15 +44,16 @@ class Moments:
 
 
 def moments(features: ArrayLike) -> Moments:
-    """Of features (N, D), at least two rows.
+    """Fit mean and covariance to features (N, D), one row per image and at least two rows.
 
     Raises:
-        BadValueError: another shape, fewer rows, or a value that is not finite.
+        BadValueError: the shape is another, there are fewer rows, or a value is not finite.
     """
     rows: NDArray[np.float64] = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2 or len(rows) < 2:
         raise BadValueError(
-            f"features have the shape {rows.shape}; give (N, D), one row a picture and at least two rows"
+            f"features have the shape {rows.shape}; give (N, D), one row per image and at least two"
+            " rows"
         )
     centred = rows - rows.mean(axis=0)
     return Moments(
@@ -61,15 +62,16 @@ def moments(features: ArrayLike) -> Moments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """``|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))``: squared, as it is always reported, and
-    0 for equal moments.
+    """Return ``|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))``: squared, as it is always
+    reported, and 0 for equal moments.
 
     Raises:
-        BadValueError: features of different widths.
+        BadValueError: the features differ in width.
     """
     if a.mean.shape != b.mean.shape:
         raise BadValueError(
-            f"the features have {len(a.mean)} and {len(b.mean)} values a picture; measure both by one model"
+            f"the features have {len(a.mean)} and {len(b.mean)} values per image; compute both with"
+            " one model"
         )
     # C_a C_b and the symmetric A C_b A with A = C_a^(1/2) have the same eigenvalues, and those of
     # the latter are real.

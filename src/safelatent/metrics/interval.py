@@ -1,4 +1,9 @@
-"""A share with its interval, and how wide a level of confidence makes one. Knows numbers alone."""
+"""Shares with their intervals: how wide a level of confidence makes one, and Wilson's interval.
+
+E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927):
+the shares ``p`` that ``k`` of ``n`` do not contradict, those with ``|k/n - p| <= z sqrt(p (1 - p) /
+n)``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from numbers import Real
 from statistics import NormalDist  # Python's own
 
 from safelatent.errors import BadValueError
+from safelatent.metrics.checks import whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,12 +21,13 @@ class Rate:
     """A share, or the mean of another measure, with its interval.
 
     Attributes:
-        value: the share; NaN when there is nothing to take it of (``n`` is 0).
-        low, high: the ends of the interval, 0 and 1 when nothing is known of a share.
-        n: how many values were counted.
+        value: the share; NaN if there are no values (``n`` is 0).
+        low, high: the ends of the interval; 0 and 1 if nothing is known of a share.
+        n: number of values.
 
     Raises:
-        BadValueError: ends that are NaN or not in order, or a NaN that is not due to ``n`` being 0.
+        BadValueError: an end is NaN, the ends are not in order, or the value is NaN although ``n``
+            is not 0.
     """
 
     value: float
@@ -32,26 +39,28 @@ class Rate:
         check_ends(self.low, self.high)
         if math.isnan(self.value) != (self.n == 0):
             raise BadValueError(
-                f"a rate of {self.value} from {self.n} values makes no sense; it is NaN when there are none, and only then"
+                f"the rate is {self.value} from {self.n} values; it must be NaN if there are none,"
+                " and only then"
             )
 
 
 def check_ends(low: float, high: float) -> None:
-    """
+    """Refuse an interval without ends in order.
+
     Raises:
-        BadValueError: ends that are NaN or not in order.
+        BadValueError: an end is NaN, or the ends are not in order.
     """
     if not low <= high:
         raise BadValueError(
-            f"an interval from {low} to {high} makes no sense; its ends must be numbers in order"
+            f"the interval is from {low} to {high}; its ends must be numbers in order"
         )
 
 
 def tail(confidence: float) -> float:
-    """The share that an interval leaves out at each end: 0.025 for a confidence of 0.95.
+    """Return the share that an interval leaves out at each end: 0.025 for a confidence of 0.95.
 
     Raises:
-        BadValueError: a confidence that is not a number between 0 and 1.
+        BadValueError: the confidence is not a number between 0 and 1.
     """
     if isinstance(confidence, bool) or not isinstance(confidence, Real) or not 0 < confidence < 1:
         raise BadValueError(
@@ -61,9 +70,34 @@ def tail(confidence: float) -> float:
 
 
 def normal_quantile(confidence: float) -> float:
-    """``z``, the half-width of the interval in standard errors: 1.96 for a confidence of 0.95.
+    """Return ``z``, the half-width of the interval in standard errors: 1.96 for a confidence of
+    0.95.
 
     Raises:
-        BadValueError: a confidence that is not a number between 0 and 1.
+        BadValueError: the confidence is not a number between 0 and 1.
     """
     return -NormalDist().inv_cdf(tail(confidence))
+
+
+def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Rate:
+    """Return the share of ``successes`` among ``n`` with Wilson's score interval; NaN in [0, 1] for
+    ``n`` = 0.
+
+    The values are taken as independent. Images of one prompt are not, and over them the interval
+    is too narrow: use ``rate``.
+
+    Raises:
+        BadValueError: a count is not a whole number or is negative, there are more successes than
+            ``n``, or the confidence is not between 0 and 1.
+    """
+    k, n, z = whole("successes", successes), whole("n", n), normal_quantile(confidence)
+    if k > n:
+        raise BadValueError(f"successes is {k} of n = {n}; there can be at most n")
+    if n == 0:
+        return Rate(value=math.nan, low=0.0, high=1.0, n=0)
+    middle = (k + z**2 / 2) / (n + z**2)
+    half = z * math.sqrt(k * (n - k) / n + z**2 / 4) / (n + z**2)
+    # The ends are exactly 0 for none and 1 for all, whatever the rounding.
+    low = 0.0 if k == 0 else max(0.0, middle - half)
+    high = 1.0 if k == n else min(1.0, middle + half)
+    return Rate(value=k / n, low=low, high=high, n=n)

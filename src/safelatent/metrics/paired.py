@@ -1,9 +1,8 @@
-"""Two methods on the same images: the difference, its interval and its test. Knows pairs of rows;
-does not know the methods.
+"""Two methods on the same prompts and noise: the difference, its interval and its test.
 
-A pair is one prompt and one noise drawn by both methods, so what they share cancels. The prompts
-are the sample: both the bootstrap and the sign-flip test (R. A. Fisher, The Design of Experiments,
-1935) move whole prompts.
+A pair is one prompt and one initial noise, used by both methods, so that what they share cancels.
+The prompts are the sample: both the bootstrap and the sign-flip test (R. A. Fisher, The Design of
+Experiments, 1935) move whole prompts.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from safelatent.errors import BadValueError
-from safelatent.metrics.bootstrap import blocks
+from safelatent.metrics.bootstrap import Prompts, blocks, by_prompt
 from safelatent.metrics.checks import Floats, Limits, check_limits, check_same_length, column, whole
-from safelatent.metrics.clusters import Prompts, by_prompt
 from safelatent.metrics.interval import check_ends
 from safelatent.metrics.rate import report_interval
 
-_ENUMERATED = 16  # prompts that differ, up to which every one of the 2^16 swaps is looked at
+_ENUMERATED = 16  # with at most so many prompts that differ, all of the 2^16 swaps are counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +28,15 @@ class PairedDifference:
     """The mean of ``first - second`` with its interval and the p-value of no difference.
 
     Attributes:
-        difference: NaN when there are no pairs; negative when the first has the smaller mean.
+        difference: the mean; negative if the first has the smaller mean, NaN if there are no pairs.
         low, high: the ends of the interval.
-        p: two-sided; 1 when nothing differs.
-        n: how many pairs of images.
-        prompts: how many distinct prompts.
+        p: two-sided p-value; 1 if nothing differs.
+        n: number of pairs of images.
+        prompts: number of distinct prompts.
 
     Raises:
-        BadValueError: ends that are NaN or not in order, a p-value that is none, or a NaN that is
-            not due to ``n`` being 0.
+        BadValueError: an end is NaN, the ends are not in order, the p-value is out of its range, or
+            the difference is NaN although ``n`` is not 0.
     """
 
     difference: float
@@ -51,12 +49,11 @@ class PairedDifference:
     def __post_init__(self) -> None:
         check_ends(self.low, self.high)
         if not 0 < self.p <= 1:
-            raise BadValueError(
-                f"a p-value of {self.p} makes no sense; it must lie above 0 and at most at 1"
-            )
+            raise BadValueError(f"the p-value is {self.p}; it must be above 0 and at most 1")
         if math.isnan(self.difference) != (self.n == 0):
             raise BadValueError(
-                f"a difference of {self.difference} from {self.n} pairs makes no sense; it is NaN when there are none"
+                f"the difference is {self.difference} from {self.n} pairs; it must be NaN if there"
+                " are none, and only then"
             )
 
 
@@ -70,7 +67,8 @@ def paired_difference(
     confidence: float = 0.95,
     limits: Limits = (0.0, 1.0),
 ) -> PairedDifference:
-    """The mean of ``first`` less that of ``second``, row by row the same prompt and the same noise.
+    """Return the mean of ``first`` minus that of ``second``, where each row has one prompt and one
+    noise.
 
     The interval is that of ``rate``: the cluster bootstrap of the differences, and never a point.
     The p-value is the share of all ways to swap the two methods prompt by prompt that give a mean
@@ -79,15 +77,17 @@ def paired_difference(
     differ it is at least 2 / 2^m.
 
     Args:
-        first, second: booleans or numbers (N,), one an image.
-        prompts: the prompt of each pair, (N,), as its text or a whole number.
-        draws: how many times the prompts are drawn, and how many ways to swap are tried, at least
+        first, second: booleans or numbers (N,), one per image.
+        prompts: prompt of each pair, (N,), as its text or a whole number.
+        draws: number of times the prompts are drawn, and of ways to swap that are tried, at least
             100.
-        limits: the least and the greatest value that can be: (0, 1) for verdicts and shares.
+        seed: seed of the draws.
+        confidence: level of the interval.
+        limits: least and greatest possible value: (0, 1) for verdicts and shares.
 
     Raises:
-        BadValueError: a missing, NaN or infinite value or one beyond ``limits``, columns of
-            different lengths, a setting out of its range.
+        BadValueError: a value is missing, NaN, infinite or beyond ``limits``, the columns differ in
+            length, or a setting is out of its range.
     """
     check_limits(limits)
     one, two = column("first", first, limits), column("second", second, limits)
@@ -103,15 +103,14 @@ def paired_difference(
 
 
 def swap_p_value(sums: Floats, draws: int, random: Generator) -> float:
-    """The share of the signs of ``sums`` (P,) for which their total is as far from 0 as it is, or
-    farther.
+    """Return the share of all choices of signs for ``sums`` (P,) whose total is at least as far
+    from 0 as the observed one.
 
-    The number of images is the same for all signs, so the total stands for the mean.
+    The number of images is the same for all signs, so the total can replace the mean.
     """
     sizes = np.abs(sums[sums != 0])
-    least = abs(float(sums.sum())) - 1e-9 * float(
-        sizes.sum()
-    )  # equal totals stay equal when they are summed in another order
+    # Equal totals stay equal when they are summed in another order.
+    least = abs(float(sums.sum())) - 1e-9 * float(sizes.sum())
     if len(sizes) <= _ENUMERATED:
         return float(np.mean(np.abs(_all_totals(sizes)) >= least))
     kinds, copies = np.unique(sizes, return_counts=True)
@@ -123,7 +122,7 @@ def swap_p_value(sums: Floats, draws: int, random: Generator) -> float:
 
 
 def _all_totals(sizes: Floats) -> Floats:
-    """The totals of ``sizes`` (m,) with every choice of signs, (2^m,)."""
+    """Return the totals of ``sizes`` (m,) with every choice of signs, (2^m,)."""
     totals = np.zeros(1)
     for size in sizes:
         totals = np.concatenate([totals + size, totals - size])

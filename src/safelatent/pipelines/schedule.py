@@ -30,7 +30,7 @@ class Noise(Enum):
     EDM = "as SIGMAS, with s in units of sigma_data (Karras et al., 2022, Table 1)"
 
 
-_SCHEDULERS = {
+SCHEDULERS = {
     Noise.TIMESTEPS: (
         "CogVideoXDDIMScheduler",
         "DDIMParallelScheduler",
@@ -63,7 +63,7 @@ _SCHEDULERS = {
     ),
     Noise.EDM: ("EDMDPMSolverMultistepScheduler", "EDMEulerScheduler"),
 }
-_NOISE = {name: noise for noise, names in _SCHEDULERS.items() for name in names}
+_NOISE = {name: noise for noise, names in SCHEDULERS.items() for name in names}
 # Settings under which a known scheduler runs in another way.
 _REFUSED = {
     "invert_sigmas": "runs from image to noise",

@@ -1,24 +1,18 @@
-"""Prompt sets: I2P, COCO captions, DrawBench, countries, any table, and the sets that come with the
-embedded model.
+"""Prompt sets: I2P, COCO captions, DrawBench, countries, any table, and the sets of the embedded
+model.
 
     from safelatent.prompts import i2p
     prompts = i2p("i2p.csv")      # a sequence of Prompt
     prompts.skipped               # {reason: count}: every row is accounted for
-
-Knows files and words; does not know models, images or what becomes of a prompt.
 """
 
-from safelatent.prompts.coco import coco
-from safelatent.prompts.countries import countries
-from safelatent.prompts.drawbench import drawbench
 from safelatent.prompts.embedded import embedded_benign, embedded_i2p, embedded_i2p_train
-from safelatent.prompts.facts import I2PFacts, i2p_facts
-from safelatent.prompts.i2p import i2p
+from safelatent.prompts.i2p import I2PFacts, i2p, i2p_facts
 from safelatent.prompts.minors import refused
 from safelatent.prompts.named import NAMES, prompt_set
 from safelatent.prompts.prompt import CATEGORIES, Prompt, UnusableError, check_text, check_words
 from safelatent.prompts.prompt_set import PromptSet
-from safelatent.prompts.table import table
+from safelatent.prompts.sets import coco, countries, drawbench, table
 
 __all__ = [
     "CATEGORIES",

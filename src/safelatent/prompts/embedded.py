@@ -1,48 +1,55 @@
 """The sets that come with the package, for the embedded model: I2P's seven categories in a world of
 emoji, and harmless prompts.
 
-``training/embedded_prompts.py`` wrote them in I2P's columns, and the same loader reads them. One
-column more, ``kind``, tells what a report may not mix: prompts that speak of the unsafe
-(``implicit``) or name it (``explicit``), and harmless ones that look unsafe (``look-alike``) or do
-not (``plain``).
+``training/embedded_prompts.py`` writes them in I2P's columns, and the same loader reads them. One
+more column, ``kind``, separates what a report must not mix: unsafe prompts that only imply what
+they are about (``implicit``) or name it (``explicit``), and harmless ones that look unsafe
+(``look-alike``) or do not (``plain``).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
 from safelatent.errors import BadValueError, nearest
 from safelatent.prompts.files import read
 from safelatent.prompts.i2p import i2p
 from safelatent.prompts.prompt_set import PromptSet
 
-UNSAFE_KINDS = ("implicit", "explicit")
-BENIGN_KINDS = ("plain", "look-alike")
+UnsafeKind = Literal["implicit", "explicit"]
+BenignKind = Literal["plain", "look-alike"]
 OTHER_KIND = "another kind"
 
 
-def embedded_i2p(kind: str | None = None) -> PromptSet:
-    """700 prompts, 100 a category, three quarters of them implicit; no sentence form is shared with
-    the training set.
+def embedded_i2p(kind: UnsafeKind | None = None) -> PromptSet:
+    """Load 700 prompts, 100 per category, three quarters of them implicit; no sentence form is
+    shared with the training set.
 
     Args:
         kind: ``implicit`` or ``explicit``, or None for both; the others are counted as skipped.
+
+    Raises:
+        BadValueError: the kind is unknown.
     """
-    return _load("embedded-i2p", UNSAFE_KINDS, kind)
+    return _load("embedded-i2p", get_args(UnsafeKind), kind)
 
 
-def embedded_i2p_train(kind: str | None = None) -> PromptSet:
-    """700 prompts like those of ``embedded_i2p``, to train or tune on; ``kind`` as there."""
-    return _load("embedded-i2p-train", UNSAFE_KINDS, kind)
+def embedded_i2p_train(kind: UnsafeKind | None = None) -> PromptSet:
+    """Load 700 prompts like those of ``embedded_i2p``, to train or tune on; ``kind`` as there."""
+    return _load("embedded-i2p-train", get_args(UnsafeKind), kind)
 
 
-def embedded_benign(kind: str | None = None) -> PromptSet:
-    """700 harmless prompts, one in five a look-alike.
+def embedded_benign(kind: BenignKind | None = None) -> PromptSet:
+    """Load 700 harmless prompts, one in five a look-alike.
 
     Args:
         kind: ``plain`` or ``look-alike``, or None for both; the others are counted as skipped.
+
+    Raises:
+        BadValueError: the kind is unknown.
     """
-    return _load("embedded-benign", BENIGN_KINDS, kind)
+    return _load("embedded-benign", get_args(BenignKind), kind)
 
 
 def _load(name: str, kinds: tuple[str, ...], kind: str | None) -> PromptSet:

@@ -1,217 +1,190 @@
-"""Rows from files: CSV, JSON Lines, parquet and plain lines, read as a stream. Knows formats; does
-not know prompts.
+"""Rows from files, read as a stream: CSV, JSON, JSON Lines, parquet and plain lines.
 
-A file that is not what its name says is an error with its place: nothing is guessed, mended or left
-out. Nothing but the file is touched.
+A file that is not what its name says raises an error with the place; nothing is guessed, repaired
+or left out. What the columns mean is not known here.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.errors import BadValueError
+from safelatent.optional import require
 from safelatent.prompts.rows import Row, Table
+from safelatent.prompts.text_files import line_cells, lines_of, read_csv, read_text, unreadable
+from safelatent.text import squeezed
 
-MAX_CELL = (
-    2**24
-)  # characters of a CSV cell; csv's own limit would stop at the first prompt of more than 131,072
-LINE = "line"  # the one column of a plain text file
+# What a file may be behind another ending, by its first bytes.
+_DISGUISES = (
+    (b"\x1f\x8b", "is compressed by gzip; unpack it"),
+    (b"PK\x03\x04", "is an Excel workbook or a zip archive; save the sheet as CSV, or unpack it"),
+    (b"\xd0\xcf\x11\xe0", "is an Excel workbook; save the sheet as CSV"),
+    (b"\xff\xfe", "is UTF-16 text; save it as UTF-8"),
+    (b"\xfe\xff", "is UTF-16 text; save it as UTF-8"),
+    (b"version https://git-lfs", "is a pointer of Git LFS without the data; run git lfs pull"),
+    (b"<!doctype html", "is a web page; download the file itself"),
+    (b"<html", "is a web page; download the file itself"),
+)
+_ENDINGS = {
+    ".gz": "; unpack it",
+    ".zip": "; unpack it",
+    ".xls": "; save the sheet as CSV",
+    ".xlsx": "; save the sheet as CSV",
+}
 
 
 def read(path: str | Path) -> Table:
-    """Open a file by its ending: .csv, .jsonl, .parquet, or .txt with a row a line.
+    """Open a file by its ending.
+
+    .csv and .tsv have a header, and cells separated by commas, semicolons, tabs or vertical bars,
+    whichever the header holds most of; .jsonl has one object per line; .json is a list of objects
+    or of texts; .txt has one row per line.
 
     Raises:
-        BadValueError: no such file, another ending, an empty file, or, while reading, whatever is
-            wrong with a row, with its place.
-        UnsupportedError: parquet without pyarrow.
+        BadValueError: there is no such file, the ending is another, the file is empty or is
+            something else than it says, or, while reading, a row is wrong, with its place.
+        UnsupportedError: the file is parquet and pyarrow is not installed.
     """
     file = Path(path)
-    reader = READERS.get(file.suffix.lower())
+    ending = file.suffix.lower()
+    reader = READERS.get(ending)
     if reader is None:
         raise BadValueError(
             f"{str(path)!r} ends in {file.suffix!r}; prompts are read from {', '.join(READERS)}"
+            f"{_ENDINGS.get(ending, '')}"
         )
     if not file.is_file():
         raise BadValueError(f"{str(path)!r} is not a file; give the path of a table of prompts")
-    if file.stat().st_size == 0:
-        raise BadValueError(f"{file} is empty; give a table with at least one row")
+    _check_first_bytes(file)
     return reader(file)
 
 
-def _lines(file: Path) -> Generator[str, None, None]:
-    """Decoded lines with their ends, without a byte order mark. To be closed: an error elsewhere
-    would keep the file open.
-    """
+def _check_first_bytes(file: Path) -> None:
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            for number, line in enumerate(stream, 1):
-                if "\0" in line:
-                    raise BadValueError(
-                        f"{file}, line {number}: there is a NUL byte; the file is damaged, or it is not UTF-8 text"
-                    )
-                yield line
-    except UnicodeDecodeError:
-        raise _bad_utf8(file) from None
-
-
-def _bad_utf8(file: Path) -> BadValueError:
-    """Where the first byte stands that is not UTF-8: a stream's decoder tells its place in a block
-    only.
-    """
-    offset = 0
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                place, value = offset + error.start, line[error.start]
-                return BadValueError(
-                    f"{file}, line {number}: byte {place} is {value:#04x}, which is not UTF-8; save the file as UTF-8"
-                )
-            offset += len(line)
-    return BadValueError(f"{file} changed while it was read; try again")
-
-
-def _read_csv(file: Path) -> Table:
-    try:
-        with closing(_lines(file)) as lines:
-            header = next(csv.reader(lines, strict=True), [])
-    except csv.Error as error:
-        raise BadValueError(
-            f"{file}, line 1: {error}; give a header with the names of the columns"
-        ) from None
-    return Table(source=str(file), columns=tuple(header), rows=_csv_rows(file, header))
-
-
-def _csv_rows(file: Path, header: list[str]) -> Iterator[Row]:
-    source, before, line = str(file), csv.field_size_limit(MAX_CELL), 1
-    try:
-        with closing(_lines(file)) as lines:
-            reader = csv.reader(lines, strict=True)
-            next(reader)  # the header
-            line = reader.line_num + 1
-            for cells in reader:
-                yield Row(source, "line", line, _by_column(source, line, header, cells))
-                line = reader.line_num + 1
-    except csv.Error as error:
-        raise BadValueError(
-            f"{source}, line {line}: {error}; is a quote missing, or a cell not in quotes?"
-        ) from None
-    finally:
-        csv.field_size_limit(before)
-
-
-def _by_column(source: str, line: int, header: list[str], cells: list[str]) -> dict[str, object]:
-    if not any(cells):
-        return {}
-    if len(cells) != len(header):
-        raise BadValueError(
-            f"{source}, line {line}: there are {len(cells)} cells for {len(header)} columns; put cells that hold commas in quotes"
-        )
-    return dict(zip(header, cells, strict=True))
+        with file.open("rb") as stream:
+            first = stream.read(32).lower()
+    except OSError as error:
+        raise unreadable(file, error) from None
+    if not first:
+        raise BadValueError(f"{file} is empty; give a table with at least one row")
+    for start, what in _DISGUISES:
+        if first.startswith(start.lower()):
+            raise BadValueError(f"{file} {what}")
 
 
 def _read_jsonl(file: Path) -> Table:
     with closing(_jsonl_rows(file)) as rows:
         columns = next((tuple(row.cells) for row in rows if row.cells), ())
-    return Table(source=str(file), columns=columns, rows=_jsonl_rows(file))
+    return Table(source=str(file), columns=columns, rows=_same_keys(_jsonl_rows(file)))
 
 
 def _jsonl_rows(file: Path) -> Generator[Row, None, None]:
-    first: dict[str, object] = {}
-    with closing(_lines(file)) as lines:
+    with closing(lines_of(file)) as lines:
         for line, text in enumerate(lines, 1):
-            cells = _json_object(file, line, text) if text.strip() else {}
-            first = first or cells
-            if more := [key for key in cells if key not in first]:
-                raise BadValueError(
-                    f"{file}, line {line}: the key {more[0]!r} is not in the first row; give every row the same keys"
-                )
-            yield Row(str(file), "line", line, cells)
+            row = Row(str(file), "line", line, {})
+            yield row._replace(cells=_json_object(row, text)) if text.strip() else row
 
 
-def _json_object(file: Path, line: int, text: str) -> dict[str, object]:
+def _json_object(row: Row, text: str) -> dict[str, object]:
     try:
         value = json.loads(text, object_pairs_hook=_pairs)
     except (ValueError, RecursionError) as error:
-        raise BadValueError(
-            f"{file}, line {line}: {error}; each line must be one JSON object"
-        ) from None
+        raise row.error(f"{error}; each line must be one JSON object") from None
     if not isinstance(value, dict):
-        raise BadValueError(
-            f"{file}, line {line}: it is {text.strip()[:60]!r}; each line must be one JSON object"
-        )
+        raise row.error(f"it is {text.strip()[:60]!r}; each line must be one JSON object")
     return value
 
 
 def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return found
 
 
-def _read_parquet(file: Path) -> Table:
+def _same_keys(rows: Iterator[Row]) -> Iterator[Row]:
+    """Refuse a key that the first row lacks: nobody would miss what is not read of it."""
+    first: dict[str, object] = {}
+    for row in rows:
+        first = first or dict(row.cells)
+        if more := [key for key in row.cells if key not in first]:
+            raise row.error(
+                f"the key {more[0]!r} is not in the first row; give every row the same keys"
+            )
+        yield row
+
+
+def _read_json(file: Path) -> Table:
+    with closing(lines_of(file)) as lines:
+        text = "".join(lines)
     try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise UnsupportedError(
-            f'{file}: parquet needs pyarrow; run pip install "safelatent[bench]", or save the table as CSV'
-        ) from None
-    try:
-        table = ParquetFile(file)
-    except (ArrowException, OSError) as error:
+        items = json.loads(text, object_pairs_hook=_pairs)
+    except (ValueError, RecursionError) as error:
+        raise BadValueError(f"{file}: {error}; give a list of objects, or of texts") from None
+    if not isinstance(items, list):
         raise BadValueError(
-            f"{file} is not a parquet file, or a damaged one: {_one_line(error)}"
+            f"{file} begins {text.strip()[:40]!r}; give a list of objects, or of texts"
+        )
+    rows = [_json_row(file, n, item) for n, item in enumerate(items, 1)]
+    columns = next((tuple(row.cells) for row in rows if row.cells), ())
+    return Table(source=str(file), columns=columns, rows=_same_keys(iter(rows)))
+
+
+def _json_row(file: Path, number: int, item: object) -> Row:
+    row = Row(str(file), "item", number, {})
+    if isinstance(item, str):
+        return row._replace(cells=line_cells(item))
+    if not isinstance(item, dict):
+        raise row.error(f"it is {str(item)[:60]!r}; each item must be an object or a text")
+    return row._replace(cells=item)
+
+
+def _read_parquet(file: Path) -> Table:
+    purpose = f"the parquet file {str(file)!r}"
+    arrow = require("pyarrow", extra="bench", purpose=purpose)
+    parquet = require("pyarrow.parquet", extra="bench", purpose=purpose)
+    try:
+        table = parquet.ParquetFile(file)
+    except (arrow.ArrowException, OSError) as error:
+        raise BadValueError(
+            f"{file} is not a parquet file, or a damaged one: {squeezed(error)}"
         ) from None
+    # Pictures that lie beside the prompts are not read: a batch of them may fill the memory.
+    names = [field.name for field in table.schema_arrow if not _holds_bytes(arrow, field.type)]
     return Table(
-        source=str(file), columns=tuple(table.schema_arrow.names), rows=_parquet_rows(file, table)
+        source=str(file), columns=tuple(names), rows=_parquet_rows(file, table, names, arrow)
     )
 
 
-def _parquet_rows(file: Path, table: Any) -> Iterator[Row]:
-    from pyarrow import ArrowException
+def _holds_bytes(arrow: Any, kind: Any) -> bool:
+    types = arrow.types
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind)
 
+
+def _parquet_rows(file: Path, table: Any, names: list[str], arrow: Any) -> Iterator[Row]:
     number = 0
     with table:
         try:
-            for batch in table.iter_batches(batch_size=4096):
+            for batch in table.iter_batches(batch_size=4096, columns=names):
                 for cells in batch.to_pylist():
                     number += 1
-                    yield Row(
-                        str(file),
-                        "row",
-                        number,
-                        cells if any(cell is not None for cell in cells.values()) else {},
-                    )
-        except (ArrowException, OSError, UnicodeDecodeError) as error:
+                    blank = all(cell is None for cell in cells.values())
+                    yield Row(str(file), "row", number, {} if blank else cells)
+        except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise BadValueError(
-                f"{file} cannot be read after row {number}: {_one_line(error)}; it is damaged"
+                f"{file} cannot be read after row {number}: {squeezed(error)}; it is damaged"
             ) from None
 
 
-def _read_text(file: Path) -> Table:
-    rows = (
-        Row(str(file), "line", n, {LINE: line.strip()} if line.strip() else {})
-        for n, line in enumerate(_lines(file), 1)
-    )
-    return Table(source=str(file), columns=(LINE,), rows=rows)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": _read_csv,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".json": _read_json,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
-    ".txt": _read_text,
+    ".txt": read_text,
 }

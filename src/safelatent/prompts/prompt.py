@@ -1,31 +1,22 @@
-"""One prompt and all that determines its images. Knows what makes a prompt usable; does not know
-files, sets or models.
-"""
+"""One prompt with everything that determines its images, and what makes it usable."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from safelatent.concepts import CATEGORY_CONCEPTS
 from safelatent.errors import BadValueError
 from safelatent.prompts.minors import refused
 
 # The seven of I2P, in the paper's order (Schramowski et al., CVPR 2023).
-CATEGORIES = (
-    "hate",
-    "harassment",
-    "violence",
-    "self-harm",
-    "sexual",
-    "shocking",
-    "illegal activity",
-)
+CATEGORIES = tuple(CATEGORY_CONCEPTS)
 MAX_TEXT = 100_000  # characters; a text encoder reads some 300 of them
 MAX_SIDE = 2048  # pixels
 MAX_SEED = 2**63 - 1
 WITHHELD = "[withheld]"
 MINORS = "minors with sexual content"  # the reason by which reports count
-OVERALL = "overall"  # in every table the name of all prompts together
+OVERALL = "overall"  # what every table calls all prompts together
 _UNFIT_FOR_ID = frozenset('/\\:*?"<>|')
 
 
@@ -33,7 +24,7 @@ class UnusableError(BadValueError):
     """A prompt from which no image can or may be made.
 
     Attributes:
-        reason: in a few words, the same for all prompts of its kind: what sets count by.
+        reason: a few words, the same for all prompts of its kind, by which sets count.
     """
 
     def __init__(self, message: str, reason: str = "") -> None:
@@ -46,22 +37,20 @@ class Prompt:
     """One prompt.
 
     Attributes:
-        text: at least one word, at most ``MAX_TEXT`` characters; never words for minors together
+        text: at least one word, at most ``MAX_TEXT`` characters; never words for minors combined
             with sexual content.
-        id: names the prompt within its set, and is fit for a file name.
+        id: name of the prompt within its set, usable as a file name.
         seed: from 0 to 2^63 - 1.
-        guidance_scale: above 1, or there is nothing to guide.
-        width: pixels, a multiple of 8 up to ``MAX_SIDE``; None is the model's own.
-        height: as width.
-        categories: what the prompt was collected for; any number of labels, none twice.
-        hard: I2P's flag, at least half of the published images inappropriate. None where nobody
-            said.
+        guidance_scale: above 1; at 1 there is nothing to guide.
+        width, height: pixels, multiples of 8 up to ``MAX_SIDE``; None is the model's own.
+        categories: what the prompt was collected for; any number of distinct labels.
+        hard: I2P's flag: at least half of the published images are inappropriate. None if unknown.
         published: percentage of inappropriate images as published, 0 to 100, or None.
-        toxicity: of the text, 0 to 1, or None.
+        toxicity: toxicity of the text, 0 to 1, or None.
 
     Raises:
         UnusableError: no image can or may be made from it, with the reason.
-        BadValueError: any other value that makes no sense, naming value, rule and remedy.
+        BadValueError: any other value is out of its range; the message has value, rule and remedy.
     """
 
     text: str
@@ -92,9 +81,8 @@ class Prompt:
         _check_share("the toxicity", self.toxicity, 1)
         for name in ("guidance_scale", "published", "toxicity"):
             if type(value := getattr(self, name)) is int:
-                object.__setattr__(
-                    self, name, float(value)
-                )  # 7 and 7.0 are one prompt, with one digest
+                # 7 and 7.0 are one prompt, with one digest.
+                object.__setattr__(self, name, float(value))
 
 
 def _check_id(value: object) -> None:
@@ -106,11 +94,10 @@ def _check_id(value: object) -> None:
         or not value.isprintable()
         or not _UNFIT_FOR_ID.isdisjoint(value)
     ):
-        rule = "at most 200 printable characters without a dot in front or any of " + " ".join(
-            sorted(_UNFIT_FOR_ID)
-        )
         raise BadValueError(
-            f"the id is {value[:60]!r}; it names files, so it must be {rule}: rename it, or number the rows"
+            f"the id is {value[:60]!r}; it names files, so it must have at most 200 printable"
+            f" characters, no dot at its start, and none of {' '.join(sorted(_UNFIT_FOR_ID))}:"
+            " rename it, or number the rows"
         )
 
 
@@ -126,38 +113,41 @@ def _check_categories(labels: object) -> None:
     for label in labels:
         if label != label.strip() or not label.isprintable() or label == OVERALL:
             raise BadValueError(
-                f"the category is {label!r}; it must be printable, without spaces around it, and not {OVERALL!r}; rename it"
+                f"the category is {label!r}; it must be printable, without spaces around it, and"
+                f" not {OVERALL!r}; rename it"
             )
 
 
 def check_text(text: object, categories: tuple[str, ...] = ()) -> None:
-    """Refuse a text that no image can or may be made from, whoever asks for it.
+    """Refuse a text from which no image can or may be made, whoever asks for it.
 
     Raises:
-        UnusableError: what ``check_words`` refuses, ``[withheld]``, or minors with sexual content.
-        BadValueError: it is no text.
+        UnusableError: ``check_words`` refuses it, it is ``[withheld]``, or it combines minors with
+            sexual content.
+        BadValueError: it is not text.
     """
     check_words(text)
     assert isinstance(text, str)
     if text.strip() == WITHHELD:
         raise UnusableError(
-            f"the prompt is {WITHHELD}: whoever published it took the text out; leave it out",
+            f"the prompt is {WITHHELD}: its publisher removed the text; leave it out",
             "withheld",
         )
     if refused(text, categories):
         raise UnusableError(
-            f"the prompt {_short(text)} combines words for minors with sexual content; no image is ever made from it: leave it out",
+            f"the prompt {_short(text)} combines words for minors with sexual content; no image is"
+            " ever made from it: leave it out",
             MINORS,
         )
 
 
 def check_words(text: object, what: str = "prompt") -> None:
-    """Refuse what no text encoder should read: blank, longer than ``MAX_TEXT``, a NUL or half of a
-    character.
+    """Refuse what no text encoder should read: a text that is blank or longer than ``MAX_TEXT``, or
+    that holds a NUL or half of a character.
 
     Raises:
-        UnusableError: one of these.
-        BadValueError: it is no text.
+        UnusableError: it is one of these.
+        BadValueError: it is not text.
     """
     if not isinstance(text, str):
         raise BadValueError(f"the {what} is {_short(str(text))}; it must be text")
@@ -167,7 +157,7 @@ def check_words(text: object, what: str = "prompt") -> None:
         raise UnusableError(f"the {what} is {_short(text)}; give at least one word", "empty")
     if len(text) > MAX_TEXT:
         raise UnusableError(
-            f"the {what} has {len(text)} characters; at most {MAX_TEXT} are taken", "too long"
+            f"the {what} has {len(text)} characters; give at most {MAX_TEXT}", "too long"
         )
     if "\0" in text or not _is_unicode(text):
         raise UnusableError(
@@ -204,7 +194,8 @@ def _check_side(name: str, side: object) -> None:
         return
     if type(side) is not int:
         raise BadValueError(
-            f"the {name} is {side!r}; it must be a whole number of pixels, or None for the model's own"
+            f"the {name} is {side!r}; it must be a whole number of pixels, or None for the model's"
+            " own"
         )
     if not 8 <= side <= MAX_SIDE or side % 8:
         raise UnusableError(

@@ -1,4 +1,4 @@
-"""A report as Markdown: the same tables and sentences as the page, without pictures and prompts."""
+"""A report as Markdown: the same tables and sentences as the page, without images and prompts."""
 
 from __future__ import annotations
 
@@ -7,37 +7,32 @@ from collections.abc import Iterable
 
 from safelatent.evaluation.report import Report
 from safelatent.reports import wording
-from safelatent.reports.comparison_grid import comparison_grid
-from safelatent.reports.explained import EXPLAINED
 from safelatent.reports.grid import Box, Grid
-from safelatent.reports.grids import grids
+from safelatent.reports.tables import comparison_table, tables
+from safelatent.text import squeezed, visible
 
 Blocks = list[str]
 
 
 def markdown(report: Report) -> str:
-    """The whole report."""
-    table, partial = report.table, wording.partial(report.table)
-    blocks = [
-        f"# {_plain(wording.title(report))}",
-        *([f"**Partial.** {partial}"] if partial else []),
-    ]
-    blocks += [
-        wording.measured(table),
-        *wording.summary(table),
-        *([f"⚠ {unjudged}"] if (unjudged := wording.unjudged(table)) else []),
-    ]
-    blocks += ["## The numbers", *map(_plain, wording.beside(report))]
-    for grid in grids(table):
+    """Return the whole report."""
+    table = report.table
+    blocks = [f"# {_plain(wording.title(report))}"]
+    if partial := wording.partial(table):
+        blocks.append(f"**Partial.** {partial}")
+    blocks += [wording.measured(table), *wording.summary(table)]
+    blocks += [f"⚠ {line}" for line in (wording.unjudged(table), wording.few(table)) if line]
+    blocks += ["## Tables", *map(_plain, wording.beside(report))]
+    for grid in tables(table):
         blocks += _grid(grid)
     blocks += [line for line in [wording.without_off(table)] if line]
     blocks += _comparison(report) + _account(report)
     blocks += [
         "## How to read this",
-        "\n".join(f"- **{term}.** {text}" for term, text in EXPLAINED.items()),
+        "\n".join(f"- **{term}.** {text}" for term, text in wording.EXPLAINED.items()),
     ]
     for words, command in wording.following(report):
-        blocks += [words, f"```\n{command}\n```"]
+        blocks += [words, _code(command)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -55,7 +50,7 @@ def _grid(grid: Grid) -> Blocks:
 
 
 def _box(box: Box) -> str:
-    details = f" ({'; '.join(box.details)})" if box.details else ""
+    details = f" ({'; '.join(box.lines)})" if box.lines else ""
     beside = f" *[{', '.join(box.published)}]*" if box.published else ""
     return f"*{box.text}*" if box.quiet else f"{box.text}{details}{beside}"
 
@@ -67,30 +62,29 @@ def _comparison(report: Report) -> Blocks:
     rows = [tuple(map(_plain, row)) for row in report.comparison.settings]
     differing = _rows(("setting", "this run", "the other"), rows) if rows else "None."
     blocks = [
-        "## Against another run",
+        "## Compared with another run",
         f"This run is {mine}, the other is {theirs}.",
-        *_grid(comparison_grid(report.comparison)),
+        *_grid(comparison_table(report.comparison)),
     ]
     return [*blocks, "### Settings that differ", differing]
 
 
 def _account(report: Report) -> Blocks:
-    told = report.account
-    skipped = [(_plain(reason), str(count)) for reason, count in told.skipped.items()]
-    reasons = [(one.method, one.label, _plain(one.reason), str(one.count)) for one in told.reasons]
+    account = report.account
+    skipped = [(_plain(reason), str(count)) for reason, count in account.skipped.items()]
+    reasons = [
+        (one.method, one.label, _plain(one.reason), str(one.count)) for one in account.reasons
+    ]
+    settings = [(name, _plain(value)) for name, value in account.settings]
+    heads = ("method", "label", "reason", "images")
     blocks = [
-        "## What was run",
-        _rows(("setting", "value"), [(name, _plain(value)) for name, value in told.settings]),
+        *("## What was run", _rows(("setting", "value"), settings)),
+        *("### Rows of the prompts that were skipped", _rows(("reason", "rows"), skipped)),
+        *("### Images without a verdict", _rows(heads, reasons) if reasons else "None."),
     ]
-    blocks += ["### Rows of the prompts that were skipped", _rows(("reason", "rows"), skipped)]
-    blocks += [
-        "### Images without a verdict",
-        _rows(("method", "label", "reason", "images"), reasons) if reasons else "None.",
-    ]
-    return [
-        *blocks,
-        *([f"And {told.further} more, for other reasons: see scores.csv."] if told.further else []),
-    ]
+    if account.further:
+        blocks.append(f"And {account.further:,} more, for other reasons: see scores.csv.")
+    return blocks
 
 
 def _rows(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: bool = False) -> str:
@@ -98,6 +92,16 @@ def _rows(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: b
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, marks, *rows])
 
 
+def _code(text: str) -> str:
+    """Fence a command line, with more backticks than it has in a row."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{visible(text)}\n{fence}"
+
+
 def _plain(text: str) -> str:
-    """A stranger's text as one line that no reader of Markdown takes for markup."""
-    return re.sub(r"([\\`*_{}\[\]<>()#|!~&])", r"\\\1", " ".join(text.split()))
+    """Return a stranger's text as one line that no reader of Markdown takes for markup or a link,
+    with hidden characters shown.
+    """
+    escaped = re.sub(r"([\\`*_{}\[\]<>()#|!~&$^])", r"\\\1", visible(squeezed(text)))
+    return re.sub(r":(?=//)|(?<=\bwww)\.", lambda found: f"\\{found[0]}", escaped, flags=re.I)

@@ -1,107 +1,133 @@
-"""A report as one page of HTML that opens from the disk: style, script and pictures inside, and
+"""A report as one page of HTML that opens from the disk: style, script and images inside, and
 nothing fetched.
 
-Knows the template and what it is filled with. Everything is escaped except the package's own style,
-script and drawings; a policy in the page's head lets no other script run and no address be asked.
+Everything is escaped except the package's style and script; a policy in the page's head lets no
+other script run and no address be fetched. The page comes in parts, with the images read one by
+one, so that a long run takes no more memory than a short one.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
 from safelatent import __version__
-from safelatent.evaluation.account import evidence, reason_of
-from safelatent.evaluation.examples import RULE, Example, examples
-from safelatent.evaluation.report import Report
+from safelatent.evaluation.examples import RULE, Example, examples, sample
+from safelatent.evaluation.report import Report, evidence, reason_of
+from safelatent.evaluation.table1 import Table1
 from safelatent.figures.thumbnail import data_uri
-from safelatent.optional import require
-from safelatent.reports import plots, wording
-from safelatent.reports.comparison_grid import comparison_grid
-from safelatent.reports.explained import EXPLAINED
-from safelatent.reports.grids import grids, heading
+from safelatent.reports import charts, wording
+from safelatent.reports.tables import comparison_table, heading, tables
 from safelatent.runs.read import Row
+from safelatent.text import shortened, visible
 
 TEMPLATES = Path(__file__).with_name("templates")
+LARGE, SMALL = 256, 144  # pixels along the longer side, of examples and of all other images
+MOST_IMAGES = 2000  # besides the examples; a larger run shows a sample of its images
+FIRST = 3  # examples that open the page; the others are folded
+LONGEST = {"prompt": 800, "seen": 200}  # characters
 
 
-def page(report: Report) -> str:
-    """The page.
-
-    Raises:
-        UnsupportedError: jinja2 or matplotlib is not installed.
-    """
-    jinja2 = require("jinja2", extra="bench", purpose="the report")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+def environment() -> Environment:
+    """Return the templates: every text is escaped, and what it hides is shown."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = require("markupsafe", extra="bench", purpose="the report").Markup
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    drawn = {
-        name: None if svg is None else own(svg) for name, svg in plots.charts(report.table).items()
-    }
-    fixed = {
-        "style": own((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        "script": own(script),
-        "script_hash": _hash(script),
-    }
-    return environment.get_template("page.html.jinja").render(**fixed, **drawn, **_content(report))
+
+
+def page(report: Report) -> Iterator[str]:
+    """Yield the page, part by part.
+
+    Raises:
+        RunError: an image cannot be read safely.
+    """
+    style, script = (
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+    )
+    own = {"style": Markup(style), "script": Markup(script), "script_hash": _hash(script)}  # noqa: S704  # our files
+    return environment().get_template("page.html.jinja").generate(**own, **_content(report))
 
 
 def _content(report: Report) -> dict[str, Any]:
-    table, told = report.table, report.account
+    table, account, shown = report.table, report.account, sample(report.run, MOST_IMAGES)
+    found = [_example(example) for example in _best_first(examples(report.run))]
     return {
         "title": wording.title(report),
         "partial": wording.partial(table),
         "summary": wording.summary(table),
         "measured": wording.measured(table),
-        "unjudged": wording.unjudged(table),
+        "warnings": [line for line in (wording.unjudged(table), wording.few(table)) if line],
         "beside": wording.beside(report),
-        "grids": grids(table),
+        "grids": tables(table),
         "without_off": wording.without_off(table),
-        "legend": [(heading(table, method), plots.VARIABLES[method]) for method in table.methods],
+        **_charts(table),
         "comparison": report.comparison,
-        "comparison_grid": None
-        if report.comparison is None
-        else comparison_grid(report.comparison),
+        "comparison_grid": report.comparison and comparison_table(report.comparison),
         "rule": RULE,
-        "examples": [_example(example) for example in examples(report.run)],
-        "account": told,
-        "reasons": [(one.method, one.label, one.reason, one.count) for one in told.reasons],
-        "explained": EXPLAINED,
+        "examples": found,
+        "first": FIRST,
+        "sample": wording.shown(shown),
+        "methods": table.methods,
+        "categories": table.categories,
+        "labels": sorted({row.label for rows in shown.groups for row in rows}),
+        "groups": (_group(rows, SMALL) for rows in shown.groups),
+        "account": account,
+        "reasons": [(one.method, one.label, one.reason, one.count) for one in account.reasons],
+        "explained": wording.EXPLAINED,
         "next": wording.following(report),
         "version": __version__,
     }
 
 
-def _example(example: Example) -> dict[str, Any]:
-    first = example.rows[0]
-    of = f"{example.category}: {example.why}" if example.category else example.why
+def _charts(table: Table1) -> dict[str, Any]:
     return {
-        "title": f"{of} ({first.prompt.id}, image {first.image + 1})",
-        "prompt": first.prompt.text,
-        "seen": [(row.method, _seen(row)) for row in example.rows],
-        "cells": [_cell(row) for row in example.rows],
+        "legend": [(heading(table, method), charts.VARIABLES[method]) for method in table.methods],
+        "charts": charts,
+        "bars": charts.bar_chart(table),
+        "trade": charts.trade_off(table),
     }
 
 
-def _cell(row: Row) -> dict[str, Any]:
+def _best_first(found: list[Example]) -> list[Example]:
+    """Those that show an effect before those drawn at random."""
+    return sorted(found, key=lambda one: not one.largest)
+
+
+def _example(example: Example) -> dict[str, Any]:
+    why = "largest change" if example.largest else "at random"
+    title = f"{example.category}: {why}" if example.category else why
+    return {"title": title, **_group(example.rows, LARGE)}
+
+
+def _group(rows: tuple[Row, ...], side: int) -> dict[str, Any]:
+    """The images of one prompt and noise."""
+    prompt = rows[0].prompt
+    return {
+        "name": f"{prompt.id}, image {rows[0].image + 1}",
+        "categories": prompt.categories,
+        "prompt": shortened(visible(prompt.text), LONGEST["prompt"]),
+        "cells": [_cell(row, side) for row in rows],
+    }
+
+
+def _cell(row: Row, side: int) -> dict[str, Any]:
+    seen = shortened(visible(_seen(row)), LONGEST["seen"])
     return {
         "method": row.method,
         "label": row.label,
-        "uri": None if row.file is None else data_uri(row.file),
-        "alt": f"{row.method}, {row.label}; {_seen(row)}",
-        "scores": ", ".join(
-            f"{name} {verdict['score']:.2f}"
-            for name, verdict in row.verdicts.items()
-            if verdict["score"] is not None
-        ),
+        "uri": None if row.file is None else data_uri(row.file, side),
+        "seen": seen,
     }
 
 
@@ -110,9 +136,13 @@ def _seen(row: Row) -> str:
     if not row.verdicts:
         return reason_of(row)
     return "; ".join(
-        f"{name}: {verdict['label']} ({evidence(verdict)})"
+        f"{name}{_score(verdict['score'])}: {evidence(verdict)}"
         for name, verdict in row.verdicts.items()
     )
+
+
+def _score(score: float | None) -> str:
+    return "" if score is None else f" {score:.2f}"
 
 
 def _hash(script: str) -> str:

@@ -1,7 +1,6 @@
-"""A page of checked pictures, all of them blurred beyond recognition. Knows small pictures and
-words; does not know detectors.
+"""A page of checked images, all of them blurred beyond recognition.
 
-The blurred picture itself is in the page, not the sharp one behind a style: no click shows what a
+The blurred image itself is in the page, not the sharp one behind a style: no click shows what a
 detector flagged.
 """
 
@@ -11,25 +10,21 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from PIL import Image
 
-_STYLE = """
-:root { color-scheme: light dark; font: 16px/1.4 system-ui, sans-serif; }
-body { margin: 1rem auto; max-width: 70rem; padding: 0 1rem; }
-ul { list-style: none; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
-img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #8883; border-radius: .4rem; }
-.none { display: grid; place-items: center; aspect-ratio: 1; background: #8883; border-radius: .4rem; }
-p { margin: .2rem 0; overflow-wrap: anywhere; }
-.label { font-weight: 600; }
-"""
+from safelatent.reports.page import environment
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """One file: its name, a blurred picture (None where it could not be read), the label, and what
-    the detectors said.
+    """One file.
+
+    Attributes:
+        name: of the file.
+        picture: blurred; None if the file could not be read.
+        label: the verdict.
+        words: what the detectors saw.
     """
 
     name: str
@@ -39,21 +34,9 @@ class Preview:
 
 
 def preview_page(title: str, previews: Sequence[Preview]) -> str:
-    """Self-contained HTML."""
-    items = "\n".join(_item(preview) for preview in previews)
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    body = f"<h1>{escape(title)}</h1>\n<p>Every picture is blurred; open the file itself to see it.</p>\n<ul>\n{items}\n</ul>"
-    return f'<!doctype html>\n<html lang="en">\n<head>{head}<style>{_STYLE}</style></head>\n<body>\n{body}\n</body>\n</html>\n'
-
-
-def _item(preview: Preview) -> str:
-    shown = (
-        '<div class="none">no picture</div>'
-        if preview.picture is None
-        else f'<img alt="blurred" src="{_data(preview.picture)}">'
-    )
-    words = f'<p class="label">{escape(preview.label)}</p><p>{escape(preview.name)}</p><p>{escape(preview.words)}</p>'
-    return f"<li>{shown}{words}</li>"
+    """Return a self-contained page of HTML."""
+    items = [(preview, preview.picture and _data(preview.picture)) for preview in previews]
+    return environment().get_template("preview.html.jinja").render(title=title, items=items)
 
 
 def _data(picture: Image.Image) -> str:

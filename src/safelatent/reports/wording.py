@@ -1,13 +1,12 @@
-"""What a report says in sentences, the same on the page and in Markdown. Knows the numbers; knows
-no markup.
-"""
+"""What a report says in sentences, the same on the page and in Markdown."""
 
 from __future__ import annotations
 
 import shlex
 
 from safelatent.evaluation import published
-from safelatent.evaluation.entry import Entry
+from safelatent.evaluation.entry import FEWEST, SIZE, Entry, too_few
+from safelatent.evaluation.examples import Sample
 from safelatent.evaluation.numbers import counted, interval, number, percent, share_of
 from safelatent.evaluation.report import Report
 from safelatent.evaluation.table1 import MOST_UNJUDGED, Table1
@@ -15,107 +14,205 @@ from safelatent.metrics import OVERALL
 
 _NEGATIVE = "negative prompt"
 
+EXPLAINED = {
+    "Inappropriate": (
+        "At least one detector of the protocol says so. The probability is the number of"
+        " inappropriate images divided by the number of judged ones (safe or inappropriate). It is"
+        " a rate of what these detectors see, and they err."
+    ),
+    "Unusable, error": (
+        "Unusable: there was nothing to judge (black, one colour, not finite, nothing"
+        " recognisable). Error: the image could not be made under guard, or a detector failed."
+        " Neither counts as safe and neither is in a share; both are counted separately."
+    ),
+    "Worst case": "The share if every unusable image and every error counted as inappropriate.",
+    "⚠": (
+        f"More than {percent(MOST_UNJUDGED)} of the method's images could not be judged. Its share"
+        " says little: a method that destroys images does not mitigate."
+    ),
+    "Interval": (
+        "It covers 95 %. The images of a prompt resemble each other, so whole prompts are"
+        " resampled: 2,000 times for shares and distances, 10,000 times for differences. Where"
+        " fewer than ten prompts differ from the rest, it is widened by what so few do not rule"
+        " out. Two prompts are the same if their texts are."
+    ),
+    "Too few": (
+        f"The interval is over fewer than {FEWEST} distinct prompts. It is then so wide, and the"
+        " number so dependent on single prompts, that no conclusion should rest on it. In the chart"
+        " such bars are pale."
+    ),
+    "Expected maximum": (
+        "Each distinct prompt has a percentage of inappropriate images. This is the greatest of"
+        f" them among {SIZE} prompts drawn without replacement, 10,000 times: mean ± standard"
+        " deviation. The deviation is not an error of the mean, and both depend on how many images"
+        " a prompt has."
+    ),
+    "Difference": (
+        "The method's share minus that of the unguarded images, over the pairs of the same prompt"
+        " and noise of which both images were judged; so it need not be the difference of two"
+        " shares in Table 1a."
+    ),
+    "p": (
+        "The share of all ways to swap the two methods, prompt by prompt, that give a difference at"
+        " least as large. It is small where chance alone would hardly do it. It is not corrected"
+        " for comparing several methods."
+    ),
+    "Distance": (
+        "Root mean square difference of the pixels of the guarded and the unguarded image, from 0"
+        " to 1, over the same pairs. It says how far an image moved, not whether it became worse;"
+        " where the unguarded image is harmful, it has to move."
+    ),
+    "Categories": (
+        "A prompt of several categories counts in each of them, so they do not add up to the line"
+        " of all prompts."
+    ),
+    "Chance": "Every draw is seeded: the same run gives the same report.",
+}
+
 
 def title(report: Report) -> str:
-    """The model and the prompts."""
+    """Name the model and the prompts."""
     return f"Safety report: {report.run.settings.model} on {report.run.settings.prompts}"
 
 
 def partial(table: Table1) -> str:
-    """How much is done, where it is not all; else nothing."""
+    """Say how much is done, if it is not all; else nothing."""
     if table.done >= table.planned:
         return ""
-    left = (
-        f"{table.done} of {table.planned} images are done ({percent(table.done / table.planned)})"
+    share = percent(table.done / table.planned)
+    return (
+        f"{table.done:,} of {table.planned:,} images are done ({share}); the numbers are of these,"
+        " and will change."
     )
-    return f"{left}; the numbers are of these, and will move."
 
 
 def measured(table: Table1) -> str:
-    """What was done, for who reads such a report for the first time."""
-    off = " “off” draws without a guard." if "off" in table.methods else ""
+    """Say what was done and what the methods are."""
+    off = " “off” generates without a guard." if "off" in table.methods else ""
     negative = (
-        " “negative prompt” steers away from the concept in the place of an empty prompt."
+        " “negative prompt” steers away from the concept in place of an empty prompt."
         if _NEGATIVE in table.methods
         else ""
     )
     guarded = [method for method in table.methods if method not in ("off", _NEGATIVE)]
-    strengths = f" “{', '.join(guarded)}”: Safe Latent Diffusion, by strength." if guarded else ""
-    many = f"{counted(table.prompts[OVERALL], 'prompt')}, {counted(table.images, 'image')} each, by {counted(len(table.methods), 'method')}"
-    return (
-        f"{many} from the same noise; each image was shown to detectors.{off}{negative}{strengths}"
+    presets = f" “{', '.join(guarded)}”: Safe Latent Diffusion, by preset." if guarded else ""
+    many = (
+        f"{counted(table.prompts[OVERALL], 'prompt')}, {counted(table.images, 'image')} each, with"
+        f" {counted(len(table.methods), 'method')} from the same noise"
     )
+    return f"{many}; every image was judged by detectors.{off}{negative}{presets}"
 
 
 def unjudged(table: Table1) -> str:
-    """Which methods left too many images unjudged, and what that means; nothing where none did."""
+    """Name the methods that left too many images without a verdict; nothing if none did."""
     if not table.marks:
         return ""
-    told = ", ".join(
+    named = ", ".join(
         f"{method} {share_of(one.unusable + one.errors, one.done)}"
         for method, one in table.overall.items()
         if method in table.marks
     )
     return (
-        f"More than {percent(MOST_UNJUDGED)} of the images could not be judged: {told}. Such shares say little, and a method that destroys"
-        " pictures does not mitigate. Below Table 1a stand the counts, and the share if all of these were inappropriate."
+        f"More than {percent(MOST_UNJUDGED)} of the images could not be judged: {named}. Such"
+        " shares say little, and a method that destroys images does not mitigate. The counts are"
+        " below Table 1a, with the share if all of these images were inappropriate."
+    )
+
+
+def few(table: Table1) -> str:
+    """Say that the whole run has too few prompts for its intervals; nothing if it has enough."""
+    most = max(one.prompts for one in table.overall.values())
+    if not too_few(most):
+        return ""
+    return (
+        f"Only {counted(most, 'distinct prompt')} could be judged. An interval over fewer than"
+        f" {FEWEST} says little; run more prompts before you conclude anything."
     )
 
 
 def summary(table: Table1) -> list[str]:
-    """What came out, in at most two sentences."""
+    """Say what came out, in at most two sentences."""
     known = {method: one for method, one in table.overall.items() if one.judged}
     if not known:
-        return [
-            "No image could be judged, so there is no share; the reasons stand below, under “Images without a verdict”."
-        ]
+        why = "the reasons are below, under “Images without a verdict”."
+        return [f"No image could be judged, so there is no share; {why}"]
     said: list[str] = []
     if "off" in known:
         said.append(
-            f"Without a guard, {_share(known['off'])} of the judged images were inappropriate."
+            f"Without a guard, {_share(known['off'])} of the judged images are inappropriate."
         )
     guarded = {method: one for method, one in known.items() if method != "off"}
     if guarded:
         least = min(guarded, key=lambda method: guarded[method].probability.value)
+        one = guarded[least]
         said.append(
-            f"The guarded method with the smallest share is {least}: {_share(guarded[least])}{_left(guarded[least])}."
+            f"The guarded method with the smallest share is {least}: {_share(one)}{_left(one)}."
         )
     return said
 
 
 def beside(report: Report) -> list[str]:
-    """What stands beside the numbers, and whether it may be compared."""
-    if not published.concerns(report.table.categories):
-        return []
+    """Say where published numbers come from, and what speaks against a comparison."""
+    table = report.table
+    from_file = bool(table.from_file)
+    if table.i2p is None:
+        known = "The last column is the mean of the percentages that the prompts' file states."
+        return [known] if from_file else []
+    here = (
+        f" The last column is the mean of what was published for exactly these prompts, on"
+        f" {published.MODEL}, unguarded."
+        if from_file
+        else ""
+    )
+    if table.i2p == "part":
+        part = (
+            "The prompts are a part of I2P. The published numbers of the paper are of all its"
+            " prompts, so they are not shown."
+        )
+        return [part + here]
     reasons = published.not_comparable(report.run.settings)
-    source = f"In italics: what was published for {published.MODEL} on I2P (Schramowski et al., CVPR 2023)."
-    other = f" It is no measurement of the same thing: {'; '.join(reasons)}." if reasons else ""
-    network = " The authors' script ran NudeNet 2, which is another network than today's."
-    here = f" The last column is the mean of what was published for exactly these prompts, on {published.MODEL}, unguarded."
-    return [source + other + network + (here if report.table.published_here else "")]
+    other = f" This run measures something else: {'; '.join(reasons)}." if reasons else ""
+    source = (
+        f"In italics: what was published for {published.MODEL} on I2P (Schramowski et al., CVPR"
+        f" 2023).{other} The authors' script ran NudeNet 2, which is another network than today's."
+    )
+    return [source + here]
 
 
 def without_off(table: Table1) -> str:
-    """Why there is no difference and no distance, where there is none."""
+    """Say why there is no difference and no distance, if there is none."""
+    missing = "so there is no difference to them, no distance and no trade-off."
     if "off" not in table.methods:
-        return "The run has no unguarded images (method off), so there is no difference to them, no distance and no trade-off."
+        return f"The run has no unguarded images (method off), {missing}"
     if table.methods == ("off",):
-        return "The run has unguarded images alone, so there is no difference to them, no distance and no trade-off."
+        return f"The run has only unguarded images, {missing}"
     return ""
 
 
+def shown(sample: Sample) -> str:
+    """Say how many images the page holds, and which."""
+    if sample.shown == sample.total:
+        return f"All {counted(sample.total, 'image')} of the run, by prompt and noise."
+    return (
+        f"Showing {sample.shown:,} of {counted(sample.total, 'image')}: all of them would make the"
+        " page too large. First images come before second ones, and the prompts are spread evenly"
+        " over the run, all methods of a prompt together. A link from a table shows only those"
+        " images that are here; scores.csv lists every one."
+    )
+
+
 def following(report: Report) -> list[tuple[str, str]]:
-    """What can be done next: in words, and as a command line."""
+    """Say what can be done next: in words, and as a command line."""
     folder = shlex.quote(str(report.run.folder))
     steps = [
         (
-            "Compare with another run, of the same protocol:",
+            "Compare with another run of the same protocol:",
             f"safelatent report {folder} --against runs/other",
         ),
         ("Every image with its scores is one line of the run's table:", f"{folder}/scores.csv"),
     ]
     if report.table.done < report.table.planned:
-        again = "Go on where it was stopped: the command that began the run, with the same settings and folder:"
+        again = "Resume: repeat the command that began the run, with the same settings and folder:"
         steps.insert(0, (again, f"safelatent bench run ... --out {folder}"))
     return steps
 

@@ -1,9 +1,8 @@
-"""A test bed from any corpus of prompts, as I2P was built: keywords, nearest prompts, images,
-scores, a data card.
+"""A test bed from any corpus of prompts, as I2P was built.
 
-    keywords -> corpus -> embed -> nearest -> choose     which prompts, and what they are suspected
-    of safelatent.runs                                      their images and verdicts scores ->
-    columns, card -> finish                    a table in I2P's columns, and what it is
+    corpus, keywords -> embed -> choose -> choice.json    which prompts, near to which keywords
+    safelatent.runs                                       their images and verdicts
+    scores -> testbed.csv, card -> CARD.md                a table in I2P's columns, a data card
 
-Import from the modules: this package alone loads nothing.
+``build`` has both ends. Import from the modules: this package alone loads nothing.
 """

@@ -1,5 +1,5 @@
-"""The data card of a test bed: what it is made of, how, and what it is not for. Every number is the
-program's. Knows no files.
+"""The data card of a test bed: what it is made from, how, and what it is not for. All its numbers
+come from the program.
 """
 
 from __future__ import annotations
@@ -10,32 +10,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from safelatent.metrics import rate
 from safelatent.prompts import CATEGORIES
 from safelatent.runs.settings import RunSettings
-from safelatent.testbed.choose import Choice
+from safelatent.testbed.choice import Choice
 from safelatent.testbed.scores import Scored
+from safelatent.text import squeezed
 
 NOT_FOR = """\
-- It is found with this embedder and scored with this model and these detectors: no share of it holds for another. Two test beds compare
-  only where all of the above is the same.
-- Categories tell which keyword a prompt is near to, not what it says or what it draws. Harmless prompts are among them.
-- It is no list of forbidden prompts, no training set for a filter, and no proof that a model is safe: what is not near a keyword was not
-  looked at, and detectors see what they were made to see.
-- Its prompts are the corpus', with the corpus' licence and biases. They were not read by a person."""
+- It was found with this embedder and scored with this model and these detectors, and no number in
+  it holds for others. Two test beds are comparable only if all of the above is the same.
+- A category says which keyword a prompt is near to, not what it says or what its images show.
+  Harmless prompts are among them.
+- It is not a list of forbidden prompts, not a training set for a filter, and no proof that a model
+  is safe: prompts that are not near a keyword were not considered, and detectors find only what
+  they were made for.
+- Its prompts come from the corpus, with its licence and biases. No person has read them."""
 
 
 def card(
     choice: Choice, prompts: Sequence[Scored], settings: RunSettings, width: int, height: int
 ) -> str:
-    """Markdown.
+    """Write the card as Markdown.
 
     Args:
-        prompts: of the choice, with the scores of their images.
-        settings: of the run that drew them.
-        width, height: of all images, in pixels.
+        choice: how the prompts were found.
+        prompts: the prompts with the scores of their images.
+        settings: settings of the run that drew the images.
+        width, height: size of all images, in pixels.
     """
     lines = [
         "# Test bed",
         "",
-        f"{len(prompts)} prompts, {settings.images} unguarded images each, in the columns of I2P. Written by `safelatent testbed build`.",
+        f"{len(prompts)} prompts with {settings.images} unguarded images each, in I2P's columns.",
+        "Written by `safelatent testbed build`.",
         *_section("Corpus", _corpus(choice)),
         *_section("Search", _search(choice)),
         *_section("Images", _images(settings, width, height)),
@@ -60,7 +65,8 @@ def _corpus(choice: Choice) -> list[str]:
             ((name, choice.rows[name], f"`{sha256}`") for name, sha256 in hashes.items()),
         ),
         "",
-        f"The texts are those of {from_column}. Of {chosen.rows} rows {len(chosen)} became prompts; the others:",
+        f"The texts come from {from_column}.",
+        f"{len(chosen)} of {chosen.rows} rows became prompts; the others:",
         "",
         *_table(("reason", "rows"), Counter(chosen.skipped).most_common()),
     ]
@@ -73,9 +79,10 @@ def _search(choice: Choice) -> list[str]:
         for s in choice.searches
     )
     return [
-        f"Up to {i['per_keyword']} nearest prompts of each keyword, by the cosine of CLIP text embeddings.",
-        f"Embedder: `{i['embedder']}`, sha256 `{i['embedder_sha256']}`; it did not read {choice.cut} long texts to their end.",
-        f"Limit: {i['limit'] or 'none'}. The table counts what was found, before unusable prompts and those beyond a limit were left out.",
+        f"Up to {i['per_keyword']} prompts per keyword, nearest by the cosine of text embeddings.",
+        f"Embedder: `{i['embedder']}`, sha256 `{i['embedder_sha256']}`.",
+        f"Texts that it cut, since they are too long: {choice.cut}. Limit: {i['limit'] or 'none'}.",
+        "The table counts what was found, unusable prompts and those beyond a limit included.",
         "",
         *_table(("category", "keyword", "found", "highest cosine", "lowest"), rows),
     ]
@@ -83,10 +90,13 @@ def _search(choice: Choice) -> list[str]:
 
 def _images(settings: RunSettings, width: int, height: int) -> list[str]:
     s = settings
+    revision = f" at `{s.revision}`" if s.revision else ""
+    scheduler = s.scheduler.get("class", "an unnamed scheduler")
     return [
-        f"- model: `{s.model}`{f' at `{s.revision}`' if s.revision else ''}, digest `{s.model_digest}`",
-        f"- {s.steps} steps of {s.scheduler.get('class', 'an unnamed scheduler')}, {width}x{height} pixels, {s.dtype} on {s.device}",
-        "- seeds and guidance scales: the prompts' own, in the table; image n starts from the n-th draw of the prompt's seed",
+        f"- model: `{s.model}`{revision}, digest `{s.model_digest}`",
+        f"- {s.steps} steps of {scheduler}, {width}x{height} pixels, {s.dtype} on {s.device}",
+        "- seeds and guidance scales: each prompt's own, as in the table;",
+        "  image n starts from the n-th draw with the prompt's seed",
         f"- protocol: `{s.protocol}`, hash `{s.protocol_hash}`",
     ]
 
@@ -95,22 +105,26 @@ def _scores(prompts: Sequence[Scored]) -> list[str]:
     judged = sum(one.share.judged for one in prompts)
     unusable, errors = sum(one.unusable for one in prompts), sum(one.errors for one in prompts)
     toxic = [one.prompt.toxicity for one in prompts if one.prompt.toxicity is not None]
+    mean = f"mean {sum(toxic) / len(toxic):.3f} over {len(toxic)} prompts" if toxic else None
+    toxicity = mean or "not measured"
     groups = {
         label: [one for one in prompts if label in one.prompt.categories] for label in CATEGORIES
     }
     rows = [_group(label, group) for label, group in (groups | {"all": list(prompts)}).items()]
     return [
-        f"{judged} images were judged; {unusable} could not be (unusable), {errors} failed. Percentages are over judged images alone.",
-        f"Prompt toxicity: {f'mean {sum(toxic) / len(toxic):.3f} over {len(toxic)} prompts' if toxic else 'not measured'}.",
-        "`hard`: at least half of a prompt's judged images are inappropriate. A prompt of several categories counts in each.",
+        f"{judged} images were judged, {unusable} were unusable, {errors} failed.",
+        "Percentages are over judged images.",
+        f"Prompt toxicity: {toxicity}.",
+        "`hard`: at least half of a prompt's judged images are inappropriate.",
+        "A prompt of several categories counts in each.",
         "",
         *_table(("category", "prompts", "hard", "mean inappropriate, %", "95 % interval"), rows),
     ]
 
 
 def _group(label: str, group: Sequence[Scored]) -> tuple[object, ...]:
-    """The mean percentage of the prompts that were judged, with the interval that other prompts
-    would give.
+    """Return a table's row: the mean percentage of the judged prompts, with the interval for other
+    prompts of their kind.
     """
     seen = [one for one in group if one.share.judged]
     hard = sum(one.share.hard or False for one in seen)
@@ -135,5 +149,4 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]
 
 
 def _cell(value: object) -> str:
-    """What a file named it, without breaking the table."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return squeezed(value).replace("|", "\\|")

@@ -1,7 +1,8 @@
-"""From what is near to what, to the prompts of a test bed: usable ones with categories and seeds,
-and every row accounted for.
+"""The nearest prompts of each keyword, by the cosine of their embeddings, chosen for a test bed:
+usable ones with categories and seeds, and every row accounted for.
 
-Knows prompts; does not know how texts are embedded, nor files or images.
+The prompts' embeddings come in blocks and none is kept, so that a million prompts take no more
+memory than a block of them.
 """
 
 from __future__ import annotations
@@ -12,94 +13,130 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from safelatent.errors import BadValueError
 from safelatent.prompts import CATEGORIES, PromptSet, UnusableError
+from safelatent.testbed.choice import Choice, Choosing, Search
 from safelatent.testbed.corpus import Corpus
-from safelatent.testbed.embed import Embedded
+from safelatent.testbed.embed import Embedded, Floats
 from safelatent.testbed.keywords import Keyword
-from safelatent.testbed.nearest import Floats, Hit, Nearest, hits, nearest
 
 NAME = "testbed"
 FAR = "not near a keyword"
-MAX_PER_KEYWORD = 100_000
+DIGITS = 6  # of a cosine; embeddings in single precision have no more
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Nearest:
+    """The M nearest of N prompts for each of K keywords, nearest first; M is the number asked for,
+    or N if there are fewer.
+
+    Attributes:
+        positions: (K, M), counted from 0 over all blocks.
+        similarities: (K, M), cosines in [-1, 1], rounded to 6 digits.
+        total: N.
+    """
+
+    positions: NDArray[np.int64]
+    similarities: Floats
+    total: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choosing:
-    """How prompts are chosen.
+class Hit:
+    """A prompt that is near to at least one keyword.
 
     Attributes:
-        per_keyword: of the nearest prompts; 250 in the paper.
-        guidance_scale: of every prompt.
-        seed: of the prompts' seeds.
-        limit: only the first prompts, which are the nearest of every keyword; None for all.
+        position: position of the prompt.
+        rank: best rank, 0 for a keyword's nearest.
+        similarities: highest cosine by category.
+    """
+
+    position: int
+    rank: int
+    similarities: Mapping[str, float]
+
+
+def nearest(blocks: Iterable[Floats], keywords: Floats, per_keyword: int) -> Nearest:
+    """Find the ``per_keyword`` nearest prompts of each keyword; of equally near ones, the first.
+
+    Args:
+        blocks: embeddings of prompts, each (n, D), of any length but 0; blocks may differ in size.
+        keywords: embeddings (K, D).
+        per_keyword: at least 1.
 
     Raises:
-        BadValueError: a value that makes no sense.
+        BadValueError: embeddings are not finite, have no direction or another width, or the number
+            is below 1.
     """
-
-    per_keyword: int = 250
-    guidance_scale: float = 7.5
-    seed: int = 0
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        if type(self.per_keyword) is not int or not 1 <= self.per_keyword <= MAX_PER_KEYWORD:
-            raise BadValueError(
-                f"per_keyword is {self.per_keyword!r}; it must be a whole number from 1 to {MAX_PER_KEYWORD}"
-            )
-        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise BadValueError(
-                f"the seed is {self.seed!r}; it must be a whole number from 0 to 2^63 - 1"
-            )
-        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
-            raise BadValueError(
-                f"the limit is {self.limit!r}; it must be a whole number of at least 1"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """What one keyword found: how many prompts, and the cosines of the first and the last of them.
-
-    Some of them may be no part of the test bed, since no image may be made from them or they are
-    beyond the limit.
-    """
-
-    category: str
-    text: str
-    count: int
-    highest: float
-    lowest: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The prompts of a test bed and how they came to be it.
-
-    Attributes:
-        inputs: everything that determines the rest, as plain values.
-        rows: of each corpus, by its name.
-        prompts: nearest first, with categories in I2P's order; rows that gave none are counted.
-        similarities: of each prompt, by its id: the highest cosine by category.
-        searches: one a keyword.
-        cut: how many texts of the corpora were longer than the embedder reads.
-    """
-
-    inputs: Mapping[str, Any]
-    rows: Mapping[str, int]
-    prompts: PromptSet
-    similarities: Mapping[str, Mapping[str, float]]
-    searches: tuple[Search, ...]
-    cut: int
-
-    def with_toxicity(self, values: Sequence[float]) -> Choice:
-        """The same with the toxicity of each prompt."""
-        prompts = tuple(
-            replace(prompt, toxicity=value)
-            for prompt, value in zip(self.prompts, values, strict=True)
+    if type(per_keyword) is not int or per_keyword < 1:
+        raise BadValueError(
+            f"per_keyword is {per_keyword!r}; it must be a whole number of at least 1"
         )
-        return replace(self, prompts=replace(self.prompts, prompts=prompts))
+    directions = _units(keywords, 0, keywords.shape[-1])
+    positions = np.empty((len(keywords), 0), np.int64)
+    similarities, total = np.empty((len(keywords), 0), np.float32), 0
+    for block in blocks:
+        # Rounded, so that equal prompts have equal cosines wherever in a block they are: the last
+        # digits of a product depend on that.
+        products = directions @ _units(block, total, directions.shape[1]).T
+        cosines = products.clip(-1, 1).round(DIGITS).astype(np.float32)
+        here = np.broadcast_to(np.arange(total, total + len(block)), cosines.shape)
+        positions, similarities = np.hstack([positions, here]), np.hstack([similarities, cosines])
+        # Stable, so that the first of equals stays first.
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :per_keyword]
+        positions = np.take_along_axis(positions, order, 1)
+        similarities = np.take_along_axis(similarities, order, 1)
+        total += len(block)
+    return Nearest(positions=positions, similarities=similarities, total=total)
+
+
+def hits(found: Nearest, categories: Sequence[str]) -> list[Hit]:
+    """Gather every prompt that is among the nearest of any keyword, with the categories of all of
+    these keywords.
+
+    Args:
+        categories: category of each keyword, (K,).
+
+    Returns:
+        Each prompt once, by its best rank and then its position, so that the first few are near to
+        every keyword.
+    """
+    ranks: dict[int, int] = {}
+    best: dict[int, dict[str, float]] = {}
+    for category, positions, similarities in zip(
+        categories, found.positions, found.similarities, strict=True
+    ):
+        for rank, (position, similarity) in enumerate(
+            zip(positions.tolist(), similarities.tolist(), strict=True)
+        ):
+            ranks[position] = min(rank, ranks.get(position, rank))
+            mine = best.setdefault(position, {})
+            mine[category] = max(similarity, mine.get(category, similarity))
+    order = sorted(ranks, key=lambda position: (ranks[position], position))
+    return [
+        Hit(position=position, rank=ranks[position], similarities=best[position])
+        for position in order
+    ]
+
+
+def _units(embeddings: Floats, first: int, width: int) -> NDArray[np.float64]:
+    """Return the embeddings with length 1; ``first`` is the position of the first."""
+    if embeddings.ndim != 2 or embeddings.shape[1] != width:
+        raise BadValueError(
+            f"the embeddings have the shape {embeddings.shape}; it must be (n, {width})"
+        )
+    wide = embeddings.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    bad = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
+    if len(bad):
+        raise BadValueError(
+            f"embedding {first + bad[0]} has the length {lengths[bad[0], 0]}; it must be finite and"
+            " have a direction"
+        )
+    return wide / lengths
 
 
 def choose(
@@ -110,16 +147,16 @@ def choose(
     choosing: Choosing,
     inputs: Mapping[str, Any],
 ) -> Choice:
-    """The nearest prompts of every keyword, each once.
+    """Choose the nearest prompts of every keyword, each once.
 
     Args:
-        words: the embeddings of the keywords.
-        blocks: those of the corpus' prompts, in order; read once.
-        inputs: kept as they are.
+        words: embeddings of the keywords.
+        blocks: embeddings of the corpus' prompts, in order; read once.
+        inputs: what determines the choice, kept as it is.
 
     Raises:
-        BadValueError: a keyword that the embedder reads a part of only, embeddings that make no
-            sense, or no usable prompt.
+        BadValueError: a keyword is longer than the embedder reads, embeddings are not finite, or no
+            prompt is usable.
     """
     if words.cut:
         raise BadValueError(
@@ -142,8 +179,9 @@ def choose(
 
 
 def seeds(count: int, seed: int) -> list[int]:
-    """``count`` different seeds of 32 bits; fewer of the same ``seed`` are the first of more."""
-    generator, found = random.Random(seed), dict[int, None]()  # noqa: S311  # to be repeated, not to be secret
+    """Draw ``count`` distinct seeds of 32 bits; fewer from one ``seed`` are the first of more."""
+    generator = random.Random(seed)  # noqa: S311  # to be repeated, not to be secret
+    found: dict[int, None] = {}
     while len(found) < count:
         found[generator.getrandbits(32)] = None
     return list(found)
@@ -168,10 +206,8 @@ def _prompts(corpus: Corpus, near: Sequence[Hit], choosing: Choosing) -> PromptS
                     guidance_scale=choosing.guidance_scale,
                 )
             )
-        except (
-            UnusableError
-        ) as unusable_now:  # its new category may forbid what its text alone did not
-            skipped[unusable_now.reason] += 1
+        except UnusableError as error:  # its new category may forbid what its text alone did not
+            skipped[error.reason] += 1
     prompts = tuple(
         replace(p, seed=s) for p, s in zip(usable, seeds(len(usable), choosing.seed), strict=True)
     )

@@ -1,20 +1,19 @@
-"""Where the prompts come from: one or more tables, read whole, each text once. Knows files and
-rows; does not know keywords.
-"""
+"""Where the prompts come from: one or more tables, read whole, each text once."""
 
 from __future__ import annotations
 
-import hashlib
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safelatent.errors import BadValueError
+from safelatent.hashing import file_digest
 from safelatent.prompts import Prompt, PromptSet, table
-from safelatent.prompts.files import LINE, READERS
-from safelatent.prompts.gather import slug
-from safelatent.testbed.duplicates import first_of_each
+from safelatent.prompts.files import READERS
+from safelatent.prompts.prompt_set import slug
+from safelatent.prompts.text_files import LINE
 
 DUPLICATE = "duplicate text"
 
@@ -24,9 +23,9 @@ class Source:
     """One file of prompts.
 
     Attributes:
-        name: the file's, and the beginning of its prompts' ids.
-        path: where it is.
-        sha256: of its bytes.
+        name: name of the file, with which its prompts' ids begin.
+        path: path of the file.
+        sha256: hash of its bytes.
     """
 
     name: str
@@ -39,9 +38,9 @@ class Corpus:
     """The distinct prompts of all files, in the order of the files and their rows.
 
     Attributes:
-        prompts: with ids that tell file and row.
-        rows: of each file, by its name.
-        skipped: how many rows of all files gave no prompt, by reason.
+        prompts: prompts whose ids name file and row.
+        rows: number of rows of each file, by its name.
+        skipped: number of rows of all files that gave no prompt, by reason.
     """
 
     prompts: tuple[Prompt, ...]
@@ -50,11 +49,11 @@ class Corpus:
 
 
 def sources_of(paths: Sequence[Path]) -> tuple[Source, ...]:
-    """The files, hashed.
+    """Hash the files.
 
     Raises:
-        BadValueError: no file, another ending, or two files of one name, whose ids would be the
-            same.
+        BadValueError: there is no such file, its ending is another, or two files have one name, so
+            that their prompts' ids would be the same.
     """
     for path in paths:
         if path.suffix.lower() not in READERS:
@@ -67,23 +66,27 @@ def sources_of(paths: Sequence[Path]) -> tuple[Source, ...]:
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
         raise BadValueError(
-            f"two corpora are called {doubled!r}, and their prompts' ids would be the same; give each once, or rename one"
+            f"two corpora are named {doubled!r}, and their prompts' ids would be the same; give"
+            " each once, or rename one"
         )
     return tuple(
-        Source(name=name, path=path, sha256=_sha256(path))
+        Source(name=name, path=path, sha256=file_digest(path))
         for name, path in zip(names, paths, strict=True)
     )
 
 
 def read_corpus(sources: Sequence[Source], column: str | None) -> Corpus:
-    """The prompts of all files.
+    """Read the prompts of all files.
 
     Args:
-        column: of the prompts; None is ``prompt``, or the lines of a text file.
+        column: column of the prompts in every table; None is ``prompt``. Text files have lines.
 
     Raises:
-        BadValueError: a column is missing, or a file cannot be read, with the place.
+        BadValueError: a column is missing or no table is there to have it, or a file cannot be
+            read, with the place.
     """
+    if column is not None and all(map(_has_lines, sources)):
+        raise BadValueError(f"--text-column is {column!r}, and a .txt has no columns; leave it out")
     skipped: Counter[str] = Counter()
     rows: dict[str, int] = {}
     prompts: list[Prompt] = []
@@ -98,10 +101,29 @@ def read_corpus(sources: Sequence[Source], column: str | None) -> Corpus:
 
 def _tables(sources: Sequence[Source], column: str | None) -> Iterator[PromptSet]:
     for source in sources:
-        lines = source.path.suffix.lower() == ".txt"
-        yield table(source.path, text=column or (LINE if lines else "prompt"), name=source.name)
+        text = LINE if _has_lines(source) else column or "prompt"
+        yield table(source.path, text=text, name=source.name)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _has_lines(source: Source) -> bool:
+    return source.path.suffix.lower() == ".txt"
+
+
+def fold(text: str) -> str:
+    """Return the form in which texts are compared: Unicode's NFKC without case, single spaces, none
+    at the ends.
+
+    Texts are the same if they differ only in compatibility forms, capitals and white space;
+    punctuation counts.
+    """
+    caseless = unicodedata.normalize("NFD", text).casefold()
+    caseless = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", caseless).casefold())
+    return " ".join(caseless.split())
+
+
+def first_of_each(texts: Iterable[str]) -> list[int]:
+    """Return the positions of all texts but the duplicates of an earlier one, in order."""
+    first: dict[str, int] = {}
+    for position, text in enumerate(texts):
+        first.setdefault(fold(text), position)
+    return list(first.values())

@@ -1,11 +1,10 @@
-"""What a test bed is searched for: words and phrases for each of I2P's seven concepts. Knows words;
-does not know prompts or embeddings.
+"""What a test bed is searched for: words and phrases for each of I2P's seven concepts.
 
 I2P was gathered with 26 keywords and phrases for its seven concepts (Schramowski et al., CVPR
-2023). The list here is of that length and is not claimed to be the paper's. It is made of the seven
-names, of 19 of the 20 terms of the paper's safety concept, and of five words of our own: hateful
-symbols, negative stereotypes, bullying, threats, erotic. The term "child abuse" is left out: what
-lies near it are prompts about children, and none of them is wanted.
+2023). This list has the same length but is not claimed to be the paper's: it has the seven names,
+19 of the 20 terms of the paper's safety concept, and five additions: hateful symbols, negative
+stereotypes, bullying, threats, erotic. The term "child abuse" is left out: the prompts near it are
+about children, and none of them is wanted.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any
 from safelatent.errors import BadValueError, nearest
 from safelatent.prompts import CATEGORIES, refused
 from safelatent.prompts.files import read
+from safelatent.text import squeezed
 
 KEYWORDS: dict[str, tuple[str, ...]] = {
     "hate": ("hate", "hateful symbols", "negative stereotypes"),
@@ -37,8 +37,8 @@ class Keyword:
     """A word or phrase, and the category of the prompts near it.
 
     Raises:
-        BadValueError: a category that is not of I2P's seven, a blank text, or one that speaks of
-            minors and sexual content together.
+        BadValueError: the category is not one of I2P's seven, or the text is blank or combines
+            minors with sexual content.
     """
 
     category: str
@@ -48,25 +48,29 @@ class Keyword:
         if self.category not in CATEGORIES:
             hint = nearest(self.category, CATEGORIES)
             raise BadValueError(
-                f"unknown category {self.category!r}{hint}; I2P's categories are: {', '.join(CATEGORIES)}"
+                f"unknown category {self.category!r}{hint}; I2P's categories are:"
+                f" {', '.join(CATEGORIES)}"
             )
         if not isinstance(self.text, str) or not self.text.strip():  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
             raise BadValueError(
-                f"a keyword of {self.category!r} is {self.text!r}; it must be text that is not blank"
+                f"a keyword of {self.category!r} is {self.text!r}; it must be text that is not"
+                " blank"
             )
         if refused(self.text, (self.category,)):
             raise BadValueError(
-                f"the keyword {self.text!r} of {self.category!r} combines minors with sexual content; nothing is searched by it"
+                f"the keyword {self.text!r} of {self.category!r} combines minors with sexual"
+                " content; it is never searched for"
             )
         object.__setattr__(self, "text", self.text.strip())
 
 
 def keywords_of(table: Mapping[str, Sequence[str]]) -> tuple[Keyword, ...]:
-    """The keywords of a table like ``KEYWORDS``, in its order. One phrase may stand for two
-    categories.
+    """Return the keywords of a table like ``KEYWORDS``, in its order. Two categories may share a
+    phrase.
 
     Raises:
-        BadValueError: no keyword, one given twice for a category, or whatever ``Keyword`` refuses.
+        BadValueError: there is no keyword, one appears twice in a category, or ``Keyword`` refuses
+            one.
     """
     found = tuple(
         Keyword(category=category, text=text) for category, texts in table.items() for text in texts
@@ -78,17 +82,17 @@ def keywords_of(table: Mapping[str, Sequence[str]]) -> tuple[Keyword, ...]:
     doubled = next((keyword for n, keyword in enumerate(found) if keyword in found[:n]), None)
     if doubled is not None:
         raise BadValueError(
-            f"the keyword {doubled.text!r} stands twice for {doubled.category!r}; give it once"
+            f"the keyword {doubled.text!r} appears twice in {doubled.category!r}; give it once"
         )
     return found
 
 
 def read_keywords(path: str | Path) -> tuple[Keyword, ...]:
-    """Keywords from a file: .json or .toml with a list a category, or .csv with the columns
+    """Read keywords from a file: .json or .toml with a list per category, or .csv with the columns
     ``category`` and ``keyword``.
 
     Raises:
-        BadValueError: no such file, another ending, or whatever is wrong in it, with its name.
+        BadValueError: there is no such file, the ending is another, or something is wrong in it.
     """
     file = Path(path)
     reader = _READERS.get(file.suffix.lower())
@@ -118,16 +122,14 @@ def _from_csv(file: Path) -> dict[str, list[str]]:
 def _from_text(parse: Callable[[str], Any], file: Path) -> dict[str, list[str]]:
     try:
         table = parse(file.read_text(encoding="utf-8-sig"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # UnicodeDecodeError, JSONDecodeError and TOMLDecodeError are ValueErrors
+    except (ValueError, RecursionError) as error:  # the decoders' own errors are ValueErrors
         raise BadValueError(
-            f"{file}: {' '.join(str(error).split())}; give a list of keywords for each category"
+            f"{file}: {squeezed(error)}; give a list of keywords for each category"
         ) from None
     if not isinstance(table, dict) or not all(isinstance(texts, list) for texts in table.values()):
         raise BadValueError(
-            f"{file} must hold a list of keywords for each category, for example {{'violence': ['weapons']}}"
+            f"{file} must hold a list of keywords for each category, for example"
+            " {'violence': ['weapons']}"
         )
     return table
 
@@ -139,7 +141,7 @@ def _json(text: str) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a category stands twice")
+        raise ValueError("a category appears twice")
     return found
 
 

@@ -1,7 +1,9 @@
 "use strict";
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const one = (id) => document.getElementById(id);
 
 // Sorting: up, down, and the table's own order again. What has no value comes last either way.
-for (const table of document.querySelectorAll("table.sortable")) {
+for (const table of all("table.sortable")) {
   const body = table.tBodies[0];
   const own = [...body.rows];
   const headers = [...table.tHead.rows[0].cells];
@@ -11,8 +13,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const next = { none: "ascending", ascending: "descending", descending: "none" }[header.ariaSort ?? "none"];
       headers.forEach((other) => { other.ariaSort = other === header ? next : "none"; });
       const sign = next === "descending" ? -1 : 1;
-      const compare = (one, two) => {
-        const [a, b] = [value(one, column), value(two, column)];
+      const compare = (first, second) => {
+        const [a, b] = [value(first, column), value(second, column)];
         if (a === "" || b === "") return (a === "") - (b === "");
         return sign * (column === 0 ? a.localeCompare(b) : a - b);
       };
@@ -21,15 +23,70 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// Pictures: one by one, those that were judged safe, or all. Nothing is remembered.
-const pictures = [...document.querySelectorAll("button.picture")];
-const show = (picture, shown) => picture.setAttribute("aria-pressed", String(shown));
+// Images: what was judged safe is shown, all else is blurred until it is pressed. "Blur every image" blurs
+// those too; released, it shows what was judged safe and nothing else. Nothing is remembered.
+const pictures = all("button.picture");
+const show = (picture, shown) => { picture.ariaPressed = String(shown); };
 for (const picture of pictures) {
   picture.addEventListener("click", () => show(picture, picture.ariaPressed !== "true"));
 }
-for (const control of document.querySelectorAll(".controls button")) {
-  control.addEventListener("click", () => {
-    const wanted = control.dataset.show;
-    for (const picture of pictures) show(picture, wanted === "all" || picture.dataset.label === wanted);
-  });
+one("blur")?.addEventListener("click", ({ currentTarget: control }) => {
+  const blurred = control.ariaPressed !== "true";
+  control.ariaPressed = String(blurred);
+  for (const picture of pictures) show(picture, !blurred && picture.parentElement.dataset.label === "safe");
+});
+
+// Filters: an image is shown if it passes all of them, a prompt if one of its images does. Of the prompts that
+// pass, the first few are shown, and more on request.
+const STEP = 12;
+let shown = STEP;
+const groups = all(".group").map((group) => ({
+  group,
+  details: group.querySelector("details"),
+  categories: group.dataset.categories.trim().split(" "),
+  text: group.querySelector("details").textContent.toLowerCase(),
+  images: all("li", group).map((item) => ({ item, text: item.textContent.toLowerCase() })),
+}));
+const [byMethod, byLabel, byCategory, byText] = ["by-method", "by-label", "by-category", "by-text"].map(one);
+const filter = () => {
+  const text = byText.value.trim().toLowerCase();
+  let [passing, total, prompts] = [0, 0, 0];
+  for (const { group, details, categories, text: words, images } of groups) {
+    const found = words.includes(text);
+    const here = byCategory.value === "" || categories.includes(byCategory.value);
+    let some = false;
+    for (const { item, text: seen } of images) {
+      const passes = here && (found || seen.includes(text))
+        && [item.dataset.method, ""].includes(byMethod.value) && [item.dataset.label, ""].includes(byLabel.value);
+      item.hidden = !passes;
+      some ||= passes;
+      passing += passes;
+    }
+    total += images.length;
+    prompts += some;
+    group.hidden = !some || prompts > shown;
+    details.open = text !== "" && found && some;
+  }
+  one("matching").value = `${passing.toLocaleString("en")} of ${total.toLocaleString("en")} images`;
+  one("more").hidden = prompts <= shown;
+  one("groups").classList.toggle("single", byMethod.value !== ""); // one image per prompt: side by side
+};
+const restart = () => { shown = STEP; filter(); };
+for (const control of [byMethod, byLabel, byCategory]) control.addEventListener("change", restart);
+byText.addEventListener("input", restart);
+one("more").addEventListener("click", () => {
+  const next = groups.filter(({ group }) => !group.hidden).length;
+  shown += STEP;
+  filter();
+  groups.filter(({ group }) => !group.hidden)[next].group.querySelector("summary").focus({ preventScroll: true });
+});
+const choose = ({ method = "", label = "", category = "" }) => {
+  [byMethod.value, byLabel.value, byCategory.value, byText.value] = [method, label, category, ""];
+  if (byLabel.selectedIndex < 0) byLabel.value = ""; // the page holds no image of this label
+  restart();
+};
+one("reset").addEventListener("click", () => choose({}));
+for (const link of all('a[href="#images"][data-method]')) {
+  link.addEventListener("click", () => choose(link.dataset)); // and the browser goes to the images
 }
+filter();

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from safelatent.cli import benching, main
+from safelatent.evaluation.table1 import table1
+from safelatent.prompts import Prompt
+from tests.evaluation.made_runs import made_run
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = main(["report", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_three_paths_are_printed(capsys, tmp_path):
+    made_run(tmp_path / "x")
+    code, out, err = run(capsys, str(tmp_path / "x"))
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        str(tmp_path / "x" / name) for name in ("report.html", "report.md", "table1.csv")
+    ]
+    assert (
+        (tmp_path / "x" / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    )
+
+
+def test_two_runs_and_another_folder(capsys, tmp_path):
+    made_run(tmp_path / "x")
+    made_run(tmp_path / "y", lambda _: "s")
+    code, out, _ = run(
+        capsys,
+        str(tmp_path / "x"),
+        "--against",
+        str(tmp_path / "y"),
+        "--out",
+        str(tmp_path / "both"),
+    )
+    assert code == 0
+    assert "Table 3" in (tmp_path / "both" / "report.md").read_text(encoding="utf-8")
+    assert len(out.splitlines()) == 3
+    assert not (tmp_path / "x" / "report.html").exists()
+
+
+BAD = {
+    "nothing": ([], "Missing argument"),
+    "no folder": (["{}/nowhere"], "holds no run (no run.sqlite)"),
+    "no run": (["{}"], "holds no run"),
+    "no row": (["{}/empty"], "has no result yet"),
+    "against nothing": (["{}/x", "--against", "{}/nowhere"], "holds no run"),
+    "against itself": (["{}/x", "--against", "{}/x"], "compared with itself"),
+    "against another protocol": (
+        ["{}/x", "--against", "{}/other"],
+        "numbers of two protocols are not comparable",
+    ),
+    "out is a file": (["{}/x", "--out", "{}/file"], "--out must be a folder"),
+    "option": (["{}/x", "--agianst", "{}/y"], "--agianst"),
+    "two runs": (["{}/x", "{}/other"], "unexpected extra argument"),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs")
+    made_run(place / "x")
+    made_run(place / "empty", lambda _: " ")
+    made_run(place / "other", protocol_hash="2" * 64)
+    (place / "file").write_text("")
+    return place
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(capsys, place, case):
+    arguments, message = BAD[case]
+    code, out, err = run(capsys, *(argument.format(place) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("safelatent: ")
+    assert err.count("\n") == 1
+    assert not list(place.rglob("report.html"))
+
+
+def test_a_database_that_is_none_is_one_line(capsys, tmp_path):
+    (tmp_path / "run.sqlite").write_bytes(b"not a database at all, but long enough to be looked at")
+    code, _, err = run(capsys, str(tmp_path))
+    assert code == 2
+    assert "not a database" in err
+
+
+def test_the_table_at_the_end_of_a_run_counts_prompts_by_their_text_as_the_report_does(
+    capsys, tmp_path
+):
+    """The same prompt under many ids is one prompt: its images tell of one, and the interval is as
+    wide as that.
+    """
+    prompts = [Prompt(text=f"text {n % 3}", id=f"p-{n}", seed=n) for n in range(12)]
+    found = made_run(
+        tmp_path,
+        lambda item: "i" if item.prompt.text == "text 0" else "s",
+        prompts,
+        methods=("off",),
+    )
+    benching._summary(tmp_path, ("off",))
+    share = table1(found).overall["off"].probability
+    assert share.high - share.low > 0.5, "three prompts tell little"
+    assert f"{share.value:.3f}   {share.low:.3f} to {share.high:.3f}" in capsys.readouterr().out
