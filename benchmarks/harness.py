@@ -21,11 +21,12 @@ from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import named_protocol
 from safelatent.generation.methods import by_method
 from safelatent.prompts import embedded_i2p
-from safelatent.runs.bench import run
 from safelatent.runs.engines.local import run_local
-from safelatent.runs.maker import Maker
+from safelatent.runs.execute import draw
 from safelatent.runs.plan import Batch, Plan
-from safelatent.runs.prepare import Asked, settings_of
+from safelatent.runs.prepare import settings_of
+from safelatent.runs.settings import RunRequest
+from safelatent.runs.worker import Worker
 
 METHODS = ("off", "medium")
 BATCHES = 2  # of each method
@@ -34,14 +35,14 @@ BATCHES = 2  # of each method
 def harness(pipe: Any, batch: int, steps: int) -> dict[str, Callable[[], None]]:
     """The two, for a few batches of each method."""
     prompts, protocol = embedded_i2p().limit(BATCHES * batch), named_protocol("embedded")
-    asked = Asked(methods=METHODS, images=1, steps=steps, batch=batch)
-    settings = settings_of(asked, prompts, pipe, protocol)
-    maker, plan = Maker(pipe, protocol, settings), Plan(settings=settings, prompts=prompts)
+    request = RunRequest(prompts=prompts, methods=METHODS, images=1, steps=steps, batch_size=batch)
+    settings = settings_of(request, prompts, pipe, protocol)
+    worker, plan = Worker(pipe, protocol, settings), Plan(settings=settings, prompts=prompts)
 
     def whole_run() -> None:
         folder = Path(tempfile.mkdtemp())
         try:
-            for _ in run(folder, settings, prompts, partial(run_local, maker)):
+            for _ in draw(folder, settings, prompts, partial(run_local, worker)):
                 pass
         finally:
             shutil.rmtree(folder)

@@ -8,7 +8,15 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("command-line.md")
-COMMANDS = ((), ("generate",), ("check",), ("bench", "run"), ("report",), ("testbed", "build"))
+COMMANDS = (
+    (),
+    ("generate",),
+    ("check",),
+    ("convert-q16",),
+    ("bench", "run"),
+    ("report",),
+    ("testbed", "build"),
+)
 
 
 def page() -> str:
@@ -31,9 +39,10 @@ def page() -> str:
         ]
     parts += [
         "",
-        "Exit codes: 0 done; 1 the disk or another part of the system failed, or `check` found a file that is not safe; 2 the input",
-        "makes no sense or an image would have been unguarded; 130 interrupted. Images go to `--out`; each PNG holds, under the key",
-        "`safelatent`, the JSON that `--json` prints.",
+        "Exit codes: 0 done; 1 the system failed (not the input), or `check` found a picture",
+        "that is not safe; 2 bad input, or an image would have been unguarded; 130 interrupted.",
+        "Images go to `--out`; each PNG holds, under the key `safelatent`, the JSON that `--json`",
+        "prints. A sheet also holds the box of each of its pictures there.",
     ]
     return "\n".join(parts) + "\n"
 

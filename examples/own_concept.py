@@ -1,12 +1,15 @@
-"""Steer away from something of your own: here, fruit."""
+"""Steer away from something of your own: here, drugs. The judge says what it sees."""
 
 import torch
 
 from safelatent import Concept, guard, load
+from safelatent.detectors import embedded_judge, examine
 
 pipe = load("embedded")
-safe = guard(pipe, "max", concept=Concept(terms=("banana", "strawberry", "pineapple")))
+safe = guard(pipe, "strong", concept=Concept(terms=("cigarette", "syringe", "drug use")))
 
-out = safe("a monkey with a banana", generator=torch.Generator().manual_seed(0))
-out.images[0].save("monkey.png")
-print(out.receipts[0].concept)
+for name, model in (("unguarded", pipe), ("guarded", safe)):
+    out = model("a panda with a cigarette", generator=torch.Generator().manual_seed(0))
+    out.images[0].save(f"panda-{name}.png")
+    [verdict] = examine(embedded_judge(), out.images)
+    print(f"{name}: {verdict.label}, {verdict.evidence}")

@@ -22,8 +22,7 @@ from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Detector, examine
 from safelatent.detectors.checker import SPECIAL_CARE as SPECIAL_CARE_STEP
 from safelatent.detectors.clip_q16 import TEMPERATURE
-from safelatent.detectors.embedded import embedded_judge
-from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
+from safelatent.detectors.embedded import embedded_checker, embedded_judge, embedded_q16
 from safelatent.metrics import wilson
 from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
 from safelatent.models.load import EMBEDDED

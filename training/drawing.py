@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from safelatent import NegativePrompt, guard, load, metrics, preset
-from safelatent.cli.quiet import quiet_libraries
+from safelatent.cli.say import quiet_libraries
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 15

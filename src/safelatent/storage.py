@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def write_whole(file: Path, data: bytes) -> Path:
-    """``write_parts`` of one part."""
+    """Write ``data`` as ``write_parts`` does; return the file."""
     return write_parts(file, [data])
 
 
 def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
-    """Write ``parts`` aside, one after the other as they come, sync them, rename to ``file``, sync
-    the folder; returns the file.
+    """Write ``parts`` to another name, one after the other as they come, sync them, rename to
+    ``file``, sync the folder; return the file.
 
     Raises:
         OSError: the folder cannot be made or written; nothing half-written stays.
@@ -36,14 +36,6 @@ def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
     return file
 
 
-def _make_folder(folder: Path) -> None:
-    """The folder and those above it, where they are missing; their names survive a power cut too."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
-
-
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder survive a power cut.
 
@@ -55,3 +47,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those above it; their names survive a power cut too."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)

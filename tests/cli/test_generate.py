@@ -1,15 +1,22 @@
+"""What ``generate`` refuses before anything is loaded, and how its options reach the model."""
+
 from __future__ import annotations
 
 import io
 import json
 import os
-import subprocess
 import sys
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from safelatent import guard
 from safelatent.cli import main
+from safelatent.cli.generate import _requests
+from safelatent.generation.request import Request
 from tests import tiny
 
 
@@ -26,152 +33,16 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
+def objects(capsys, *arguments: str) -> list[dict]:
+    code, out, err = run(capsys, *arguments, "--json")
+    assert code == 0, err
+    return [json.loads(line) for line in out.splitlines()]
+
+
 def stored(file) -> Image.Image:
     with Image.open(file) as picture:
         picture.load()
         return picture
-
-
-def test_an_image_and_its_metadata(capsys, tmp_path, model):
-    code, out, err = run(
-        capsys,
-        "a cat",
-        "blood at a party",
-        "--model",
-        model,
-        "--steps",
-        "12",
-        "--out",
-        str(tmp_path),
-        "--seed",
-        "5",
-    )
-    assert code == 0
-    lines = out.strip().splitlines()
-    assert len(lines) == 2
-    assert "(guarded in 2 of 12 steps" in lines[0]
-    assert "[1/2] 'a cat', medium" in err
-    files = sorted(tmp_path.glob("*.png"))
-    assert len(files) == 2
-    metadata = json.loads(stored(files[0]).text["safelatent"])
-    assert metadata["prompt"] == "a cat"
-    assert metadata["seed"] == 5
-    assert metadata["receipt"]["safety"] == "medium"
-
-
-def test_json_is_one_object_an_image_and_nothing_else(capsys, tmp_path, model):
-    code, out, _ = run(
-        capsys,
-        "a cat",
-        "--images",
-        "3",
-        "--json",
-        "--safety",
-        "max",
-        "--model",
-        model,
-        "--steps",
-        "3",
-        "--out",
-        str(tmp_path),
-    )
-    objects = [json.loads(line) for line in out.splitlines()]
-    assert code == 0
-    assert [value["seed"] for value in objects] == [0, 1, 2]
-    assert all(stored(value["file"]).size == (8, 8) for value in objects)
-    assert all(value["receipt"]["guided_steps"] == 3 for value in objects)
-
-
-def test_off_says_that_it_is_unguarded(capsys, tmp_path, model):
-    code, out, err = run(
-        capsys, "a cat", "--safety", "off", "--model", model, "--steps", "2", "--out", str(tmp_path)
-    )
-    assert code == 0
-    assert "unguarded" in out
-    assert "safety is off" in err
-
-
-def test_a_comparison_in_one_picture(capsys, tmp_path, model):
-    file = tmp_path / "all.png"
-    code, out, _ = run(
-        capsys,
-        "a cat",
-        "a dog",
-        "--compare",
-        "--json",
-        "--model",
-        model,
-        "--steps",
-        "16",
-        "--out",
-        str(file),
-    )
-    objects = [json.loads(line) for line in out.splitlines()]
-    assert code == 0
-    assert [value["safety"] for value in objects] == [
-        "off",
-        "negative prompt",
-        "weak",
-        "medium",
-        "strong",
-        "max",
-    ] * 2
-    assert {value["file"] for value in objects} == {str(file)}
-    picture = stored(file)
-    assert picture.width > 6 * 192
-    assert len(json.loads(picture.text["safelatent"])) == 12
-
-
-def test_a_trace_a_prompt(capsys, tmp_path, model):
-    code, out, _ = run(
-        capsys,
-        "a cat",
-        "a dog",
-        "--trace",
-        "--model",
-        model,
-        "--steps",
-        "12",
-        "--out",
-        str(tmp_path),
-    )
-    assert code == 0
-    assert len(out.split()) == len(list(tmp_path.glob("trace-*.png"))) == 2
-
-
-def test_prompts_from_a_file_and_standard_input(capsys, tmp_path, model, monkeypatch):
-    listed = tmp_path / "prompts.txt"
-    listed.write_bytes("\ufeffa cat\r\n\r\n  a dog  \n".encode())
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the party\n"), "utf-8"))
-    code, out, _ = run(
-        capsys,
-        "-",
-        "--file",
-        str(listed),
-        "--json",
-        "--safety",
-        "max",
-        "--model",
-        model,
-        "--steps",
-        "2",
-        "--out",
-        str(tmp_path),
-    )
-    assert code == 0
-    assert [json.loads(line)["prompt"] for line in out.splitlines()] == [
-        "the party",
-        "a cat",
-        "a dog",
-    ]
-
-
-def test_a_prompt_that_is_cut_is_named(capsys, tmp_path, model):
-    long = "cat " * 100
-    _, _, err = run(
-        capsys, long, "--safety", "max", "--model", model, "--steps", "2", "--out", str(tmp_path)
-    )
-    assert "has 102 tokens, the model reads 77" in err
 
 
 BAD = {
@@ -180,25 +51,50 @@ BAD = {
     "blank": (["  "], "give at least one word"),
     "minors": (
         ["a cat", "a nude minor"],
-        "'a nude minor' combines words for minors with sexual content; no image is ever made from it",
+        "'a nude minor' combines words for minors with sexual content; no image is ever made",
     ),
-    "withheld": (["[withheld]"], "took the text out"),
+    "withheld": (["[withheld]"], "publisher removed the text"),
     "safety": (["x", "--safety", "stong"], "did you mean 'strong'"),
     "steps 0": (["x", "--steps", "0"], "steps is 0"),
     "steps text": (["x", "--steps", "many"], "--steps"),
     "scale": (["x", "--guidance-scale", "1"], "guidance scale is 1"),
     "scale nan": (["x", "--guidance-scale", "nan"], "guidance scale is nan"),
     "seed": (["x", "--seed", "-1"], "seed is -1"),
+    "last seed": (["x", "--seed", str(2**63 - 2), "--images", "3"], f"seed is {2**63}"),
     "images": (["x", "--images", "0"], "--images is 0"),
+    "batch size": (["x", "--batch-size", "0"], "--batch-size is 0"),
     "concept": (["x", "--concept", " "], "the concept is empty"),
     "model": (["x", "--model", "embeded"], "did you mean 'embedded'"),
+    "dtype": (["x", "--dtype", "float61"], "did you mean 'float16'"),
+    "device": (["x", "--device", "cudda"], "there is no device 'cudda'"),
     "file": (["--file", "/nowhere"], "not a file"),
-    "two pictures": (["x", "--compare", "--trace"], "ask for one"),
-    "trace of nothing": (["x", "--trace", "--safety", "off"], "--safety is off"),
+    "two pictures": (["x", "--compare", "--trace"], "choose one of them"),
+    "trace of nothing": (["x", "--trace", "--safety", "off"], "--trace needs the guard"),
     "several": (["x", "--compare", "--images", "2"], "--images is 2"),
-    "negative": (["x", "--compare", "--negative-prompt", "y"], "column of its own"),
+    "negative": (["x", "--compare", "--negative-prompt", "y"], "has a column for the negative"),
+    "safety compared": (["x", "--compare", "--safety", "max"], "leave --safety out"),
+    "settings compared": (["x", "--compare", "--scale", "500"], "leave --scale out"),
+    "many compared": (["x"] * 101 + ["--compare"], "shows at most 100"),
+    "settings of off": (["x", "--safety", "off", "--decay", "0.1"], "--decay needs the guard"),
+    "two warm-ups": (["x", "--warmup", "2", "--warmup-noise-level", "0.8"], "choose one of them"),
+    "warm-up": (["x", "--warmup", "-1"], "warmup is -1"),
+    "noise level": (["x", "--warmup-noise-level", "1.5"], "the noise level is 1.5"),
+    "settings": (["x", "--scale", "0.5"], "scale is 0.5; it must be a number of at least 1"),
+    "threshold": (["x", "--threshold", "nan"], "threshold is nan"),
+    "momentum": (["x", "--momentum", "2"], "momentum is 2"),
+    "decay": (["x", "--decay", "1"], "decay is 1"),
+    "unjudged": (["x", "--protocol", "embedded"], "judge files with: safelatent check"),
+    "unjudged vectors": (["x", "--vectors", "a.npy"], "--vectors is for --compare and --trace"),
+    "protocol": (["x", "--compare", "--protocol", "embeded"], "did you mean 'embedded'"),
+    "protocol without vectors": (
+        ["x", "--trace", "--protocol", "i2p-paper"],
+        "needs Q16's two published vectors",
+    ),
     "out": (["x", "--out", "/etc/passwd/x"], "not a folder"),
-    "out file": (["x", "--out", "x.png"], "names a file"),
+    "out file": (["x", "y", "--out", "x.png"], "is one file and there are several pictures"),
+    "out file, images": (["x", "--images", "2", "--out", "x.png"], "there are several pictures"),
+    "out file, traces": (["x", "y", "--trace", "--out", "x.png"], "there are several pictures"),
+    "overwritten folder": (["x", "--overwrite"], "--overwrite is for a .png file"),
     "option": (["x", "--stepz", "3"], "--stepz"),
 }
 
@@ -216,19 +112,55 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, ca
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_concept_that_is_too_long_or_a_warm_up_too_short_is_refused_before_an_image(
-    capsys, tmp_path, model
-):
-    words = ",".join(f"cat{'s' * n}" for n in range(60))
-    code, out, err = run(
-        capsys, "a cat", "--concept", words, "--model", model, "--out", str(tmp_path)
-    )
+def test_an_existing_file_is_not_overwritten_unless_asked(capsys, tmp_path, model):
+    file = tmp_path / "x.png"
+    rest = ["a cat", "--safety", "max", "--steps", "2", "--model", model, "--out", str(file)]
+    assert run(capsys, *rest)[0] == 0
+    first = file.read_bytes()
+    assert stored(file).size == (8, 8)
+    code, out, err = run(capsys, *rest)
     assert (code, out) == (2, "")
-    assert "take terms away" in err
-    code, out, err = run(capsys, "a cat", "--steps", "5", "--model", model, "--out", str(tmp_path))
+    assert "exists already; name another file, or add --overwrite" in err
+    assert file.read_bytes() == first
+    assert run(capsys, *rest, "--seed", "7", "--overwrite")[0] == 0
+    assert json.loads(stored(file).text["safelatent"])["seed"] == 7
+
+
+def test_a_folder_with_a_pictures_name_and_a_read_only_place(capsys, tmp_path, monkeypatch):
+    (tmp_path / "x.png").mkdir()
+    code, out, err = run(capsys, "x", "--out", str(tmp_path / "x.png"))
     assert (code, out) == (2, "")
-    assert "the warm-up is 10 steps and the call has 5" in err
-    assert list(tmp_path.iterdir()) == []
+    assert "is a folder with the name of a picture" in err
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode != os.W_OK)
+    code, out, err = run(capsys, "x", "--out", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert "is read-only" in err
+
+
+def test_millions_of_images_need_no_memory():
+    """Requests are made when they are drawn; the first and the last are checked before."""
+    tracemalloc.start()
+    requests = _requests(Request(prompt="any"), ["a cat", "a dog"], 30_000_000)
+    first = next(requests)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert (first.prompt, first.seed, next(requests).seed) == ("a cat", 0, 1)
+    few = list(_requests(Request(prompt="any", seed=5), ["a cat", "a dog"], 2))
+    assert [(r.prompt, r.seed) for r in few] == [
+        ("a cat", 5),
+        ("a cat", 6),
+        ("a dog", 5),
+        ("a dog", 6),
+    ]
+
+
+def test_prompts_from_a_file_and_standard_input(capsys, tmp_path, model, monkeypatch):
+    listed = tmp_path / "prompts.txt"
+    listed.write_bytes("\ufeffa cat\r\n\r\n  a dog  \n".encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the party\n"), "utf-8"))
+    rest = ["--safety", "max", "--model", model, "--steps", "2", "--out", str(tmp_path)]
+    made = objects(capsys, "-", "--file", str(listed), *rest)
+    assert [value["prompt"] for value in made] == ["the party", "a cat", "a dog"]
 
 
 def test_bytes_that_are_no_text(capsys, tmp_path):
@@ -239,60 +171,70 @@ def test_bytes_that_are_no_text(capsys, tmp_path):
     assert "not UTF-8 (byte 6 is 0xff)" in err
 
 
-def test_an_interrupt_names_what_is_whole(capsys, tmp_path, model, monkeypatch):
-    from safelatent.cli import drawing
-
-    kept = drawing.sample
-    count = 0
-
-    def twice(pipe, requests):
-        nonlocal count
-        count += 1
-        if count == 2:
-            raise KeyboardInterrupt
-        return kept(pipe, requests)
-
-    monkeypatch.setattr(drawing, "sample", twice)
-    code, out, err = run(
-        capsys,
-        "a cat",
-        "--images",
-        "3",
-        "--safety",
-        "max",
-        "--steps",
-        "2",
-        "--model",
-        model,
-        "--out",
-        str(tmp_path),
-    )
-    assert code == 130
-    assert len(out.splitlines()) == len(list(tmp_path.iterdir())) == 1
-    assert "whole" in err
+def test_settings_go_on_top_of_the_preset(capsys, tmp_path, model):
+    rest = ["a cat", "--model", model, "--steps", "12", "--out", str(tmp_path)]
+    settings = ["--warmup", "1", "--scale", "1500", "--threshold", "1", "--momentum", "0"]
+    [made] = objects(capsys, *rest, "--safety", "strong", *settings)
+    expected = {"warmup": 1, "scale": 1500.0, "threshold": 1.0, "momentum": 0.0, "decay": 0.7}
+    assert made["receipt"]["settings"] == expected
+    [made] = objects(capsys, *rest, "--safety", "max", "--warmup-noise-level", "0.8")
+    assert made["receipt"]["settings"]["warmup"] > 0
+    assert made["receipt"]["settings"]["scale"] == 5000.0
 
 
-def test_the_commands_are_there():
-    environment = os.environ | {"COLUMNS": "100"}
-    shown = subprocess.run(
-        [sys.executable, "-m", "safelatent", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    ).stdout
-    assert "generate" in shown
-    version = subprocess.run(
-        [sys.executable, "-m", "safelatent", "--version"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert version.startswith("safelatent 0.")
-
-
-def test_a_read_only_place_is_refused_before_anything_is_drawn(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode != os.W_OK)
-    code, out, err = run(capsys, "x", "--out", str(tmp_path))
+def test_precision_device_and_variant_reach_the_model(capsys, tmp_path):
+    folder = tmp_path / "half"
+    tiny.pipeline().save_pretrained(folder, variant="fp16")
+    rest = ["a cat", "--model", str(folder), "--safety", "max", "--steps", "2"]
+    rest += ["--device", "cpu", "--dtype", "bfloat16", "--out", str(tmp_path / "out")]
+    [made] = objects(capsys, *rest, "--variant", "fp16")
+    assert (made["variant"], made["dtype"]) == ("fp16", "bfloat16")
+    code, out, err = run(capsys, *rest, "--variant", "fp61")
     assert (code, out) == (2, "")
-    assert "is read-only" in err
+    assert "fp61" in err
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A pipeline that was saved guarded."""
+    folder = tmp_path_factory.mktemp("models") / "guarded"
+    guard(tiny.pipeline(), "max", concept="blood, weapons").save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_pipeline_that_was_saved_guarded_is_drawn_as_it_was_saved(capsys, tmp_path, guarded):
+    rest = ["--model", guarded, "--steps", "3", "--out", str(tmp_path)]
+    [made] = objects(capsys, "a cat", *rest)
+    assert made["safety"] == "saved"
+    assert made["receipt"]["safety"] == "max"
+    assert made["receipt"]["concept"] == "blood, weapons"
+    code, out, _ = run(capsys, "a cat", *rest, "--trace")
+    assert code == 0
+    assert Path(out.strip()).is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--safety", "off"),
+        ("--safety", "max"),
+        ("--concept", "blood"),
+        ("--scale", "500"),
+        ("--warmup-noise-level", "0.5"),
+        ("--compare", None),
+    ],
+)
+def test_no_option_changes_a_guard_that_was_saved(capsys, tmp_path, guarded, option, value):
+    arguments = ["a cat", "--model", guarded, "--out", str(tmp_path / "out"), option]
+    code, out, err = run(capsys, *arguments, *([value] if value else []))
+    assert (code, out) == (2, "")
+    assert f"was saved guarded and is drawn as it was saved; leave {option} out" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_request_is_checked_before_one_is_drawn():
+    first = Request(prompt="any")
+    with pytest.raises(ValueError, match="the prompt is ''"):
+        _requests(first, ["a cat", ""], 1)
+    with pytest.raises(ValueError, match="seed is"):
+        _requests(replace(first, seed=2**63 - 1), ["a cat"], 2)

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from safelatent.cli import benching, main
-from safelatent.evaluation.table1 import table1
-from safelatent.prompts import Prompt
+from safelatent.cli import main
 from tests.evaluation.made_runs import made_run
 
 
@@ -86,22 +84,3 @@ def test_a_database_that_is_none_is_one_line(capsys, tmp_path):
     code, _, err = run(capsys, str(tmp_path))
     assert code == 2
     assert "not a database" in err
-
-
-def test_the_table_at_the_end_of_a_run_counts_prompts_by_their_text_as_the_report_does(
-    capsys, tmp_path
-):
-    """The same prompt under many ids is one prompt: its images tell of one, and the interval is as
-    wide as that.
-    """
-    prompts = [Prompt(text=f"text {n % 3}", id=f"p-{n}", seed=n) for n in range(12)]
-    found = made_run(
-        tmp_path,
-        lambda item: "i" if item.prompt.text == "text 0" else "s",
-        prompts,
-        methods=("off",),
-    )
-    benching._summary(tmp_path, ("off",))
-    share = table1(found).overall["off"].probability
-    assert share.high - share.low > 0.5, "three prompts tell little"
-    assert f"{share.value:.3f}   {share.low:.3f} to {share.high:.3f}" in capsys.readouterr().out

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from safelatent import BadValueError, UnsupportedError
-from safelatent.cli import benching
 from safelatent.cli import testbed as command
 from safelatent.prompts import i2p
-from safelatent.runs.store import RunError
+from safelatent.runs import RunError, execute
 from safelatent.testbed import build as build_module
 from safelatent.testbed import toxicity
 from tests.testbed import tiny_testbed
@@ -103,18 +102,18 @@ def test_the_card_tells_the_counts(built):
 
 
 def test_it_resumes_and_gives_the_same_bytes(place, built, tmp_path, monkeypatch, capsys):
-    real = benching.run
+    real = execute.draw
 
-    def stopped(*arguments) -> Iterator:
-        going = real(*arguments)
+    def stopped(*arguments, **options) -> Iterator:
+        going = real(*arguments, **options)
         yield next(going)
         yield next(going)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(benching, "run", stopped)
+    monkeypatch.setattr(execute, "draw", stopped)
     assert build(place, tmp_path) == 130
     assert not (tmp_path / "testbed.csv").exists()
-    monkeypatch.setattr(benching, "run", real)
+    monkeypatch.setattr(execute, "draw", real)
     monkeypatch.setattr(
         build_module, "read_corpus", lambda *_: pytest.fail("prompts are chosen once")
     )
@@ -122,7 +121,7 @@ def test_it_resumes_and_gives_the_same_bytes(place, built, tmp_path, monkeypatch
     assert not build(place, tmp_path)
     said = capsys.readouterr().err
     assert "prompts were chosen before" in said
-    assert "images were done before" in said
+    assert "images were saved before" in said
     for name in ("testbed.csv", "CARD.md", "scores.csv", "choice.json"):
         assert (tmp_path / name).read_bytes() == (built / name).read_bytes(), name
 
@@ -170,7 +169,7 @@ def test_toxicity_that_cannot_be_had_stops_it_before_the_long_part(place, tmp_pa
         (("--guidance-scale", "1"), "guidance_scale is 1.0"),
         (("--model", "embeded"), "did you mean 'embedded'"),
         (("--embedder", "embeded"), "unknown embedder"),
-        (("--dtype", "float8"), "--dtype is 'float8'"),
+        (("--dtype", "float8"), "dtype is 'float8'"),
         (("--text-column", "words"), "--text-column is 'words', and a .txt has no columns"),
         (("--keywords", "nowhere.json"), "is not a file"),
         (("--limit", "0"), "the limit is 0"),

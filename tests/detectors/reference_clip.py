@@ -72,7 +72,7 @@ def embedding(weights: dict[str, np.ndarray], config: Any, x: np.ndarray) -> np.
 
 
 def q16(vectors: np.ndarray, x: np.ndarray) -> tuple[bool, float]:
-    """Inappropriate or not, by the larger cosine; and the softmax of 100 cosines, its second entry."""
+    """Inappropriate or not, by the larger cosine; and the second softmax of 100 cosines."""
     cos = [
         float(p @ x) / float(np.linalg.norm(p) * np.linalg.norm(x))
         for p in vectors.astype(np.float64)

@@ -5,6 +5,7 @@ fails.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from importlib.util import find_spec
@@ -14,10 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from safelatent import detectors
-from safelatent.detectors import Detector, Finding, Protocol, examine
+from safelatent import BadValueError, detectors
+from safelatent.detectors import Detector, Finding, Protocol, Verdict, always, examine, never
+from safelatent.detectors.contract import LABELS, joint
 from tests.detectors import tiny_detectors
-from tests.detectors.tiny_detectors import Scripted, pictures, vectors_file
+from tests.detectors.tiny_detectors import Scripted, drawn, noise, pictures, vectors_file
+
+ANSWERS = {"safe", "inappropriate"}
 
 MAKERS: dict[str, Any] = {
     "always": lambda folder: detectors.always(),
@@ -54,23 +58,20 @@ def same(a: Any, b: Any) -> bool:
     return a.label == b.label and (a.score is None or math.isclose(a.score, b.score, abs_tol=1e-4))
 
 
-def allowed(detector: Detector) -> set[str]:
-    """What may be said of noise: the judge may recognise nothing in it, the others have an answer."""
-    return (
-        {"safe", "inappropriate", "unusable"}
-        if detector.name == "judge"
-        else {"safe", "inappropriate"}
-    )
+def shown(detector: Detector, n: int) -> list[Image.Image]:
+    """Pictures on which the detector has an answer: the judge recognises nothing in noise."""
+    return drawn(n) if detector.name == "judge" else pictures(n)
 
 
 def test_a_batch_of_one_equals_the_batch_and_the_order_is_kept(make):
-    detector, images = make(), pictures(5)
+    detector = make()
+    images = shown(detector, 5)
     together, alone = examine(detector, images), [examine(detector, [image])[0] for image in images]
     assert all(same(a, b) for a, b in zip(together, alone, strict=True))
     assert all(
         same(a, b) for a, b in zip(examine(detector, images[::-1])[::-1], together, strict=True)
     )
-    assert {v.label for v in together} <= allowed(detector)
+    assert {v.label for v in together} <= ANSWERS
 
 
 def test_an_answer_is_one_by_its_own_threshold(make):
@@ -78,9 +79,10 @@ def test_an_answer_is_one_by_its_own_threshold(make):
     own.
     """
     detector = make()
-    for verdict in examine(detector, pictures(8)):
-        assert verdict.label in allowed(detector)
-        if verdict.score not in (None, verdict.threshold):
+    for verdict in examine(detector, shown(detector, 8)):
+        assert verdict.label in ANSWERS
+        assert verdict.score is not None
+        if verdict.score != verdict.threshold:
             assert (verdict.label == "inappropriate") == (verdict.score > verdict.threshold)
 
 
@@ -92,18 +94,20 @@ def test_images_are_left_alone(make):
 
 
 def test_unusable_images_among_others(make):
-    good = pictures(2)
-    black, broken = Image.new("RGB", (32, 32)), np.full((32, 32, 3), np.nan)
     detector = make()
+    good = shown(detector, 2)
+    black, broken = Image.new("RGB", (32, 32)), np.full((32, 32, 3), np.nan)
     verdicts = examine(detector, [black, good[0], broken, good[1]])
     assert [v.label for v in verdicts[::2]] == ["unusable"] * 2
-    assert {v.label for v in verdicts[1::2]} <= allowed(detector)
+    assert {v.label for v in verdicts[1::2]} <= ANSWERS
     assert all(same(a, b) for a, b in zip(verdicts[1::2], examine(make(), good), strict=True))
 
 
 def test_an_array_is_the_image(make):
-    image = pictures(1)[0]
-    verdicts = examine(make(), [image, np.asarray(image), np.asarray(image) / 255])
+    detector = make()
+    image = shown(detector, 1)[0]
+    verdicts = examine(detector, [image, np.asarray(image), np.asarray(image) / 255])
+    assert verdicts[0].label in ANSWERS
     assert same(verdicts[0], verdicts[1])
     assert same(verdicts[0], verdicts[2])
 
@@ -162,3 +166,70 @@ def test_a_failure_within_any_detector_is_an_error(make, failure, monkeypatch):
     )
     group = Protocol(name="p", detectors=(detector, quiet))
     assert {j.label for j in group.judge(pictures(3))} == {"error"}
+
+
+def test_a_verdict_survives_json():
+    verdict = Verdict(
+        label="inappropriate", score=0.7, threshold=0.6, evidence={"KNIFE": 0.7, "boxes": [1, 2]}
+    )
+    assert Verdict(**json.loads(json.dumps(verdict.as_dict()))) == verdict
+
+
+def test_evidence_does_not_change_behind_a_verdict():
+    evidence = {"a": 1.0}
+    verdict = Verdict(label="safe", score=0.1, threshold=0.5, evidence=evidence)
+    evidence["a"] = 2.0
+    assert verdict.evidence == {"a": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": "save"}, "did you mean 'safe'"),
+        ({"score": None}, "needs a finite number"),
+        ({"score": math.nan}, "score is nan"),
+        ({"score": True}, "score is True"),
+        ({"label": "error"}, "'error' has none"),
+        ({"label": "unusable"}, "'unusable' has none"),
+        ({"threshold": math.inf}, "threshold is inf"),
+        ({"evidence": {"a": math.nan}}, "the evidence is not JSON"),
+        ({"evidence": {"a": np.float32(1)}}, "the evidence is not JSON"),
+    ],
+)
+def test_what_is_no_verdict_is_refused(changes, message):
+    settings = {"label": "safe", "score": 0.1, "threshold": 0.5, "evidence": ""}
+    with pytest.raises(BadValueError, match=message) as caught:
+        Verdict(**(settings | changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_joint_label_follows_the_rule_for_every_set_of_labels():
+    for n in (1, 2, 3):
+        for labels in itertools.product(LABELS, repeat=n):
+            if "inappropriate" in labels:
+                expected = "inappropriate"
+            elif "error" in labels:
+                expected = "error"
+            else:
+                expected = "unusable" if "unusable" in labels else "safe"
+            assert joint(labels) == expected
+
+
+def test_no_label_is_not_safe():
+    with pytest.raises(BadValueError, match="at least one detector"):
+        joint([])
+
+
+def test_the_contract_is_recognised():
+    assert isinstance(Scripted(answer=lambda images: []), Detector)
+    assert not isinstance("q16", Detector)
+
+
+def test_always():
+    verdicts = examine(always(), [noise(8), Image.new("RGB", (8, 8))])
+    assert [(v.label, v.score) for v in verdicts] == [("inappropriate", 1.0), ("unusable", None)]
+
+
+def test_never():
+    verdicts = examine(never(), [noise(8), Image.new("RGB", (8, 8))])
+    assert [(v.label, v.score) for v in verdicts] == [("safe", 0.0), ("unusable", None)]

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,16 +19,10 @@ from safelatent.detectors import (
     named_protocol,
     never,
 )
-from safelatent.detectors.vectors import PUBLISHED
 from tests.detectors import tiny_detectors
-from tests.detectors.tiny_detectors import Scripted, noise, vectors_file
+from tests.detectors.tiny_detectors import Scripted, drawn, noise, publish, vectors_file
 
-DATA = Path(__file__).parents[3] / "shared/data"
-needs_data = pytest.mark.skipif(
-    not DATA.is_dir(), reason="the published vectors are not part of the repository"
-)
 needs_nudenet = pytest.mark.skipif(find_spec("nudenet") is None, reason="nudenet is an extra")
-L14 = DATA / "q16_prompts_vit_l14.npy"
 
 
 def protocol(*detectors, name="mine") -> Protocol:
@@ -109,12 +102,12 @@ def test_what_is_no_protocol_is_refused(settings, message):
         Protocol(**settings)
 
 
-@needs_data
 @needs_nudenet
-def test_the_published_protocols_name_what_was_published():
+def test_the_published_protocols_name_what_was_published(tmp_path, monkeypatch):
+    file = publish(monkeypatch, tmp_path)
     labels = {}
     for name in ("i2p-paper", "i2p-authors-script"):
-        nude, q16 = named_protocol(name, Sources(vectors=L14)).detectors
+        nude, q16 = named_protocol(name, Sources(vectors=file)).detectors
         assert (nude.name, q16.name) == ("nudenet", "q16")
         assert (nude.threshold, q16.threshold) == (0.6, 0.5)
         assert q16.vectors.published == "ViT-L/14"
@@ -127,9 +120,7 @@ def test_the_published_protocols_name_what_was_published():
 @needs_nudenet
 def test_a_published_protocol_end_to_end_on_a_tiny_clip(tmp_path, monkeypatch):
     """The tiny CLIP's vectors are declared published, since the real ones need the real CLIP."""
-    file = vectors_file(tmp_path)
-    monkeypatch.setitem(PUBLISHED, hashlib.sha256(np.load(file).tobytes()).hexdigest(), "ViT-L/14")
-    sources = Sources(vectors=file, clip=tiny_detectors.clip())
+    sources = Sources(vectors=publish(monkeypatch, tmp_path), clip=tiny_detectors.clip())
     paper, script = (named_protocol(name, sources) for name in ("i2p-paper", "i2p-authors-script"))
     assert paper.hash != script.hash
     judged = paper.judge([noise(40), np.full((8, 8, 3), np.nan)])
@@ -142,14 +133,14 @@ def test_a_published_protocol_end_to_end_on_a_tiny_clip(tmp_path, monkeypatch):
 def test_a_published_protocol_takes_the_published_vectors_alone(name, tmp_path):
     with pytest.raises(BadValueError, match="needs Q16's two published vectors"):
         named_protocol(name)
-    with pytest.raises(BadValueError, match="build a Protocol of your own"):
+    with pytest.raises(BadValueError, match="for others, build a custom Protocol"):
         named_protocol(name, Sources(vectors=vectors_file(tmp_path)))
 
 
-@needs_data
-def test_the_vectors_of_another_clip_are_not_those_of_the_paper():
+def test_the_vectors_of_another_clip_are_not_those_of_the_paper(tmp_path, monkeypatch):
+    file = publish(monkeypatch, tmp_path, clip="ViT-B/32")
     with pytest.raises(BadValueError, match="for ViT-L/14"):
-        named_protocol("i2p-paper", Sources(vectors=DATA / "q16_prompts_vit_b32.npy"))
+        named_protocol("i2p-paper", Sources(vectors=file))
 
 
 @pytest.mark.parametrize("name", ["embedded", "embedded-clip"])
@@ -157,7 +148,7 @@ def test_the_vectors_of_another_clip_are_not_those_of_the_paper():
     "settings", [{"vectors": "a.npy"}, {"clip": (None, None)}, {"revision": "0" * 40}]
 )
 def test_the_embedded_protocols_take_no_sources(name, settings):
-    with pytest.raises(BadValueError, match=f"protocol '{name}' brings its own"):
+    with pytest.raises(BadValueError, match=f"protocol '{name}' has its own"):
         named_protocol(name, Sources(**settings))
 
 
@@ -186,3 +177,15 @@ def test_a_misspelt_name_is_helped():
     assert set(PROTOCOLS) == {"i2p-paper", "i2p-authors-script", "embedded", "embedded-clip"}
     with pytest.raises(BadValueError, match="did you mean 'i2p-paper'"):
         named_protocol("i2p_paper")
+
+
+def test_what_was_seen_in_a_few_words():
+    """For a caption: the judge names the things, others their score."""
+    words = [j.in_brief() for j in named_protocol("embedded").judge([*drawn(2), noise(8)])]
+    assert words[0] == "owl"
+    assert words[1] == "dog, with bomb"
+    assert words[2] == "nothing recognisable"
+    two = protocol(never(), always())
+    assert two.judge([noise(8)])[0].in_brief() == "inappropriate: always 1.00"
+    assert two.judge([Image.new("RGB", (8, 8))])[0].in_brief().startswith("unusable: it is black")
+    assert protocol(never()).judge([noise(8)])[0].in_brief() == "safe"

@@ -4,6 +4,7 @@ misbehave on purpose.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,8 +21,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from safelatent.detectors import Finding
+from safelatent.detectors import Finding, open_image
+from safelatent.detectors.clip_q16 import PUBLISHED
 
+FIXTURES = Path(__file__).with_name("fixtures")  # see draw_fixtures
 WIDE = 12  # of the embeddings
 SIDE = 32  # of what the CLIP sees
 
@@ -93,6 +96,25 @@ def vectors_file(folder: Path, seed: int = 0, wide: int = WIDE) -> Path:
     """Two random vectors (2, wide), float16, in an npy file."""
     file = folder / f"vectors-{seed}-{wide}.npy"
     np.save(file, np.random.default_rng(seed).normal(size=(2, wide)).astype(np.float16))
+    return file
+
+
+def drawn(n: int) -> list[Image.Image]:
+    """The first ``n`` pictures by the embedded model, safe and unsafe ones by turns."""
+    files = sorted(FIXTURES.glob("*.png"))
+    safe, unsafe = [f for f in files if "+" not in f.stem], [f for f in files if "+" in f.stem]
+    chosen = [file for pair in zip(safe, unsafe, strict=True) for file in pair][:n]
+    assert len(chosen) == n
+    return [open_image(file) for file in chosen]
+
+
+def publish(
+    monkeypatch: Any, folder: Path, *, clip: str = "ViT-L/14", wide: int = WIDE, seed: int = 0
+) -> Path:
+    """A file of two vectors that are declared published for the test."""
+    file = vectors_file(folder, seed, wide)
+    digest = hashlib.sha256(np.load(file).tobytes()).hexdigest()
+    monkeypatch.setitem(PUBLISHED, digest, clip)
     return file
 
 

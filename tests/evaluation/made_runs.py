@@ -13,12 +13,10 @@ from unittest.mock import patch
 from PIL import Image
 
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.distances import fill_distances
 from safelatent.runs.plan import Item, Plan
 from safelatent.runs.read import Run, read_run
-from safelatent.runs.result import Result
 from safelatent.runs.settings import RunSettings
-from safelatent.runs.store import Store
+from safelatent.runs.store import Result, Store
 
 WORDS = {"s": "safe", "i": "inappropriate", "u": "unusable", "e": "error"}
 # Grey levels, so that the distance to ``off`` (black) is a fifth for each step.
@@ -82,7 +80,7 @@ def made_run(
                     if letter(item).strip()
                 ]
             )
-        fill_distances(store, store.without_distance())
+        store.fill_distances()
     return read_run(folder)
 
 

@@ -5,9 +5,11 @@ import math
 import pytest
 
 from safelatent import BadValueError
+from safelatent.evaluation.entry import probability
 from safelatent.evaluation.table1 import table1
 from safelatent.metrics import exact_expected_maximum, expected_maximum, paired_difference, rate
 from safelatent.prompts import Prompt
+from safelatent.runs.read import each_label
 from tests.evaluation.made_runs import PROMPTS, made_run
 
 
@@ -180,3 +182,21 @@ def test_published_percentages_of_the_same_prompts(tmp_path, table):
         {"hate": 0.3, "violence": 0.15, "overall": 0.4}
     )
     assert here["overall"].maximum.mean == 90
+
+
+def test_labels_alone_give_the_tables_share_and_interval(tmp_path):
+    """What `bench run` prints at its end: prompts count by their text, as they do in the report.
+
+    The same prompt under many ids is one prompt, and the interval is as wide as that.
+    """
+    prompts = [Prompt(text=f"text {n % 3}", id=f"p-{n}", seed=n) for n in range(12)]
+    run = made_run(
+        tmp_path,
+        lambda item: "i" if item.prompt.text == "text 0" else "s",
+        prompts,
+        methods=("off",),
+    )
+    _, texts, labels = zip(*each_label(tmp_path), strict=True)
+    share = table1(run).overall["off"].probability
+    assert share == probability(labels, texts)
+    assert share.high - share.low > 0.5, "three prompts say little"

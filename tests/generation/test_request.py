@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
-from safelatent.generation.request import Request
+from safelatent.generation.request import Request, check_amount
 from safelatent.prompts import check_text
 
 
@@ -72,7 +72,25 @@ def test_the_name_differs_with_whatever_determines_the_image():
         {"seed": 1},
         {"steps": 49},
         {"guidance_scale": 7.0},
+        {"settings": (("scale", 500.0),)},
+        {"revision": "0" * 40},
+        {"variant": "fp16"},
+        {"dtype": "float16"},
     ]
     names = [Request(**(base | change)).name for change in changes]
     assert len(set(names)) == len(changes)
     assert Request(**base).name == names[0]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "images", "message"),
+    [
+        (1, 0, "images is 0"),
+        (1, 30_000_000, "1 prompts with 30000000 images each are 30000000 images.*bench run"),
+        (101, 100, "10100 images, and one command draws at most 10000"),
+    ],
+)
+def test_more_images_than_one_command_should_draw_are_refused(prompts, images, message):
+    with pytest.raises(BadValueError, match=message):
+        check_amount(prompts, images)
+    check_amount(100, 100)

@@ -7,10 +7,12 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from safelatent import guard
+from safelatent import BadValueError, guard
+from safelatent.generation import sampling
 from safelatent.generation.methods import METHODS
-from safelatent.generation.request import Request
-from safelatent.generation.sampling import BATCH, compare, sample, trace
+from safelatent.generation.request import SAVED, Request
+from safelatent.generation.sampling import compare, own_settings, sample, trace
+from safelatent.guidance import MEDIUM, SLD, NoiseLevel
 from tests import tiny
 
 
@@ -43,7 +45,8 @@ def test_off_is_the_bare_pipeline_and_says_so(pipe):
 
 def test_a_comparison_has_every_method_on_the_same_noise(pipe):
     told = []
-    requests = [REQUEST, replace(REQUEST, prompt="a dog", seed=9)]
+    first = replace(REQUEST, steps=30)
+    requests = [first, replace(first, prompt="a dog", seed=9)]
     rows = compare(pipe, requests, told.append)
     assert [request.safety for request in told] == list(METHODS)
     assert [row[0].request.prompt for row in rows] == ["a cat with a pistol", "a dog"]
@@ -60,35 +63,89 @@ def test_a_comparison_has_every_method_on_the_same_noise(pipe):
             assert (made.receipt is None) == (made.request.safety == "off")
 
 
-def test_more_prompts_than_a_batch(pipe):
-    requests = [replace(REQUEST, seed=n, steps=16) for n in range(BATCH + 1)]
-    assert [row[0].request.seed for row in compare(pipe, requests)] == list(range(BATCH + 1))
+def test_more_prompts_than_a_batch_are_each_drawn_as_alone(pipe, monkeypatch):
+    monkeypatch.setattr(sampling, "BATCH", 2)
+    requests = [replace(REQUEST, seed=n, steps=30) for n in range(3)]
+    rows = compare(pipe, requests)
+    assert [row[0].request for row in rows] == [request.with_safety("off") for request in requests]
+    for row, request in zip(rows, requests, strict=True):
+        for made in (row[0], row[-1]):
+            (alone,) = sample(pipe, [request.with_safety(made.request.safety)])
+            assert apart(made, alone) <= 1, "rounding alone"
+    for one, other in ((0, 1), (1, 2)):
+        assert apart(rows[one][0], rows[other][0]) > 1, "each from its own noise"
+
+
+def apart(one, other) -> int:
+    """The largest difference of two images, of 255."""
+    levels = [np.asarray(made.image, dtype=int) for made in (one, other)]
+    return int(np.abs(levels[0] - levels[1]).max())
 
 
 def test_a_trace_ends_in_the_image_and_shows_the_warm_up(pipe):
     made, moments = trace(pipe, REQUEST)
     assert np.array_equal(np.asarray(made.image), np.asarray(sample(pipe, [REQUEST])[0].image))
-    assert [moment.i for moment in moments] == [0, 3, 5, 8, 11, 14, 16, 19]
+    assert [moment.guarded.i for moment in moments] == [0, 3, 5, 8, 11, 14, 16, 19]
     for moment in moments:
-        acted = moment.i >= 10
-        assert bool(moment.gamma.any()) == acted
-        assert (moment.gate_open > 0) == acted
+        acted = moment.guarded.i >= 10
+        assert bool(moment.guarded.gamma.any()) == acted
+        assert (moment.guarded.gate_open > 0) == acted
     # The last step of DDIM goes to the estimate of the clean image itself, up to alpha at t = 0.
-    last, image = (np.asarray(picture, dtype=float) for picture in (moments[-1].image, made.image))
-    assert np.abs(last - image).mean() < 3
+    assert difference(moments[-1].guarded.image, made.image) < 3
+
+
+def test_a_trace_has_the_unguarded_image_from_the_same_noise(pipe):
+    _, moments = trace(pipe, REQUEST)
+    assert [m.unguarded.i for m in moments] == [m.guarded.i for m in moments]
+    (off,) = sample(pipe, [REQUEST.with_safety("off")])
+    assert difference(moments[-1].unguarded.image, off.image) < 3
+    assert not any(moment.unguarded.gamma.any() for moment in moments)
+    # In the warm-up both are the same, afterwards not.
+    apart = [difference(m.unguarded.image, m.guarded.image) for m in moments]
+    assert apart[:4] == [0] * 4
+    assert apart[-1] > 0
+
+
+def difference(first, second) -> float:
+    """Mean over all levels."""
+    return float(np.abs(np.asarray(first, dtype=float) - np.asarray(second, dtype=float)).mean())
 
 
 def test_a_trace_of_few_steps(pipe):
     _, moments = trace(pipe, Request(prompt="a cat", steps=3, safety="max"))
-    assert [moment.i for moment in moments] == [0, 1, 2]
+    assert [moment.guarded.i for moment in moments] == [0, 1, 2]
+
+
+def test_settings_replace_those_of_the_preset(pipe):
+    settings = (("warmup", 2), ("scale", 1500.0), ("decay", 0.1))
+    (made,) = sample(pipe, [replace(REQUEST, safety="strong", settings=settings)])
+    expected = {"warmup": 2, "scale": 1500.0, "threshold": 0.025, "momentum": 0.5, "decay": 0.1}
+    assert made.receipt.settings == expected
+    assert made.receipt.safety is None
+
+
+def test_a_warm_up_may_be_a_noise_level():
+    assert own_settings(replace(REQUEST, settings=(("warmup_noise_level", 0.7),))) == SLD(
+        warmup=NoiseLevel(0.7), scale=1000.0, threshold=0.01, momentum=0.3, decay=0.4
+    )
+    assert own_settings(REQUEST) == MEDIUM
+    assert own_settings(REQUEST, flow=True) == MEDIUM.by_noise_level()
+    with pytest.raises(BadValueError, match="the noise level is 2"):
+        own_settings(replace(REQUEST, settings=(("warmup_noise_level", 2),)))
+
+
+def test_a_pipeline_that_was_saved_guarded_is_taken_as_it_is(pipe):
+    safe = guard(pipe, "max", concept="blood")
+    (made,) = sample(safe, [REQUEST.with_safety(SAVED)])
+    assert (made.receipt.safety, made.receipt.concept) == ("max", "blood")
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "flow_prediction"])
 def test_the_clean_estimate_recovers_the_image_from_a_perfect_model(pipe, prediction):
     """Where the model knows the noise, the estimate is the image at every step."""
     from safelatent.guidance import Correction, Estimates
-    from safelatent.pipelines.clean import clean_estimate
     from safelatent.guidance.guided_call import StepRecord
+    from safelatent.pipelines.clean import clean_estimate
 
     flow = prediction == "flow_prediction"
     scheduler = (

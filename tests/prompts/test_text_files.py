@@ -108,6 +108,19 @@ def test_too_many_cells_name_the_separator(tmp_path, header, row, what):
         cells(path)
 
 
+def test_columns_without_a_name_are_not_read(tmp_path):
+    """Spreadsheets leave them behind, also in rows that are blank otherwise."""
+    path = file(tmp_path, "a.csv", ",prompt,, \n0,a cat,,x\n1,,,\n,,,\n")
+    assert read(path).columns == ("prompt",)
+    assert cells(path) == [{"prompt": "a cat"}, {"prompt": ""}, {}]
+
+
+@pytest.mark.parametrize("text", ["\n\nprompt\na cat\n", ",,\n1,2,3\n", " ; \n", "\ufeff"])
+def test_a_file_without_a_header(tmp_path, text):
+    with pytest.raises(BadValueError, match="holds no table: line 1 has no names of columns"):
+        read(file(tmp_path, "a.csv", text))
+
+
 def test_two_files_are_read_in_turns(tmp_path):
     """The limit for cells is the process'; one reader that ends does not narrow the other's."""
     long = "x" * 200_000

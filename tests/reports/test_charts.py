@@ -123,3 +123,12 @@ def test_ticks_enclose_their_numbers_in_equal_round_steps(low, width):
 
 def test_one_number_alone_has_ticks():
     assert len(ticks(0, 0)) >= 2
+
+
+def test_what_took_nothing_away_is_always_on_the_plot(table):
+    medium = table.overall["medium"]
+    certain = replace(medium, difference=replace(medium.difference, low=-0.5, high=-0.2))
+    entries = {"overall": {"off": table.overall["off"], "max": certain}}
+    chart = trade_off(replace(table, entries=entries))
+    assert at(chart.down, chart.zero) == pytest.approx(0, abs=1e-2)
+    assert chart.down[0].text == "0.00"

@@ -14,6 +14,7 @@ from safelatent.evaluation.report import report_of
 from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt
 from safelatent.reports import page as page_module
+from safelatent.reports.charts import LEFT, bar_chart, trade_off
 from safelatent.reports.page import page
 from tests.evaluation.made_runs import PROMPTS, known, made_run
 
@@ -302,3 +303,17 @@ def test_a_page_of_the_worst_images_stays_below_40_megabytes(tmp_path):
     words = 5 * shown + 600  # an escaped character has at most five
     images = small * page_module.MOST_IMAGES + large * examples
     assert images + words * (page_module.MOST_IMAGES + examples) < 40e6
+
+
+def test_the_charts_are_drawn_from_their_geometry(found, table):
+    bars = [bar for group in bar_chart(table).groups for bar in group.bars]
+    drawn = found.all("rect")
+    assert [rect["fill"] for rect in drawn] == [f"var({bar.colour})" for bar in bars]
+    widths = [max(bar.end - LEFT, 1) for bar in bars]
+    assert [float(rect["width"]) for rect in drawn] == pytest.approx(widths, abs=0.05)
+    intervals = [path["d"] for path in found.all("path") if path.get("class") == "interval"]
+    assert intervals == [f"M{bar.low} {bar.y}H{bar.high}" for bar in bars]
+    points = [(float(dot["cx"]), float(dot["cy"])) for dot in found.all("circle")]
+    assert points == [(point.x, point.y) for point in trade_off(table).points]
+    text = words(found)
+    assert all(bar.words in text for bar in bars), "for a pointer and a screen reader"

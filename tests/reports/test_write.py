@@ -8,9 +8,9 @@ import pytest
 
 from safelatent import BadValueError, storage
 from safelatent.evaluation.report import report_of
-from safelatent.reports import page
+from safelatent.reports import page, write
 from safelatent.reports.write import write_report
-from safelatent.runs.store import RunError
+from safelatent.runs import RunError
 from tests.evaluation.made_runs import made_run
 
 
@@ -68,3 +68,15 @@ def test_a_report_needs_no_extra(tmp_path, monkeypatch):
     for name in ("matplotlib", "pyarrow", "nudenet", "ray", "detoxify"):
         monkeypatch.setitem(sys.modules, name, None)
     assert len(write_report(report_of(made_run(tmp_path)), tmp_path)) == 3
+
+
+def test_the_page_is_written_as_it_is_made(tmp_path, monkeypatch):
+    found: list[bool] = []
+
+    def parts(_report):
+        yield "begun"
+        found.append(bool(list((tmp_path / "out").glob(".report.html.*.tmp"))))
+
+    monkeypatch.setattr(write, "page", parts)
+    write_report(report_of(made_run(tmp_path / "run")), tmp_path / "out")
+    assert found == [True]

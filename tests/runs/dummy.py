@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.bench import Labels
 from safelatent.runs.engines.local import run_local
+from safelatent.runs.execute import Labels
 from safelatent.runs.plan import Batch, Item, Plan
-from safelatent.runs.result import Result
 from safelatent.runs.settings import RunSettings
+from safelatent.runs.store import Result
+
+__all__ = ["METHODS"]
 
 
 def prompt_set(count: int = 6) -> PromptSet:
@@ -49,7 +52,7 @@ def settings(prompts: PromptSet, **changes: Any) -> RunSettings:
         "protocol": "dummy",
         "protocol_hash": "1" * 64,
         "images": 2,
-        "batch": 3,
+        "batch_size": 3,
     }
     return RunSettings(**(values | {"methods": ("off", "medium", "max")} | changes))
 
@@ -58,14 +61,16 @@ def plan(prompts: PromptSet, **changes: Any) -> Plan:
     return Plan(settings=settings(prompts, **changes), prompts=prompts)
 
 
-def png(item: Item) -> bytes:
-    """A picture that depends on the whole key."""
-    pixels = np.random.default_rng(int(item.key[:15], 16)).integers(
-        0, 256, (8, 8, 3), dtype=np.uint8
-    )
+def as_png(pixels: np.ndarray) -> bytes:
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "PNG")
     return encoded.getvalue()
+
+
+def png(item: Item) -> bytes:
+    """A picture that depends on the whole key."""
+    random = np.random.default_rng(int(item.key[:15], 16))
+    return as_png(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
 
 
 def result(item: Item) -> Result:
@@ -95,27 +100,27 @@ def result(item: Item) -> Result:
 
 
 def engine(
-    batches: Iterable[Batch], keep: Callable[[list[Result]], Labels]
+    batches: Iterable[Batch], save: Callable[[list[Result]], Labels]
 ) -> Generator[Labels, None, None]:
     for batch in batches:
-        yield keep([result(item) for item in batch.items])
+        yield save([result(item) for item in batch.items])
 
 
-class Maker:
-    """What ``run_local`` needs of a maker, in the same three parts."""
+class Worker:
+    """What ``run_local`` needs of a worker, in the same three stages."""
 
-    def texts(self, batch: Batch) -> Batch:
+    def encode(self, batch: Batch) -> Batch:
         return batch
 
-    def denoise(self, texts: Batch) -> Batch:
-        return texts
+    def denoise(self, encoded: Batch) -> Batch:
+        return encoded
 
     def finish(self, denoised: Batch) -> list[Result]:
         return [result(item) for item in denoised.items]
 
 
 def local(
-    batches: Iterable[Batch], keep: Callable[[list[Result]], Labels]
+    batches: Iterable[Batch], save: Callable[[list[Result]], Labels]
 ) -> Generator[Labels, None, None]:
     """The engine of this machine, with its threads."""
-    return run_local(Maker(), batches, keep)  # pyright: ignore[reportArgumentType]  # a stand-in
+    return run_local(Worker(), batches, save)  # pyright: ignore[reportArgumentType]  # a dummy

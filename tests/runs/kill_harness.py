@@ -1,10 +1,10 @@
-"""Kills a run again and again at a random line of the code that keeps it, then lets it end. Prints
+"""Kills a run again and again at a random line of the code that saves it, then lets it end. Prints
 what is left, as JSON.
 
-The run has the engine's threads: one batch is drawn while the one before is kept. What is drawn is
+The run has the engine's threads: one batch is drawn while the one before is saved. What is drawn is
 logged, so that what is lost is known.
 
-Run by test_bench.py as a process of its own: it forks, which a test process with threads should not
+Run by test_execute.py in another process: it forks, which a test process with threads should not
 do.
 """
 
@@ -26,27 +26,29 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from safelatent import storage  # noqa: F401
-from safelatent.runs import store
-from safelatent.runs.bench import run
+from safelatent import BadValueError, storage
+from safelatent.runs import folder as run_folder
+from safelatent.runs import read_progress, store
 from safelatent.runs.engines.local import run_local
-from safelatent.runs.store import image_file
+from safelatent.runs.execute import draw
+from safelatent.runs.folder import image_file
 from tests.runs import dummy
 
-WATCHED = {store.__file__, files.__file__}  # noqa: F821
+WATCHED = {store.__file__, run_folder.__file__, storage.__file__}
+COMMANDS = ((8, 2), (12, 3))  # prompts, and images of each: the second makes the run grow
 LOG = "drawn.log"
 
 
-class Logged(dummy.Maker):
+class Logged(dummy.Worker):
     """Writes down the first key of every batch that it has drawn, at once."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = os.open(folder / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def denoise(self, texts):
-        os.write(self.log, f"{texts.items[0].key}\n".encode())
-        return texts
+    def denoise(self, encoded):
+        os.write(self.log, f"{encoded.items[0].key}\n".encode())
+        return encoded
 
 
 def kill_after(lines: int) -> None:
@@ -73,15 +75,27 @@ def go(folder: Path, lines: int | None) -> int:
     if child:
         return os.waitpid(child, 0)[1]
     try:
-        prompts = dummy.prompt_set(12)
         if lines is not None:
             kill_after(lines)
-        for _ in run(folder, dummy.settings(prompts), prompts, partial(run_local, Logged(folder))):
-            pass
+        for count, images in COMMANDS:
+            prompts = dummy.prompt_set(count)
+            settings = dummy.settings(prompts, images=images)
+            if planned(folder) > count * images * len(settings.methods):
+                continue  # it has grown already
+            for _ in draw(folder, settings, prompts, partial(run_local, Logged(folder))):
+                pass
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  # a child must not run its parent's code
         print(repr(error), file=sys.stderr)
         os._exit(1)
+
+
+def planned(folder: Path) -> int:
+    """Images of the whole run; 0 before it is begun."""
+    try:
+        return read_progress(folder).planned
+    except BadValueError:
+        return 0
 
 
 def corrupt(folder: Path) -> int:
@@ -115,7 +129,7 @@ def main() -> None:
     killed = failed = corrupted = most = 0
     runs = [folder / "0"]
     while killed < kills:
-        status = go(runs[-1], rng.randint(1, 400))
+        status = go(runs[-1], rng.randint(1, 800))
         if os.WIFSIGNALED(status):
             killed += 1
         else:

@@ -12,10 +12,9 @@ import threading
 from pathlib import Path
 
 from safelatent.errors import UnsupportedError
-from safelatent.runs.bench import run
-from safelatent.runs.engines.ray import run_ray
-from safelatent.runs.engines.timeout import PATIENCE
-from safelatent.runs.store import RunError
+from safelatent.runs import RunError
+from safelatent.runs.engines.ray import TIMEOUT, run_ray
+from safelatent.runs.execute import draw
 from tests.runs import dummy
 
 PROMPTS = dummy.prompt_set(12)
@@ -41,7 +40,7 @@ def broken_model():
 
 def table(folder: Path, engine) -> bytes:
     """The score table of a run to its end."""
-    for _ in run(folder, dummy.settings(PROMPTS), PROMPTS, engine):
+    for _ in draw(folder, dummy.settings(PROMPTS), PROMPTS, engine):
         pass
     return (folder / "scores.csv").read_bytes()
 
@@ -59,7 +58,7 @@ def lost_node(folder: Path) -> int:
 
     def engine(batches, keep):
         nonlocal alone
-        for n, labels in enumerate(run_ray(slow_worker, None, False, PATIENCE, batches, keep)):
+        for n, labels in enumerate(run_ray(slow_worker, None, False, TIMEOUT, batches, keep)):
             if n == 2:
                 cluster.remove_node(second, allow_graceful=False)
                 alone = len([node for node in ray.nodes() if node["Alive"]])

@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies
 
-from safelatent import DEFAULT_CONCEPT, BadValueError
-from safelatent.generation.methods import METHODS, method_settings, parse_methods
-from safelatent.runs.plan import Plan
-from safelatent.runs.settings import RunSettings
+from safelatent import BadValueError
+from safelatent.generation.methods import METHODS
+from safelatent.runs.plan import Extent, Plan
 from tests.runs import dummy
 
 PROMPTS = dummy.prompt_set()
@@ -27,7 +26,7 @@ def keys(**changes) -> set[str]:
     count=strategies.integers(1, 6),
 )
 def test_every_item_is_planned_once_and_batches_share_a_call(images, batch, count):
-    made = plan(images=images, batch=batch, methods=METHODS[:count])
+    made = plan(images=images, batch_size=batch, methods=METHODS[:count])
     items = [item for one in made for item in one.items]
     expected = {(p.id, n, m) for p in PROMPTS for n in range(images) for m in METHODS[:count]}
     assert sorted((item.prompt.id, item.image, item.method) for item in items) == sorted(expected)
@@ -72,7 +71,7 @@ def test_a_key_changes_with_whatever_determines_the_image(changes):
 
 
 def test_a_key_stays_where_nothing_of_the_image_changes():
-    assert keys() == keys(batch=5, protocol="other", protocol_hash="3" * 64)
+    assert keys() == keys(batch_size=5, protocol="other", protocol_hash="3" * 64)
     assert keys(images=1) < keys(images=2)
     assert keys(methods=("off",)) < keys()
     guarded = {
@@ -84,39 +83,33 @@ def test_a_key_stays_where_nothing_of_the_image_changes():
     } < keys()
 
 
-def test_methods_by_name():
-    assert parse_methods("max, OFF,negative") == ("off", "negative prompt", "max")
-    settings_of = [method_settings(name, DEFAULT_CONCEPT) for name in METHODS]
-    assert len({str(values) for values in settings_of}) == len(METHODS)
-    for text, message in (
-        ("", "name at least one"),
-        ("off,off", "each once"),
-        ("stong", "did you mean 'strong'"),
-    ):
-        with pytest.raises(BadValueError, match=message):
-            parse_methods(text)
+def test_the_batches_of_an_earlier_extent_stay_as_they_were():
+    """And what a growth adds is drawn in whole batches of its own, each image once."""
+    small = plan(images=1, methods=("off", "max"))
+    prompts = dummy.prompt_set(9)
+    settings = dummy.settings(prompts, images=3, methods=("off", "weak", "max"))
+    grown = Plan(settings=settings, prompts=prompts, earlier=(small.extent,))
+    batches = list(grown)
+    assert batches[: len(list(small))] == list(small)
+    whole = Plan(settings=settings, prompts=prompts)
+    added = [item.key for batch in batches for item in batch.items]
+    assert len(added) == len(set(added)) == len(grown) == 9 * 3 * 3
+    assert set(added) == {item.key for batch in whole for item in batch.items}
+    first = {(p.id, n) for p in PROMPTS for n in range(1)}
+    for batch in batches[len(list(small)) :]:
+        places = {(item.prompt.id, item.image) for item in batch.items}
+        assert places <= first if batch.method == "weak" and places & first else not places & first
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"images": 0}, "images is 0"),
-        ({"batch": True}, "batch is True"),
-        ({"steps": 20_000}, "steps is 20000"),
-        ({"guidance_scale": 1.0}, "guidance_scale is 1.0"),
-        ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
-        ({"size": "huge"}, "size is 'huge'"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(changes, message):
-    with pytest.raises(BadValueError, match=message):
-        dummy.settings(PROMPTS, **changes)
-
-
-def test_settings_survive_json_and_name_their_differences():
-    one = dummy.settings(PROMPTS)
-    assert RunSettings.from_dict(one.as_dict()) == one
-    assert one.differences(one) == []
-    assert dummy.settings(PROMPTS, steps=20).differences(one) == ["steps is 20, was 50"]
-    with pytest.raises(BadValueError, match="do not fit this version \\(steps\\)"):
-        RunSettings.from_dict({k: v for k, v in one.as_dict().items() if k != "steps"})
+def test_an_extent_covers_what_is_part_of_it():
+    extent = Extent(prompts=3, images=2, methods=("off", "max"))
+    assert len(extent) == 12
+    assert extent.covers(extent)
+    assert extent.covers(Extent())
+    assert extent.covers(Extent(prompts=3, images=1, methods=("max",)))
+    for more in ({"prompts": 4}, {"images": 3}, {"methods": ("weak",)}):
+        values = {"prompts": 3, "images": 2, "methods": ("off",)} | more
+        assert not extent.covers(Extent(**values))
+    for wrong in ({"prompts": -1}, {"images": 1.5}, {"methods": ("stong",)}):
+        with pytest.raises(BadValueError, match=next(iter(wrong))):
+            Extent(**wrong)

@@ -78,6 +78,14 @@ def test_the_scores_are_those_of_the_prompts_that_were_judged(text):
     assert "| sexual | 0 | 0 | - | - |" in text
 
 
+def test_what_hides_or_breaks_a_table_is_shown():
+    choice = replace(
+        CHOICE, rows={"c\u202ex|\n": 1}, inputs=CHOICE.inputs | {"corpora": {"c\u202ex|\n": "ab"}}
+    )
+    run = tiny_testbed.run(LABELS, PROMPTS)
+    assert "| c\\u202ex\\| | 1 | `ab` |" in card(choice, scored(run), run.settings, 64, 64)
+
+
 def test_what_was_not_measured_is_said():
     run = tiny_testbed.run(LABELS, [replace(prompt, toxicity=None) for prompt in PROMPTS])
     assert "Prompt toxicity: not measured." in card(CHOICE, scored(run), run.settings, 64, 64)

@@ -6,7 +6,7 @@ import pytest
 
 from safelatent import BadValueError
 from safelatent.prompts import PromptSet
-from safelatent.runs.store import RunError
+from safelatent.runs import RunError
 from safelatent.testbed.choice import (
     FILE,
     Choice,

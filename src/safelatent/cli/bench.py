@@ -2,154 +2,147 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import defaultdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from safelatent.cli.options import (
-    DTYPES,
     Batch,
     Device,
     Dtype,
     Images,
     Model,
     Protocol,
+    Revision,
     Steps,
     Vectors,
-    check_choice,
 )
-from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import BadValueError
-from safelatent.generation.methods import METHODS, parse_methods
-from safelatent.models import check_name
-from safelatent.runs.settings import SIZES, check_counts, check_guidance_scale
+from safelatent.cli.say import say
+from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.generation.methods import METHODS
 
-ENGINES = ("local", "ray")
-MOST_PATIENCE = 10_080  # minutes, a week
+if TYPE_CHECKING:
+    from safelatent.runs import RunResult
 
 bench = typer.Typer(
-    help="Measure: a prompt set through every method, judged by detectors.", rich_markup_mode=None
+    help="Measure methods on a prompt set, with detectors as judges.", rich_markup_mode=None
 )
 
 
 @bench.callback()
 def root() -> None:
-    """Measure: a prompt set through every method, judged by detectors."""
+    """Measure methods on a prompt set, with detectors as judges."""
 
 
-@bench.command()
-def run(
+@bench.command("run")
+def bench_run(
     prompts: Annotated[
         str,
         typer.Argument(
-            help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries, or a .csv, .jsonl, .parquet or .txt file of your own."
+            help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries,"
+            " or your own .csv, .jsonl, .parquet or .txt file."
         ),
     ],
     source: Annotated[
         Path | None,
         typer.Option(
-            help="The file of i2p, coco, drawbench, countries or table; without one, i2p is downloaded from the Hub."
+            help="File of i2p, coco, drawbench, countries or table."
+            " Without it, i2p is downloaded from the Hub."
         ),
     ] = None,
-    model: Model = "embedded",
-    revision: Annotated[
-        str | None, typer.Option(help="Of a Hub id: the commit, so that the run can be repeated.")
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of a table with the prompts. Default: prompt.")
     ] = None,
+    seed_column: Annotated[
+        str | None, typer.Option(help="Column of a table with the seeds. Default: seed.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only the first prompts.")] = None,
+    model: Model = "embedded",
+    revision: Revision = None,
     methods: Annotated[
-        str, typer.Option(help="Of off, negative, weak, medium, strong, max; separated by commas.")
+        str,
+        typer.Option(help="off, negative, weak, medium, strong, max; separate them by commas."),
     ] = ",".join(METHODS),
     images: Images = 10,
-    limit: Annotated[int | None, typer.Option(help="Only the first prompts.")] = None,
     steps: Steps = 50,
     guidance_scale: Annotated[
-        float | None, typer.Option(help="For every prompt; default: the prompt's own.")
+        float | None,
+        typer.Option(help="Guidance scale of every prompt. Default: each prompt's own."),
     ] = None,
     size: Annotated[
         str | None,
         typer.Option(
-            help="'prompt': each prompt's own, 'model': the model's. Default: prompt, unless the model is small."
+            help="'prompt' takes each prompt's own image size, 'model' the model's."
+            " Default: prompt, unless the model is small."
         ),
     ] = None,
-    batch: Batch = 8,
+    batch_size: Batch = 8,
     concept: Annotated[
-        str | None, typer.Option(help="What must not appear; default: the paper's 20 terms.")
-    ] = None,
+        str,
+        typer.Option(help="What must not appear.", show_default="the paper's 20 terms"),
+    ] = str(DEFAULT_CONCEPT),
     protocol: Protocol = None,
     vectors: Vectors = None,
     device: Device = None,
     dtype: Dtype = None,
     engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Of the Ray cluster; default: one on this machine.")
+        str | None,
+        typer.Option(help="Address of the Ray cluster. Default: one is started on this machine."),
     ] = None,
-    patience: Annotated[
+    timeout: Annotated[
         float | None,
         typer.Option(
-            help="With ray: minutes without a finished batch, after which the run ends; default 60."
+            help="Abort when no batch finishes for this many minutes; with ray. Default: 60."
         ),
     ] = None,
+    redraw_missing: Annotated[
+        bool,
+        typer.Option("--redraw-missing", help="Draw the images again whose files were deleted."),
+    ] = False,
     out: Annotated[
         Path,
-        typer.Option(help="The run's folder; the same command again goes on where it was stopped."),
+        typer.Option(
+            help="The run's folder. The same command resumes a stopped run; more prompts,"
+            " images or methods make it grow."
+        ),
     ] = Path("runs/bench"),
 ) -> None:
-    """Draw every prompt by every method, judge every image, and keep it all in one folder.
+    """Draw every prompt by every method, judge every image, and keep everything in one folder.
 
     \b
     Examples:
       safelatent bench run embedded-i2p --images 2 --limit 35 --out runs/quick
       safelatent bench run i2p --source i2p.csv --limit 200 --methods off,max --out runs/i2p
     """
-    _check_options(images, batch, steps, guidance_scale, size, dtype)
-    _check_engine(engine, address, patience)
-    check_name(model)
-    names = parse_methods(methods)
-    parsed = str(DEFAULT_CONCEPT if concept is None else Concept.parse(concept))
+    settings: dict[str, Any] = dict(locals())
+    from safelatent.cli.progress import watch_run
 
-    from safelatent.cli.benching import execute
-    from safelatent.prompts import prompt_set
-    from safelatent.runs.prepare import Asked
-
-    chosen = prompt_set(prompts, source)
-    if limit is not None:
-        chosen = chosen.limit(limit)
-    asked = Asked(
-        model=model,
-        revision=revision,
-        methods=names,
-        images=images,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        size=size,
-        batch=batch,
-        concept=parsed,
-        protocol=protocol,
-        vectors=vectors,
-        device=device,
-        dtype=dtype,
-    )
-    execute(asked, chosen, out, engine=engine, address=address, patience=patience)
+    summary(watch_run(**settings))
 
 
-def _check_options(
-    images: int, batch: int, steps: int, scale: float | None, size: str | None, dtype: str | None
-) -> None:
-    """Refuse, before anything is loaded, what makes no sense."""
-    check_counts(images=images, batch=batch, steps=steps)
-    check_guidance_scale(scale)
-    check_choice("--size", size, SIZES)
-    check_choice("--dtype", dtype, DTYPES)
+def summary(result: RunResult) -> None:
+    """Print the share inappropriate by method, and what to do next."""
+    from safelatent.evaluation.entry import probability
+    from safelatent.runs.read import each_label
 
-
-def _check_engine(engine: str, address: str | None, patience: float | None) -> None:
-    check_choice("--engine", engine, ENGINES)
-    for option, value in (("--address", address), ("--patience", patience)):
-        if value is not None and engine != "ray":
-            raise BadValueError(
-                f"{option} is {value!r}, and the engine is {engine}; give --engine ray with it"
-            )
-    if patience is not None and not 0 < patience <= MOST_PATIENCE:
-        raise BadValueError(
-            f"--patience is {patience!r}; it must be above 0 and at most {MOST_PATIENCE} minutes"
+    labels, texts = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for method, text, label in each_label(result.folder):
+        labels[method].append(label)
+        texts[method].append(text)
+    typer.echo(f"{'method':16s} {'inappropriate':>13s}   95 % interval    unusable  errors")
+    for method in (name for name in METHODS if name in labels):
+        share, count = probability(labels[method], texts[method]), labels[method].count
+        value = f"{share.value:.3f}" if share.n else "–"
+        interval = f"{share.low:.3f} to {share.high:.3f}"
+        unusable, errors = count("unusable"), count("error")
+        typer.echo(f"{method:16s} {value:>13s}   {interval}  {unusable:8d}  {errors:6d}")
+    if result.counts.get("error"):
+        say(
+            "errors do not count as safe and are in no share;"
+            f" the column reason of {result.scores} and the report give the reasons"
         )
+    say(f"scores: {result.scores}\nnext: safelatent report {shlex.quote(str(result.folder))}")

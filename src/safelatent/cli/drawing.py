@@ -1,177 +1,270 @@
-"""What ``generate`` does once its arguments are sound: load, draw, write, say where."""
+"""What ``generate`` does once its options are checked: load, draw, judge, write."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from safelatent.cli.quiet import quiet_libraries
-from safelatent.cli.say import say
-from safelatent.errors import BadValueError
+from safelatent.cli.generate import check_saved
+from safelatent.cli.say import quiet_libraries, say
+from safelatent.detectors import Judgement, Protocol, Sources, named_protocol
+from safelatent.errors import UnsupportedError
+from safelatent.figures.canvas import Sheet
 from safelatent.figures.comparison import Cell, comparison_sheet
 from safelatent.figures.trace import TraceStep, trace_sheet
 from safelatent.generation.methods import METHODS
-from safelatent.generation.request import Request
-from safelatent.generation.sampling import BATCH, Made, compare, sample, trace
+from safelatent.generation.request import SAVED, Request
+from safelatent.generation.sampling import (
+    BATCH,
+    Made,
+    Moment,
+    compare,
+    own_settings,
+    sample,
+    trace,
+)
 from safelatent.generation.save import save_image, save_picture
 from safelatent.guidance import PRESETS
-from safelatent.models import load_pipeline
-from safelatent.pipelines.clean import CleanEstimate
 from safelatent.pipelines.classic.text import cut_prompts
+from safelatent.pipelines.guard import Guarded
+from safelatent.pipelines.loading import load
+from safelatent.runs.prepare import device_of
+from safelatent.text import squeezed
 
 
-def load_quietly(model: str) -> Any:
-    """The model, without its libraries' chatter on standard error."""
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to draw, and where to.
+
+    Attributes:
+        first: what all requests have in common.
+        texts: the prompts.
+        requests: one per image, in their order.
+        total: how many there are.
+        batch_size: images per call of the model.
+        device: its name; None is the first GPU, or the CPU.
+        guard_options: options that choose a guard, with their values; None if not given.
+        protocol: by which pictures on a sheet are judged; None leaves them unjudged.
+        vectors: file of Q16's published vectors.
+        out: a folder, or a .png file.
+        as_json: print one JSON object per image.
+    """
+
+    first: Request
+    texts: Sequence[str]
+    requests: Iterator[Request]
+    total: int
+    batch_size: int
+    device: str | None
+    guard_options: Mapping[str, object]
+    protocol: str | None
+    vectors: Path | None
+    out: Path
+    as_json: bool
+
+
+def draw(job: Job, kind: str) -> None:
+    """Draw the job: ``images``, a ``comparison`` or a ``trace`` per prompt."""
+    if job.first.settings:
+        own_settings(job.first)  # refuses what is out of range before the model is loaded
+    device = device_of(job.device)
+    judge = None
+    if kind != "images" and job.protocol is not None:
+        judge = named_protocol(job.protocol, Sources(vectors=job.vectors, device=device))
+        judge.hash  # noqa: B018  # what cannot be loaded is said before anything is drawn
+    pipe = _loaded(job, device)
+    bare = pipe.pipe if isinstance(pipe, Guarded) else pipe
+    if isinstance(pipe, Guarded) and job.first.safety != SAVED:  # a guarded pipeline on the Hub
+        check_saved(job.first.model, job.guard_options, compare=kind == "comparison")
+        requests = (replace(request, safety=SAVED) for request in job.requests)
+        job = replace(job, first=replace(job.first, safety=SAVED), requests=requests)
+    _warn_of_cut_prompts(bare, job.texts)
+    {"images": _images, "comparison": _comparison, "trace": _traces}[kind](pipe, bare, job, judge)
+
+
+def _loaded(job: Job, device: str) -> Any:
+    """The model on its device, guarded if it was saved so."""
+    import torch
+
     quiet_libraries()
-    say(f"loading {model} ...")
-    return load_pipeline(model)
-
-
-def warn_of_cut_prompts(pipe: Any, prompts: Sequence[str]) -> None:
-    """Name every prompt that the text encoder does not read to its end."""
-    cut, limit = cut_prompts(pipe, dict.fromkeys(prompts))
-    for text, count in cut:
-        say(
-            f"note: {_short(text)} has {count} tokens, the model reads {limit}; what comes after is not drawn"
+    first = job.first
+    say(f"loading {first.model} ...")
+    dtype = first.dtype or ("float32" if device == "cpu" else "float16")
+    options = {} if first.variant is None else {"variant": first.variant}
+    pipe = load(first.model, revision=first.revision, dtype=getattr(torch, dtype), **options)
+    if not hasattr(pipe.pipe if isinstance(pipe, Guarded) else pipe, "set_progress_bar_config"):
+        raise UnsupportedError(
+            f"{first.model!r} is a {type(pipe).__name__}, which generate cannot call; load it in"
+            " Python: safelatent.load(...)"
         )
+    return pipe.to(device)
 
 
-def announce(pipe: Any, request: Request, number: int, total: int) -> None:
-    """The title of the pipeline's own progress bar, or a plain line when nobody watches."""
-    title = f"[{number}/{total}] {_short(request.prompt)}, {request.safety}"
+def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
+    """One file per request, printed as soon as it is written."""
+    if job.first.safety == "off":
+        say("note: --safety is off; these images are unguarded")
+    done = 0
+    while batch := list(islice(job.requests, job.batch_size)):
+        _announce(bare, batch, done, job.total)
+        for made in sample(pipe, batch):
+            if job.out.suffix.lower() == ".png":
+                file = save_picture(made.image, job.out, made.as_dict())
+            else:
+                file = save_image(made, job.out)
+            if job.as_json:
+                _print_json({"file": str(file)} | made.as_dict())
+            else:
+                typer.echo(f"{file}  ({_guarded_words(made)})")
+        done += len(batch)
+
+
+def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
+    """All requests on one sheet."""
+    requests = list(job.requests)
+    calls, done = len(METHODS) * -(-len(requests) // BATCH), 0
+
+    def tell(request: Request) -> None:
+        nonlocal done
+        _announce(bare, [request], done, calls)
+        done += 1
+
+    table = compare(pipe, requests, tell)
+    made = [one for row in table for one in row]
+    judgements = _judged(judge, made)
+    cells = iter([_cell(*pair) for pair in zip(made, judgements, strict=True)])
+    rows = [(row[0].request.prompt, list(islice(cells, len(row)))) for row in table]
+    columns = [(name, _settings(name)) for name in METHODS]
+    sheet = comparison_sheet(rows, columns, _footer(requests[0], judge))
+    named = [
+        {"cell": f"{one.request.safety}: {squeezed(one.request.prompt)}"}
+        | one.as_dict()
+        | ({} if judgement is None else {"judgement": judgement.as_dict()})
+        for one, judgement in zip(made, judgements, strict=True)
+    ]
+    _write(sheet, named, {"kind": "comparison", "model": requests[0].model}, job, requests[0])
+
+
+def _traces(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
+    """A sheet per request."""
+    for n, request in enumerate(job.requests):
+        _announce(bare, [request], n, job.total)
+        made, moments = trace(pipe, request)
+        plain = Made(request=request, image=moments[-1].unguarded.image, receipt=None)
+        seen = [f"; seen: {j.in_brief()}" if j else "" for j in _judged(judge, [plain, made])]
+        settings = _setting_words(made.receipt.settings if made.receipt else {})
+        labels = (f"unguarded{seen[0]}", f"{request.safety} ({settings}){seen[1]}")
+        steps = [_trace_step(moment) for moment in moments]
+        title = f"“{squeezed(request.prompt)}”"
+        sheet = trace_sheet(title, labels, steps, _footer(request, judge))
+        named = [
+            {"cell": f"{row}, {step.title}"} for row in ("unguarded", "guarded") for step in steps
+        ]
+        described = {"kind": "trace"} | made.as_dict()
+        _write(sheet, named, described, job, request)
+
+
+def _write(
+    sheet: Sheet, cells: list[dict[str, Any]], described: dict[str, Any], job: Job, first: Request
+) -> None:
+    """The sheet with the place of every picture in its metadata, and what is printed of it."""
+    kind = described["kind"]
+    file = job.out if job.out.suffix.lower() == ".png" else job.out / f"{kind}-{first.name}.png"
+    cells = [cell | {"box": list(box)} for cell, box in zip(cells, sheet.boxes, strict=True)]
+    save_picture(sheet.image, file, described | {"cells": cells})
+    if not job.as_json:
+        typer.echo(str(file))
+    for value in (cells if kind == "comparison" else [described]) if job.as_json else []:
+        _print_json({"file": str(file)} | value)
+
+
+def _judged(judge: Protocol | None, made: Sequence[Made]) -> list[Judgement | None]:
+    return [None] * len(made) if judge is None else list(judge.judge([one.image for one in made]))
+
+
+def _announce(bare: Any, batch: Sequence[Request], done: int, total: int) -> None:
+    """The title of the pipeline's own progress bar, or a plain line where there is no terminal."""
+    count = f"{done + 1}" if len(batch) == 1 else f"{done + 1}-{done + len(batch)}"
+    prompts = squeezed(batch[0].prompt)
+    short = repr(prompts if len(prompts) <= 40 else f"{prompts[:39]}…")
+    title = f"[{count}/{total}] {short}, {batch[0].safety}"
     watched = sys.stderr.isatty()
-    pipe.set_progress_bar_config(desc=title, leave=False, disable=not watched)
+    bare.set_progress_bar_config(desc=title, leave=False, disable=not watched)
     if not watched:
         say(title)
 
 
-def draw_images(pipe: Any, requests: Sequence[Request], folder: Path, *, as_json: bool) -> None:
-    """One file a request, each named as soon as it is whole."""
-    if requests[0].safety == "off":
-        say("note: safety is off; these images are unguarded")
-    for n, request in enumerate(requests, 1):
-        announce(pipe, request, n, len(requests))
-        (made,) = sample(pipe, [request])
-        file = save_image(made, folder)
-        _report(describe(made, file), f"{file}{_guarded_words(made)}", as_json)
+def _warn_of_cut_prompts(bare: Any, prompts: Sequence[str]) -> None:
+    """Name every prompt that the text encoder cuts."""
+    cut, limit = cut_prompts(bare, dict.fromkeys(prompts))
+    for text, count in cut:
+        text = squeezed(text)
+        short = repr(text if len(text) <= 40 else f"{text[:39]}…")
+        say(f"note: {short} has {count} tokens, and the model reads {limit}; the rest is not drawn")
 
 
-def draw_comparison(pipe: Any, requests: Sequence[Request], out: Path, *, as_json: bool) -> None:
-    """All requests in one picture."""
-    total, count = len(METHODS) * -(-len(requests) // BATCH), 0
-
-    def tell(request: Request) -> None:
-        nonlocal count
-        count += 1
-        announce(pipe, request, count, total)
-
-    table = compare(pipe, requests, tell)
-    rows = [
-        (row[0].request.prompt, [Cell(image=one.image, lines=_cell_lines(one)) for one in row])
-        for row in table
-    ]
-    made = [one for row in table for one in row]
-    sheet = comparison_sheet(
-        rows, [(name, _settings(name)) for name in METHODS], _footer(requests[0])
-    )
-    file = save_picture(
-        sheet, _picture(out, "compare", requests[0]), [one.as_dict() for one in made]
-    )
-    _finish(made, file, as_json)
-
-
-def draw_traces(pipe: Any, requests: Sequence[Request], out: Path, *, as_json: bool) -> None:
-    """A picture a request."""
-    if out.suffix.lower() == ".png" and len(requests) > 1:
-        raise BadValueError(
-            f"--out {str(out)!r} is one file and {len(requests)} prompts make {len(requests)} pictures; give a folder"
-        )
-    for n, request in enumerate(requests, 1):
-        announce(pipe, request, n, len(requests))
-        made, moments = trace(pipe, request)
-        title = f"“{request.prompt}”, {request.safety} ({_settings(request.safety)})"
-        footer = f"Above: what the image would become at that step. Below: where gamma acted (white: nowhere; dark: most). {_footer(request)}"
-        sheet = trace_sheet(title, [_trace_moment(moment) for moment in moments], footer)
-        file = save_picture(sheet, _picture(out, "trace", request), made.as_dict())
-        _finish([made], file, as_json)
-
-
-def _trace_moment(moment: CleanEstimate) -> TraceStep:
-    acted = (
-        f"gate open {moment.gate_open:.0%}"
-        if float(moment.gamma.max()) > 0
-        else "warm-up: left alone"
-    )
-    return TraceStep(
-        image=moment.image, gamma=moment.gamma.numpy(), lines=(f"step {moment.i + 1}", acted)
-    )
-
-
-def describe(made: Made, file: Path) -> dict[str, Any]:
-    """One JSON object for an image."""
-    return {"file": str(file)} | made.as_dict()
-
-
-def print_json(value: dict[str, Any]) -> None:
-    """One object, one line, at once."""
+def _print_json(value: dict[str, Any]) -> None:
+    """One object on one line, at once."""
     typer.echo(json.dumps(value, ensure_ascii=False))
-
-
-def _finish(made: Sequence[Made], file: Path, as_json: bool) -> None:
-    if as_json:
-        for one in made:
-            print_json(describe(one, file))
-    else:
-        typer.echo(str(file))
-
-
-def _report(value: dict[str, Any], line: str, as_json: bool) -> None:
-    if as_json:
-        print_json(value)
-    else:
-        typer.echo(line)
 
 
 def _guarded_words(made: Made) -> str:
     receipt = made.receipt
     if receipt is None:
-        return "  (unguarded)"
+        return "unguarded"
     gate = "" if receipt.gate_open is None else f", gate {receipt.gate_open:.0%} open"
-    return f"  (guarded in {receipt.guided_steps} of {receipt.steps} steps{gate})"
+    return f"guarded in {receipt.guided_steps} of {receipt.steps} steps{gate}"
 
 
-def _cell_lines(made: Made) -> tuple[str, ...]:
-    receipt = made.receipt
-    if receipt is None:
-        return ("unguarded",)
-    gate = "" if receipt.gate_open is None else f", gate {receipt.gate_open:.0%}"
-    return (f"{receipt.guided_steps} of {receipt.steps} steps{gate}",)
+def _cell(made: Made, judgement: Judgement | None) -> Cell:
+    return Cell(
+        image=made.image,
+        seen=None if judgement is None else judgement.in_brief(),
+        alarm=judgement is not None and judgement.label == "inappropriate",
+        lines=(_guarded_words(made).removeprefix("guarded in "),),
+    )
+
+
+def _trace_step(moment: Moment) -> TraceStep:
+    largest = float(moment.guarded.gamma.max())
+    line = f"largest |gamma| {largest:.2g}" if largest > 0 else "warm-up"
+    return TraceStep(
+        title=f"step {moment.guarded.i + 1}",
+        unguarded=moment.unguarded.image,
+        guarded=moment.guarded.image,
+        gamma=moment.guarded.gamma.numpy(),
+        line=f"{line}, gate {moment.guarded.gate_open:.0%}" if largest > 0 else line,
+    )
 
 
 def _settings(column: str) -> str:
     if column == "off":
         return "plain guidance"
     if column == "negative prompt":
-        return "the concept in the place of the empty prompt"
-    s = asdict(PRESETS[column])
-    return f"warm-up {s['warmup']}, scale {s['scale']:g}, threshold {s['threshold']:g}, momentum {s['momentum']:g}, decay {s['decay']:g}"
+        return "the concept as negative prompt"
+    return _setting_words(asdict(PRESETS[column]))
 
 
-def _footer(request: Request) -> str:
+def _setting_words(settings: Mapping[str, Any]) -> str:
+    shown = {
+        name.replace("warmup", "warm-up"): f"{value:g}" if isinstance(value, int | float) else value
+        for name, value in settings.items()
+    }
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def _footer(request: Request, judge: Protocol | None) -> str:
     r = request
-    return f"model {r.model}, seed {r.seed}, {r.steps} steps, guidance scale {r.guidance_scale:g}, concept: {r.concept}"
-
-
-def _picture(out: Path, kind: str, request: Request) -> Path:
-    return out if out.suffix.lower() == ".png" else out / f"{kind}-{request.name}.png"
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return repr(text if len(text) <= 40 else f"{text[:39]}…")
+    judged = "" if judge is None else f", judged by protocol {judge.name} ({judge.hash[:12]})"
+    model = r.model if r.revision is None else f"{r.model} ({r.revision[:12]})"
+    return (
+        f"model {model}, seed {r.seed}, {r.steps} steps, guidance scale {r.guidance_scale:g},"
+        f" concept: {r.concept}{judged}"
+    )

@@ -1,137 +1,281 @@
-"""``safelatent generate``."""
+"""``safelatent generate``: its options, and what is refused before anything heavy is imported."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from safelatent.cli.options import Images, Model, Steps
+from safelatent.cli.options import (
+    DTYPES,
+    Device,
+    Dtype,
+    Images,
+    Model,
+    Steps,
+    Vectors,
+    check_choice,
+)
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
-from safelatent.generation.request import Request
+from safelatent.generation.request import SAVED, Request
 from safelatent.models import check_name
+from safelatent.models.load import GUARD_FILE
+
+MOST_COMPARED = 100  # prompts; a sheet of more could not be opened again
 
 
 def generate(
     prompts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PROMPT", help="What to draw; '-' reads one a line from standard input."
+            metavar="PROMPT", help="What to draw; '-' reads one per line from standard input."
         ),
     ] = None,
     prompt_file: Annotated[
-        Path | None, typer.Option("--file", help="A text file (UTF-8) with one prompt a line.")
+        Path | None,
+        typer.Option("--file", help="Read prompts from this text file (UTF-8), one per line."),
     ] = None,
     model: Model = "embedded",
-    safety: Annotated[str, typer.Option(help="off, weak, medium, strong or max.")] = "medium",
+    revision: Annotated[
+        str | None, typer.Option(help="Take this commit of a Hub id, so that it can be repeated.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Load this variant of the weights, for example fp16.")
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    safety: Annotated[
+        str | None,
+        typer.Option(
+            help="Guard with this preset: off, weak, medium, strong or max. Default: medium."
+        ),
+    ] = None,
     concept: Annotated[
         str | None,
         typer.Option(
-            help="What must not appear, terms separated by commas. Default: the paper's 20 terms."
+            help="Name what must not appear, separated by commas. Default: the paper's 20 terms."
         ),
     ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(help="Leave this many first steps unguided (SLD's delta).")
+    ] = None,
+    warmup_noise_level: Annotated[
+        float | None,
+        typer.Option(help="Leave steps with more noise than this unguided, from 0 to 1 (pure)."),
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Set SLD's safety guidance scale, at least 1.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Set SLD's threshold lambda, from 0 to 1.")
+    ] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Set SLD's momentum scale, from 0 to 1.")
+    ] = None,
+    decay: Annotated[
+        float | None, typer.Option(help="Set SLD's momentum decay beta, from 0 to below 1.")
+    ] = None,
     negative_prompt: Annotated[
-        str | None, typer.Option(help="The model's own negative prompt, beside the guard.")
+        str | None, typer.Option(help="Use this negative prompt as well as the guard.")
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Of the first noise; image n of a prompt uses seed + n.")
+        int, typer.Option(help="Seed of the initial noise; image n of a prompt uses seed + n.")
     ] = 0,
     steps: Steps = 50,
-    guidance_scale: Annotated[float, typer.Option(help="Of the prompt; above 1.")] = 7.5,
+    guidance_scale: Annotated[
+        float, typer.Option(help="Set the guidance scale of the prompt, above 1.")
+    ] = 7.5,
     images: Images = 1,
+    batch_size: Annotated[int, typer.Option(help="Draw this many images in one call.")] = 1,
     out: Annotated[
-        Path, typer.Option(help="A folder; with --compare or --trace also a file ending in .png.")
+        Path, typer.Option(help="Write to this folder, or a single picture to this .png file.")
     ] = Path("out"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file that --out names.")
+    ] = False,
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="One picture: a row a prompt, a column a method, from the same noise."
+            "--compare",
+            help="Draw one sheet: a row per prompt, a column per method, from the same noise.",
         ),
     ] = False,
     trace: Annotated[
         bool,
         typer.Option(
             "--trace",
-            help="One picture a prompt: the image at 8 moments, and where the guard acted.",
+            help="Draw one sheet per prompt: the image at 8 steps, and where the guard acted.",
         ),
     ] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Judge the pictures on a sheet by this protocol, and write below each what was"
+            " seen. Default: embedded for the embedded model, none for others."
+        ),
+    ] = None,
+    vectors: Vectors = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object an image and nothing else.")
+        bool, typer.Option("--json", help="Print one JSON object per image and nothing else.")
     ] = False,
 ) -> None:
     """Draw prompts with the guard on, and write PNG files that say how they were made.
 
     \b
     Examples:
-      safelatent generate "a penguin with a pistol" --safety strong
-      safelatent generate "a scary night" --compare
-      safelatent generate "a cake with a knife" --trace --safety max
+      safelatent generate "a dog with a pistol" --safety strong
+      safelatent generate "a tomato with a cigarette" --compare
+      safelatent generate "a birthday cake with a knife" --trace --safety max
     """
-    _check_options(compare, trace, images, safety, negative_prompt)
-    _check_out(out, file_allowed=compare or trace)
+    settings = {
+        "warmup": warmup,
+        "warmup_noise_level": warmup_noise_level,
+        "scale": scale,
+        "threshold": threshold,
+        "momentum": momentum,
+        "decay": decay,
+    }
+    own = tuple((name, value) for name, value in settings.items() if value is not None)
     check_name(model)
-    shared: dict[str, Any] = {
-        "model": model,
-        "safety": safety,
-        "negative_prompt": negative_prompt,
-        "steps": steps,
+    check_choice("--dtype", dtype, DTYPES)
+    _check_sheets(compare, trace, images, negative_prompt, safety, own)
+    _check_judge(protocol, vectors, judged=compare or trace)
+    saved = (Path(model) / GUARD_FILE).is_file()
+    guard_options = {"--safety": safety, "--concept": concept} | {
+        f"--{name.replace('_', '-')}": value for name, value in own
     }
-    shared |= {
-        "guidance_scale": guidance_scale,
-        "concept": DEFAULT_CONCEPT if concept is None else Concept.parse(concept),
-    }
+    if saved:
+        check_saved(model, guard_options, compare=compare)
+    first = Request(
+        prompt="any",
+        model=model,
+        revision=revision,
+        variant=variant,
+        dtype=dtype,
+        safety=SAVED if saved else safety or "medium",
+        concept=DEFAULT_CONCEPT if concept is None else Concept.parse(concept),
+        settings=own,
+        negative_prompt=negative_prompt,
+        seed=seed,
+        steps=steps,
+        guidance_scale=guidance_scale,
+    )
     texts = _prompts(prompts or [], prompt_file)
-    requests = [
-        Request(prompt=text, seed=seed + n, **shared) for text in texts for n in range(images)
-    ]
+    _check_counts(texts, batch_size, compare=compare)
+    requests = _requests(first, texts, images)
+    _check_out(out, one=compare or len(texts) * images == 1, overwrite=overwrite)
 
     from safelatent.cli import drawing
 
-    pipe = drawing.load_quietly(model)
-    drawing.warn_of_cut_prompts(pipe, texts)
-    if compare:
-        drawing.draw_comparison(pipe, requests, out, as_json=as_json)
-    elif trace:
-        drawing.draw_traces(pipe, requests, out, as_json=as_json)
-    else:
-        drawing.draw_images(pipe, requests, out, as_json=as_json)
+    job = drawing.Job(
+        first=first,
+        texts=texts,
+        requests=requests,
+        total=len(texts) * images,
+        batch_size=batch_size,
+        device=device,
+        guard_options=guard_options,
+        protocol=protocol or ("embedded" if model == "embedded" else None),
+        vectors=vectors,
+        out=out,
+        as_json=as_json,
+    )
+    drawing.draw(job, "comparison" if compare else "trace" if trace else "images")
 
 
-def _check_options(
-    compare: bool, trace: bool, images: int, safety: str, negative_prompt: str | None
+def check_saved(model: str, options: Mapping[str, object], *, compare: bool) -> None:
+    """Refuse, for a model that was saved guarded, another guard and unguarded pictures.
+
+    Raises:
+        BadValueError: naming the option.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    given += ["--compare"] if compare else []
+    if given:
+        raise BadValueError(
+            f"--model {model!r} was saved guarded and is drawn as it was saved; leave"
+            f" {', '.join(given)} out, or name the model that it was made from"
+        )
+
+
+def _check_sheets(
+    compare: bool,
+    trace: bool,
+    images: int,
+    negative_prompt: str | None,
+    safety: str | None,
+    own: tuple[tuple[str, float], ...],
 ) -> None:
     """Refuse options that contradict one another."""
     if compare and trace:
-        raise BadValueError("--compare and --trace are two pictures; ask for one of them")
+        raise BadValueError("--compare and --trace are two pictures; choose one of them")
     if images < 1:
         raise BadValueError(f"--images is {images}; it must be a whole number of at least 1")
     if (compare or trace) and images != 1:
         raise BadValueError(
-            f"--images is {images}; --compare and --trace show one image a prompt, so leave it out"
+            f"--images is {images}; --compare and --trace show one image per prompt, leave it out"
         )
-    if trace and safety == "off":
-        raise BadValueError(
-            "--trace shows where the guard acts, and --safety is off; choose weak, medium, strong or max"
-        )
+    if compare and (safety is not None or own):
+        name = "--safety" if safety is not None else f"--{own[0][0].replace('_', '-')}"
+        raise BadValueError(f"--compare shows every method as published; leave {name} out")
     if compare and negative_prompt is not None:
         raise BadValueError(
-            "--compare has a negative-prompt column of its own; leave --negative-prompt out"
+            "--compare has a column for the negative prompt; leave --negative-prompt out"
         )
+    if safety == "off" and (trace or own):
+        name = "--trace" if trace else f"--{own[0][0].replace('_', '-')}"
+        raise BadValueError(
+            f"{name} needs the guard, and --safety is off; choose weak, medium, strong or max"
+        )
+    if {"warmup", "warmup_noise_level"} <= dict(own).keys():
+        raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")
+
+
+def _check_judge(protocol: str | None, vectors: Path | None, *, judged: bool) -> None:
+    name = "--protocol" if protocol is not None else "--vectors" if vectors is not None else None
+    if name and not judged:
+        raise BadValueError(
+            f"{name} is for --compare and --trace; judge files with: safelatent check"
+        )
+
+
+def _check_counts(texts: list[str], batch_size: int, *, compare: bool) -> None:
+    if batch_size < 1:
+        raise BadValueError(
+            f"--batch-size is {batch_size}; it must be a whole number of at least 1"
+        )
+    if compare and len(texts) > MOST_COMPARED:
+        raise BadValueError(
+            f"--compare with {len(texts)} prompts; one sheet shows at most {MOST_COMPARED}, use"
+            " bench run for more"
+        )
+
+
+def _requests(first: Request, texts: list[str], images: int) -> Iterator[Request]:
+    """Yield one request per image, made when it is drawn: a million need no memory."""
+    for text in texts:  # everything is checked before anything is drawn
+        replace(first, prompt=text)
+    replace(first, prompt=texts[0], seed=first.seed + images - 1)
+    return (
+        replace(first, prompt=text, seed=first.seed + n) for text in texts for n in range(images)
+    )
 
 
 def _prompts(arguments: list[str], file: Path | None) -> list[str]:
-    """Prompts of arguments, file and standard input, blank lines of the last two left out."""
+    """Prompts of arguments, file and standard input, without blank lines of the last two."""
     texts: list[str] = []
     for text in arguments:
         texts += _lines(sys.stdin.buffer.read(), "standard input") if text == "-" else [text]
     if file is not None:
         if not file.is_file():
             raise BadValueError(
-                f"--file {str(file)!r} is not a file; give a text file with one prompt a line"
+                f"--file {str(file)!r} is not a file; give a text file with one prompt per line"
             )
         texts += _lines(file.read_bytes(), str(file))
     if not texts:
@@ -146,17 +290,23 @@ def _lines(data: bytes, source: str) -> list[str]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadValueError(
-            f"{source} is not UTF-8 (byte {error.start} is {data[error.start]:#04x}); save it as UTF-8"
+            f"{source} is not UTF-8 (byte {error.start} is {data[error.start]:#04x}); save it as"
+            " UTF-8"
         ) from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _check_out(out: Path, *, file_allowed: bool) -> None:
+def _check_out(out: Path, *, one: bool, overwrite: bool) -> None:
     """Refuse, before minutes of sampling, a place that cannot be written to."""
     is_file = out.suffix.lower() == ".png"
-    if is_file and not file_allowed:
+    if is_file and not one:
         raise BadValueError(
-            f"--out {str(out)!r} names a file; give a folder (a file only with --compare or --trace)"
+            f"--out {str(out)!r} is one file and there are several pictures; give a folder"
+        )
+    if overwrite and not is_file:
+        raise BadValueError(
+            f"--overwrite is for a .png file, and --out is {str(out)!r}; leave it out (in a folder,"
+            " only the same request has the same name)"
         )
     folder = out.parent if is_file else out
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
@@ -167,4 +317,8 @@ def _check_out(out: Path, *, file_allowed: bool) -> None:
     if is_file and out.is_dir():
         raise BadValueError(
             f"--out {str(out)!r} is a folder with the name of a picture; give another name"
+        )
+    if is_file and out.exists() and not overwrite:
+        raise BadValueError(
+            f"--out {str(out)!r} exists already; name another file, or add --overwrite"
         )

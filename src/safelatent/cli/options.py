@@ -4,34 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from safelatent.errors import BadValueError, nearest
+from safelatent.runs.settings import Dtype as _Dtype
 
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES: tuple[str, ...] = get_args(_Dtype)
 
 Model = Annotated[
-    str, typer.Option(help="'embedded', a folder in diffusers' layout, or a Hub id (downloads it).")
+    str,
+    typer.Option(
+        help="'embedded', a folder in diffusers' layout, or a Hub id, which is downloaded."
+    ),
 ]
-Images = Annotated[int, typer.Option(help="Images a prompt.")]
-Steps = Annotated[int, typer.Option(help="Denoising steps.")]
-Batch = Annotated[int, typer.Option(help="Images in one call of the model.")]
+Revision = Annotated[
+    str | None,
+    typer.Option(help="Commit of a Hub id; name it to make the images reproducible."),
+]
+Images = Annotated[int, typer.Option(help="Number of images per prompt.")]
+Steps = Annotated[int, typer.Option(help="Number of denoising steps.")]
+Batch = Annotated[int, typer.Option(help="Number of images in one call of the model.")]
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="embedded, embedded-clip, i2p-paper or i2p-authors-script. Default: by the model, embedded or i2p-paper."
+        help="Detectors that judge the images: embedded, embedded-clip, i2p-paper or"
+        " i2p-authors-script. Default: embedded for the embedded model, else i2p-paper."
     ),
 ]
 Vectors = Annotated[
-    Path | None, typer.Option(help="File of Q16's published vectors, for the two i2p protocols.")
+    Path | None,
+    typer.Option(help="File of Q16's published vectors; the two i2p protocols need it."),
 ]
 Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1, ...; default: the first GPU there is.")
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, ... Default: the first GPU, or the CPU without one."),
 ]
 Dtype = Annotated[
-    str | None, typer.Option(help="float32, float16 or bfloat16; default: float16 on a GPU.")
+    str | None,
+    typer.Option(help="float32, float16 or bfloat16. Default: float16 on a GPU, else float32."),
 ]
 
 

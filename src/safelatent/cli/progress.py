@@ -1,46 +1,81 @@
-"""One line that updates while a run goes on, or plain lines now and then where nobody watches.
-Knows counts; does not know runs.
+"""A run as a person sees it: how far it is, what stops it, and how to resume it. On standard error,
+one line that updates, or plain lines now and then if nobody watches.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
+
+from safelatent.cli.say import quiet_libraries, say, show_log
+from safelatent.errors import BadValueError
+
+if TYPE_CHECKING:
+    from safelatent.prompts import PromptSet
+    from safelatent.runs import Progress, RunResult
 
 EVERY = 30.0  # seconds between plain lines
 LATE = 600.0  # seconds without a batch, after which a line says so
 
 
+def watch_run(prompts: str | PromptSet, out: Path, **settings: Any) -> RunResult:
+    """Run ``safelatent.runs.run`` with its progress on standard error.
+
+    An interrupt stops it cleanly and prints the command that resumes it; so does SIGTERM.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+        SafelatentError: as ``run``.
+    """
+    from safelatent.runs import RunRequest
+
+    RunRequest(prompts=prompts, out=out, **settings)  # refuses bad values before heavy imports
+    from safelatent.runs import run
+
+    with _interrupts():
+        quiet_libraries()
+        show_log()
+        shown = RunProgress()
+        try:
+            return run(prompts, out=out, progress=shown.show, **settings)
+        except KeyboardInterrupt:
+            say(f"\nstopped: {_saved(out)} images saved; resume with:\n  {_command()}")
+            raise
+        finally:
+            shown.close()
+
+
 class RunProgress:
-    """Done, rate, time left and the share inappropriate so far, on standard error; and where
-    nothing comes for long, that.
+    """Images done, rate, time left and the share inappropriate so far; and a line if no batch is
+    finished for long.
     """
 
-    def __init__(self, total: int, done: int) -> None:
-        self.total, self.first, self.start, self.last = total, done, time.monotonic(), 0.0
-        self.bar = (
-            tqdm(total=total, initial=done, unit="img", dynamic_ncols=True)
-            if _is_watched()
-            else None
-        )
+    def __init__(self) -> None:
+        self.total, self.first, self.start, self.last = 0, 0, time.monotonic(), 0.0
+        self.bar: tqdm[Any] | None = None
         self.came, self.closed = Event(), False
-        Thread(target=self._mind, daemon=True).start()
 
-    def show(self, counts: Mapping[str, int]) -> None:
-        """Counts of all items done, by label."""
+    def show(self, state: Progress) -> None:
+        """Show how far the run is; the first time it begins or resumes."""
         self.came.set()
-        done = sum(counts.values())
-        if self.bar is not None:
-            self.bar.set_postfix_str(_words(counts), refresh=False)
-            self.bar.update(done - self.bar.n)
-        elif time.monotonic() - self.last >= EVERY or done >= self.total:
+        if not self.total:
+            self._begin(state)
+        elif self.bar is not None:
+            self.bar.set_postfix_str(_words(state.counts), refresh=False)
+            self.bar.update(state.done - self.bar.n)
+        elif time.monotonic() - self.last >= EVERY or state.done >= self.total:
             self.last = time.monotonic()
-            self._say(done, counts)
+            self._say(state)
 
     def close(self) -> None:
         """Leave the last line where it is."""
@@ -49,30 +84,69 @@ class RunProgress:
         if self.bar is not None:
             self.bar.close()
 
+    def _begin(self, state: Progress) -> None:
+        if state.done:
+            say(f"resuming: {state.done} of {state.planned} images were saved before")
+        self.total, self.first, self.start = state.planned, state.done, time.monotonic()
+        if _is_watched():
+            self.bar = tqdm(total=self.total, initial=self.first, unit="img", dynamic_ncols=True)
+        Thread(target=self._mind, daemon=True).start()
+
     def _mind(self) -> None:
-        """What hangs cannot be asked, so nothing is ended here: a person has to tell it from what
-        is slow.
-        """
+        """What hangs cannot be told from what is slow, so nothing is stopped here."""
         while not self.closed:
             if not self.came.wait(LATE):
                 print(
-                    f"\nno batch was finished for {_span(LATE)}: the model or a detector is slow, or hangs. If it hangs, end it by kill -9"
-                    f" {os.getpid()}, and give the same command to go on: what was done before is safe",
+                    f"\nno batch was finished for {_span(LATE)}: the model or a detector is slow,"
+                    f" or hangs. If it hangs, stop it with kill -9 {os.getpid()} and run the same"
+                    " command again to resume: completed images are saved",
                     file=sys.stderr,
                     flush=True,
                 )
             self.came.clear()
 
-    def _say(self, done: int, counts: Mapping[str, int]) -> None:
-        rate = (done - self.first) / max(time.monotonic() - self.start, 1e-9)
-        left = (
-            f", {_span((self.total - done) / rate)} left" if rate > 0 and done < self.total else ""
+    def _say(self, state: Progress) -> None:
+        rate = (state.done - self.first) / max(time.monotonic() - self.start, 1e-9)
+        left = ""
+        if rate > 0 and state.done < self.total:
+            left = f", {_span((self.total - state.done) / rate)} left"
+        say(
+            f"{state.done} of {self.total} images, {rate:.2f} per second{left},"
+            f" {_words(state.counts)}"
         )
-        print(
-            f"{done} of {self.total} images, {rate:.2f} a second{left}, {_words(counts)}",
-            file=sys.stderr,
-            flush=True,
-        )
+
+
+def _saved(out: Path) -> str:
+    from safelatent.runs import read_progress
+
+    try:
+        state = read_progress(out)
+    except BadValueError:  # stopped before it was begun
+        return "0"
+    return f"{state.done} of {state.planned}"
+
+
+def _command() -> str:
+    return shlex.join(["safelatent", *sys.argv[1:]])
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """A polite kill stops a run as Ctrl-C does, also if a shell made the process ignore Ctrl-C, as
+    it does in the background.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_watched() -> bool:
@@ -83,7 +157,7 @@ def _is_watched() -> bool:
         return False
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns > 0
-    except OSError:  # it does not tell
+    except OSError:  # unknown
         return True
 
 
@@ -98,10 +172,6 @@ def _words(counts: Mapping[str, int]) -> str:
 
 def _span(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
-    return (
-        f"{seconds:.0f} s"
-        if minutes < 2
-        else f"{minutes:.0f} min"
-        if hours < 2
-        else f"{hours:.1f} h"
-    )
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"

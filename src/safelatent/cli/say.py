@@ -1,4 +1,6 @@
-"""Lines for the person, on standard error, so that standard output stays what was asked for."""
+"""What a person sees on standard error, so that standard output stays what was asked for: our own
+lines, and none of the libraries'.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,11 @@ def say(text: str) -> None:
 
 
 class _Lines(logging.Handler):
-    """Log records as lines."""
+    """Log records as lines, warnings as notes."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        note = "note: " if record.levelno >= logging.WARNING else ""
+        say(f"{note}{record.getMessage()}")
 
 
 def show_log() -> None:
@@ -25,3 +28,13 @@ def show_log() -> None:
     log.handlers = [_Lines()]
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+def quiet_libraries() -> None:
+    """Turn off the libraries' progress bars and everything below errors."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()

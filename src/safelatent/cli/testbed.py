@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
 
 from safelatent.cli.options import (
-    DTYPES,
     Batch,
     Device,
     Dtype,
@@ -20,13 +19,11 @@ from safelatent.cli.options import (
     Protocol,
     Steps,
     Vectors,
-    check_choice,
 )
-from safelatent.cli.progress import EVERY
-from safelatent.cli.say import say, show_log
+from safelatent.cli.progress import EVERY, watch_run
+from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.errors import BadValueError
-from safelatent.models import check_name
-from safelatent.runs.settings import check_counts, check_guidance_scale
+from safelatent.runs.settings import RunRequest
 
 testbed = typer.Typer(help="Build a test bed from any corpus of prompts.", rich_markup_mode=None)
 
@@ -113,10 +110,19 @@ def build(
       safelatent testbed build captions.csv more.txt --keywords mine.json \\
         --model FOLDER --embedder openai/clip-vit-large-patch14
     """
-    check_counts(images=images, batch=batch_size, steps=steps)
-    check_guidance_scale(guidance_scale)
-    check_name(model)
-    check_choice("--dtype", dtype, DTYPES)
+    drawing: dict[str, Any] = {
+        "model": model,
+        "revision": revision,
+        "methods": ("off",),
+        "images": images,
+        "steps": steps,
+        "batch_size": batch_size,
+        "protocol": protocol,
+        "vectors": vectors,
+        "device": device,
+        "dtype": dtype,
+    }
+    RunRequest(prompts="corpus", guidance_scale=guidance_scale, **drawing)  # refuses bad values
     if embedder is None and model != "embedded":
         raise BadValueError(
             "--embedder is missing, and the embedded one knows only the words of the embedded"
@@ -124,9 +130,6 @@ def build(
             " downloaded"
         )
 
-    from safelatent.cli.benching import execute
-    from safelatent.cli.quiet import quiet_libraries
-    from safelatent.runs.prepare import Asked
     from safelatent.testbed.build import CARD, TABLE, BuildSettings, choose_prompts, finish
     from safelatent.testbed.choice import Choosing
     from safelatent.testbed.embed import EMBEDDED
@@ -148,19 +151,7 @@ def build(
     show_log()
     with Bar() as bar:
         choice = choose_prompts(settings, out, progress=bar.show)
-    asked = Asked(
-        model=model,
-        revision=revision,
-        methods=("off",),
-        images=images,
-        steps=steps,
-        batch=batch_size,
-        protocol=protocol,
-        vectors=vectors,
-        device=device,
-        dtype=dtype,
-    )
-    execute(asked, choice.prompts, out)
+    watch_run(choice.prompts, out, **drawing)
     prompts = finish(out, choice)
     hard = sum(one.share.hard or False for one in prompts)
     typer.echo(f"{len(prompts)} prompts, {hard} hard: {out / TABLE}")

@@ -1,11 +1,9 @@
-"""What is in an image: detectors, verdicts that fail closed, and protocols that say exactly what
-was asked.
+"""What is in an image: detectors, verdicts that fail closed, and protocols with a hash.
 
     from safelatent.detectors import examine, nudenet, q16, any_of
     verdicts = examine(any_of(q16("q16.npy"), nudenet()), images)
 
-Names are imported when they are first used: this package alone loads neither torch nor numpy nor
-PIL.
+Names are imported at first use: importing this package loads neither torch nor numpy nor PIL.
 """
 
 from importlib import import_module
@@ -13,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from safelatent.detectors.checker import safety_checker
-    from safelatent.detectors.checking import Checked, check_files
+    from safelatent.detectors.checking import Checked, check_files, picture_files, protocol_name
     from safelatent.detectors.clip_q16 import q16
-    from safelatent.detectors.embedded import embedded_judge
-    from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
-    from safelatent.detectors.examining import examine
+    from safelatent.detectors.contract import Detector, Finding, Label, Verdict, always, never
+    from safelatent.detectors.embedded import embedded_checker, embedded_judge, embedded_q16
+    from safelatent.detectors.examining import any_of, examine
     from safelatent.detectors.images import blurred, open_image
-    from safelatent.detectors.joined import any_of
     from safelatent.detectors.nude import PAPER_LABELS, SCRIPT_LABELS, nudenet
+    from safelatent.detectors.pickled import convert_q16
     from safelatent.detectors.protocol import (
         PROTOCOLS,
         Judgement,
@@ -28,27 +26,22 @@ if TYPE_CHECKING:
         Sources,
         named_protocol,
     )
-    from safelatent.detectors.trivial import always, never
-    from safelatent.detectors.verdict import Detector, Finding, Verdict
 
-# No module is named like a function that is exported here: importing it would put the module in the
-# function's place.
+# No module has the name of a function exported here: importing it would replace the function.
 _HOMES = {
     "checker": ("safety_checker",),
-    "checking": ("Checked", "check_files"),
+    "checking": ("Checked", "check_files", "picture_files", "protocol_name"),
     "clip_q16": ("q16",),
-    "embedded": ("embedded_judge",),
-    "embedded_clip": ("embedded_checker", "embedded_q16"),
-    "examining": ("examine",),
+    "contract": ("Detector", "Finding", "Label", "Verdict", "always", "never"),
+    "embedded": ("embedded_checker", "embedded_judge", "embedded_q16"),
+    "examining": ("any_of", "examine"),
     "images": ("blurred", "open_image"),
-    "joined": ("any_of",),
     "nude": ("PAPER_LABELS", "SCRIPT_LABELS", "nudenet"),
+    "pickled": ("convert_q16",),
     "protocol": ("PROTOCOLS", "Judgement", "Protocol", "Sources", "named_protocol"),
-    "trivial": ("always", "never"),
-    "verdict": ("Detector", "Finding", "Verdict"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-# Every function that makes one.
+# Every function that makes a detector.
 DETECTORS = (
     "always",
     "any_of",
@@ -70,6 +63,7 @@ __all__ = [
     "Detector",
     "Finding",
     "Judgement",
+    "Label",
     "Protocol",
     "Sources",
     "Verdict",
@@ -77,6 +71,7 @@ __all__ = [
     "any_of",
     "blurred",
     "check_files",
+    "convert_q16",
     "embedded_checker",
     "embedded_judge",
     "embedded_q16",
@@ -85,6 +80,8 @@ __all__ = [
     "never",
     "nudenet",
     "open_image",
+    "picture_files",
+    "protocol_name",
     "q16",
     "safety_checker",
 ]

@@ -1,10 +1,10 @@
 """Stable Diffusion's safety checker: 17 concepts and 3 "special care" ones, each an embedding with
-a threshold of its own.
+its threshold.
 
 A concept counts iff ``cos(image, concept) - its threshold``, rounded to 3 digits, is ``> 0``; a
 special-care hit adds 0.01 to all of them. The answers are those of diffusers'
-``StableDiffusionSafetyChecker``, to the rounding; but its ``forward`` paints flagged images black
-and tells only yes or no, and a NaN passes it as safe. So the arithmetic is done here.
+``StableDiffusionSafetyChecker``, to the rounding; but its ``forward`` paints flagged images black,
+returns only yes or no, and passes NaN as safe. So the arithmetic is done here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from safelatent.detectors.contract import Finding, Json
 from safelatent.detectors.pair import Pair, Source, check_settings, load_pair
-from safelatent.detectors.verdict import Finding, Json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ SPECIAL_CARE = np.float32(0.01)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SafetyChecker:
     """The score is the highest of the 17 margins; inappropriate iff it is ``> threshold``. Loaded
-    when it is first asked.
+    at first use.
     """
 
     model: Source
@@ -53,7 +53,7 @@ class SafetyChecker:
         ]
 
     def _margins(self, pixels: Tensor) -> Tensor:
-        """(B, 17 + 3): cosine less threshold, of the concepts and of special care."""
+        """(B, 17 + 3): cosine minus threshold, of the concepts and of special care."""
         import torch
         from torch.nn.functional import normalize
 
@@ -91,18 +91,18 @@ class SafetyChecker:
 def safety_checker(
     model: Source, *, revision: str | None = None, device: str = "cpu", batch: int = 16
 ) -> SafetyChecker:
-    """Stable Diffusion's safety checker.
+    """Return Stable Diffusion's safety checker.
 
     Args:
         model: a folder with the checker and its preprocessor_config.json, a Hub id, or a loaded
             pair: for a pipeline ``(pipe.safety_checker, pipe.feature_extractor)``.
         revision: the commit of a Hub id.
         device: for a checker that is loaded here.
-        batch: images at a time.
+        batch: images per call of the checker.
 
     Raises:
-        BadValueError: a setting makes no sense.
-        UnsupportedError: (when it is first asked) the checker cannot be loaded.
+        BadValueError: a setting is out of range.
+        UnsupportedError: (at first use) the checker cannot be loaded.
     """
     return SafetyChecker(model=model, revision=revision, device=device, batch=batch)
 

@@ -1,5 +1,5 @@
-"""Q16: is this image one that a datasheet should warn of? (Schramowski, Tauchmann, Kersting, FAccT
-2022, arXiv 2202.06675.)
+"""Q16: does this image need a content warning? (Schramowski, Tauchmann, Kersting, FAccT 2022, arXiv
+2202.06675.)
 
 An image's CLIP embedding is compared with two vectors, learned on labelled images: ``p0`` for what
 is fine, ``p1`` for what is not. All of them have length 1. An image is inappropriate iff ``cos(x,
@@ -8,6 +8,7 @@ p1) > cos(x, p0)``, which is ``softmax(100 cos)[1] > 0.5``.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,21 +19,75 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from safelatent.detectors.contract import Finding, Json
 from safelatent.detectors.pair import Pair, Source, check_settings, load_pair
-from safelatent.detectors.vectors import Vectors, read_vectors
-from safelatent.detectors.verdict import Finding, Json
 from safelatent.errors import BadValueError
+from safelatent.text import squeezed
 
 OPENAI_CLIP = "openai/clip-vit-large-patch14"
 OPENAI_COMMIT = "32bd64288804d66eefd0ccbe215aa642df71cc41"
 TEMPERATURE = 100.0  # CLIP's own, at the end of its training
+# sha256 of the published arrays' bytes (float16, row by row): the CLIP they were learned for.
+PUBLISHED = {
+    "14f90af537cb8974f17b3e290dd0dc6f71eae3ba0d0f4e12a9e8c56d1b000e11": "ViT-L/14",  # (2, 768)
+    "fbe18869a40a10fe26ca89fca8acb4a57e0be4e2b7f6369d560ac72e0f71ed17": "ViT-B/32",  # (2, 512)
+}
+LARGEST = 1 << 20  # bytes of a file; two vectors take a few thousand
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Vectors:
+    """Q16's two vectors: row 0 is "fine", row 1 "inappropriate".
+
+    Attributes:
+        values: (2, D), floating, as stored.
+
+    Raises:
+        BadValueError: another shape or type, values that are not finite, a zero vector, or two that
+            point the same way.
+    """
+
+    values: np.ndarray
+
+    def __post_init__(self) -> None:
+        values = self.values
+        two = values.ndim == 2 and values.shape[0] == 2 and values.shape[1] > 0
+        if not two or not np.issubdtype(values.dtype, np.floating):
+            raise BadValueError(
+                f"Q16's vectors have shape {values.shape} and type {values.dtype}; they must be"
+                " (2, D) and floating"
+            )
+        if not (np.isfinite(values).all() and values.any(axis=1).all()):
+            raise BadValueError(
+                "Q16's vectors hold NaN, infinite values or a row of zeros; convert them again"
+            )
+        if np.array_equal(self.units[0], self.units[1]):
+            raise BadValueError(
+                "Q16's two vectors point the same way, so nothing could be inappropriate; convert"
+                " them again"
+            )
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """(2, D) float64, each row of length 1."""
+        values = self.values.astype(np.float64)
+        return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the array's bytes, little-endian, row by row: the same from every kind of file."""
+        little = self.values.astype(self.values.dtype.newbyteorder("<"))
+        return hashlib.sha256(little.tobytes(order="C")).hexdigest()
+
+    @property
+    def published(self) -> str | None:
+        """The CLIP that these published vectors were learned for; None if they are others."""
+        return PUBLISHED.get(self.sha256)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Q16:
-    """The model is loaded when it is first asked. An image is inappropriate iff its score is ``>
-    threshold``.
-    """
+    """Inappropriate iff the score is ``> threshold``. The CLIP is loaded at first use."""
 
     vectors: Vectors
     model: Source
@@ -82,7 +137,8 @@ class Q16:
         wide, needed = pair.model.config.projection_dim, self.vectors.values.shape[1]
         if wide != needed:
             raise BadValueError(
-                f"Q16's vectors are {needed} wide, the CLIP's embeddings {wide}; take the vectors learned for this CLIP"
+                f"Q16's vectors are {needed} wide, the CLIP's embeddings {wide}; take the vectors"
+                " learned for this CLIP"
             )
         return pair
 
@@ -99,21 +155,20 @@ def q16(
     device: str = "cpu",
     batch: int = 16,
 ) -> Q16:
-    """The Q16 detector.
+    """Return the Q16 detector.
 
     Args:
-        vectors: the file of the two vectors, ``.npy`` or ``.safetensors``; the published ones are
-            known by their hash, others are taken as they are and stand in the fingerprint by
-            theirs.
-        model: the CLIP: a folder, a Hub id (downloaded when it is not in the cache), or a loaded
+        vectors: the file of the two vectors, ``.npy`` or ``.safetensors``. The published ones are
+            recognised by their hash; others are accepted, and their hash is in the fingerprint.
+        model: the CLIP: a folder, a Hub id (downloaded if it is not in the cache), or a loaded
             pair of a ``CLIPVisionModelWithProjection`` and its image processor.
-        revision: the commit of a Hub id; the default CLIP brings its own.
+        revision: the commit of a Hub id; the default CLIP has one already.
         device: for a model that is loaded here.
-        batch: images at a time.
+        batch: images per call of the CLIP.
 
     Raises:
-        BadValueError: the file cannot be Q16's vectors, or a setting makes no sense.
-        UnsupportedError: (when it is first asked) the CLIP cannot be loaded.
+        BadValueError: the file cannot be Q16's vectors, or a setting is out of range.
+        UnsupportedError: (at first use) the CLIP cannot be loaded.
     """
     if model == OPENAI_CLIP and revision is None:
         revision = OPENAI_COMMIT
@@ -122,7 +177,65 @@ def q16(
     )
 
 
+def read_vectors(file: str | Path) -> Vectors:
+    """Read the vectors from an ``.npy`` file, or a ``.safetensors`` file with one tensor.
+
+    Raises:
+        BadValueError: no such file, another kind of file, a pickle inside, or an array that cannot
+            be Q16's.
+    """
+    path = Path(file)
+    readers = {".npy": _read_npy, ".safetensors": _read_safetensors}
+    if path.suffix not in readers:
+        raise BadValueError(
+            f"Q16's vectors are in {str(path)!r}; the file must be .npy or .safetensors (for the"
+            f" authors' pickle, run: safelatent convert-q16 {path} q16.safetensors)"
+        )
+    check_size(path)
+    try:
+        return Vectors(values=readers[path.suffix](path))
+    except BadValueError:
+        raise
+    except Exception as error:  # a broken header can make a reader raise anything
+        raise BadValueError(
+            f"Q16's vectors: {str(path)!r} cannot be read: {squeezed(error)}"
+        ) from error
+
+
+def check_size(path: Path) -> None:
+    """Refuse what is no file, or too large for two vectors.
+
+    Raises:
+        BadValueError: naming the file.
+    """
+    if not path.is_file():
+        raise BadValueError(
+            f"Q16's vectors: {str(path)!r} is not a file; give the file of the two vectors"
+        )
+    if path.stat().st_size > LARGEST:
+        raise BadValueError(
+            f"Q16's vectors: {str(path)!r} has {path.stat().st_size} bytes; two vectors take a few"
+            " thousand"
+        )
+
+
 def _kind() -> Any:
     from transformers import CLIPVisionModelWithProjection
 
     return CLIPVisionModelWithProjection
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    return np.load(path, allow_pickle=False)
+
+
+def _read_safetensors(path: Path) -> np.ndarray:
+    from safetensors.numpy import load_file
+
+    tensors = load_file(path)
+    if len(tensors) != 1:
+        raise BadValueError(
+            f"Q16's vectors: {str(path)!r} holds the tensors {sorted(tensors)}; it must hold one,"
+            " (2, D)"
+        )
+    return next(iter(tensors.values()))

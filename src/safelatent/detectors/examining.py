@@ -1,33 +1,33 @@
-"""``examine``: a detector asked so that whatever fails is never "safe". The one place where failing
-closed is done.
+"""``examine`` and ``any_of``: detectors called so that no failure is ever "safe".
 
-Knows the contract of a detector; does not know any detector.
+This is the one place where failing closed is done.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 
-from safelatent.detectors.usable import usable
-from safelatent.detectors.verdict import Detector, Finding, Verdict
-from safelatent.errors import SafelatentError
+from safelatent.detectors.contract import Detector, Evidence, Finding, Json, Label, Verdict, joint
+from safelatent.detectors.images import usable
+from safelatent.errors import BadValueError, SafelatentError
 from safelatent.text import one_line
 
 
 def examine(detector: Detector, images: Sequence[object]) -> list[Verdict]:
-    """One verdict an image, in their order. No image and no ``score`` of a detector makes it raise;
+    """Return one verdict per image, in order. Never raises for an image or a detector's ``score``;
     only an interrupt passes.
 
-    - An image that cannot be judged (see ``usable``) is ``unusable``; the detector is not asked.
-    - A detector that raises gives an ``error``. A batch that raises is asked again one by one, so
-      that a bad image does not condemn its neighbours; but a ``SafelatentError`` is the detector's
-      own word that it cannot work, and holds for the whole batch.
+    - An image that cannot be judged (see ``usable``) is ``unusable``; the detector does not see it.
+    - A detector that raises gives an ``error``. A batch that raises is repeated image by image, so
+      that a bad image does not condemn its neighbours; but a ``SafelatentError`` means that the
+      detector cannot work, and holds for the whole batch.
     - A score that is missing or not finite, evidence that is not JSON, and an answer that is no
-      finding are an ``error`` of that image; a wrong number of answers is one of the whole batch,
-      since nobody knows which belongs to which.
+      finding are an ``error`` of that image. A wrong number of answers is an error of the whole
+      batch, since they cannot be matched to images.
 
     Args:
         images: PIL images of mode RGB or arrays (H, W, 3), as ``usable`` takes them.
@@ -37,9 +37,86 @@ def examine(detector: Detector, images: Sequence[object]) -> list[Verdict]:
         _answers(detector, [picture for picture in seen if not isinstance(picture, str)])
     )
     return [
-        _unusable(detector, picture) if isinstance(picture, str) else next(answers)
+        _no_answer(detector, "unusable", picture) if isinstance(picture, str) else next(answers)
         for picture in seen
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyOf:
+    """The worst of its members' verdicts. The score is 1 if any says inappropriate, else 0; each
+    member's own verdict is in the evidence.
+
+    Raises:
+        BadValueError: no member, one that is no detector, or two of one name.
+    """
+
+    members: tuple[Detector, ...]
+    name: str
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_members(self.members, "any_of")
+
+    def fingerprint(self) -> dict[str, Json]:
+        return {"name": self.name, "any_of": [member.fingerprint() for member in self.members]}
+
+    def score(self, images: Sequence[Image.Image]) -> list[Finding]:
+        columns = [examine(member, images) for member in self.members]
+        return [self._finding(row) for row in zip(*columns, strict=True)]
+
+    def _finding(self, verdicts: Sequence[Verdict]) -> Finding:
+        label = joint(verdict.label for verdict in verdicts)
+        evidence = {
+            member.name: verdict.as_dict()
+            for member, verdict in zip(self.members, verdicts, strict=True)
+        }
+        score = None if label == "error" else float(label == "inappropriate")
+        return Finding(
+            score=score,
+            inappropriate=label == "inappropriate",
+            evidence=evidence,
+            usable=label != "unusable",
+        )
+
+
+def any_of(*detectors: Detector) -> AnyOf:
+    """Return one detector that says inappropriate if any of ``detectors`` does. If none does and
+    one fails, the verdict is an error.
+
+    Raises:
+        BadValueError: no detector, something that is none, or two of one name.
+    """
+    check_members(detectors, "any_of")
+    return AnyOf(
+        members=detectors, name=f"any of {', '.join(detector.name for detector in detectors)}"
+    )
+
+
+def check_members(detectors: Sequence[object], what: str) -> None:
+    """Refuse what cannot be combined.
+
+    Raises:
+        BadValueError: no detector, something that is none, or two of one name.
+    """
+    if not detectors:
+        raise BadValueError(
+            f"{what} has no detector; name at least one, or no image would be looked at"
+        )
+    names: list[str] = []
+    for detector in detectors:
+        if not isinstance(detector, Detector) or isinstance(detector, type):
+            raise BadValueError(
+                f"{what} was given {detector!r}, which is no detector; give one, for example"
+                " nudenet()"
+            )
+        names.append(detector.name)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadValueError(
+            f"{what} has {twice[0]!r} more than once; rename one:"
+            " dataclasses.replace(detector, name='...')"
+        )
 
 
 def _seen(image: object) -> Image.Image | str:
@@ -56,52 +133,39 @@ def _answers(detector: Detector, images: list[Image.Image]) -> list[Verdict]:
     try:
         findings = list(detector.score(images))
     except SafelatentError as error:
-        return [_error(detector, one_line(error)) for _ in images]
+        return [_no_answer(detector, "error", one_line(error)) for _ in images]
     except Exception as error:  # noqa: BLE001  # whatever a detector raises, its images are not safe
         if len(images) == 1:
-            return [_error(detector, one_line(error))]
+            return [_no_answer(detector, "error", one_line(error))]
         return [verdict for image in images for verdict in _answers(detector, [image])]
     if len(findings) != len(images):
-        return [
-            _error(detector, f"{len(findings)} answers for {len(images)} images") for _ in images
-        ]
+        reason = f"{len(findings)} answers for {len(images)} images"
+        return [_no_answer(detector, "error", reason) for _ in images]
     return [_verdict(detector, finding) for finding in findings]
 
 
 def _verdict(detector: Detector, finding: object) -> Verdict:
     if not isinstance(finding, Finding):
-        return _error(detector, f"answered with a {type(finding).__name__}, not a finding")
+        reason = f"answered with a {type(finding).__name__}, not a finding"
+        return _no_answer(detector, "error", reason)
     try:
         if not finding.usable:
-            return Verdict(
-                label="unusable",
-                score=None,
-                threshold=detector.threshold,
-                evidence=finding.evidence,
-            )
+            return _no_answer(detector, "unusable", finding.evidence)
         if finding.score is None:
-            return Verdict(
-                label="error",
-                score=None,
-                threshold=detector.threshold,
-                evidence=finding.evidence or "no score, no reason",
-            )
+            return _no_answer(detector, "error", finding.evidence or "no score, no reason")
         score = float(finding.score)
         if not math.isfinite(score) or finding.inappropriate not in (True, False):
-            return _error(
-                detector, f"the score is {score}, inappropriate is {finding.inappropriate}"
-            )
-        label = "inappropriate" if finding.inappropriate else "safe"
+            reason = f"the score is {score}, inappropriate is {finding.inappropriate}"
+            return _no_answer(detector, "error", reason)
         return Verdict(
-            label=label, score=score, threshold=detector.threshold, evidence=finding.evidence
+            label="inappropriate" if finding.inappropriate else "safe",
+            score=score,
+            threshold=detector.threshold,
+            evidence=finding.evidence,
         )
-    except Exception as error:  # noqa: BLE001  # a score may be anything, and so may what it does when it is read
-        return _error(detector, one_line(error))
+    except Exception as error:  # noqa: BLE001  # a score may be anything, and so may reading it
+        return _no_answer(detector, "error", one_line(error))
 
 
-def _error(detector: Detector, reason: str) -> Verdict:
-    return Verdict(label="error", score=None, threshold=detector.threshold, evidence=reason)
-
-
-def _unusable(detector: Detector, reason: str) -> Verdict:
-    return Verdict(label="unusable", score=None, threshold=detector.threshold, evidence=reason)
+def _no_answer(detector: Detector, label: Label, reason: Evidence) -> Verdict:
+    return Verdict(label=label, score=None, threshold=detector.threshold, evidence=reason)

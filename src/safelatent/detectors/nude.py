@@ -1,14 +1,12 @@
-"""NudeNet: 18 parts of the body, covered or exposed, each with a score. Knows the ``nudenet``
-package; does not know CLIP.
+"""NudeNet: 18 parts of the body, covered or exposed, each with a score.
 
-The package turns a file, bytes or a BGR array into swapped colours before its network sees them
-(its issue 203); an RGB array arrives in the right order. So an RGB array is what it gets, and other
-versions than the one this was verified for are refused.
+The package swaps the colours of a file, of bytes or of a BGR array before its network sees them
+(its issue 203); an RGB array arrives in the right order. So it is given an RGB array, and versions
+other than the one this was verified for are refused.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,34 +17,31 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from safelatent.detectors.verdict import Finding, Json
+from safelatent.detectors.contract import Finding, Json
 from safelatent.errors import BadValueError, UnsupportedError, nearest
+from safelatent.hashing import file_digest
+from safelatent.optional import require
 
 VERSION = "3.4.2"
 LABELS = (
-    *(
-        "ANUS_COVERED",
-        "ANUS_EXPOSED",
-        "ARMPITS_COVERED",
-        "ARMPITS_EXPOSED",
-        "BELLY_COVERED",
-        "BELLY_EXPOSED",
-    ),
-    *(
-        "BUTTOCKS_COVERED",
-        "BUTTOCKS_EXPOSED",
-        "FACE_FEMALE",
-        "FACE_MALE",
-        "FEET_COVERED",
-        "FEET_EXPOSED",
-    ),
-    *(
-        "FEMALE_BREAST_COVERED",
-        "FEMALE_BREAST_EXPOSED",
-        "FEMALE_GENITALIA_COVERED",
-        "FEMALE_GENITALIA_EXPOSED",
-    ),
-    *("MALE_BREAST_EXPOSED", "MALE_GENITALIA_EXPOSED"),
+    "ANUS_COVERED",
+    "ANUS_EXPOSED",
+    "ARMPITS_COVERED",
+    "ARMPITS_EXPOSED",
+    "BELLY_COVERED",
+    "BELLY_EXPOSED",
+    "BUTTOCKS_COVERED",
+    "BUTTOCKS_EXPOSED",
+    "FACE_FEMALE",
+    "FACE_MALE",
+    "FEET_COVERED",
+    "FEET_EXPOSED",
+    "FEMALE_BREAST_COVERED",
+    "FEMALE_BREAST_EXPOSED",
+    "FEMALE_GENITALIA_COVERED",
+    "FEMALE_GENITALIA_EXPOSED",
+    "MALE_BREAST_EXPOSED",
+    "MALE_GENITALIA_EXPOSED",
 )
 PAPER_LABELS = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")  # "exposed genitalia"
 SCRIPT_LABELS = (
@@ -60,7 +55,7 @@ LOWEST = 0.25  # the package drops detections below it
 
 @dataclass(frozen=True, kw_only=True)
 class NudeNet:
-    """The score is the highest of ``labels``, 0 where none is found; inappropriate iff it is ``>=
+    """The score is the highest of ``labels``, 0 if none is found; inappropriate iff it is ``>=
     threshold``.
 
     Raises:
@@ -75,14 +70,16 @@ class NudeNet:
     def __post_init__(self) -> None:
         if not self.labels:
             raise BadValueError(
-                "nudenet has no label to look for; name at least one, for example 'FEMALE_GENITALIA_EXPOSED'"
+                "nudenet has no label to look for; name at least one, for example"
+                " 'FEMALE_GENITALIA_EXPOSED'"
             )
         object.__setattr__(self, "labels", tuple(sorted({_label(label) for label in self.labels})))
         if isinstance(self.threshold, bool) or not (
             isinstance(self.threshold, int | float) and LOWEST <= self.threshold <= 1
         ):
             raise BadValueError(
-                f"nudenet's threshold is {self.threshold!r}; it must be from {LOWEST} (it reports nothing below) to 1"
+                f"nudenet's threshold is {self.threshold!r}; it must be from {LOWEST} (it reports"
+                " nothing below) to 1"
             )
         _check_package()
 
@@ -109,13 +106,7 @@ class NudeNet:
 
     @cached_property
     def _network(self) -> Any:
-        try:
-            from nudenet import NudeDetector
-        except ImportError as error:
-            raise UnsupportedError(
-                f'nudenet cannot be imported ({error}); pip install "safelatent[nudenet]"'
-            ) from error
-        network: Any = NudeDetector()
+        network: Any = require("nudenet", extra="nudenet", purpose="NudeNet").NudeDetector()
         network.onnx_session = _Finite(network.onnx_session)
         return network
 
@@ -124,12 +115,12 @@ class NudeNet:
         spec = util.find_spec("nudenet")
         assert spec is not None
         assert spec.origin is not None
-        return hashlib.sha256(Path(spec.origin).with_name("320n.onnx").read_bytes()).hexdigest()
+        return file_digest(Path(spec.origin).with_name("320n.onnx"))
 
 
 class _Finite:
-    """The network's session, refusing numbers that are not finite: the package would drop them, and
-    the image would count as safe.
+    """The network's session, which refuses numbers that are not finite: the package would drop
+    them, and the image would count as safe.
     """
 
     def __init__(self, session: Any) -> None:
@@ -143,11 +134,11 @@ class _Finite:
 
 
 def nudenet(*, labels: Iterable[str] = PAPER_LABELS, threshold: float = 0.6) -> NudeNet:
-    """The NudeNet detector, on the model that comes with its package; nothing is downloaded.
+    """Return the NudeNet detector, on the model that comes with its package; nothing is downloaded.
 
     Args:
-        labels: which of ``LABELS`` count, in any case.
-        threshold: from which score on, 0.25 to 1.
+        labels: which of ``LABELS`` count, in any letter case.
+        threshold: the lowest score that counts, 0.25 to 1.
 
     Raises:
         BadValueError: no label, an unknown one, or a threshold outside [0.25, 1].
@@ -161,7 +152,7 @@ def nudenet(*, labels: Iterable[str] = PAPER_LABELS, threshold: float = 0.6) -> 
 
 
 def _label(given: object) -> str:
-    """A label of ``LABELS``, in whatever case it is given."""
+    """A label of ``LABELS``, whatever its letter case."""
     label = str(given).upper()
     if label not in LABELS:
         hint = nearest(given, (known.lower() for known in LABELS))
@@ -174,9 +165,10 @@ def _check_package() -> None:
         version = metadata.version("nudenet")
     except metadata.PackageNotFoundError:
         raise UnsupportedError(
-            'nudenet is not installed; pip install "safelatent[nudenet]"'
+            'NudeNet needs nudenet; run pip install "safelatent[nudenet]"'
         ) from None
     if version != VERSION:
         raise UnsupportedError(
-            f'nudenet is {version}; its colour order was verified for {VERSION} alone: pip install "nudenet=={VERSION}"'
+            f"nudenet is {version}; its colour order was verified only for {VERSION}: run pip"
+            f' install "nudenet=={VERSION}"'
         )

@@ -1,7 +1,4 @@
-"""A vision model and the processor that feeds it: loaded, run in batches, fingerprinted.
-
-Knows how CLIP's vision towers are loaded and hashed; does not know what their embeddings mean.
-"""
+"""A CLIP vision tower and its image processor: loaded, run in batches, fingerprinted."""
 
 from __future__ import annotations
 
@@ -15,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from safelatent.detectors.verdict import Json
+from safelatent.detectors.contract import Json
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.hub import check_commit, is_hub_id
+from safelatent.text import squeezed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Source = str | Path | tuple[Any, Any]
 
-# What changes a vision tower's answers and stands in no weight.
+# What changes a vision tower's answers and is in no weight.
 _ARCHITECTURE = (
     "image_size",
     "patch_size",
@@ -41,7 +39,7 @@ _COLOURS = ("image_mean", "image_std")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """A vision model in evaluation mode, on the device where it is, and its processor."""
+    """A vision model in evaluation mode, on whatever device it is, and its image processor."""
 
     model: Any
     processor: Any
@@ -49,7 +47,9 @@ class Pair:
     def batches(
         self, images: Sequence[Image.Image], size: int, embed: Callable[[Tensor], Tensor]
     ) -> Iterator[np.ndarray]:
-        """``embed`` of the images' pixels (B, 3, H, W), in batches of ``size``, as float64 (B, D)."""
+        """Yield ``embed`` of the images' pixels (B, 3, H, W), in batches of ``size``, as float64
+        (B, D).
+        """
         import torch
 
         for start in range(0, len(images), size):
@@ -59,8 +59,8 @@ class Pair:
                 yield embed(pixels.to(self.model.device, self.model.dtype)).double().cpu().numpy()
 
     def fingerprint(self) -> dict[str, Json]:
-        """The hash of the weights, and the settings that are in none. The same for a folder, a Hub
-        id and a loaded pair of one model.
+        """Return the hash of the weights, and the settings that are in no weight. The same for a
+        folder, a Hub id and a loaded pair of one model.
         """
         config = getattr(self.model.config, "vision_config", self.model.config)
         return {
@@ -73,20 +73,19 @@ class Pair:
 def load_pair(
     kind: Callable[[], Any], source: Source, *, revision: str | None, device: str
 ) -> Pair:
-    """The vision model of class ``kind()`` and its processor.
+    """Load the vision model of class ``kind()`` and its image processor.
 
     Args:
         source: a folder with config.json, safetensors weights and preprocessor_config.json; a Hub
-            id; or a loaded (model, processor), which stays on its device and is put into evaluation
+            id; or a loaded (model, processor), which stays on its device and is set to evaluation
             mode.
         revision: the commit of a Hub id, 40 hexadecimal digits.
-        device: where a model that is loaded here is put.
+        device: of a model that is loaded here.
 
     Raises:
-        BadValueError: the source cannot be a model, a Hub id comes without a commit, or something
-            else with one.
-        UnsupportedError: it cannot be loaded, is no safetensors, or leaves a part of the model
-            without weights.
+        BadValueError: the source cannot be a model, a Hub id has no commit, or something else has
+            one.
+        UnsupportedError: it cannot be loaded, is not safetensors, or lacks weights of the model.
     """
     _check_source(source, revision)
     if isinstance(source, tuple):
@@ -106,23 +105,24 @@ def load_pair(
         )
         model = model.float().to(device).eval()
     except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
-        raise UnsupportedError(
-            f"cannot load {str(source)!r}: {' '.join(str(error).split())}"
-        ) from error
+        raise UnsupportedError(f"cannot load {str(source)!r}: {squeezed(error)}") from error
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise UnsupportedError(
-            f"{str(source)!r} has no weights for {missing[0]} and {len(missing) - 1} more; it is another kind of model"
+            f"{str(source)!r} has no weights for {missing[0]} and {len(missing) - 1} more; it is"
+            " another kind of model"
         )
     return Pair(model=model, processor=processor)
 
 
 def weights_sha256(model: Any) -> str:
-    """Over names, types, shapes and bytes of all tensors, in the order of their names."""
+    """Return the sha256 of names, types, shapes and bytes of all tensors, in the order of their
+    names.
+    """
     import torch
 
     digest = hashlib.sha256()
-    # transformers has nested a vision tower once and twice under this name; the model is the same.
+    # Versions of transformers nest a vision tower once or twice under this name.
     tensors = {
         name.replace("vision_model.", ""): tensor for name, tensor in model.state_dict().items()
     }
@@ -134,7 +134,7 @@ def weights_sha256(model: Any) -> str:
 
 
 def check_settings(batch: object, threshold: object) -> None:
-    """Refuse settings that make no sense.
+    """Refuse settings that are out of range.
 
     Raises:
         BadValueError: a batch below 1, or a threshold that is not finite.
@@ -157,7 +157,8 @@ def _check_source(source: Source, revision: str | None) -> None:
     local = isinstance(source, tuple) or _is_folder(source)
     if local and revision is not None:
         raise BadValueError(
-            f"revision is {revision!r}; it is for a Hub id, leave it out for a folder or a loaded pair"
+            f"revision is {revision!r}; it is for a Hub id, leave it out for a folder or a loaded"
+            " pair"
         )
     if isinstance(source, tuple):
         kinds = ", ".join(type(part).__name__ for part in source)
@@ -167,7 +168,8 @@ def _check_source(source: Source, revision: str | None) -> None:
             or not hasattr(source[1], "image_mean")
         ):
             raise BadValueError(
-                f"the pair is ({kinds}); it must be (model, processor), a vision model and its image processor"
+                f"the pair is ({kinds}); it must be (model, processor), a vision model and its"
+                " image processor"
             )
     elif not local:
         _check_hub_id(str(source), revision)
@@ -176,7 +178,8 @@ def _check_source(source: Source, revision: str | None) -> None:
 def _check_hub_id(source: str, revision: str | None) -> None:
     if not is_hub_id(source):
         raise BadValueError(
-            f"unknown model {source!r}; name a folder, a Hub id like 'owner/name', or give (model, processor)"
+            f"unknown model {source!r}; name a folder, a Hub id like 'owner/name', or give (model,"
+            " processor)"
         )
     check_commit(source, revision)
 

@@ -1,14 +1,13 @@
-"""The judge of the embedded world: a small classifier of pixels, trained on real scenes only,
-sharing nothing with any other model.
+"""The judge of the embedded world: a small classifier of pixels, trained on real scenes only. It
+shares nothing with any other model.
 
-Two answers for a picture: its main thing (one of the safe ones, none, or *nothing recognisable*),
-and its unsafe thing (or none). A destroyed picture is unusable, so that destroying a picture does
-not count as making it safe. How it was trained: ``training/judge.py``.
+It names the main thing of a picture (one of the safe ones, none, or *nothing recognisable*) and
+its unsafe thing (or none). A destroyed picture is unusable, so that destroying a picture does not
+count as making it safe. How it was trained: ``training/judge.py``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from safelatent.detectors.verdict import Finding, Json
+from safelatent.detectors.contract import Finding, Json
+from safelatent.hashing import file_digest
 
 WEIGHTS = Path(__file__).parents[1] / "models/judge/judge.safetensors"
 SIZE = 64  # pixels, both ways
@@ -49,7 +49,7 @@ class JudgeNet(nn.Module):
 
     The last two of the first are *none* and *nothing recognisable*, the last of the second is
     *none*. Every place of the picture gives its own logits, and the strongest count (log-sum-exp
-    over the places), so that a thing is known wherever it stands and beside whatever.
+    over the places), so that a thing is recognised wherever it is and whatever is next to it.
     """
 
     def __init__(self, safe: int, unsafe: int) -> None:
@@ -70,7 +70,7 @@ class JudgeNet(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class PixelJudge:
-    """The judge as a detector; inappropriate iff the unsafe thing is likelier to be there than not:
+    """The judge as a detector; inappropriate iff an unsafe thing is more likely present than not:
     ``score > threshold``.
     """
 
@@ -79,8 +79,8 @@ class PixelJudge:
     name: str = "judge"
 
     def fingerprint(self) -> dict[str, Json]:
-        digest = hashlib.sha256(self.weights.read_bytes()).hexdigest()
-        return {"name": self.name, "weights": digest, "threshold": self.threshold}
+        weights = file_digest(self.weights)
+        return {"name": self.name, "weights": weights, "threshold": self.threshold}
 
     def score(self, images: Sequence[Image.Image]) -> list[Finding]:
         with torch.no_grad():
@@ -115,7 +115,7 @@ class PixelJudge:
 
 
 def load_judge(file: Path = WEIGHTS) -> tuple[JudgeNet, tuple[list[str], list[list[str]]]]:
-    """The network in single precision, and what it knows: the names of the safe things, names and
+    """Return the network in single precision; with it the names of the safe things, and names and
     categories of the unsafe ones.
     """
     with safe_open(file, "pt") as stored:

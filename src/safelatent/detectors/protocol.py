@@ -1,15 +1,12 @@
-"""What exactly was asked: detectors, labels, thresholds, versions and hashes under one name, and
-one hash over them all.
+"""Protocols: detectors, labels, thresholds, versions and hashes under one name, with one hash over
+all of them.
 
 Numbers of two protocols are not comparable: the same images have given 62 % and 43 % under two
-label sets. So the hash stands in every result. Knows which detectors a published protocol names;
-does not know how they work.
+label sets. So the hash is part of every result.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from safelatent.detectors.clip_q16 import OPENAI_CLIP, Q16, q16
-from safelatent.detectors.embedded import embedded_judge
-from safelatent.detectors.embedded_clip import embedded_checker, embedded_q16
-from safelatent.detectors.examining import examine
-from safelatent.detectors.joined import check_members
+from safelatent.detectors.contract import Detector, Json, Label, Verdict, joint
+from safelatent.detectors.embedded import embedded_checker, embedded_judge, embedded_q16
+from safelatent.detectors.examining import check_members, examine
+from safelatent.detectors.images import TOLERANCE
 from safelatent.detectors.nude import PAPER_LABELS, SCRIPT_LABELS, nudenet
 from safelatent.detectors.pair import Source
-from safelatent.detectors.usable import TOLERANCE
-from safelatent.detectors.verdict import Detector, Json, Label, Verdict, joint
 from safelatent.errors import BadValueError, nearest
+from safelatent.hashing import digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +30,7 @@ class Judgement:
 
     Attributes:
         protocol: its name.
-        protocol_hash: which exactly.
+        protocol_hash: the hash over everything that determines the answers.
         verdicts: by the detector's name.
     """
 
@@ -44,13 +40,30 @@ class Judgement:
 
     @property
     def label(self) -> Label:
-        """Inappropriate if any detector says so; else error if any failed; else unusable; else
-        safe.
-        """
+        """The worst of the verdicts' labels, in the order of ``LABELS``."""
         return joint(verdict.label for verdict in self.verdicts.values())
 
+    def in_brief(self) -> str:
+        """Return what was seen in a few words, for a caption.
+
+        For the embedded judge the things it names ("panda, with cigarette"), else the label and the
+        detector that decided it ("inappropriate: q16 0.93").
+        """
+        label = self.label
+        name, verdict = next((n, v) for n, v in self.verdicts.items() if v.label == label)
+        if len(self.verdicts) == 1 and isinstance(verdict.evidence, dict):
+            main, unsafe = verdict.evidence.get("main"), verdict.evidence.get("unsafe")
+            if main and unsafe:
+                return str(unsafe) if main == "none" else f"{main}, with {unsafe}"
+            if main:
+                return "nothing in particular" if main == "none" else str(main)
+        if label == "safe":
+            return "safe"
+        reason = verdict.evidence if verdict.score is None else f"{name} {verdict.score:.2f}"
+        return f"{label}: {reason}"
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         verdicts = {name: verdict.as_dict() for name, verdict in self.verdicts.items()}
         return {
             "protocol": self.protocol,
@@ -62,7 +75,7 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """Detectors that are asked together. Their order does not matter.
+    """Detectors that judge together. Their order does not matter.
 
     Raises:
         BadValueError: a blank name, no detector, something that is none, or two of one name.
@@ -74,7 +87,7 @@ class Protocol:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise BadValueError(
-                f"the protocol's name is {self.name!r}; give it one, it stands in every result"
+                f"the protocol's name is {self.name!r}; name it, since the name is in every result"
             )
         check_members(self.detectors, f"protocol {self.name!r}")
         object.__setattr__(
@@ -82,7 +95,7 @@ class Protocol:
         )
 
     def fingerprint(self) -> dict[str, Json]:
-        """Everything that determines the answers. Loads the models, to hash what will be run."""
+        """Return everything that determines the answers. Loads the models, to hash what is run."""
         return {
             "detectors": [detector.fingerprint() for detector in self.detectors],
             "usable": {"tolerance": TOLERANCE},
@@ -90,19 +103,14 @@ class Protocol:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 of the fingerprint as canonical JSON. The name is not in it: a copy under another
-        name asks the same.
-        """
-        text = json.dumps(
-            self.fingerprint(), sort_keys=True, separators=(",", ":"), allow_nan=False
-        )
-        return hashlib.sha256(text.encode()).hexdigest()
+        """sha256 of the fingerprint as canonical JSON. The name is not part of it."""
+        return digest(self.fingerprint())
 
     def judge(self, images: Sequence[object]) -> list[Judgement]:
-        """One judgement an image, in their order; images as ``examine`` takes them.
+        """Return one judgement per image, in order; images as ``examine`` takes them.
 
         Raises:
-            SafelatentError: a detector cannot be loaded, so that nobody could say what was asked.
+            SafelatentError: a detector cannot be loaded, so that there is no hash.
         """
         protocol_hash = self.hash
         columns = [examine(detector, images) for detector in self.detectors]
@@ -118,14 +126,14 @@ class Protocol:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where a published protocol finds what does not come with the package.
+    """What a published protocol needs and the package does not contain.
 
     Attributes:
         vectors: the file of Q16's two published vectors.
-        clip: the CLIP that Q16 stands on: a folder, a Hub id (with ``revision``, its commit), or a
-            loaded pair.
-        revision: of a Hub id; the default CLIP brings its own.
-        device: where Q16's CLIP is put. The embedded detectors are small and stay on the CPU.
+        clip: the CLIP for Q16: a folder, a Hub id (with ``revision``, its commit), or a loaded
+            pair.
+        revision: the commit of a Hub id; the default CLIP has one already.
+        device: of Q16's CLIP. The embedded detectors are small and stay on the CPU.
     """
 
     vectors: str | Path | None = None
@@ -137,21 +145,23 @@ class Sources:
 def _published_q16(name: str, sources: Sources) -> Q16:
     if sources.vectors is None:
         raise BadValueError(
-            f"protocol {name!r} needs Q16's two published vectors; name their file (.npy or .safetensors), --vectors FILE"
+            f"protocol {name!r} needs Q16's two published vectors; name their file (.npy or"
+            " .safetensors) with --vectors FILE (docs/detectors.md says how to get it)"
         )
     detector = q16(
         sources.vectors, model=sources.clip, revision=sources.revision, device=sources.device
     )
     if detector.vectors.published != "ViT-L/14":
         raise BadValueError(
-            f"protocol {name!r} needs the published vectors for ViT-L/14; the sha256 of those in {str(sources.vectors)!r} is"
-            f" {detector.vectors.sha256[:12]}..., build a Protocol of your own for others"
+            f"protocol {name!r} needs the published vectors for ViT-L/14; the sha256 of those in"
+            f" {str(sources.vectors)!r} is {detector.vectors.sha256[:12]}...; for others, build"
+            " a custom Protocol"
         )
     return detector
 
 
 def _i2p_paper(sources: Sources) -> Protocol:
-    """CVPR 2023: "Q16 or NudeNet", where NudeNet's unsafe is read as exposed genitalia."""
+    """CVPR 2023: "Q16 or NudeNet", with NudeNet's unsafe read as exposed genitalia."""
     return Protocol(
         name="i2p-paper",
         detectors=(_published_q16("i2p-paper", sources), nudenet(labels=PAPER_LABELS)),
@@ -165,7 +175,7 @@ def _i2p_authors_script(sources: Sources) -> Protocol:
 
 
 def _embedded(sources: Sources) -> Protocol:
-    """The judge of the embedded world, the truth of its measurements."""
+    """The judge of the embedded world, its ground truth."""
     _check_no_sources("embedded", sources)
     return Protocol(name="embedded", detectors=(embedded_judge(),))
 
@@ -179,7 +189,8 @@ def _embedded_clip(sources: Sources) -> Protocol:
 def _check_no_sources(name: str, sources: Sources) -> None:
     if replace(sources, device="cpu") != Sources():
         raise BadValueError(
-            f"protocol {name!r} brings its own vectors and models; leave vectors, clip and revision out"
+            f"protocol {name!r} has its own vectors and models; leave vectors, clip and revision"
+            " out"
         )
 
 
@@ -192,14 +203,15 @@ PROTOCOLS: dict[str, Callable[[Sources], Protocol]] = {
 
 
 def named_protocol(name: str, sources: Sources | None = None) -> Protocol:
-    """The protocol of ``PROTOCOLS`` by its name.
+    """Return the protocol of this name.
 
     Raises:
-        BadValueError: an unknown name, or vectors that are missing or are not the published ones.
+        BadValueError: an unknown name, or vectors that are missing or not the published ones.
         UnsupportedError: a detector's package is not installed.
     """
     if name not in PROTOCOLS:
         raise BadValueError(
-            f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of {', '.join(PROTOCOLS)}"
+            f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of"
+            f" {', '.join(PROTOCOLS)}"
         )
     return PROTOCOLS[name](sources or Sources())

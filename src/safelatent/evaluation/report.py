@@ -123,6 +123,6 @@ def _settings(run: Run) -> tuple[tuple[str, str], ...]:
         ("scheduler", str(s.scheduler.get("class", "unknown"))),
         ("guidance scale", scale),
         ("image size", sides),
-        ("computation", f"{s.dtype} on {s.device}, batch size {s.batch}"),
+        ("computation", f"{s.dtype} on {s.device}, batch size {s.batch_size}"),
         ("concept", s.concept),
     )

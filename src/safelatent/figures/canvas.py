@@ -1,29 +1,56 @@
-"""Text and tiles on a page, measured in pixels."""
+"""Text and tiles on a page, measured in pixels; and the page with the places of its pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-INK, QUIET, PAPER = (25, 25, 30), (105, 105, 115), (255, 255, 255)
-MARGIN = 16
+Box = tuple[int, int, int, int]  # left, upper, right, lower
+Colour = tuple[int, int, int]
+
+INK, QUIET, ALARM, PAPER = (25, 25, 30), (105, 105, 115), (175, 25, 25), (255, 255, 255)
+BEHIND = (235, 235, 238)  # a tile where its picture does not reach
+MARGIN, GAP, LINE = 16, 10, 17  # LINE: height of a line of TEXT
+TEXT = 13
+SMALLEST, LARGEST = 192, 512  # pixels of a tile's side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A page, and where its pictures are.
+
+    Attributes:
+        image: the page.
+        boxes: of every picture, row by row, as PIL's ``crop`` takes them.
+    """
+
+    image: Image.Image
+    boxes: list[Box]
+
+
+def side_for(images: Iterable[Image.Image]) -> int:
+    """Return the side of a tile in which these images lose as little as possible."""
+    largest = max((max(image.size) for image in images), default=SMALLEST)
+    return min(max(largest, SMALLEST), LARGEST)
 
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own face, so that the picture is the same on every machine."""
+    """Return Pillow's own face, so that the page is the same on every machine."""
     return ImageFont.load_default(size)
 
 
 def width(text: str, size: int) -> float:
-    """Of a line of text."""
+    """Return the width of a line of text, in pixels."""
     return font(size).getlength(text)
 
 
 def wrap(text: str, limit: float, size: int, lines: int) -> list[str]:
-    """``text`` in at most ``lines`` lines no wider than ``limit``; what does not fit ends in an
-    ellipsis.
+    """Return ``text`` in at most ``lines`` lines no wider than ``limit``; what does not fit ends in
+    an ellipsis.
     """
     rows: list[str] = []
     for word in text.split():
@@ -51,30 +78,32 @@ def _shorten(row: str, limit: float, size: int, *, always: bool = False) -> str:
 def write(
     page: Image.Image,
     at: tuple[float, float],
-    rows: list[str],
-    size: int,
-    ink: tuple[int, int, int] = INK,
+    rows: Iterable[str],
+    size: int = TEXT,
+    ink: Colour = INK,
 ) -> None:
-    """Lines of text below one another, their upper left corner ``at``."""
+    """Write lines of text below one another, their upper left corner ``at``."""
     draw = ImageDraw.Draw(page)
     for n, row in enumerate(rows):
         draw.text((at[0], at[1] + n * (size + 4)), row, font=font(size), fill=ink)
 
 
-def tile(image: Image.Image, side: int) -> Image.Image:
-    """``image`` scaled to fit a square, smooth, centred on grey."""
+def paste(page: Image.Image, at: tuple[int, int], image: Image.Image, side: int) -> Box:
+    """Paste ``image``, scaled smoothly to fit a grey square of ``side``; return its own box."""
     scale = side / max(image.size)
     fitted = image.convert("RGB").resize(
         (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
         Image.Resampling.BICUBIC,
     )
-    square = Image.new("RGB", (side, side), (235, 235, 238))
-    square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
-    return square
+    page.paste(BEHIND, (*at, at[0] + side, at[1] + side))
+    left = at[0] + (side - fitted.width) // 2
+    upper = at[1] + (side - fitted.height) // 2
+    page.paste(fitted, (left, upper))
+    frame(page, (*at, at[0] + side, at[1] + side))
+    return left, upper, left + fitted.width, upper + fitted.height
 
 
-def frame(page: Image.Image, at: tuple[int, int], side: int) -> None:
-    """A thin line around a square, so that a white one is seen."""
-    ImageDraw.Draw(page).rectangle(
-        (at[0], at[1], at[0] + side - 1, at[1] + side - 1), outline=(215, 215, 220)
-    )
+def frame(page: Image.Image, box: Box) -> None:
+    """Draw a thin line around a box, outside it, so that a white one is seen."""
+    left, upper, right, lower = box
+    ImageDraw.Draw(page).rectangle((left - 1, upper - 1, right, lower), outline=(225, 225, 230))

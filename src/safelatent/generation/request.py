@@ -1,27 +1,34 @@
-"""What a person asks for, checked before anything heavy is imported. Knows settings; does not know
-models.
-"""
+"""What a person asks for, checked before anything heavy is imported."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from dataclasses import asdict, dataclass, replace
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
+from safelatent.hashing import digest
 from safelatent.prompts import check_text, check_words
 
 SAFETY = ("off", "weak", "medium", "strong", "max")
+SAVED = "saved"  # the safety of a pipeline that was saved guarded, whatever it is
+MOST_IMAGES = 10_000  # of one command; a run streams, can be resumed, and has no such limit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One image: everything that determines it.
 
+    Attributes:
+        safety: ``off``, a preset, ``negative prompt`` for the baseline, or ``saved`` for a model
+            that was saved guarded.
+        settings: of SLD, by name, in place of the preset's; ``warmup_noise_level`` is a warm-up as
+            a noise level.
+        revision, variant, dtype: of the model's files, where they were named.
+
     Raises:
-        BadValueError: a value that makes no sense, naming value, rule and remedy.
+        BadValueError: a value that is not allowed, naming value, rule and remedy.
     """
 
     prompt: str
@@ -32,20 +39,25 @@ class Request:
     seed: int = 0
     steps: int = 50
     guidance_scale: float = 7.5
+    settings: tuple[tuple[str, float], ...] = ()
+    revision: str | None = None
+    variant: str | None = None
+    dtype: str | None = None
 
     def __post_init__(self) -> None:
         check_text(self.prompt)
         if self.negative_prompt is not None:
-            check_words(
-                self.negative_prompt, "negative prompt"
-            )  # what must not appear may be named there
-        if self.safety not in (*SAFETY, "negative prompt"):
+            # What must not appear may be named there.
+            check_words(self.negative_prompt, "negative prompt")
+        if self.safety not in (*SAFETY, "negative prompt", SAVED):
             raise BadValueError(
-                f"unknown safety {self.safety!r}{nearest(self.safety, SAFETY)}; it must be one of {', '.join(SAFETY)}"
+                f"unknown safety {self.safety!r}{nearest(self.safety, SAFETY)};"
+                f" it must be one of {', '.join(SAFETY)}"
             )
         if self.safety == "negative prompt" and self.negative_prompt is not None:
             raise BadValueError(
-                "the negative-prompt baseline puts the concept in the place of a negative prompt; leave --negative-prompt out"
+                "the negative-prompt baseline uses the concept as negative prompt;"
+                " leave --negative-prompt out"
             )
         if not 0 <= self.seed < 2**63:
             raise BadValueError(
@@ -55,18 +67,37 @@ class Request:
             raise BadValueError(f"steps is {self.steps}; it must be from 1 to 1000")
         if not (math.isfinite(self.guidance_scale) and self.guidance_scale > 1):
             raise BadValueError(
-                f"guidance scale is {self.guidance_scale}; it must be a finite number above 1, or there is nothing to guide"
+                f"guidance scale is {self.guidance_scale}; it must be a finite number above 1,"
+                " or there is nothing to guide"
             )
 
     def with_safety(self, safety: str) -> Request:
-        """The same image by another method."""
+        """Return the same request with another safety."""
         return replace(self, safety=safety)
 
     @property
     def name(self) -> str:
-        """A file name that tells the image and differs whenever anything that determines it does."""
+        """A file name that shows the prompt and differs with all that determines the image."""
         slug = re.sub(r"[^\w]+", "-", self.prompt.lower()).strip("-")[:48].strip("-") or "image"
-        digest = hashlib.sha256(repr(asdict(self)).encode("utf-8", "backslashreplace")).hexdigest()[
-            :8
-        ]
-        return f"{slug}-{self.safety.replace(' ', '-')}-s{self.seed}-{digest}"
+        values = digest(asdict(self) | {"concept": str(self.concept)})[:8]
+        return f"{slug}-{self.safety.replace(' ', '-')}-s{self.seed}-{values}"
+
+
+def check_amount(prompts: int, images: int) -> None:
+    """Refuse more images than one command should draw.
+
+    Args:
+        prompts: how many.
+        images: per prompt.
+
+    Raises:
+        BadValueError: ``images`` is below 1, or there are more than ``MOST_IMAGES`` in all.
+    """
+    if images < 1:
+        raise BadValueError(f"images is {images}; it must be a whole number of at least 1")
+    if prompts * images > MOST_IMAGES:
+        raise BadValueError(
+            f"{prompts} prompts with {images} images each are {prompts * images} images, and one"
+            f" command draws at most {MOST_IMAGES}; ask for fewer, or use `safelatent bench run`,"
+            " which can be resumed"
+        )

@@ -1,20 +1,25 @@
-"""Requests into images, one at a time, and the two views of one: all methods from the same noise,
-and one method step by step.
+"""Requests into images, and the two views of one: all methods from the same noise, and one method
+step by step beside the unguarded call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from PIL import Image
 
+from safelatent.errors import NotGuardedError
 from safelatent.generation.methods import METHODS, by_method
-from safelatent.generation.request import Request
+from safelatent.generation.request import SAVED, Request
+from safelatent.guidance import SLD, Correction, Estimates, Guidance, NoiseLevel, preset
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.clean import CleanEstimate, clean_estimate
+from safelatent.pipelines.guard import guard
+from safelatent.pipelines.schedule import is_flow
 
 BATCH = 4  # prompts of a comparison in one call
 
@@ -37,12 +42,35 @@ class Made:
             "seed": r.seed,
             "steps": r.steps,
         }
+        files = {"revision": r.revision, "variant": r.variant, "dtype": r.dtype}
+        asked |= {name: value for name, value in files.items() if value is not None}
         receipt = self.receipt.as_dict() if self.receipt else None
         return asked | {"guidance_scale": r.guidance_scale, "safety": r.safety, "receipt": receipt}
 
 
+def own_settings(request: Request, *, flow: bool = False) -> SLD:
+    """Return the request's preset with its own settings in place of the preset's.
+
+    Args:
+        flow: whether the model is rectified flow: a preset's warm-up is then a noise level.
+
+    Raises:
+        BadValueError: a setting out of range.
+    """
+    values: dict[str, Any] = dict(request.settings)
+    if "warmup_noise_level" in values:
+        values["warmup"] = NoiseLevel(values.pop("warmup_noise_level"))
+    named = preset(request.safety)
+    return replace(named.by_noise_level() if flow else named, **values)
+
+
 def sampler(pipe: Any, request: Request) -> Any:
-    """The pipeline for this request: guarded, or the bare one where safety is off."""
+    """Return the pipeline for this request: guarded, or the bare one where safety is off."""
+    if request.safety == SAVED:
+        return pipe
+    if request.settings:
+        settings = own_settings(request, flow=is_flow(pipe.scheduler))
+        return guard(pipe, settings, concept=request.concept)
     return by_method(pipe, request.safety, request.concept)
 
 
@@ -64,7 +92,7 @@ def arguments(requests: Sequence[Request]) -> dict[str, Any]:
 
 
 def sample(pipe: Any, requests: Sequence[Request]) -> list[Made]:
-    """One image a request, in one call; the requests differ in prompt and seed alone."""
+    """Draw one image per request, in one call; the requests differ only in prompt and seed."""
     out = sampler(pipe, requests[0])(**arguments(requests))
     receipts = [None] * len(requests) if requests[0].safety == "off" else out.receipts
     return [
@@ -76,8 +104,8 @@ def sample(pipe: Any, requests: Sequence[Request]) -> list[Made]:
 def compare(
     pipe: Any, requests: Sequence[Request], tell: Callable[[Request], None] = lambda _: None
 ) -> list[list[Made]]:
-    """A row a request, a column a method (of ``METHODS``), all of a row from one noise; ``tell``
-    hears of each call before it starts.
+    """Draw a row per request, a column per method (of ``METHODS``), each row from the same noise;
+    ``tell`` is called before each call.
     """
     columns: list[list[Made]] = []
     for column in METHODS:
@@ -90,19 +118,74 @@ def compare(
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def trace(pipe: Any, request: Request, moments: int = 8) -> tuple[Made, list[CleanEstimate]]:
-    """One guarded image, and at ``moments`` moments of its sampling what it would become and where
-    gamma acted.
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """One step of an image, drawn unguarded and guarded from the same noise."""
+
+    unguarded: CleanEstimate
+    guarded: CleanEstimate
+
+
+def trace(pipe: Any, request: Request, moments: int = 8) -> tuple[Made, list[Moment]]:
+    """Draw one image guarded and unguarded, and look at both at ``moments`` steps.
+
+    Returns:
+        The guarded image, and what both would become at those steps, the last one included.
     """
     steps = range(request.steps)
     wanted = {steps[round(k * (len(steps) - 1) / max(1, moments - 1))] for k in range(moments)}
-    seen: dict[int, CleanEstimate] = {}
+    safe = sampler(pipe, request)
+    bare = safe.pipe
+    guarded: dict[int, CleanEstimate] = {}
+    unguarded: dict[int, CleanEstimate] = {}
 
-    def see(moment: Any) -> None:
-        if moment.i in wanted and moment.i not in seen:
-            seen[moment.i] = clean_estimate(pipe, moment, request.guidance_scale)
+    def into(seen: dict[int, CleanEstimate]) -> Callable[[Any], None]:
+        def look(step: Any) -> None:
+            if step.i in wanted and step.i not in seen:
+                seen[step.i] = clean_estimate(bare, step, request.guidance_scale)
 
-    out = sampler(pipe, request).watch(see, **arguments([request]))
-    return Made(request=request, image=out.images[0], receipt=out.receipts[0]), [
-        seen[i] for i in sorted(seen)
-    ]
+        return look
+
+    out = safe.watch(into(guarded), **arguments([request]))
+    with suppress(NotGuardedError):  # nothing is changed, so the image is refused after the steps
+        plain = guard(bare, Unchanged(), concept=request.concept)
+        plain.watch(into(unguarded), **arguments([request]))
+    made = Made(request=request, image=out.images[0], receipt=out.receipts[0])
+    return made, [Moment(unguarded=unguarded[i], guarded=guarded[i]) for i in sorted(guarded)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unchanged(Guidance):
+    """Classifier-free guidance alone, as a ``Guidance``: so an unguarded call can be watched."""
+
+    @property
+    def needs_uncond(self) -> bool:
+        return True
+
+    @property
+    def rows(self) -> int | None:
+        return None
+
+    def acts_from(self) -> int:
+        return 0
+
+    def row(self, b: int) -> Unchanged:
+        return self
+
+    def on(self, levels: Sequence[float]) -> Unchanged:
+        return self
+
+    def needs_concept(self, i: int) -> bool:
+        return False
+
+    def init(self, latents: Any) -> None:
+        return None
+
+    def correct(
+        self, estimates: Estimates, state: None, i: int, unit: float = 1.0
+    ) -> tuple[Correction, None]:
+        """Return the model's own two estimates."""
+        own = estimates.prompt
+        acts = torch.ones(len(own), dtype=torch.bool, device=own.device)
+        assert estimates.uncond is not None
+        return Correction(uncond=estimates.uncond, prompt=own, acts=acts), None

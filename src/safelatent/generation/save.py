@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from safelatent.generation.png import encode_png
-from safelatent.generation.sampling import Made
 from safelatent.storage import write_whole
+
+if TYPE_CHECKING:
+    from safelatent.generation.sampling import Made
+
+
+def encode_png(image: Image.Image, metadata: Any) -> bytes:
+    """Return the image as PNG, with ``metadata`` as JSON under the key ``safelatent``."""
+    info = PngInfo()
+    info.add_itxt("safelatent", json.dumps(metadata, ensure_ascii=False))
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG", pnginfo=info)
+    return encoded.getvalue()
 
 
 def save_image(made: Made, folder: Path) -> Path:
-    """Write the image as PNG to ``folder`` under the request's own name; returns the file."""
+    """Write the image as PNG to ``folder``, named for its request; return the file."""
     return save_picture(made.image, folder / f"{made.request.name}.png", made.as_dict())
 
 

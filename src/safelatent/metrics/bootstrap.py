@@ -142,8 +142,7 @@ def bootstrap_by_prompt(
         prompts: prompt of each image, (N,), as its text or a whole number.
         draws: number of times the prompts are drawn, at least 100, and more for a confidence above
             0.98.
-        seed: seed of the draws.
-        confidence: share of the resampled means within the interval.
+        seed, confidence: seed of the draws, and share of the resampled means in the interval.
         limits: least and greatest possible value: (0, 1) for verdicts and shares, (0, 100) for
             percentages.
 
@@ -156,9 +155,8 @@ def bootstrap_by_prompt(
     """
     check_limits(limits)
     clusters = by_prompt(column("values", values, limits), prompts)
-    low, high = percentile_interval(
-        clusters, limits, draws, np.random.default_rng(whole("seed", seed)), confidence
-    )
+    random = np.random.default_rng(whole("seed", seed))
+    low, high = percentile_interval(clusters, limits, draws, random, confidence)
     return Rate(value=clusters.mean, low=low, high=high, n=clusters.n)
 
 

@@ -81,8 +81,7 @@ def paired_difference(
         prompts: prompt of each pair, (N,), as its text or a whole number.
         draws: number of times the prompts are drawn, and of ways to swap that are tried, at least
             100.
-        seed: seed of the draws.
-        confidence: level of the interval.
+        seed, confidence: seed of the draws, and level of the interval.
         limits: least and greatest possible value: (0, 1) for verdicts and shares.
 
     Raises:
@@ -96,10 +95,9 @@ def paired_difference(
     resampling, swapping = np.random.default_rng(whole("seed", seed)).spawn(2)
     widest = (limits[0] - limits[1], limits[1] - limits[0])
     low, high = report_interval(clusters, widest, draws, resampling, confidence)
-    p = swap_p_value(clusters.sums, draws, swapping)
-    return PairedDifference(
-        difference=clusters.mean, low=low, high=high, p=p, n=clusters.n, prompts=len(clusters)
-    )
+    p, n = swap_p_value(clusters.sums, draws, swapping), clusters.n
+    mean, count = clusters.mean, len(clusters)
+    return PairedDifference(difference=mean, low=low, high=high, p=p, n=n, prompts=count)
 
 
 def swap_p_value(sums: Floats, draws: int, random: Generator) -> float:

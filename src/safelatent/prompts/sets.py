@@ -124,13 +124,8 @@ def table(
     named = {"text": opened.column(text, remedy=_TEXT_REMEDY)}
     if seed is not None:
         named["seed"] = opened.column(seed, remedy=_SEED_REMEDY)
-    others = {
-        "id": id,
-        "guidance_scale": guidance_scale,
-        "width": width,
-        "height": height,
-        "categories": categories,
-    }
+    others = {"id": id, "guidance_scale": guidance_scale, "categories": categories}
+    others |= {"width": width, "height": height}
     named |= {key: opened.column(column) for key, column in others.items() if column is not None}
     title = name or slug(Path(path).stem)
     return gather(title, opened, partial(_prompt, title, named))

@@ -63,12 +63,23 @@ def _bad_utf8(file: Path) -> BadValueError:
 
 
 def read_csv(file: Path) -> Table:
-    """Open a file with a header and one record per row, in quotes where needed."""
+    """Open a file with a header and one record per row, in quotes where needed.
+
+    Columns without a name, which spreadsheets leave behind, are not read.
+
+    Raises:
+        BadValueError: the header has no names, or whatever ``Table`` refuses.
+    """
     separator = _separator(file)
     with closing(_records(file, separator)) as records:
         _, header = next(records, (1, []))
-    columns = tuple(header)
-    return Table(source=str(file), columns=columns, rows=_csv_rows(file, columns, separator))
+    columns = tuple(name if name.strip() else "" for name in header)
+    if not any(columns):
+        raise BadValueError(
+            f"{file} holds no table: line 1 has no names of columns; begin with a header"
+        )
+    rows = _csv_rows(file, columns, separator)
+    return Table(source=str(file), columns=tuple(filter(None, columns)), rows=rows)
 
 
 def _separator(file: Path) -> str:
@@ -118,6 +129,7 @@ def _csv_rows(file: Path, columns: tuple[str, ...], separator: str) -> Iterator[
                     f" {_SEPARATORS[separator]} in quotes"
                 )
             named = dict(zip(columns, cells, strict=True)) if any(cells) else {}
+            named.pop("", None)
             yield Row(source, "line", line, named)
 
 

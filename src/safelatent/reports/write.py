@@ -10,7 +10,7 @@ from safelatent.evaluation.report import Report
 from safelatent.reports.markdown import markdown
 from safelatent.reports.page import page
 from safelatent.reports.table_csv import table_csv
-from safelatent.runs.store import RunError
+from safelatent.runs import RunError
 from safelatent.storage import write_parts
 
 

@@ -1,61 +1,33 @@
-"""From what a person asks for to a run's settings: loads the model and the detectors, and hashes
-both.
+"""From what is asked for to a run's settings: reads the prompts, loads the detectors and the model,
+hashes them, and refuses before anything is drawn what could not work.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 from PIL import Image
 
-from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.detectors import Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError, UnsupportedError
-from safelatent.generation.methods import METHODS
+from safelatent.generation.methods import Method
+from safelatent.guidance import PRESETS, paper_noise_level
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.pipelines.classic.families import family_of
-from safelatent.prompts import PromptSet
-from safelatent.runs.asking import family_to_draw
-from safelatent.runs.settings import RunSettings
+from safelatent.pipelines.safety import guidance_of
+from safelatent.pipelines.schedule import Schedule, is_flow
+from safelatent.prompts import PromptSet, prompt_set
+from safelatent.runs.calls import drawable_family
+from safelatent.runs.settings import RunRequest, RunSettings
 
-LARGE = (
-    256  # pixels: a model whose own size is smaller cannot draw the sizes that prompt sets ask for
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a person asks of a run.
-
-    Attributes:
-        model, revision: as ``load`` takes them.
-        protocol: by name; None is ``embedded`` for the embedded model and ``i2p-paper`` for any
-            other.
-        vectors: file of Q16's published vectors, for the published protocols.
-        size: ``prompt``, ``model``, or None: the prompts' own unless the model is a small one.
-        device: None is the first GPU, or the CPU where there is none.
-        dtype: None is half precision on a GPU and single on the CPU.
-    """
-
-    model: str = "embedded"
-    revision: str | None = None
-    methods: tuple[str, ...] = METHODS
-    images: int = 10
-    steps: int = 50
-    guidance_scale: float | None = None
-    size: str | None = None
-    batch: int = 8
-    concept: str = str(DEFAULT_CONCEPT)
-    protocol: str | None = None
-    vectors: Path | None = None
-    device: str | None = None
-    dtype: str | None = None
+PAPER_MIDDLE = 25  # step of the paper's 50
+LARGE = 256  # pixels: a model whose own size is smaller cannot draw the sizes of prompt sets
 
 
 def device_of(name: str | None) -> str:
-    """The device of this name, or for None the first GPU, and the CPU where there is none.
+    """Return the device of this name; for None the first GPU, or the CPU if there is none.
 
     Raises:
         BadValueError: there is no such device here.
@@ -69,33 +41,66 @@ def device_of(name: str | None) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise BadValueError(
-            f"there is no device {name!r} ({reason}); name cpu or a GPU of this machine, or leave --device out"
+            f"there is no device {name!r} ({reason}); name cpu or a GPU of this machine,"
+            " or leave --device out"
         ) from None
     return name
 
 
-def load_parts(asked: Asked) -> tuple[Any, Protocol]:
-    """The pipeline on its device, and the protocol. The same in every process of a run.
+def load_prompts(request: RunRequest) -> PromptSet:
+    """Return the prompts that are asked for.
+
+    Raises:
+        BadValueError: an unknown set, or a table that cannot be read.
+        UnsupportedError: reading it needs a package that is not installed.
+    """
+    chosen = request.prompts
+    if not isinstance(chosen, PromptSet):
+        columns = {"text_column": request.text_column, "seed_column": request.seed_column}
+        given = {name: value for name, value in columns.items() if value is not None}
+        chosen = prompt_set(str(chosen), request.source, **given)
+    return chosen if request.limit is None else chosen.limit(request.limit)
+
+
+def load_protocol(request: RunRequest, device: str) -> Protocol:
+    """Return the protocol by its name; ``embedded`` for the embedded model and ``i2p-paper`` for
+    any other, unless one is named.
+
+    Raises:
+        BadValueError: an unknown name, or Q16's vectors are missing or are not the published ones.
+        UnsupportedError: a detector's package is not installed, or a detector fails.
+    """
+    default = "embedded" if request.model == "embedded" else "i2p-paper"
+    name = request.protocol or default
+    if name.startswith("i2p-") and request.vectors is None:
+        why = f"the default for {request.model!r}" if request.protocol is None else "as asked"
+        raise BadValueError(
+            f"protocol {name!r} ({why}) needs Q16's published vectors; fetch and convert them once"
+            " as docs/detectors.md shows, then give --vectors FILE, or name another --protocol"
+        )
+    return named_protocol(name, Sources(vectors=request.vectors, device=device))
+
+
+def load_parts(request: RunRequest) -> tuple[Any, Protocol]:
+    """Return the pipeline on its device, and the protocol; the same in every process of a run.
 
     Raises:
         SafelatentError: one of them cannot be loaded, or no run can be made with it.
     """
     import torch
 
-    device = device_of(asked.device)
-    dtype = asked.dtype or ("float32" if device == "cpu" else "float16")
-    pipe = load_pipeline(asked.model, revision=asked.revision, dtype=getattr(torch, dtype))
-    family_to_draw(pipe)  # refuses what no run can draw with, before anything is begun
+    device = device_of(request.device)
+    protocol = load_protocol(request, device)  # its packages and files may be missing
+    dtype = request.dtype or ("float32" if device == "cpu" else "float16")
+    pipe = load_pipeline(request.model, revision=request.revision, dtype=getattr(torch, dtype))
+    drawable_family(pipe)  # refuses what no run can draw with
     pipe = pipe.to(device)
-    name = asked.protocol or ("embedded" if asked.model == "embedded" else "i2p-paper")
-    protocol = named_protocol(name, Sources(vectors=asked.vectors, device=device))
     check_answers(protocol)
     return pipe, protocol
 
 
 def check_answers(protocol: Protocol) -> None:
-    """Refuse a detector that fails on a plain picture: it would turn every image of the run into an
-    error.
+    """Refuse a detector that fails on a plain picture: every image of the run would be an error.
 
     Raises:
         UnsupportedError: naming the detector and what it says.
@@ -104,40 +109,72 @@ def check_answers(protocol: Protocol) -> None:
     for name, verdict in judgement.verdicts.items():
         if verdict.label == "error":
             raise UnsupportedError(
-                f"detector {name} fails on a plain picture ({verdict.evidence}); mend it, or name another --protocol"
+                f"detector {name} fails on a plain picture ({verdict.evidence});"
+                " fix it, or name another --protocol"
             )
 
 
-def settings_of(asked: Asked, prompts: PromptSet, pipe: Any, protocol: Protocol) -> RunSettings:
-    """Everything that determines the run's images and scores."""
-    scheduler = {
-        "class": type(pipe.scheduler).__name__,
-        **{k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")},
+def check_warmups(pipe: Any, methods: Iterable[Method], steps: int) -> None:
+    """Refuse a method whose warm-up leaves too little of a call, before anything is drawn.
+
+    The warm-up may be at most half of the steps (Schramowski et al., CVPR 2023), or end where there
+    still is as much noise as in the middle of the paper's runs. Of a scheduler whose steps depend
+    on the image's size nothing is known here; the guard refuses every image there.
+
+    Raises:
+        BadValueError: naming every such method and what it needs.
+    """
+    presets = [method for method in methods if method in PRESETS]
+    if not presets or pipe.scheduler.config.get("use_dynamic_shifting"):
+        return
+    levels, flow = noise_levels(pipe.scheduler, steps), is_flow(pipe.scheduler)
+    short: list[str] = []
+    for method in presets:
+        warmup = guidance_of(method, flow=flow).on(levels).acts_from()
+        late = warmup >= len(levels) or levels[warmup] < paper_noise_level(PAPER_MIDDLE)
+        if late and 2 * warmup > len(levels):
+            short.append(f"{method} has a warm-up of {warmup}")
+    if short:
+        raise BadValueError(
+            f"steps is {steps} and {', '.join(short)}, which may be at most half of the steps;"
+            " take more --steps, or leave the method out of --methods"
+        )
+
+
+def noise_levels(scheduler: Any, steps: int) -> list[float]:
+    """Return the noise level of every step of a call, as the guard counts them (``NoiseLevel``)."""
+    own = deepcopy(scheduler)
+    own.set_timesteps(steps)
+    schedule = Schedule(own, float(own.timesteps[0]))
+    return schedule.levels(len(own.timesteps), own.order)
+
+
+def settings_of(
+    request: RunRequest, prompts: PromptSet, pipe: Any, protocol: Protocol
+) -> RunSettings:
+    """Return everything that determines the run's images and scores."""
+    config = {k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")}
+    folder = model_folder(request.model, request.revision)
+    in_cache = folder.parent.name == "snapshots"  # the Hub's cache has a folder per commit
+    found = {
+        "revision": folder.name if in_cache else None,
+        "dtype": str(pipe.dtype).removeprefix("torch."),
+        "device": pipe.device.type,
+        "size": request.size or ("prompt" if _own_side(pipe) >= LARGE else "model"),
+        "protocol": protocol.name,
     }
-    latent_side = (
-        getattr(pipe, "default_sample_size", None)
-        or getattr(pipe, family_of(pipe).denoiser).config.sample_size
-    )
-    own = latent_side * pipe.vae_scale_factor
-    folder = model_folder(asked.model, asked.revision)
     return RunSettings(
+        **(request.shared() | found),
         prompts=prompts.name,
         prompts_digest=prompts.digest,
-        model=asked.model,
-        revision=folder.name
-        if folder.parent.name == "snapshots"
-        else None,  # the Hub's cache has a folder a commit
         model_digest=model_digest(folder),
-        dtype=str(pipe.dtype).removeprefix("torch."),
-        device=pipe.device.type,
-        scheduler=scheduler,
-        steps=asked.steps,
-        guidance_scale=asked.guidance_scale,
-        size=asked.size or ("prompt" if own >= LARGE else "model"),
-        images=asked.images,
-        batch=asked.batch,
-        methods=asked.methods,
-        concept=asked.concept,
-        protocol=protocol.name,
+        scheduler={"class": type(pipe.scheduler).__name__, **config},
         protocol_hash=protocol.hash,
     )
+
+
+def _own_side(pipe: Any) -> int:
+    """Pixels of a side of the images that the model is made for."""
+    denoiser = getattr(pipe, family_of(pipe).denoiser)
+    side = getattr(pipe, "default_sample_size", None) or denoiser.config.sample_size
+    return side * pipe.vae_scale_factor

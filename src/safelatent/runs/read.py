@@ -1,23 +1,35 @@
-"""What a run's folder holds, for who reports it. Reads only; needs neither the model nor the
-detectors, nor torch.
+"""What a run's folder holds, for reports. Reads only, without model, detectors or torch.
+
+Every value is checked: a label must be what its verdicts make, an item must be one of the run's.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, cast
 
+from safelatent.detectors import Verdict
+from safelatent.detectors.verdict import Label, joint
 from safelatent.errors import BadValueError
-from safelatent.generation.methods import METHODS
+from safelatent.generation.methods import METHODS, Method
 from safelatent.prompts import Prompt
+from safelatent.runs.folder import (
+    damage,
+    database_file,
+    folder_errors,
+    image_file,
+    read_only,
+    stored_plan,
+)
+from safelatent.runs.plan import Plan
 from safelatent.runs.settings import RunSettings
-from safelatent.runs.store import image_file, read_only, stored_settings, told
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +46,7 @@ class Row:
         verdicts_json, receipt_json: ``verdicts`` and ``receipt`` as they are stored. A report holds
             every row of a run, and as mappings they would take three times the memory.
         reason: why there is no image, or None.
-        has_image: whether there is one.
+        has_image: whether one was saved.
         distance: root mean square difference to the unguarded image of the same noise, in [0, 1],
             or None.
     """
@@ -43,8 +55,8 @@ class Row:
     folder: Path
     prompt: Prompt
     image: int
-    method: str
-    label: str
+    method: Method
+    label: Label
     verdicts_json: str
     receipt_json: str | None
     reason: str | None
@@ -63,8 +75,13 @@ class Row:
 
     @property
     def file(self) -> Path | None:
-        """The image, or None."""
-        return image_file(self.folder, self.key) if self.has_image else None
+        """The image's file; None if none was saved, or it is gone.
+
+        Raises:
+            RunError: it is a link, which may lead outside the run's folder.
+        """
+        file = image_file(self.folder, self.key) if self.has_image else None
+        return file if file is not None and file.is_file() else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +94,7 @@ class Run:
         prompts: those that images are made from, in order.
         rows_read: rows of the prompts' source.
         skipped: how many of them gave no prompt, by reason.
-        rows: one an item that is done, by prompt, image and method.
+        rows: one per item that is done, by prompt, image and method.
     """
 
     folder: Path
@@ -93,112 +110,146 @@ class Run:
         return len(self.prompts) * self.settings.images * len(self.settings.methods)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        counts: of images that are done, by label.
+        planned: images of the whole run.
+        missing: images that were saved and are gone, as far as anyone looked.
+    """
+
+    counts: Mapping[str, int]
+    planned: int
+    missing: int = 0
+
+    @property
+    def done(self) -> int:
+        """Images that are done, whatever their label."""
+        return sum(self.counts.values())
+
+
 def read_run(folder: str | Path) -> Run:
     """Read a run, finished or not, also while it is being written.
 
     Raises:
         BadValueError: there is no run in the folder, or it is another version's.
-        RunError: its database cannot be read.
+        RunError: it cannot be read, or holds what no run writes.
     """
     folder = Path(folder)
-    with _opened(folder) as (database, settings):
-        counted = json.loads(
-            database.execute("SELECT value FROM run WHERE name = 'prompt_set'").fetchone()[0]
-        )
-        prompts = tuple(_prompts(database))
-        rows = tuple(_rows(folder, database, prompts))
-        read, skipped = counted["rows"], counted["skipped"]
+    with _opened(folder) as (database, plan):
+        prompts = plan.prompts
         return Run(
             folder=folder,
-            settings=settings,
-            prompts=prompts,
-            rows_read=read,
-            skipped=skipped,
-            rows=rows,
+            settings=plan.settings,
+            prompts=tuple(prompts),
+            rows_read=prompts.rows,
+            skipped=prompts.skipped,
+            rows=tuple(_rows(folder, database, plan)),
         )
 
 
 def each_row(folder: Path) -> Iterator[Row]:
-    """``read_run(folder).rows``, one after the other, so that a long run takes no more memory than
-    a short one.
+    """Yield ``read_run(folder).rows`` one by one, so that a long run takes no more memory than a
+    short one.
     """
-    with _opened(folder) as (database, _):
-        yield from _rows(folder, database, _prompts(database))
+    with _opened(folder) as (database, plan):
+        yield from _rows(folder, database, plan)
 
 
 def each_label(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Method, prompt text and label of every item that is done, in no order; what a summary needs,
-    without the rest.
+    """Yield method, prompt text and label of every item that is done, in no order; what a summary
+    needs, without the rest.
     """
-    with _opened(folder) as (database, _):
-        texts = {prompt.id: prompt.text for prompt in _prompts(database)}
+    with _opened(folder) as (database, plan):
+        texts = {prompt.id: prompt.text for prompt in plan.prompts}
         for method, prompt_id, label in database.execute(
             "SELECT method, prompt_id, label FROM items"
         ):
             yield method, texts[prompt_id], label
 
 
+def read_progress(folder: str | Path) -> Progress:
+    """Read how far a run is, without its rows.
+
+    Raises:
+        BadValueError: there is no run in the folder, or it is another version's.
+        RunError: it cannot be read, or is damaged.
+    """
+    with _opened(Path(folder)) as (database, plan):
+        found = database.execute("SELECT label, COUNT(*) FROM items GROUP BY label")
+        return Progress(counts=Counter(dict(found)), planned=len(plan))
+
+
 def names_of_detectors(folder: Path) -> list[str]:
-    """Those that have a verdict in the run."""
-    with _opened(folder) as (database, _):
-        return sorted(
-            {
-                name
-                for (verdicts,) in database.execute("SELECT verdicts FROM items")
-                for name in json.loads(verdicts)
-            }
-        )
+    """Return those that have a verdict in the run."""
+    with _opened(folder) as (database, _), damage(folder, "the verdicts"):
+        found = database.execute("SELECT verdicts FROM items")
+        return sorted({name for (verdicts,) in found for name in json.loads(verdicts)})
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[tuple[sqlite3.Connection, RunSettings]]:
-    """The database of a run that was begun, as it is at this moment, and the run's settings."""
-    if not (folder / "run.sqlite").is_file():
+def _opened(folder: Path) -> Iterator[tuple[sqlite3.Connection, Plan]]:
+    """The database of a run that was begun, as it is at this moment, and the run's plan."""
+    if not database_file(folder).is_file():
         raise BadValueError(
-            f"{str(folder)!r} holds no run (no run.sqlite); give the --out folder of `safelatent bench run`"
+            f"{str(folder)!r} holds no run (no run.sqlite);"
+            " give the --out folder of `safelatent bench run`"
         )
-    with told(folder):
+    with folder_errors(folder):
         database = read_only(folder)
         try:
             database.execute("BEGIN")  # many queries, one moment: another process may be writing
-            settings = stored_settings(database)
-            if settings is None:
+            plan = stored_plan(folder, database)
+            if plan is None:
                 raise BadValueError(
                     f"the run in {str(folder)!r} was never begun; run `safelatent bench run` again"
                 )
-            yield database, settings
+            yield database, plan
         finally:
             database.close()
 
 
-def _prompts(database: sqlite3.Connection) -> Iterator[Prompt]:
-    for (value,) in database.execute("SELECT value FROM prompts ORDER BY position"):
-        values = json.loads(value)
-        yield Prompt(**(values | {"categories": tuple(values["categories"])}))
-
-
-def _rows(folder: Path, database: sqlite3.Connection, prompts: Iterable[Prompt]) -> Iterator[Row]:
+def _rows(folder: Path, database: sqlite3.Connection, plan: Plan) -> Iterator[Row]:
     """By prompt, image and method."""
     columns = "key, image, method, label, verdicts, receipt, reason, has_image, distance"
-    for prompt in prompts:
-        query = f"SELECT {columns} FROM items WHERE prompt_id = ?"  # noqa: S608
+    query = f"SELECT {columns} FROM items WHERE prompt_id = ?"  # noqa: S608
+    order = {method: n for n, method in enumerate(METHODS)}
+    for prompt in plan.prompts:
         found = database.execute(query, (prompt.id,)).fetchall()
-        found.sort(key=lambda values: (values[1], METHODS.index(values[2])))
-        yield from (_row(folder, prompt, values) for values in found)
+        found.sort(key=lambda values: (values[1], order.get(values[2], -1)))
+        yield from (_row(folder, prompt, plan.settings, values) for values in found)
 
 
-def _row(folder: Path, prompt: Prompt, values: tuple[Any, ...]) -> Row:
+def _row(folder: Path, prompt: Prompt, settings: RunSettings, values: Sequence[Any]) -> Row:
     key, image, method, label, verdicts, receipt, reason, has_image, distance = values
+    with damage(folder, f"the row of prompt {prompt.id}, image {image}, method {method!r:.40}"):
+        if method not in settings.methods or image >= settings.images:
+            raise ValueError("the run has no such image")
+        _check_label(label, json.loads(verdicts), bool(has_image))
+        if receipt is not None and not isinstance(json.loads(receipt), dict):
+            raise ValueError("its receipt is no mapping")
     return Row(
         key=key,
         folder=folder,
         prompt=prompt,
         image=image,
-        method=intern(method),
-        label=intern(label),
+        method=cast("Method", intern(method)),
+        label=cast("Label", intern(label)),
         verdicts_json=verdicts,
         receipt_json=receipt,
         reason=reason,
         has_image=bool(has_image),
         distance=distance,
     )
+
+
+def _check_label(label: str, verdicts: Any, has_image: bool) -> None:
+    """Refuse a label that its verdicts do not make, and an answer without an image."""
+    found: list[Label] = [Verdict(**verdict).label for verdict in verdicts.values()]
+    expected = joint(found) if found else "error"
+    if label != expected:
+        raise ValueError(f"its label is {label!r} and its verdicts say {expected!r}")
+    if not has_image and label in ("safe", "inappropriate"):
+        raise ValueError(f"it is {label!r} and has no image")

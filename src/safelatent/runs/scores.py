@@ -1,4 +1,4 @@
-"""The score table of a run, as CSV: one line an item, in a fixed order, so that the same run gives
+"""The score table of a run, as CSV: one line per item, in a fixed order, so that the same run gives
 the same bytes.
 """
 
@@ -12,48 +12,52 @@ from safelatent.runs.read import Row, each_row, names_of_detectors
 from safelatent.storage import write_parts
 
 FILE = "scores.csv"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell that is a formula begins
 FIXED = ("prompt_id", "image", "method", "seed", "categories", "label", "distance", "reason")
 
 
 def write_scores(folder: Path) -> Path:
     """Write the table of the run in ``folder``, row by row, so that it takes no more memory for a
-    long run; returns the file.
+    long run; return the file.
 
     Raises:
         OSError: the folder cannot be written; a table that was there stays.
+        RunError: the run holds what no run writes.
     """
     lines = score_lines(each_row(folder), names_of_detectors(folder))
     return write_parts(folder / FILE, (line.encode("utf-8", "backslashreplace") for line in lines))
 
 
 def score_lines(rows: Iterable[Row], detectors: Sequence[str]) -> Iterator[str]:
-    """CSV line by line, with a header: ``FIXED``, then label and score by every detector."""
+    """Yield the CSV line by line: a header, then ``FIXED``, and label and score per detector."""
     writer = csv.writer(_Echo(), lineterminator="\n")
-    yield writer.writerow(
-        [*FIXED, *(f"{name} {what}" for name in detectors for what in ("label", "score"))]
-    )
+    of_detectors = [(name, what) for name in detectors for what in ("label", "score")]
+    header = [*FIXED, *(f"{name} {what}" for name, what in of_detectors)]
+    yield writer.writerow(map(_cell, header))
     for row in rows:
-        p, verdicts = row.prompt, row.verdicts
-        fixed = [
-            p.id,
-            row.image,
-            row.method,
-            p.seed,
-            ", ".join(p.categories),
-            row.label,
-            row.distance,
-            row.reason,
-        ]
-        yield writer.writerow(
-            [
-                *fixed,
-                *(
-                    verdicts.get(name, {}).get(what)
-                    for name in detectors
-                    for what in ("label", "score")
-                ),
-            ]
-        )
+        verdicts = row.verdicts
+        scored = [verdicts.get(name, {}).get(what) for name, what in of_detectors]
+        yield writer.writerow(map(_cell, [*_fixed(row), *scored]))
+
+
+def _fixed(row: Row) -> list[object]:
+    p = row.prompt
+    categories = ", ".join(p.categories)
+    return [
+        p.id,
+        row.image,
+        row.method,
+        p.seed,
+        categories,
+        row.label,
+        row.distance,
+        row.reason,
+    ]
+
+
+def _cell(value: object) -> object:
+    """The value; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 class _Echo:

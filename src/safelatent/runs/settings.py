@@ -1,120 +1,244 @@
-"""What a run is: everything that determines its images and scores, and nothing else. Knows plain
-values; does not know models or files.
+"""What a run is asked for, and what determines its images. Plain values: no models, no files.
+
+``SamplingSettings`` holds what both have in common and checks it, ``RunRequest`` adds where a run
+comes from and goes to, ``RunSettings`` adds what was found when the model was loaded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import reprlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from safelatent.concepts import DEFAULT_CONCEPT
-from safelatent.errors import BadValueError
-from safelatent.generation.methods import METHODS
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import BadValueError, nearest
+from safelatent.generation.methods import METHODS, Method, parse_methods
+from safelatent.models import check_name
+from safelatent.prompts import PromptSet
 
-MOST = {"steps": 1000, "images": 10_000, "batch": 10_000}  # schedulers have a thousand noise levels
-SIZES = ("prompt", "model")
+Size = Literal["prompt", "model"]
+Dtype = Literal["float32", "float16", "bfloat16"]
+Engine = Literal["local", "ray"]
+
+MOST = {"steps": 1000, "images": 10_000, "batch_size": 10_000}  # a scheduler has 1000 noise levels
+MOST_SCALE = 1e300  # beyond it, products overflow
+MOST_TIMEOUT = 10_080.0  # minutes, a week
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """Settings of a run; a folder holds the images of one of them and refuses any other.
+class SamplingSettings:
+    """How images are drawn and judged.
+
+    Attributes:
+        model: ``embedded``, a folder in diffusers' layout, or a Hub id.
+        revision: of a Hub id, its commit.
+        methods: of ``METHODS``, as text separated by commas or as a sequence.
+        images: per prompt and method.
+        steps: denoising steps.
+        guidance_scale: for every prompt; None takes each prompt's own.
+        size: ``prompt`` for each prompt's own width and height, ``model`` for the model's; None
+            chooses by the model.
+        batch_size: images in one call of the model.
+        concept: what to steer away from.
+        protocol: of the detectors; None chooses by the model.
+        device: None is the first GPU, or the CPU if there is none.
+        dtype: None is float16 on a GPU and float32 on the CPU.
+
+    Raises:
+        BadValueError: a value is of the wrong type or out of range.
+    """
+
+    model: str = "embedded"
+    revision: str | None = None
+    methods: tuple[Method, ...] = METHODS
+    images: int = 10
+    steps: int = 50
+    guidance_scale: float | None = None
+    size: Size | None = None
+    batch_size: int = 8
+    concept: str = str(DEFAULT_CONCEPT)
+    protocol: str | None = None
+    device: str | None = None
+    dtype: Dtype | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "methods", _methods(self.methods))
+        object.__setattr__(self, "concept", str(Concept.parse(self.concept)))
+        for name in ("images", "steps", "batch_size"):
+            object.__setattr__(self, name, _count(name, getattr(self, name)))
+        object.__setattr__(self, "guidance_scale", _guidance_scale(self.guidance_scale))
+        for name in ("model", "revision", "protocol", "device"):
+            _check_text(name, getattr(self, name), optional=name != "model")
+        _check_choice("size", self.size, get_args(Size))
+        _check_choice("dtype", self.dtype, get_args(Dtype))
+
+    def shared(self) -> dict[str, Any]:
+        """The settings of this class alone, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(SamplingSettings)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest(SamplingSettings):
+    """What ``run`` is asked for, checked before anything is loaded.
+
+    Attributes:
+        prompts: a prompt set, its name (``safelatent.prompts.NAMES``), or a table's path.
+        source: the file of a named set.
+        text_column, seed_column: of a table; None takes the columns by their usual names.
+        limit: only the first prompts.
+        vectors: file of Q16's published vectors, for the two i2p protocols.
+        out: the run's folder.
+        engine: ``local``, or ``ray`` for a Ray cluster.
+        address: of the cluster; None starts one on this machine.
+        timeout: with Ray, minutes without a finished batch after which the run is aborted; None is
+            an hour.
+        redraw_missing: draw the images again whose files are gone.
+    """
+
+    prompts: str | Path | PromptSet
+    source: str | Path | None = None
+    text_column: str | None = None
+    seed_column: str | None = None
+    limit: int | None = None
+    vectors: str | Path | None = None
+    out: str | Path = Path("runs/bench")
+    engine: Engine = "local"
+    address: str | None = None
+    timeout: float | None = None
+    redraw_missing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name(self.model)
+        _check_choice("engine", self.engine, get_args(Engine))
+        for name in ("address", "timeout"):
+            if getattr(self, name) is not None and self.engine != "ray":
+                raise BadValueError(
+                    f"{name} is {getattr(self, name)!r} and the engine is {self.engine};"
+                    " it needs the engine ray"
+                )
+        if self.timeout is not None and not 0 < self.timeout <= MOST_TIMEOUT:
+            raise BadValueError(
+                f"timeout is {self.timeout!r}; it must be above 0 and at most"
+                f" {MOST_TIMEOUT:.0f} minutes"
+            )
+        if isinstance(self.prompts, PromptSet):
+            for name in ("source", "text_column", "seed_column"):
+                if getattr(self, name) is not None:
+                    raise BadValueError(
+                        f"{name} is {getattr(self, name)!r}; leave it out, the prompts are given"
+                    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(SamplingSettings):
+    """Everything that determines the images and scores in a folder, and nothing else.
 
     Attributes:
         prompts, prompts_digest: name and digest of the prompt set (a limit is part of both).
-        model, revision, model_digest: its name; the commit of a Hub id, None for other models; a
-            hash of its files.
-        dtype, device: in which numbers it computes, and on what kind of device.
+        model_digest: a hash of the model's files.
         scheduler: class and settings.
-        steps: denoising steps.
-        guidance_scale: for every prompt; None takes the prompt's own.
-        size: ``prompt`` for the prompt's own width and height, ``model`` for the model's.
-        images: a prompt; image ``n`` starts from the ``n``-th draw of the prompt's seed.
-        batch: images in one call.
-        methods: of ``METHODS``.
-        concept: what is steered away from.
-        protocol, protocol_hash: which detectors, and exactly which.
+        protocol_hash: exactly which detectors.
+        (The others as in ``SamplingSettings``, with every default replaced by what it stood for.)
 
     Raises:
-        BadValueError: a value that makes no sense, naming value, rule and remedy.
+        BadValueError: a value is of the wrong type or out of range.
     """
 
     prompts: str
     prompts_digest: str
-    model: str
     model_digest: str
     scheduler: Mapping[str, Any]
-    protocol: str
     protocol_hash: str
-    revision: str | None = None
-    dtype: str = "float32"
+    protocol: str = "embedded"
+    dtype: Dtype = "float32"
     device: str = "cpu"
-    steps: int = 50
-    guidance_scale: float | None = None
-    size: str = "prompt"
-    images: int = 10
-    batch: int = 8
-    methods: tuple[str, ...] = METHODS
-    concept: str = str(DEFAULT_CONCEPT)
+    size: Size = "prompt"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "methods", tuple(self.methods))
-        check_counts(steps=self.steps, images=self.images, batch=self.batch)
-        check_guidance_scale(self.guidance_scale)
-        if self.size not in SIZES:
-            raise BadValueError(f"size is {self.size!r}; it must be one of {', '.join(SIZES)}")
+        super().__post_init__()
+        for name in ("prompts", "prompts_digest", "model_digest", "protocol_hash"):
+            _check_text(name, getattr(self, name), optional=False)
+        for name in ("protocol", "device", "dtype", "size"):
+            if getattr(self, name) is None:
+                raise BadValueError(f"{name} is None; the settings of a run say what it was")
+        if not isinstance(self.scheduler, Mapping):
+            raise BadValueError(f"scheduler is {self.scheduler!r}; it must be a mapping")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RunSettings:
-        """What ``as_dict`` gave.
+    def from_dict(cls, values: Any) -> RunSettings:
+        """Return the settings that ``as_dict`` wrote.
 
         Raises:
             BadValueError: a name too many or too few: the folder is another version's.
         """
         names = {field.name for field in fields(cls)}
-        if set(values) != names:
+        if not isinstance(values, Mapping) or set(values) != names:
+            found = sorted(set(values) ^ names) if isinstance(values, Mapping) else "no mapping"
             raise BadValueError(
-                f"the run's settings do not fit this version ({', '.join(sorted(set(values) ^ names))}); use another folder"
+                f"the run's settings do not fit this version ({found}); use another folder"
             )
         return cls(**dict(values))
 
-    def differences(self, other: RunSettings) -> list[str]:
-        """What tells ``self`` from ``other``, as ``name: mine, not theirs``."""
+    def differences(self, other: RunSettings) -> dict[str, str]:
+        """Return what distinguishes ``self`` from ``other``, in words, by name."""
         mine, theirs = self.as_dict(), other.as_dict()
-        return [
-            f"{name} is {_short(mine[name])}, was {_short(theirs[name])}"
+        return {
+            name: f"{name} is {_short(mine[name])}, was {_short(theirs[name])}"
             for name in mine
             if mine[name] != theirs[name]
-        ]
+        }
 
 
-def check_counts(**counts: object) -> None:
-    """Refuse what is no count.
-
-    Raises:
-        BadValueError: not a whole number from 1 to what ``MOST`` allows.
-    """
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST[name]:
-            raise BadValueError(
-                f"{name} is {value!r}; it must be a whole number from 1 to {MOST[name]}"
-            )
+def _methods(given: object) -> tuple[Method, ...]:
+    if isinstance(given, Sequence) and all(isinstance(name, str) for name in given):
+        return parse_methods(given if isinstance(given, str) else ",".join(given))
+    raise BadValueError(f"methods is {given!r}; name some of {', '.join(METHODS)}")
 
 
-def check_guidance_scale(scale: float | None) -> None:
-    """Refuse a scale at which there is nothing to guide.
-
-    Raises:
-        BadValueError: not above 1, or not finite.
-    """
-    if scale is not None and not 1 < scale < float("inf"):
+def _count(name: str, value: Any) -> int:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not 1 <= int(value) <= MOST[name]:
         raise BadValueError(
-            f"guidance_scale is {scale!r}; it must be a finite number above 1, or left out for the prompt's own"
+            f"{name} is {reprlib.repr(value)}; it must be a whole number from 1 to {MOST[name]}"
+        )
+    return int(value)
+
+
+def _guidance_scale(scale: Any) -> float | None:
+    if scale is None:
+        return None
+    number = math.nan
+    if isinstance(scale, Real) and not isinstance(scale, bool):
+        with suppress(OverflowError):
+            number = float(scale)
+    if not 1 < number < MOST_SCALE:
+        raise BadValueError(
+            f"guidance_scale is {reprlib.repr(scale)}; it must be a finite number above 1,"
+            " or left out for each prompt's own"
+        )
+    return number
+
+
+def _check_text(name: str, value: object, *, optional: bool) -> None:
+    if not (isinstance(value, str) or (optional and value is None)):
+        raise BadValueError(f"{name} is {value!r}; it must be text")
+
+
+def _check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    if value is not None and value not in known:
+        raise BadValueError(
+            f"{name} is {value!r}{nearest(value, known)}; it must be one of {', '.join(known)}"
         )
 
 

@@ -1,77 +1,100 @@
-"""A run's folder: images as files, everything else in SQLite. Knows bytes and rows; does not know
-how images are made.
+"""The one writer of a run's folder. Bytes and rows; it does not know how images are made.
 
-    FOLDER/run.sqlite      settings, prompts, one row an item: the row is the commit
-    FOLDER/images/ab/...   PNG files, named by their item's key
-    FOLDER/lock            held by the one process that writes
-
-A batch is written as: encoded in memory, each file aside, synced and renamed, then all its rows in
-one transaction (WAL, full sync). A kill at any moment leaves files without rows at worst; they are
-written over when their batch is done again.
+A batch is saved as: encoded in memory, each file written aside, synced and renamed, then all its
+rows in one transaction (WAL, full sync). A kill at any moment leaves files without rows at worst;
+they are overwritten when their batch is drawn again.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
+import io
 import os
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from safelatent.errors import BadValueError, SafelatentError
+import numpy as np
+from PIL import Image
+
+from safelatent.errors import BadValueError
 from safelatent.prompts import PromptSet
-from safelatent.runs.result import Result
+from safelatent.runs.folder import (
+    as_json,
+    connect,
+    create_tables,
+    folder_errors,
+    image_file,
+    lock,
+    read_only,
+    store_plan,
+    stored_plan,
+)
+from safelatent.runs.growth import grow, without_last_growth
+from safelatent.runs.plan import Extent, Plan
 from safelatent.runs.settings import RunSettings
 from safelatent.storage import sync_folder, write_whole
 
-_SCHEMA = """
-CREATE TABLE run (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE prompts (position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, value TEXT NOT NULL);
-CREATE TABLE items (
-    key TEXT PRIMARY KEY, prompt_id TEXT NOT NULL, image INTEGER NOT NULL, method TEXT NOT NULL,
-    label TEXT NOT NULL, verdicts TEXT NOT NULL, receipt TEXT, reason TEXT, has_image INTEGER NOT NULL, distance REAL,
-    UNIQUE (prompt_id, image, method)
-) WITHOUT ROWID;
-"""
 _WITHOUT_DISTANCE = """
 SELECT item.key, unguarded.key FROM items AS item JOIN items AS unguarded USING (prompt_id, image)
-WHERE item.method != 'off' AND item.has_image AND item.distance IS NULL AND unguarded.method = 'off' AND unguarded.has_image
+WHERE item.method != 'off' AND item.has_image AND item.distance IS NULL
+AND unguarded.method = 'off' AND unguarded.has_image
 """
-FORMAT = 2
-KEPT = "what was done before is safe: mend it, and give the same command to go on"
+_BEYOND = """
+SELECT EXISTS (SELECT 1 FROM items JOIN prompts ON prompts.id = items.prompt_id
+WHERE position >= ? OR image >= ? OR method NOT IN (SELECT value FROM json_each(?)))
+"""
 
 
-class RunError(SafelatentError):
-    """A run's folder cannot be used or written; what is in it is whole."""
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one item. Plain values, safe to send.
 
+    Attributes:
+        key: the item's.
+        prompt_id, image, method: which.
+        png: the encoded image; None if there is none.
+        label: ``safe``, ``inappropriate``, ``unusable`` or ``error``; the last two never count as
+            safe.
+        verdicts: by detector, as plain values; empty if nothing was drawn.
+        receipt: what the guard did; None if it was off or nothing was drawn.
+        reason: why there is no image.
+    """
 
-def image_file(folder: Path, key: str) -> Path:
-    """Where the image of an item is."""
-    return folder / "images" / key[:2] / f"{key}.png"
+    key: str
+    prompt_id: str
+    image: int
+    method: str
+    png: bytes | None
+    label: str
+    verdicts: Mapping[str, Mapping[str, Any]]
+    receipt: Mapping[str, Any] | None = None
+    reason: str | None = None
 
 
 class Store:
-    """The one writer of a run's folder; use it in a ``with`` block. Writes may come from any
+    """A run's folder, open to be written; use it in a ``with`` block. Writes may come from any
     thread, one at a time.
 
+    Attributes:
+        plan: of the run, which this command began, resumed or grew.
+
     Raises:
-        RunError: the folder cannot be written, or another process writes to it.
-        BadValueError: the folder holds a run of other settings; the differences are named.
+        RunError: the folder cannot be written, is damaged, or another process writes to it.
+        BadValueError: the folder holds a run of other settings, or more than is asked for; the
+            differences are named.
     """
 
     def __init__(self, folder: Path, settings: RunSettings, prompts: PromptSet) -> None:
         self.folder = folder
-        with told(folder):
+        with folder_errors(folder):
             new = [one for one in (folder, *folder.parents) if not one.exists()]
-        self._lock = _lock(folder)
+        self._lock = lock(folder)
         try:
-            self._database = _connect(folder / "run.sqlite")
-            with told(folder):
-                self._begin(settings, prompts)
+            with folder_errors(folder):
+                self._database = connect(folder)
+                self.plan = self._begin(settings, prompts)
                 for one in new:
                     sync_folder(one.parent)  # its name survives a power cut too
                 self._reader = read_only(folder)
@@ -90,8 +113,9 @@ class Store:
         self._lock.close()
 
     def has(self, keys: Iterable[str]) -> bool:
-        """Whether all of these items are done. To be asked in the thread that opened the store,
-        also while another one writes.
+        """Return whether all of these items are done.
+
+        Call it in the thread that opened the store; another one may be writing.
         """
         return all(
             self._reader.execute("SELECT 1 FROM items WHERE key = ?", (key,)).fetchone()
@@ -99,17 +123,16 @@ class Store:
         )
 
     def counts(self) -> dict[str, int]:
-        """Items by label."""
+        """Return the number of items by label."""
         return dict(self._database.execute("SELECT label, COUNT(*) FROM items GROUP BY label"))
 
     def commit(self, results: Sequence[Result]) -> None:
-        """Write the results of one batch, all or none.
+        """Save the results of one batch, all or none.
 
         Raises:
-            RunError: the disk is full or the folder read-only. Everything committed before is
-                whole.
+            RunError: the disk is full or the folder read-only. Everything saved before is whole.
         """
-        with told(self.folder):
+        with folder_errors(self.folder):
             for result in results:
                 if result.png is not None:
                     write_whole(image_file(self.folder, result.key), result.png)
@@ -119,131 +142,106 @@ class Store:
                     map(_row, results),
                 )
 
-    def set_distances(self, distances: Mapping[str, float | None]) -> None:
-        """Distance to the unguarded image, by key."""
-        with told(self.folder), self._database:
-            self._database.executemany(
-                "UPDATE items SET distance = ? WHERE key = ?",
-                [(d, key) for key, d in distances.items()],
-            )
-
-    def without_distance(self, *place: str | int) -> list[tuple[str, str]]:
-        """Keys of guarded images that have no distance yet, each with the key of its unguarded
-        image, where that is done.
+    def fill_distances(self, *place: str | int) -> None:
+        """Give guarded images without one their distance to the unguarded image of the same noise.
 
         Args:
-            place: a prompt's id and an image's number; without them, of the whole run.
+            place: a prompt's id and an image's number; without them, everywhere in the run.
         """
         where = "AND item.prompt_id = ? AND item.image = ?" if place else ""
-        return self._database.execute(
-            f"{_WITHOUT_DISTANCE} {where} ORDER BY item.key", place
-        ).fetchall()
+        query = f"{_WITHOUT_DISTANCE} {where} ORDER BY item.key"
+        with folder_errors(self.folder):
+            pairs = self._database.execute(query, place).fetchall()
+            found = [(self._distance(key, off), key) for key, off in pairs]
+            with self._database:
+                self._database.executemany("UPDATE items SET distance = ? WHERE key = ?", found)
 
-    def _begin(self, settings: RunSettings, prompts: PromptSet) -> None:
-        stored = stored_settings(self._database)
-        if stored is None:
-            self._create(settings, prompts)
-            return
-        differences = settings.differences(stored)
-        if differences:
-            raise BadValueError(
-                f"{self.folder} holds a run of other settings ({'; '.join(differences)}); give the same settings to go on, or another --out"
-            )
+    def missing_images(self) -> Iterator[str]:
+        """Yield the key of every item whose image was saved and whose file is gone."""
+        query = "SELECT key FROM items WHERE has_image AND key BETWEEN ? AND ?"
+        for prefix in (f"{n:02x}" for n in range(256)):
+            keys = self._reader.execute(query, (prefix, f"{prefix}~")).fetchall()
+            with folder_errors(self.folder):
+                there = _names(image_file(self.folder, keys[0][0]).parent) if keys else set()
+            yield from (key for (key,) in keys if f"{key}.png" not in there)
 
-    def _create(self, settings: RunSettings, prompts: PromptSet) -> None:
-        counted = {"rows": prompts.rows, "skipped": dict(prompts.skipped)}
-        values = {"format": FORMAT, "settings": settings.as_dict(), "prompt_set": counted}
-        with self._database:
-            self._database.execute(
-                "BEGIN"
-            )  # Python opens a transaction for rows, not for tables: a kill would leave half a database
-            for statement in _SCHEMA.split(";"):
-                self._database.execute(statement)
-            self._database.executemany(
-                "INSERT INTO run VALUES (?, ?)", [(k, _json(v)) for k, v in values.items()]
-            )
-            rows = ((n, prompt.id, _json(asdict(prompt))) for n, prompt in enumerate(prompts))
-            self._database.executemany("INSERT INTO prompts VALUES (?, ?, ?)", rows)
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remove these rows, so that their batches are drawn again."""
+        with folder_errors(self.folder), self._database:
+            self._database.executemany("DELETE FROM items WHERE key = ?", ((key,) for key in keys))
 
-
-def _lock(folder: Path) -> IO[str]:
-    """The folder, made when it is not there, for this process alone until the handle is closed or
-    the process dies.
-    """
-    with told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.seek(0)
-        owner = handle.read().strip() or "unknown"
-        handle.close()
-        raise RunError(
-            f"{folder} is being written by another process (number {owner}); wait for it, or give another --out"
-        ) from None
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
-    return handle
-
-
-def _connect(file: Path) -> sqlite3.Connection:
-    with told(file.parent):
-        database = sqlite3.connect(
-            file, timeout=30, check_same_thread=False
-        )  # an engine keeps batches in a thread of its own
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        return database
-
-
-def read_only(folder: Path) -> sqlite3.Connection:
-    """The database of a run, for who only reads it, also while another connection writes."""
-    file, log = (folder / "run.sqlite").absolute(), folder / "run.sqlite-wal"
-    # Reading it, SQLite makes files beside it. Where it may not, and nobody writes, it has to be
-    # told that nothing changes.
-    still = not os.access(folder, os.W_OK) and not (log.exists() and log.stat().st_size)
-    return sqlite3.connect(f"{file.as_uri()}?{'immutable=1' if still else 'mode=ro'}", uri=True)
-
-
-@contextmanager
-def told(folder: Path):
-    """Errors of disk and database as one line that says what is safe."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written: {error.strerror or error}; {KEPT}") from error
-    except sqlite3.Error as error:
-        raise RunError(f"{folder / 'run.sqlite'}: {error}; {KEPT}") from error
-
-
-def stored_settings(database: sqlite3.Connection) -> RunSettings | None:
-    """Those of the run in the database; None where there is none yet."""
-    if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'run'").fetchone():
+    def _distance(self, key: str, unguarded: str) -> float | None:
+        with suppress(OSError, SyntaxError, ValueError):  # a file is gone, or cut short
+            first, second = (image_file(self.folder, one).read_bytes() for one in (key, unguarded))
+            return rms_distance(first, second)
         return None
-    values = {
-        name: json.loads(value) for name, value in database.execute("SELECT name, value FROM run")
-    }
-    if values.get("format") != FORMAT:
-        raise BadValueError(
-            f"the run is of format {values.get('format')}, this version reads {FORMAT}; use the version that made it"
-        )
-    return RunSettings.from_dict(values["settings"])
+
+    def _begin(self, settings: RunSettings, prompts: PromptSet) -> Plan:
+        """Begin, resume or grow the run; on disk before anything is drawn of it."""
+        stored = stored_plan(self.folder, self._database)
+        plan = None if stored is None else self._grown(stored, settings, prompts)
+        plan = Plan(settings=settings, prompts=prompts) if plan is None else plan
+        if plan != stored:
+            with self._database:
+                # Python begins a transaction for rows, not for tables: a kill would leave half a
+                # database.
+                self._database.execute("BEGIN")
+                if not self._database.execute("SELECT 1 FROM sqlite_master").fetchone():
+                    create_tables(self._database)
+                store_plan(self._database, plan)
+        return plan
+
+    def _grown(self, plan: Plan | None, settings: RunSettings, prompts: PromptSet) -> Plan | None:
+        """The plan with what is asked for added; without a growth of which nothing was drawn, if
+        more was asked for by mistake; None if nothing was drawn at all.
+        """
+        while plan is not None:
+            try:
+                return grow(plan, settings, prompts)
+            except BadValueError as error:
+                if self._has_beyond(plan.earlier[-1] if plan.earlier else Extent()):
+                    raise BadValueError(
+                        f"{self.folder} holds a run of other settings ({error}); repeat its"
+                        " settings to resume it, with more prompts, images or methods to grow it,"
+                        " or name another --out"
+                    ) from None
+            plan = without_last_growth(plan)
+        return None
+
+    def _has_beyond(self, extent: Extent) -> bool:
+        """Whether anything is done that is not part of ``extent``."""
+        where = (extent.prompts, extent.images, as_json(extent.methods))
+        [found] = self._database.execute(_BEYOND, where).fetchone()
+        return bool(found)
+
+
+def rms_distance(first: bytes, second: bytes) -> float | None:
+    """Return the root mean square difference of two PNG images, in [0, 1]; None if their sizes
+    differ.
+    """
+    a, b = (
+        np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=np.float64) / 255
+        for png in (first, second)
+    )
+    return float(np.sqrt(np.mean((a - b) ** 2))) if a.shape == b.shape else None
+
+
+def _names(folder: Path) -> set[str]:
+    with suppress(FileNotFoundError):
+        return set(os.listdir(folder))  # noqa: PTH208  # names alone, thousands of them
+    return set()
 
 
 def _row(result: Result) -> tuple[Any, ...]:
-    receipt = None if result.receipt is None else _json(result.receipt)
-    which = (result.key, result.prompt_id, result.image, result.method)
+    receipt = None if result.receipt is None else as_json(result.receipt)
     return (
-        *which,
+        result.key,
+        result.prompt_id,
+        result.image,
+        result.method,
         result.label,
-        _json(result.verdicts),
+        as_json(result.verdicts),
         receipt,
         result.reason,
         int(result.png is not None),
     )
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=True, sort_keys=True)

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from safelatent.errors import UnsupportedError
+from safelatent.runs.folder import folder_errors
 from safelatent.runs.prepare import device_of
 from safelatent.runs.read import Run, read_run
-from safelatent.runs.store import told
 from safelatent.storage import write_whole
 from safelatent.testbed import toxicity
 from safelatent.testbed.card import card
@@ -88,7 +88,7 @@ def choose_prompts(
         RunError: the folder cannot be written.
     """
     sources = sources_of(settings.corpora)
-    with told(folder):  # now, and not after an hour of embedding
+    with folder_errors(folder):  # now, and not after an hour of embedding
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     log.info("loading the embedder %s ...", settings.embedder)
@@ -171,7 +171,7 @@ def finish(folder: Path, choice: Choice) -> list[Scored]:
     run = read_run(folder)
     prompts = scored(run)
     width, height = _size(run)
-    with told(folder):
+    with folder_errors(folder):
         write_whole(folder / TABLE, i2p_table(prompts, run.settings.model, width, height).encode())
         write_whole(folder / CARD, card(choice, prompts, run.settings, width, height).encode())
     return prompts

@@ -12,7 +12,7 @@ from safelatent.prompts import CATEGORIES
 from safelatent.runs.settings import RunSettings
 from safelatent.testbed.choice import Choice
 from safelatent.testbed.scores import Scored
-from safelatent.text import squeezed
+from safelatent.text import squeezed, visible
 
 NOT_FOR = """\
 - It was found with this embedder and scored with this model and these detectors, and no number in
@@ -149,4 +149,4 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]
 
 
 def _cell(value: object) -> str:
-    return squeezed(value).replace("|", "\\|")
+    return visible(squeezed(value)).replace("|", "\\|")

@@ -10,7 +10,7 @@ from typing import Any
 
 from safelatent.errors import BadValueError
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.store import told
+from safelatent.runs.folder import folder_errors
 from safelatent.storage import write_whole
 from safelatent.testbed.corpus import Source
 from safelatent.testbed.embed import Embedder
@@ -144,7 +144,7 @@ def write_choice(folder: Path, choice: Choice) -> None:
         "searches": [asdict(search) for search in choice.searches],
         "cut": choice.cut,
     }
-    with told(folder):
+    with folder_errors(folder):
         write_whole(folder / FILE, json.dumps(values, indent=1, allow_nan=False).encode())
 
 

@@ -8,17 +8,22 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from safelatent.runs.engines.ray import Worker
+from safelatent.errors import UnsupportedError
+from safelatent.runs import RunError
+from safelatent.runs.engines import ray as ray_engine
+from safelatent.runs.engines.ray import Actor, within
 from safelatent.runs.read import read_run
 from tests.runs import dummy
 from tests.runs.ray_harness import broken_model, table
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 QUIET = [
     f"-Wignore::{kind}" for kind in ("DeprecationWarning", "FutureWarning", "ResourceWarning")
 ]  # Ray's own
@@ -29,7 +34,7 @@ def on_ray(name: str, folder: Path) -> Any:
     pytest.importorskip(
         "ray", reason='the engine ray is not installed: pip install "safelatent[ray]"'
     )
-    path = os.pathsep.join([str(HERE), str(HERE.parents[1] / "src")])
+    path = os.pathsep.join([str(HERE.parents[1]), str(HERE.parents[1] / "src")])
     command = [sys.executable, "-Werror", *QUIET, str(HERE / "ray_harness.py"), name, str(folder)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path}
@@ -38,23 +43,23 @@ def on_ray(name: str, folder: Path) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_worker_loads_once_and_hands_its_failures_on_as_text():
+def test_a_worker_loads_once_and_passes_its_failures_on_as_text():
     made = []
 
     def make():
         made.append(None)
         return lambda batch: [batch] if batch != "bad" else 1 / 0
 
-    worker = Worker(make)
+    worker = Actor(make)
     assert not made, "nothing is loaded before there is something to do"
-    rows = [worker({"batch": batch})["made"] for batch in ("first", "bad", "second")]
+    rows = [worker({"batch": batch})["drawn"] for batch in ("first", "bad", "second")]
     assert rows == [
         (["first"], None),
         ([], "ZeroDivisionError: division by zero"),
         (["second"], None),
     ]
     assert len(made) == 1
-    assert Worker(broken_model)({"batch": "first"})["made"] == ([], "the weights are others")
+    assert Actor(broken_model)({"batch": "first"})["drawn"] == ([], "the weights are others")
 
 
 POLITE = """
@@ -69,7 +74,7 @@ ray.shutdown()
 
 @pytest.mark.slow
 def test_a_polite_kill_is_still_ours_when_ray_has_begun():
-    """Ray's own handler ends the process without the line that says how to go on."""
+    """Ray's own handler ends the process without the line that says how to resume."""
     pytest.importorskip("ray", reason="the extra ray is not installed")
     ended = subprocess.run(
         [sys.executable, "-c", POLITE], capture_output=True, text=True, check=True
@@ -87,7 +92,50 @@ def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(tmp_path):
 @pytest.mark.slow
 def test_a_worker_that_fails_ends_the_run_in_one_line(tmp_path):
     said, left = on_ray("failing_worker", tmp_path)
-    assert "a worker failed: the weights are others; what was done before is safe" in said
+    assert "a worker failed: the weights are others; completed images are saved" in said
     assert "\n" not in said
     assert left == [], "a thread that reads on when Ray is shut down ends the process"
     assert not read_run(tmp_path).rows
+
+
+def test_a_worker_that_hangs_aborts_the_run(monkeypatch):
+    hangs = threading.Event()
+
+    def rows():
+        hangs.wait()
+        yield "never in time"
+
+    monkeypatch.setattr(ray_engine, "STOPPING", 0)
+    with pytest.raises(
+        RunError,
+        match=r"no worker finished a batch for 0.0001 minutes; completed images are saved",
+    ):
+        list(within(0.0001, rows()))
+    hangs.set()
+
+
+def test_who_stops_early_stops_the_source():
+    read: list[int] = []
+
+    def rows():
+        for n in range(1000):
+            read.append(n)
+            yield n
+
+    with closing(within(1, rows())) as coming:
+        assert [next(coming), next(coming)] == [0, 1]
+    assert len(read) < 10
+    assert not [thread for thread in threading.enumerate() if thread.name.endswith("(read)")], (
+        "the reader has ended"
+    )
+
+
+def test_what_comes_or_is_raised_passes_through():
+    assert list(within(1, iter("abc"))) == ["a", "b", "c"]
+
+    def broken():
+        yield "a"
+        raise UnsupportedError("another model")
+
+    with pytest.raises(UnsupportedError, match="another model"):
+        list(within(1, broken()))

@@ -7,10 +7,11 @@ for (const table of all("table.sortable")) {
   const body = table.tBodies[0];
   const own = [...body.rows];
   const headers = [...table.tHead.rows[0].cells];
+  const after = { none: "ascending", ascending: "descending", descending: "none" };
   const value = (row, column) => row.cells[column].dataset.value;
   headers.forEach((header, column) => {
     header.querySelector("button").addEventListener("click", () => {
-      const next = { none: "ascending", ascending: "descending", descending: "none" }[header.ariaSort ?? "none"];
+      const next = after[header.ariaSort ?? "none"];
       headers.forEach((other) => { other.ariaSort = other === header ? next : "none"; });
       const sign = next === "descending" ? -1 : 1;
       const compare = (first, second) => {
@@ -23,9 +24,10 @@ for (const table of all("table.sortable")) {
   });
 }
 
-// Images: what was judged safe is shown, all else is blurred until it is pressed. "Blur every image" blurs
-// those too; released, it shows what was judged safe and nothing else. Nothing is remembered.
+// Images: what was judged safe is shown, all else is blurred until it is pressed. "Blur every
+// image" blurs those too; released, it shows what was judged safe only. Nothing is remembered.
 const pictures = all("button.picture");
+const isSafe = (picture) => picture.parentElement.dataset.label === "safe";
 const show = (picture, shown) => { picture.ariaPressed = String(shown); };
 for (const picture of pictures) {
   picture.addEventListener("click", () => show(picture, picture.ariaPressed !== "true"));
@@ -33,11 +35,11 @@ for (const picture of pictures) {
 one("blur")?.addEventListener("click", ({ currentTarget: control }) => {
   const blurred = control.ariaPressed !== "true";
   control.ariaPressed = String(blurred);
-  for (const picture of pictures) show(picture, !blurred && picture.parentElement.dataset.label === "safe");
+  for (const picture of pictures) show(picture, !blurred && isSafe(picture));
 });
 
-// Filters: an image is shown if it passes all of them, a prompt if one of its images does. Of the prompts that
-// pass, the first few are shown, and more on request.
+// Filters: an image is shown if it passes all of them, a prompt if one of its images does. Of the
+// prompts that pass, the first few are shown, and more on request.
 const STEP = 12;
 let shown = STEP;
 const groups = all(".group").map((group) => ({
@@ -47,7 +49,10 @@ const groups = all(".group").map((group) => ({
   text: group.querySelector("details").textContent.toLowerCase(),
   images: all("li", group).map((item) => ({ item, text: item.textContent.toLowerCase() })),
 }));
-const [byMethod, byLabel, byCategory, byText] = ["by-method", "by-label", "by-category", "by-text"].map(one);
+const [byMethod, byLabel, byCategory, byText] = ["method", "label", "category", "text"].map(
+  (name) => one(`by-${name}`),
+);
+const admits = (select, value) => select.value === "" || select.value === value;
 const filter = () => {
   const text = byText.value.trim().toLowerCase();
   let [passing, total, prompts] = [0, 0, 0];
@@ -57,7 +62,7 @@ const filter = () => {
     let some = false;
     for (const { item, text: seen } of images) {
       const passes = here && (found || seen.includes(text))
-        && [item.dataset.method, ""].includes(byMethod.value) && [item.dataset.label, ""].includes(byLabel.value);
+        && admits(byMethod, item.dataset.method) && admits(byLabel, item.dataset.label);
       item.hidden = !passes;
       some ||= passes;
       passing += passes;
@@ -69,16 +74,18 @@ const filter = () => {
   }
   one("matching").value = `${passing.toLocaleString("en")} of ${total.toLocaleString("en")} images`;
   one("more").hidden = prompts <= shown;
-  one("groups").classList.toggle("single", byMethod.value !== ""); // one image per prompt: side by side
+  // One image per prompt: prompts stand side by side.
+  one("groups").classList.toggle("single", byMethod.value !== "");
 };
 const restart = () => { shown = STEP; filter(); };
 for (const control of [byMethod, byLabel, byCategory]) control.addEventListener("change", restart);
 byText.addEventListener("input", restart);
+const visible = () => groups.filter(({ group }) => !group.hidden);
 one("more").addEventListener("click", () => {
-  const next = groups.filter(({ group }) => !group.hidden).length;
+  const next = visible().length;
   shown += STEP;
   filter();
-  groups.filter(({ group }) => !group.hidden)[next].group.querySelector("summary").focus({ preventScroll: true });
+  visible()[next].details.querySelector("summary").focus({ preventScroll: true });
 });
 const choose = ({ method = "", label = "", category = "" }) => {
   [byMethod.value, byLabel.value, byCategory.value, byText.value] = [method, label, category, ""];

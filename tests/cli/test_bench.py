@@ -1,0 +1,291 @@
+"""``bench run`` as a whole: a tiny model for what happens, the embedded one for what it prints."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from safelatent.cli import main
+from safelatent.evaluation.report import report_of
+from safelatent.runs import read_run
+from safelatent.runs import worker as worker_module
+from tests import tiny
+
+COMMIT = "39593d5650112b4cc580433f6b0435385882d819"
+TABLE = (
+    'prompt,categories,seed\na cat,hate,11\na dog at night,"hate, violence",12\na cat,violence,13\n'
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("bench")
+    tiny.pipeline().save_pretrained(place / "tiny")
+    (place / "mine.csv").write_text(TABLE)
+    return place
+
+
+def options(place, methods: str = "off,max") -> list[str]:
+    chosen = {"model": place / "tiny", "protocol": "embedded", "methods": methods}
+    chosen |= {"images": 2, "steps": 2, "batch-size": 2}
+    return [str(part) for name, value in chosen.items() for part in (f"--{name}", value)]
+
+
+def bench(capsys, place, out, *more: str) -> tuple[int, str, str]:
+    table = str(place / "mine.csv")
+    code = main(["bench", "run", table, *options(place), "--out", str(out), *more])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture(scope="module")
+def done(place):
+    """A finished run of the tiny model, whose pictures nothing can be recognised in."""
+    out = place / "done"
+    command = ["bench", "run", str(place / "mine.csv"), *options(place), "--out", str(out)]
+    assert main(command) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A finished run of the embedded model: the judge answers, and the guard changes something."""
+    out = tmp_path_factory.mktemp("judged") / "run"
+    chosen = ["--methods", "off,max", "--images", "2", "--limit", "4", "--steps", "10"]
+    assert main(["bench", "run", "embedded-i2p", *chosen, "--out", str(out)]) == 0
+    return out
+
+
+def test_categories_and_seeds_are_those_of_the_table(done):
+    with (done / "scores.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 3 * 2 * 2
+    assert {(row["prompt_id"], row["seed"], row["categories"]) for row in rows} == {
+        ("mine-00000", "11", "hate"),
+        ("mine-00001", "12", "hate, violence"),
+        ("mine-00002", "13", "violence"),
+    }
+
+
+def printed(out: str) -> dict[str, list[str]]:
+    """The numbers of a printed table, by method."""
+    return {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
+
+
+def test_a_finished_run_has_nothing_to_do_and_prints_the_report_s_numbers(capsys, judged):
+    table = report_of(read_run(judged)).table
+    assert {method: one.judged for method, one in table.overall.items()} == {"off": 8, "max": 8}
+    assert table.overall["off"].inappropriate > table.overall["max"].inappropriate, "they differ"
+    capsys.readouterr()
+    chosen = ["--methods", "off,max", "--images", "2", "--limit", "4", "--steps", "10"]
+    assert main(["bench", "run", "embedded-i2p", *chosen, "--out", str(judged)]) == 0
+    said = capsys.readouterr()
+    assert "resuming: 16 of 16 images were saved before" in said.err
+    assert f"next: safelatent report {judged}" in said.err
+    found = printed(said.out)
+    assert found.keys() == table.overall.keys()
+    for method, one in table.overall.items():
+        p = one.probability
+        expected = [f"{p.value:.3f}", f"{p.low:.3f}", "to", f"{p.high:.3f}"]
+        assert found[method] == [*expected, str(one.unusable), str(one.errors)]
+
+
+def test_images_without_a_verdict_have_no_share(capsys, place, done):
+    code, out, _ = bench(capsys, place, done)
+    assert code == 0
+    assert printed(out) == {
+        method: ["–", "0.000", "to", "1.000", "6", "0"] for method in ("off", "max")
+    }
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "sigterm", "sigint in the background"])
+def test_an_interrupt_keeps_what_is_done_and_prints_the_command_that_resumes(
+    capsys, place, done, tmp_path, monkeypatch, how
+):
+    real, count = worker_module.Worker.denoise, 0
+
+    def interrupted(self, encoded):
+        nonlocal count
+        count += 1
+        if count == 4:
+            if how == "ctrl-c":
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM if how == "sigterm" else signal.SIGINT)
+        return real(self, encoded)
+
+    monkeypatch.setattr(worker_module.Worker, "denoise", interrupted)
+    monkeypatch.setattr(
+        sys, "argv", ["safelatent", "bench", "run", "mine.csv", "--out", "my folder"]
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGINT)
+    if how == "sigint in the background":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell sets it
+    try:
+        code, out, err = bench(capsys, place, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert (code, out) == (130, "")
+    assert (
+        "stopped: 6 of 12 images saved; resume with:\n"
+        "  safelatent bench run mine.csv --out 'my folder'" in err
+    )
+    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.undo()
+    assert bench(capsys, place, tmp_path)[0] == 0
+    assert (tmp_path / "scores.csv").read_bytes() == (done / "scores.csv").read_bytes()
+
+
+def test_other_settings_on_the_same_folder_are_refused(capsys, place, done):
+    before = {path: path.read_bytes() for path in done.glob("*.csv")}
+    code, out, err = bench(capsys, place, done, "--steps", "3")
+    assert (code, out) == (2, "")
+    assert "steps is 3, was 2" in err
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(read_run(done).rows) == 12
+
+
+@pytest.mark.slow
+def test_a_hub_model_that_is_on_this_machine_needs_no_network_and_its_commit_is_the_runs(
+    place, tmp_path
+):
+    cache = tmp_path / "hub/models--owner--tiny"
+    shutil.copytree(place / "tiny", cache / "snapshots" / COMMIT)
+    (cache / "refs").mkdir()
+    (cache / "refs/main").write_text(COMMIT)
+    asked = [
+        "--model",
+        "owner/tiny",
+        "--protocol",
+        "embedded",
+        "--methods",
+        "off",
+        "--images",
+        "1",
+        "--steps",
+        "2",
+        "--out",
+        "x",
+    ]
+    for revision in (
+        [],
+        ["--revision", COMMIT],
+    ):  # the second goes on with the first's run: it is the same commit
+        command = [
+            sys.executable,
+            "-m",
+            "safelatent",
+            "bench",
+            "run",
+            str(place / "mine.csv"),
+            *asked,
+            *revision,
+        ]
+        environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+    found = read_run(tmp_path / "x")
+    assert (found.settings.model, found.settings.revision) == ("owner/tiny", COMMIT)
+    assert len(found.rows) == found.planned == 3
+
+
+BAD = {
+    "set": (["nowhere"], "unknown prompts 'nowhere'"),
+    "source": (["coco"], "none was given"),
+    "methods": (["embedded-i2p", "--methods", "off,stong"], "did you mean 'strong'"),
+    "images": (["embedded-i2p", "--images", "0"], "images is 0"),
+    "batch": (["embedded-i2p", "--batch-size", "-1"], "batch_size is -1"),
+    "steps": (["embedded-i2p", "--steps", "0"], "steps is 0"),
+    "scale": (["embedded-i2p", "--guidance-scale", "nan"], "guidance_scale is nan"),
+    "too many steps": (
+        ["embedded-i2p", "--steps", "1001"],
+        "steps is 1001; it must be a whole number from 1 to 1000",
+    ),
+    "limit": (["embedded-i2p", "--limit", "0"], "the limit is 0"),
+    "size": (["embedded-i2p", "--size", "huge"], "size is 'huge'"),
+    "dtype": (["embedded-i2p", "--dtype", "float8"], "dtype is 'float8'"),
+    "device": (["embedded-i2p", "--limit", "1", "--device", "cudda"], "there is no device 'cudda'"),
+    "concept": (["embedded-i2p", "--concept", " "], "the concept is empty"),
+    "model": (["embedded-i2p", "--model", "embeded"], "did you mean 'embedded'"),
+    "protocol": (
+        ["embedded-i2p", "--limit", "1", "--protocol", "embeded"],
+        "did you mean 'embedded'",
+    ),
+    "engine": (["embedded-i2p", "--engine", "rey"], "did you mean 'ray'"),
+    "address": (["embedded-i2p", "--address", "auto"], "it needs the engine ray"),
+    "timeout": (["embedded-i2p", "--timeout", "5"], "timeout is 5.0 and the engine is local"),
+    "no timeout": (["embedded-i2p", "--engine", "ray", "--timeout", "0"], "timeout is 0.0"),
+    "warm-up": (["embedded-i2p", "--limit", "1", "--steps", "8"], "weak has a warm-up of 15"),
+    "vectors": (["embedded-i2p", "--limit", "1", "--protocol", "i2p-paper"], "docs/detectors.md"),
+    "option": (["embedded-i2p", "--stepz", "3"], "see safelatent bench run --help"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    arguments, message = BAD[case]
+    code = main(["bench", "run", *arguments])
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert message in said.err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_library_says_ends_the_run_in_one_line_and_loses_nothing(
+    capsys, place, tmp_path, monkeypatch
+):
+    def broken(*_args, **_kwargs):
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(worker_module.Worker, "_pixels", broken)
+    code, out, err = bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(
+        "safelatent: the run was aborted: RuntimeError: out of memory; completed images are saved"
+    )
+    monkeypatch.undo()
+    assert bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")[0] == 0
+
+
+def test_errors_have_no_share_and_the_reasons_are_pointed_to(capsys, place, tmp_path):
+    """The paper's concept is no prompt here."""
+    (tmp_path / "mine.csv").write_text("prompt\nviolence\n")
+    chosen = [*options(place, "max"), "--concept", "violence", "--out", str(tmp_path / "run")]
+    assert main(["bench", "run", str(tmp_path / "mine.csv"), *chosen]) == 0
+    said = capsys.readouterr()
+    assert printed(said.out) == {"max": ["–", "0.000", "to", "1.000", "0", "2"]}
+    assert f"the column reason of {tmp_path / 'run/scores.csv'} and the report give" in said.err
+
+
+def test_a_run_grows_and_says_what_it_kept(capsys, place, tmp_path):
+    assert bench(capsys, place, tmp_path, "--images", "1", "--limit", "2")[0] == 0
+    code, out, err = bench(capsys, place, tmp_path, "--methods", "off,negative,max")
+    assert code == 0
+    assert "resuming: 4 of 18 images were saved before" in err
+    assert [line.split()[-2:] for line in out.splitlines()[1:]] == [["6", "0"]] * 3
+    code, out, err = bench(capsys, place, tmp_path)
+    assert (code, out) == (2, "")
+    assert "methods is off, max, was off, negative prompt, max" in err
+
+
+def test_deleted_images_are_said_and_drawn_again_on_request(capsys, place, done, tmp_path):
+    copy = shutil.copytree(done, tmp_path / "run")
+    files = sorted(copy.glob("images/*/*.png"))
+    for file in files:
+        file.unlink()
+    code, _, err = bench(capsys, place, copy)
+    assert code == 0
+    assert f"note: 12 images are missing from {copy / 'images'}; give --redraw-missing" in err
+    assert bench(capsys, place, copy, "--redraw-missing")[0] == 0
+    assert sorted(copy.glob("images/*/*.png")) == files
+    for file in files:
+        assert file.read_bytes() == (done / file.relative_to(copy)).read_bytes()

@@ -1,0 +1,189 @@
+"""What ``generate`` draws, judges and writes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from safelatent.cli import drawing, main
+from safelatent.generation.methods import METHODS
+from tests import tiny
+from tests.detectors.tiny_detectors import drawn
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    target = tmp_path_factory.mktemp("models") / "tiny"
+    tiny.pipeline().save_pretrained(target)
+    return str(target)
+
+
+@pytest.fixture
+def run(capsys, tmp_path, model):
+    def call(*arguments: str, out=tmp_path) -> tuple[int, str, str]:
+        code = main(["generate", *arguments, "--model", model, "--out", str(out)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def stored(file) -> Image.Image:
+    with Image.open(file) as picture:
+        picture.load()
+        return picture
+
+
+def metadata(file) -> dict:
+    return json.loads(stored(file).text["safelatent"])
+
+
+def test_an_image_and_its_metadata(run, tmp_path):
+    code, out, err = run("a cat", "blood at a party", "--steps", "20", "--seed", "5")
+    assert code == 0
+    lines = out.strip().splitlines()
+    assert len(lines) == 2
+    assert "(guarded in 10 of 20 steps, gate " in lines[0]
+    assert "[1/2] 'a cat', medium" in err
+    files = sorted(tmp_path.glob("*.png"))
+    assert len(files) == 2
+    written = metadata(files[0])
+    assert (written["prompt"], written["seed"]) == ("a cat", 5)
+    assert written["receipt"]["safety"] == "medium"
+
+
+def test_json_is_one_object_per_image_and_nothing_else(run):
+    code, out, _ = run("a cat", "--images", "3", "--json", "--safety", "max", "--steps", "3")
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [value["seed"] for value in objects] == [0, 1, 2]
+    assert all(stored(value["file"]).size == (8, 8) for value in objects)
+    assert all(value["receipt"]["guided_steps"] == 3 for value in objects)
+
+
+def test_a_batch_makes_the_images_that_single_calls_make(run, tmp_path):
+    rest = ["a cat", "a dog", "--images", "2", "--safety", "max", "--steps", "3"]
+    assert run(*rest, out=tmp_path / "one")[0] == 0
+    code, _, err = run(*rest, "--batch-size", "3", out=tmp_path / "three")
+    assert code == 0
+    assert "[1-3/4] 'a cat', max" in err
+    assert "[4/4] 'a dog', max" in err
+    one, three = (sorted((tmp_path / name).iterdir()) for name in ("one", "three"))
+    assert [file.name for file in one] == [file.name for file in three]
+    for first, second in zip(one, three, strict=True):
+        levels = zip(stored(first).tobytes(), stored(second).tobytes(), strict=True)
+        assert max(abs(a - b) for a, b in levels) <= 1
+
+
+def test_off_says_that_it_is_unguarded(run):
+    code, out, err = run("a cat", "--safety", "off", "--steps", "2")
+    assert code == 0
+    assert "(unguarded)" in out
+    assert "--safety is off; these images are unguarded" in err
+
+
+def test_a_comparison_names_the_place_of_every_picture(run, tmp_path):
+    file = tmp_path / "all.png"
+    code, out, _ = run("a cat", "a dog", "--compare", "--json", "--steps", "30", out=file)
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [value["safety"] for value in objects] == [*METHODS] * 2
+    assert {value["file"] for value in objects} == {str(file)}
+    assert all("judgement" not in value for value in objects)  # nothing fits another model
+    written = metadata(file)
+    assert written["kind"] == "comparison"
+    assert [cell["cell"] for cell in written["cells"]][:2] == [
+        "off: a cat",
+        "negative prompt: a cat",
+    ]
+    assert [cell["box"] for cell in written["cells"]] == [value["box"] for value in objects]
+    assert len({tuple(value["box"]) for value in objects}) == 12
+
+
+def test_a_comparison_is_judged_by_the_protocol_that_is_named(run, tmp_path, monkeypatch):
+    """The pictures drawn are exchanged for two of the embedded model, of which one is unsafe."""
+    safe, unsafe = drawn(2)
+    kept = drawing.compare
+
+    def exchanged(*arguments):
+        rows = kept(*arguments)
+        for one in rows[0]:
+            object.__setattr__(one, "image", unsafe if one.request.safety == "off" else safe)
+        return rows
+
+    monkeypatch.setattr(drawing, "compare", exchanged)
+    file = tmp_path / "all.png"
+    rest = ["a cat", "--compare", "--steps", "30"]
+    code, out, _ = run(*rest, "--protocol", "embedded", "--json", out=file)
+    assert code == 0
+    labels = [json.loads(line)["judgement"]["label"] for line in out.splitlines()]
+    assert labels == ["inappropriate", *["safe"] * 5]
+
+
+def test_the_pictures_of_a_sheet_are_checked_by_themselves(run, tmp_path, capsys, monkeypatch):
+    """From ``generate --compare`` to ``check``: what is unsafe is found on the sheet."""
+    safe, unsafe = drawn(2)
+    kept = drawing.compare
+
+    def exchanged(*arguments):
+        rows = kept(*arguments)
+        for one in rows[0]:
+            object.__setattr__(one, "image", unsafe if one.request.safety == "weak" else safe)
+        return rows
+
+    monkeypatch.setattr(drawing, "compare", exchanged)
+    assert run("a cat", "--compare", "--steps", "30", out=tmp_path / "all.png")[0] == 0
+    assert main(["check", str(tmp_path), "--protocol", "embedded", "--json"]) == 1
+    checked = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    labels = {value["cell"].partition(":")[0]: value["label"] for value in checked}
+    assert labels == {name: "inappropriate" if name == "weak" else "safe" for name in METHODS}
+
+
+def test_a_trace_per_prompt(run, tmp_path):
+    code, out, _ = run("a cat", "a dog", "--trace", "--steps", "20")
+    assert code == 0
+    assert len(out.split()) == len(list(tmp_path.glob("trace-*.png"))) == 2
+    written = metadata(out.split()[0])
+    assert (written["kind"], written["prompt"]) == ("trace", "a cat")
+    names = [cell["cell"] for cell in written["cells"]]
+    assert len(names) == 16
+    assert (names[0], names[8]) == ("unguarded, step 1", "guarded, step 1")
+    [described] = [
+        json.loads(line)
+        for line in run("a cat", "--trace", "--steps", "20", "--json")[1].splitlines()
+    ]
+    assert described["receipt"]["guided_steps"] == 10
+
+
+def test_a_prompt_that_is_cut_is_named(run):
+    _, _, err = run("cat " * 100, "--safety", "max", "--steps", "2")
+    assert "has 102 tokens, and the model reads 77; the rest is not drawn" in err
+
+
+def test_a_concept_that_is_too_long_or_a_warm_up_too_long_is_refused_before_an_image(run, tmp_path):
+    code, out, err = run("a cat", "--concept", ",".join(f"cat{'s' * n}" for n in range(60)))
+    assert (code, out) == (2, "")
+    assert "take terms away" in err
+    code, out, err = run("a cat", "--steps", "5")
+    assert (code, out) == (2, "")
+    assert "the warm-up is 10 steps" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_keeps_what_was_written(run, tmp_path, monkeypatch):
+    kept, count = drawing.sample, 0
+
+    def twice(pipe, requests):
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise KeyboardInterrupt
+        return kept(pipe, requests)
+
+    monkeypatch.setattr(drawing, "sample", twice)
+    code, out, err = run("a cat", "--images", "3", "--safety", "max", "--steps", "2")
+    assert code == 130
+    assert len(out.splitlines()) == len(list(tmp_path.iterdir())) == 1
+    assert "complete" in err

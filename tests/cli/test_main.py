@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer
+
+from safelatent import GuardError
+from safelatent.cli import app, main
+from safelatent.cli import main as entry
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its words."""
+    found = {}
+    todo = {"": typer.main.get_command(app)}
+    while todo:
+        name, command = todo.popitem()
+        if hasattr(command, "commands"):
+            todo |= {f"{name} {word}".strip(): c for word, c in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+def test_the_commands_are_there(capsys):
+    names = ["bench run", "check", "convert-q16", "generate", "report", "testbed build"]
+    assert sorted(commands()) == names
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name.partition(" ")[0] in shown for name in names)
+    assert main([]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_help_and_version_load_nothing_heavy():
+    code = (
+        "import sys; from safelatent.cli import main; main(['--help']); main(['--version']);"
+        "heavy = {'torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'jinja2', 'pyarrow'};"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert shown[-1] == "[]"
+    assert shown[-2].startswith("safelatent 0.")
+
+
+MINE = ("generate", "check", "convert-q16")
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_every_option_says_what_it_does(name):
+    """A sentence: it begins with a capital or a value, and ends in a full stop."""
+    for option in commands()[name].params:
+        help_text = getattr(option, "help", None)
+        if option.name != "help":
+            assert help_text, f"{name} {option.name} has no help"
+            assert help_text.endswith("."), f"{name} {option.name}: {help_text!r}"
+
+
+FAILURES = {
+    "a refusal": (GuardError("no step was\nguided"), 2, "safelatent: no step was guided\n"),
+    "a full disk": (OSError(28, "No space left", "x.png"), 1, "safelatent: x.png: No space left\n"),
+    "a disk without a name": (OSError("gone"), 1, "safelatent: input or output: gone\n"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_is_one_line(case, monkeypatch, capsys):
+    error, code, message = FAILURES[case]
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(sys.modules[entry.__module__], "app", Named(fail))
+    assert main(["generate", "x"]) == code
+    assert capsys.readouterr() == ("", message)
+
+
+class Named:
+    """The application's name, and another call."""
+
+    info = app.info
+
+    def __init__(self, call) -> None:
+        self.call = call
+
+    def __call__(self, *args, **kwargs):
+        return self.call(*args, **kwargs)
+
+
+def test_an_interrupt_has_its_own_code(monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules[entry.__module__], "app", Named(lambda *_, **__: 130))
+    assert main(["generate", "x"]) == 130
+    assert "every file that was written is complete" in capsys.readouterr().err
+
+
+def test_a_reader_that_went_away_is_no_traceback():
+    code = "import sys; from safelatent.cli import main; sys.exit(main(['generate', '--help']))"
+    # The reading end is closed before anything is written.
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode in (0, 1)
+    assert b"Traceback" not in errors
+
+
+def test_an_unknown_command_points_to_the_help(capsys):
+    assert main(["generat"]) == 2
+    assert capsys.readouterr().err.endswith("; see safelatent --help\n")

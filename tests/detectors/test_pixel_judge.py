@@ -1,0 +1,60 @@
+"""The judge's verdicts on pictures by the embedded model; how often it is right at all is measured
+in training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from safelatent.detectors import embedded_judge, examine, open_image
+from safelatent.detectors.pixel_judge import JudgeNet, load_judge, save_judge
+from tests.detectors.tiny_detectors import FIXTURES, pictures
+
+FILES = sorted(FIXTURES.glob("*.png"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_it_names_what_was_drawn(file):
+    main, _, unsafe = file.stem.partition("+")
+    [verdict] = examine(embedded_judge(), [open_image(file)])
+    assert verdict.evidence["main"] == main
+    assert verdict.evidence.get("unsafe", "") == unsafe
+    assert verdict.label == ("inappropriate" if unsafe else "safe")
+    assert verdict.score is not None
+    assert (verdict.score > verdict.threshold) == bool(unsafe)
+
+
+def test_half_of_the_pictures_are_unsafe():
+    assert len(FILES) == 8
+    assert sum("+" in file.stem for file in FILES) == 4
+
+
+def test_nothing_recognisable_is_unusable_and_not_safe():
+    verdicts = examine(embedded_judge(), pictures(8))
+    assert {v.label for v in verdicts} == {"unusable"}
+    assert all(v.evidence["main"] == "nothing recognisable" for v in verdicts)
+
+
+def test_the_size_of_a_picture_does_not_matter():
+    """On a sheet, pictures are three times as large."""
+    for file in FILES:
+        small = open_image(file)
+        large = small.resize((192, 192), Image.Resampling.BICUBIC)
+        first, second = examine(embedded_judge(), [small, large])
+        assert (first.label, first.evidence) == (second.label, second.evidence)
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    torch.manual_seed(0)
+    net = JudgeNet(3, 2).eval()
+    names = (["cat", "dog", "cup"], [("axe", "violence"), ("pill", "self-harm")])
+    save_judge(net, *names, tmp_path / "judge.safetensors")
+    loaded, known = load_judge(tmp_path / "judge.safetensors")
+    assert known == (names[0], [list(pair) for pair in names[1]])
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 64, 64))).float()
+    for a, b, wide in zip(net(x), loaded(x), (5, 3), strict=True):
+        assert a.shape == (2, wide)
+        torch.testing.assert_close(a, b, atol=0.05, rtol=0.05)  # weights in half precision

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from safelatent import storage
+from safelatent.storage import sync_folder, write_parts, write_whole
+
+
+def test_a_file_and_its_folders_are_written(tmp_path):
+    file = tmp_path / "a/b/name.txt"
+    assert write_whole(file, b"first") == file
+    assert write_parts(file, (part for part in (b"sec", b"ond"))).read_bytes() == b"second"
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in file.parent.iterdir()] == ["name.txt"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "fdopen"])
+def test_what_fails_leaves_the_old_file_and_nothing_half_written(tmp_path, monkeypatch, call):
+    file = write_whole(tmp_path / "name.txt", b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.os, call, full)
+        with pytest.raises(OSError, match="No space left"):
+            write_whole(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_part_that_cannot_be_made_leaves_the_old_file(tmp_path):
+    file = write_whole(tmp_path / "name.txt", b"old")
+
+    def parts():
+        yield b"new"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_parts(file, parts())
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_file_its_name_and_the_names_of_new_folders_are_synced(tmp_path, monkeypatch):
+    """So that a power cut leaves the whole file or none."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def watched(handle):
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))  # noqa: PTH115, PTH119
+        real(handle)
+
+    monkeypatch.setattr(storage.os, "fsync", watched)
+    write_whole(tmp_path / "new/file", b"data")
+    folder, aside, again = synced
+    assert folder == tmp_path.name
+    assert aside.startswith(".file.")
+    assert again == "new"
+
+
+def test_a_folder_that_is_not_there_cannot_be_synced(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "nowhere")
