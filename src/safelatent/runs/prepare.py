@@ -72,11 +72,12 @@ def load_protocol(request: RunRequest, device: str) -> Protocol:
     """
     default = "embedded" if request.model == "embedded" else "i2p-paper"
     name = request.protocol or default
-    if name.startswith("i2p-") and request.vectors is None:
+    if name in ("i2p-paper", "i2p-authors-script") and request.vectors is None:
         why = f"the default for {request.model!r}" if request.protocol is None else "as asked"
         raise BadValueError(
-            f"protocol {name!r} ({why}) needs Q16's published vectors; fetch and convert them once"
-            " as docs/detectors.md shows, then give --vectors FILE, or name another --protocol"
+            f"protocol {name!r} ({why}) needs Q16's published vectors; fetch the authors' file as"
+            " docs/detectors.md shows, run `safelatent convert-q16 prompts.p q16.safetensors`, then"
+            " give --vectors q16.safetensors, or name another --protocol"
         )
     return named_protocol(name, Sources(vectors=request.vectors, device=device))
 
