@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -32,9 +32,9 @@ from safelatent.generation.sampling import (
 from safelatent.generation.save import save_image, save_picture
 from safelatent.guidance import PRESETS
 from safelatent.pipelines.classic.text import cut_prompts
-from safelatent.pipelines.guard import Guarded
+from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
-from safelatent.runs.prepare import device_of
+from safelatent.runs.prepare import check_warmups, device_of
 from safelatent.text import shortened, squeezed
 
 
@@ -46,7 +46,6 @@ class Job:
         first: what all requests have in common.
         texts: the prompts.
         requests: one per image, in their order.
-        total: how many there are.
         batch_size: images per call of the model.
         device: its name; None is the first GPU, or the CPU.
         guarding: the options given that choose a guard, or unguarded images.
@@ -58,8 +57,7 @@ class Job:
 
     first: Request
     texts: Sequence[str]
-    requests: Iterator[Request]
-    total: int
+    requests: Sequence[Request]
     batch_size: int
     device: str | None
     guarding: Sequence[str]
@@ -84,7 +82,7 @@ def draw(job: Job, kind: str) -> None:
     bare = pipe.pipe if isinstance(pipe, Guarded) else pipe
     if isinstance(pipe, Guarded) and job.first.safety != SAVED:  # a guarded pipeline on the Hub
         _check_saved(job)
-        requests = (replace(request, safety=SAVED) for request in job.requests)
+        requests = [request.with_safety(SAVED) for request in job.requests]
         job = replace(job, first=replace(job.first, safety=SAVED), requests=requests)
     _warn_of_cut_prompts(bare, job.texts)
     {"images": _images, "comparison": _comparison, "trace": _traces}[kind](pipe, bare, job, judge)
@@ -121,9 +119,9 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
     """One file per request, printed as soon as it is written."""
     if job.first.safety == "off":
         say("note: --safety is off; these images are unguarded")
-    done = 0
-    while batch := list(islice(job.requests, job.batch_size)):
-        _announce(bare, batch, done, job.total)
+    for done in range(0, len(job.requests), job.batch_size):
+        batch = job.requests[done : done + job.batch_size]
+        _announce(bare, batch, done, len(job.requests))
         for made in sample(pipe, batch):
             if job.out.suffix.lower() == ".png":
                 file = save_picture(made.image, job.out, made.as_dict())
@@ -133,12 +131,12 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
                 _print_json({"file": str(file)} | made.as_dict())
             else:
                 typer.echo(f"{file}  ({_guarded_words(made)})")
-        done += len(batch)
 
 
 def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
     """All requests on one sheet."""
-    requests = list(job.requests)
+    requests = job.requests
+    check_warmups(pipe, METHODS, requests[0].steps)
     calls, done = len(METHODS) * -(-len(requests) // BATCH), 0
 
     def tell(request: Request) -> None:
@@ -165,7 +163,7 @@ def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
 def _traces(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
     """A sheet per request."""
     for n, request in enumerate(job.requests):
-        _announce(bare, [request], n, job.total)
+        _announce(bare, [request], n, len(job.requests))
         made, moments = trace(pipe, request)
         plain = Made(request=request, image=moments[-1].unguarded.image, receipt=None)
         seen = [f"; seen: {j.in_brief()}" if j else "" for j in _judged(judge, [plain, made])]
