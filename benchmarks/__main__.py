@@ -117,7 +117,8 @@ def main() -> None:
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
     print(
-        f"{options.threads} threads, {options.steps} steps, {options.rounds} rounds; median ratio (least, greatest) and seconds"
+        f"{options.threads} threads, {options.steps} steps, {options.rounds} rounds;"
+        " median ratio (least, greatest) and seconds"
     )
     found: dict[str, Any] = {}
     for batch in tqdm(options.batches, desc="batches", leave=False):
@@ -131,9 +132,8 @@ def main() -> None:
             times = interleaved(runs, rounds)
             print(f"\nbatch {batch}, against {base}")
             for name, (middle, least, most) in ratios(times, base).items():
-                print(
-                    f"  {name:28s} {middle:7.3f}  ({least:.3f}, {most:.3f})   {statistics.median(times[name]):.4f} s"
-                )
+                seconds = statistics.median(times[name])
+                print(f"  {name:28s} {middle:7.3f}  ({least:.3f}, {most:.3f})   {seconds:.4f} s")
             found[f"batch {batch}, against {base}"] = {
                 "ratios": ratios(times, base),
                 "seconds": times,

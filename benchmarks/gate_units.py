@@ -28,6 +28,7 @@ from benchmarks.velocity import as_velocity
 from safelatent import guard, load
 from safelatent.detectors import embedded_judge, examine
 from safelatent.guidance import PRESETS, SLD, Correction, Estimates, noise_level
+from safelatent.guidance import preset as guidance_named
 from safelatent.guidance.guided_call import StepRecord
 from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
@@ -58,7 +59,7 @@ def gates(preset: str, steps: int) -> dict[str, SLD]:
     """The preset with both gates; its warm-up is the same part of the steps as it is of the paper's
     50.
     """
-    settings = asdict(PRESETS[preset])
+    settings = asdict(guidance_named(preset))
     settings["warmup"] = settings["warmup"] * steps // 50
     return {"noise": SLD(**settings), "velocity": GateInVelocity(**settings)}
 

@@ -53,6 +53,13 @@ def test_the_drawing_is_the_whole_tree():
     assert len(drawn()) >= 6
 
 
+def test_the_homes_that_it_names_are_theirs():
+    homes = re.findall(r"(\w+Error)\b.*\((\w+\.\w+)\)", errors.__doc__ or "")
+    assert len(homes) == 3
+    for name, home in homes:
+        assert getattr(import_module(f"safelatent.{home}"), name).__module__.endswith(home)
+
+
 def test_what_else_they_are():
     assert issubclass(BadValueError, ValueError)
     assert issubclass(GuardError, RuntimeError)

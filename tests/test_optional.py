@@ -15,6 +15,6 @@ def test_what_is_installed_is_imported():
 
 
 def test_what_is_missing_names_the_pip_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UnsupportedError, match=r'^the report needs matplotlib; run pip install "s'):
-        require("matplotlib.figure", extra="bench", purpose="the report")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UnsupportedError, match=r'^parquet needs pyarrow; run pip install "s'):
+        require("pyarrow.parquet", extra="bench", purpose="parquet")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from safelatent.pipelines.guarded import Guarded, GuardedOutput
     from safelatent.pipelines.loading import load
     from safelatent.pipelines.safety import ConceptEmbeds
+    from safelatent.runs import run
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ __all__ = [
     "guard",
     "load",
     "preset",
+    "run",
 ]
 
 _HOMES = {
@@ -71,6 +73,7 @@ _HOMES = {
     "pipelines.guarded": "Guarded GuardedOutput",
     "pipelines.loading": "load",
     "pipelines.safety": "ConceptEmbeds",
+    "runs": "run",
 }
 
 

@@ -2,12 +2,12 @@
 
     SafelatentError
     ├── BadValueError (ValueError)        a setting, a concept or a prompt breaks a rule
-    │   ├── RowError                      ... in one row of a table (safelatent.prompts.rows)
-    │   └── UnusableError                 ... no image may be made of a prompt (.prompts.prompt)
+    │   ├── RowError                      ... in one row of a table (prompts.rows)
+    │   └── UnusableError                 ... no image may be made of a prompt (prompts.prompt)
     ├── UnsupportedError                  a pipeline, or a use of it, that cannot be guarded
     ├── GuardError (RuntimeError)         the guard stopped a call; no image is returned
     │   └── NotGuardedError               ... because no step would be, or was, guided
-    └── RunError                          a run's folder cannot be used (safelatent.runs.store)
+    └── RunError                          a run's folder cannot be used (runs.folder)
 
 A message is one line: the value that was given, the rule that it breaks, the remedy. Arguments
 that a function does not have raise ``TypeError``, as everywhere in Python.

@@ -12,10 +12,14 @@ import sys
 import pytest
 
 from safelatent.cli import main
+from safelatent.cli.bench import summary
 from safelatent.evaluation.report import report_of
-from safelatent.runs import read_run
+from safelatent.evaluation.table1 import table1
+from safelatent.prompts import Prompt
+from safelatent.runs import RunResult, read_run
 from safelatent.runs import worker as worker_module
 from tests import tiny
+from tests.evaluation.made_runs import made_run
 
 COMMIT = "39593d5650112b4cc580433f6b0435385882d819"
 TABLE = (
@@ -94,6 +98,21 @@ def test_a_finished_run_has_nothing_to_do_and_prints_the_report_s_numbers(capsys
         p = one.probability
         expected = [f"{p.value:.3f}", f"{p.low:.3f}", "to", f"{p.high:.3f}"]
         assert found[method] == [*expected, str(one.unusable), str(one.errors)]
+
+
+def test_prompts_of_one_text_are_one_prompt_as_in_the_report(capsys, tmp_path):
+    """The same prompt under many ids is one prompt, and the interval as wide as that."""
+    prompts = [Prompt(text=f"text {n % 3}", id=f"p-{n}", seed=n) for n in range(12)]
+    found = made_run(
+        tmp_path,
+        lambda item: "i" if item.prompt.text == "text 0" else "s",
+        prompts,
+        methods=("off",),
+    )
+    summary(RunResult(folder=tmp_path, counts={}, missing=0))
+    share = table1(found).overall["off"].probability
+    assert share.high - share.low > 0.5, "three prompts say little"
+    assert f"{share.value:.3f}   {share.low:.3f} to {share.high:.3f}" in capsys.readouterr().out
 
 
 def test_images_without_a_verdict_have_no_share(capsys, place, done):
@@ -266,15 +285,24 @@ def test_errors_have_no_share_and_the_reasons_are_pointed_to(capsys, place, tmp_
     assert f"the column reason of {tmp_path / 'run/scores.csv'} and the report give" in said.err
 
 
-def test_a_run_grows_and_says_what_it_kept(capsys, place, tmp_path):
-    assert bench(capsys, place, tmp_path, "--images", "1", "--limit", "2")[0] == 0
-    code, out, err = bench(capsys, place, tmp_path, "--methods", "off,negative,max")
-    assert code == 0
-    assert "resuming: 4 of 18 images were saved before" in err
-    assert [line.split()[-2:] for line in out.splitlines()[1:]] == [["6", "0"]] * 3
+def test_a_run_grows_and_says_what_it_kept(capsys, place, done, tmp_path):
+    small = ["--methods", "max", "--images", "1", "--limit", "2"]
+    assert bench(capsys, place, tmp_path, *small)[0] == 0
     code, out, err = bench(capsys, place, tmp_path)
+    assert code == 0
+    assert "resuming: 2 of 12 images were saved before" in err
+    assert {method: row[-2:] for method, row in printed(out).items()} == {
+        "off": ["6", "0"],
+        "max": ["6", "0"],
+    }
+    with (
+        (tmp_path / "scores.csv").open(encoding="utf-8") as grown,
+        (done / "scores.csv").open(encoding="utf-8") as whole,
+    ):
+        assert [row.split(",")[:3] for row in grown] == [row.split(",")[:3] for row in whole]
+    code, out, err = bench(capsys, place, tmp_path, *small)
     assert (code, out) == (2, "")
-    assert "methods is off, max, was off, negative prompt, max" in err
+    assert "images is 1, was 2; methods is max, was off, max" in err
 
 
 def test_deleted_images_are_said_and_drawn_again_on_request(capsys, place, done, tmp_path):

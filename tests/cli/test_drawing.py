@@ -169,6 +169,10 @@ def test_a_concept_that_is_too_long_or_a_warm_up_too_long_is_refused_before_an_i
     code, out, err = run("a cat", "--steps", "5")
     assert (code, out) == (2, "")
     assert "the warm-up is 10 steps" in err
+    code, out, err = run("a cat", "--compare", "--steps", "20")
+    assert (code, out) == (2, "")
+    assert "weak has a warm-up of 15" in err
+    assert "[1/6]" not in err  # no column was drawn before
     assert list(tmp_path.iterdir()) == []
 
 

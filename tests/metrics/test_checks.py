@@ -84,7 +84,11 @@ def test_lengths_are_compared():
         check_same_length(a=[1], b=["x", "y"])
 
 
-@pytest.mark.parametrize("rows", [None, True, "text", b"text", np.array(1.0), iter([])], ids=repr)
+@pytest.mark.parametrize(
+    "rows",
+    [None, True, "text", b"text", np.array(1.0), iter([])],
+    ids=lambda rows: type(rows).__name__,
+)
 def test_what_is_no_column_is_refused(rows):
     with pytest.raises(BadValueError, match=r"a is .*list or an array"):
         check_same_length(a=rows)

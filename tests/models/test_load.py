@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from safelatent import BadValueError, UnsupportedError, guard, load
-from safelatent.models import load_pipeline
+from safelatent.models import EMBEDDED, load_pipeline, model_folder
 from safelatent.models.load import loading_options
 from tests import tiny
 
@@ -49,6 +49,14 @@ def test_a_revision_is_of_a_hub_id_alone(folder, tmp_path, monkeypatch):
     for name in ("embedded", str(folder), "owner/name"):
         with pytest.raises(BadValueError, match=r"the revision is 'v1', .* on this machine"):
             load(name, revision="v1")
+
+
+def test_where_a_models_files_are(folder):
+    assert model_folder("embedded") == EMBEDDED
+    assert model_folder(str(folder)) == folder
+    with pytest.raises(UnsupportedError, match="'nobody/nothing' is not on this machine") as caught:
+        model_folder("nobody/nothing", "main")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_is_no_model(folder):

@@ -76,7 +76,7 @@ HOOKS: dict[str, Callable[[Any], None]] = {
     "apply_faster_cache": _faster(False),
     "apply_faster_cache, distilled": _faster(True),
     "apply_first_block_cache": lambda module: hooks.apply_first_block_cache(
-        module, hooks.FirstBlockCacheConfig(threshold=10.0)
+        module, hooks.FirstBlockCacheConfig(threshold=0.3)
     ),
     "apply_mag_cache": _mag,
     "apply_taylorseer_cache": _taylor,

@@ -21,6 +21,7 @@ from safelatent import (
     MAX,
     SLD,
     BadValueError,
+    ConceptEmbeds,
     NegativePrompt,
     NoiseLevel,
     UnsupportedError,
@@ -169,6 +170,17 @@ def test_a_variant_is_saved_and_loaded(pipe, tmp_path):
     assert load(tmp_path, variant="fp16").guidance == MAX
 
 
+def test_a_concept_as_embeddings_is_saved_with_the_guard(pipe, tmp_path):
+    embeds, _ = pipe.encode_prompt("weapons", "cpu", 1, False)
+    concept = ConceptEmbeds(text="weapons", prompt_embeds=embeds)
+    guard(pipe, "max", concept=concept).save_pretrained(tmp_path)
+    again = load(tmp_path).concept
+    assert (again.text, torch.equal(again.prompt_embeds, embeds)) == ("weapons", True)
+    next(tmp_path.glob("*.safetensors")).unlink()
+    with pytest.raises(UnsupportedError, match="does not say how the pipeline is guarded"):
+        load(tmp_path)
+
+
 def test_a_save_may_be_repeated(pipe, tmp_path):
     guard(pipe, "max").save_pretrained(tmp_path)
     guard(pipe, "weak").save_pretrained(tmp_path)
@@ -272,6 +284,21 @@ def test_what_could_not_be_loaded_again_is_not_saved(safe, tmp_path):
     with pytest.raises(UnsupportedError, match="not those of StableDiffusionXLAutoBlocks"):
         save(safe, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_blocks_of_ones_own_are_not_saved(safe, tmp_path):
+    class Mine(type(safe.pipe._blocks)):
+        pass
+
+    safe.pipe._blocks = Mine()
+    with pytest.raises(UnsupportedError, match="not those of Mine in diffusers"):
+        save(safe, tmp_path)
+
+
+def test_a_component_that_diffusers_leaves_out_is_an_error(safe, tmp_path, monkeypatch):
+    monkeypatch.setattr(ModularPipeline, "save_pretrained", lambda *_, **__: None)
+    with pytest.raises(UnsupportedError, match="cannot be saved by diffusers; the folder is not"):
+        save(safe, tmp_path)
 
 
 def test_modular_folders_that_are_not_guarded_ones_are_refused(safe, tmp_path):

@@ -295,7 +295,7 @@ def test_a_call_that_begins_in_the_middle(make):
 def test_two_equal_timesteps_are_told_apart_by_the_evaluations_that_follow():
     scheduler = PNDMScheduler(skip_prk_steps=True, steps_offset=1, **SD)
     scheduler.set_timesteps(10)
-    timesteps = [float(t) for t in scheduler.timesteps]
+    timesteps = scheduler.timesteps.tolist()
     assert timesteps[1] == timesteps[2]
     for begin in (1, 2):
         schedule = Schedule(scheduler, timesteps[begin], 11 - begin)

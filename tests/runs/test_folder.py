@@ -10,9 +10,9 @@ from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
-from safelatent.detectors.verdict import LABELS
 
 from safelatent import BadValueError, SafelatentError
+from safelatent.detectors.contract import LABELS
 from safelatent.runs import Run, RunError, folder, read_run
 from safelatent.runs.folder import image_file, read_only
 from safelatent.runs.read import each_label, names_of_detectors, read_progress

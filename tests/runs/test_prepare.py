@@ -177,11 +177,13 @@ def test_the_protocol_fits_the_model_and_missing_vectors_are_said_before_anythin
     assert load_protocol(asked(), "cpu").name == "embedded"
     message = (
         r"protocol 'i2p-paper' \(the default for 'owner/name'\) needs Q16's published vectors;"
-        r" .*docs/detectors.md.*--vectors FILE, or name another --protocol"
+        r" .*docs/detectors.md.*convert-q16.*--vectors q16.safetensors, or name another"
     )
     with pytest.raises(BadValueError, match=message):
         load_parts(asked(model="owner/name", device="cpu"))
-    with pytest.raises(BadValueError, match="brings its own"):
+    with pytest.raises(BadValueError, match="did you mean 'i2p-paper'"):
+        load_parts(asked(protocol="i2p-papr", device="cpu"))
+    with pytest.raises(BadValueError, match="has its own vectors"):
         load_parts(asked(vectors="q16.npy", device="cpu"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,10 +12,9 @@ from typing import Any
 
 import typer
 
-from safelatent.cli.generate import check_saved
 from safelatent.cli.say import quiet_libraries, say
 from safelatent.detectors import Judgement, Protocol, Sources, named_protocol
-from safelatent.errors import UnsupportedError
+from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.figures.canvas import Sheet
 from safelatent.figures.comparison import Cell, comparison_sheet
 from safelatent.figures.trace import TraceStep, trace_sheet
@@ -33,10 +32,10 @@ from safelatent.generation.sampling import (
 from safelatent.generation.save import save_image, save_picture
 from safelatent.guidance import PRESETS
 from safelatent.pipelines.classic.text import cut_prompts
-from safelatent.pipelines.guard import Guarded
+from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
-from safelatent.runs.prepare import device_of
-from safelatent.text import squeezed
+from safelatent.runs.prepare import check_warmups, device_of
+from safelatent.text import shortened, squeezed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +46,9 @@ class Job:
         first: what all requests have in common.
         texts: the prompts.
         requests: one per image, in their order.
-        total: how many there are.
         batch_size: images per call of the model.
         device: its name; None is the first GPU, or the CPU.
-        guard_options: options that choose a guard, with their values; None if not given.
+        guarding: the options given that choose a guard, or unguarded images.
         protocol: by which pictures on a sheet are judged; None leaves them unjudged.
         vectors: file of Q16's published vectors.
         out: a folder, or a .png file.
@@ -59,11 +57,10 @@ class Job:
 
     first: Request
     texts: Sequence[str]
-    requests: Iterator[Request]
-    total: int
+    requests: Sequence[Request]
     batch_size: int
     device: str | None
-    guard_options: Mapping[str, object]
+    guarding: Sequence[str]
     protocol: str | None
     vectors: Path | None
     out: Path
@@ -72,7 +69,9 @@ class Job:
 
 def draw(job: Job, kind: str) -> None:
     """Draw the job: ``images``, a ``comparison`` or a ``trace`` per prompt."""
-    if job.first.settings:
+    if job.first.safety == SAVED:
+        _check_saved(job)
+    elif job.first.settings:
         own_settings(job.first)  # refuses what is out of range before the model is loaded
     device = device_of(job.device)
     judge = None
@@ -82,11 +81,20 @@ def draw(job: Job, kind: str) -> None:
     pipe = _loaded(job, device)
     bare = pipe.pipe if isinstance(pipe, Guarded) else pipe
     if isinstance(pipe, Guarded) and job.first.safety != SAVED:  # a guarded pipeline on the Hub
-        check_saved(job.first.model, job.guard_options, compare=kind == "comparison")
-        requests = (replace(request, safety=SAVED) for request in job.requests)
+        _check_saved(job)
+        requests = [request.with_safety(SAVED) for request in job.requests]
         job = replace(job, first=replace(job.first, safety=SAVED), requests=requests)
     _warn_of_cut_prompts(bare, job.texts)
     {"images": _images, "comparison": _comparison, "trace": _traces}[kind](pipe, bare, job, judge)
+
+
+def _check_saved(job: Job) -> None:
+    """Refuse, for a model that was saved guarded, another guard and unguarded images."""
+    if job.guarding:
+        raise BadValueError(
+            f"--model {job.first.model!r} was saved guarded and is drawn as it was saved; leave"
+            f" {', '.join(job.guarding)} out, or name the model that it was made from"
+        )
 
 
 def _loaded(job: Job, device: str) -> Any:
@@ -111,9 +119,9 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
     """One file per request, printed as soon as it is written."""
     if job.first.safety == "off":
         say("note: --safety is off; these images are unguarded")
-    done = 0
-    while batch := list(islice(job.requests, job.batch_size)):
-        _announce(bare, batch, done, job.total)
+    for done in range(0, len(job.requests), job.batch_size):
+        batch = job.requests[done : done + job.batch_size]
+        _announce(bare, batch, done, len(job.requests))
         for made in sample(pipe, batch):
             if job.out.suffix.lower() == ".png":
                 file = save_picture(made.image, job.out, made.as_dict())
@@ -123,12 +131,12 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
                 _print_json({"file": str(file)} | made.as_dict())
             else:
                 typer.echo(f"{file}  ({_guarded_words(made)})")
-        done += len(batch)
 
 
 def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
     """All requests on one sheet."""
-    requests = list(job.requests)
+    requests = job.requests
+    check_warmups(pipe, METHODS, requests[0].steps)
     calls, done = len(METHODS) * -(-len(requests) // BATCH), 0
 
     def tell(request: Request) -> None:
@@ -155,7 +163,7 @@ def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
 def _traces(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
     """A sheet per request."""
     for n, request in enumerate(job.requests):
-        _announce(bare, [request], n, job.total)
+        _announce(bare, [request], n, len(job.requests))
         made, moments = trace(pipe, request)
         plain = Made(request=request, image=moments[-1].unguarded.image, receipt=None)
         seen = [f"; seen: {j.in_brief()}" if j else "" for j in _judged(judge, [plain, made])]
@@ -192,9 +200,7 @@ def _judged(judge: Protocol | None, made: Sequence[Made]) -> list[Judgement | No
 def _announce(bare: Any, batch: Sequence[Request], done: int, total: int) -> None:
     """The title of the pipeline's own progress bar, or a plain line where there is no terminal."""
     count = f"{done + 1}" if len(batch) == 1 else f"{done + 1}-{done + len(batch)}"
-    prompts = squeezed(batch[0].prompt)
-    short = repr(prompts if len(prompts) <= 40 else f"{prompts[:39]}…")
-    title = f"[{count}/{total}] {short}, {batch[0].safety}"
+    title = f"[{count}/{total}] {_short(batch[0].prompt)}, {batch[0].safety}"
     watched = sys.stderr.isatty()
     bare.set_progress_bar_config(desc=title, leave=False, disable=not watched)
     if not watched:
@@ -205,9 +211,14 @@ def _warn_of_cut_prompts(bare: Any, prompts: Sequence[str]) -> None:
     """Name every prompt that the text encoder cuts."""
     cut, limit = cut_prompts(bare, dict.fromkeys(prompts))
     for text, count in cut:
-        text = squeezed(text)
-        short = repr(text if len(text) <= 40 else f"{text[:39]}…")
-        say(f"note: {short} has {count} tokens, and the model reads {limit}; the rest is not drawn")
+        say(
+            f"note: {_short(text)} has {count} tokens, and the model reads {limit}; the rest is"
+            " not drawn"
+        )
+
+
+def _short(text: str) -> str:
+    return repr(shortened(squeezed(text), 40))
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,19 +14,22 @@ import typer
 
 from safelatent.cli.options import (
     DTYPES,
+    Batch,
     Device,
     Dtype,
     Images,
     Model,
+    Revision,
     Steps,
     Vectors,
     check_choice,
 )
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
-from safelatent.generation.request import SAVED, Request
+from safelatent.generation.request import SAVED, Request, check_amount
 from safelatent.models import check_name
-from safelatent.models.load import GUARD_FILE
+from safelatent.models.folder import folder_kind
+from safelatent.prompts.text_files import lines_of
 
 MOST_COMPARED = 100  # prompts; a sheet of more could not be opened again
 
@@ -42,9 +46,7 @@ def generate(
         typer.Option("--file", help="Read prompts from this text file (UTF-8), one per line."),
     ] = None,
     model: Model = "embedded",
-    revision: Annotated[
-        str | None, typer.Option(help="Take this commit of a Hub id, so that it can be repeated.")
-    ] = None,
+    revision: Revision = None,
     variant: Annotated[
         str | None, typer.Option(help="Load this variant of the weights, for example fp16.")
     ] = None,
@@ -92,7 +94,7 @@ def generate(
         float, typer.Option(help="Set the guidance scale of the prompt, above 1.")
     ] = 7.5,
     images: Images = 1,
-    batch_size: Annotated[int, typer.Option(help="Draw this many images in one call.")] = 1,
+    batch_size: Batch = 1,
     out: Annotated[
         Path, typer.Option(help="Write to this folder, or a single picture to this .png file.")
     ] = Path("out"),
@@ -141,17 +143,13 @@ def generate(
         "momentum": momentum,
         "decay": decay,
     }
-    own = tuple((name, value) for name, value in settings.items() if value is not None)
+    own = {name: value for name, value in settings.items() if value is not None}
     check_name(model)
     check_choice("--dtype", dtype, DTYPES)
     _check_sheets(compare, trace, images, negative_prompt, safety, own)
     _check_judge(protocol, vectors, judged=compare or trace)
-    saved = (Path(model) / GUARD_FILE).is_file()
-    guard_options = {"--safety": safety, "--concept": concept} | {
-        f"--{name.replace('_', '-')}": value for name, value in own
-    }
-    if saved:
-        check_saved(model, guard_options, compare=compare)
+    saved = folder_kind(Path(model)) == "guarded"
+    named = {"safety": safety, "concept": concept, "compare": compare or None} | own
     first = Request(
         prompt="any",
         model=model,
@@ -160,15 +158,18 @@ def generate(
         dtype=dtype,
         safety=SAVED if saved else safety or "medium",
         concept=DEFAULT_CONCEPT if concept is None else Concept.parse(concept),
-        settings=own,
+        settings=tuple(own.items()),
         negative_prompt=negative_prompt,
         seed=seed,
         steps=steps,
         guidance_scale=guidance_scale,
     )
     texts = _prompts(prompts or [], prompt_file)
+    check_amount(len(texts), images)
     _check_counts(texts, batch_size, compare=compare)
-    requests = _requests(first, texts, images)
+    requests = [  # making them checks them, before anything is drawn
+        replace(first, prompt=text, seed=seed + n) for text in texts for n in range(images)
+    ]
     _check_out(out, one=compare or len(texts) * images == 1, overwrite=overwrite)
 
     from safelatent.cli import drawing
@@ -177,10 +178,9 @@ def generate(
         first=first,
         texts=texts,
         requests=requests,
-        total=len(texts) * images,
         batch_size=batch_size,
         device=device,
-        guard_options=guard_options,
+        guarding=tuple(_option(name) for name, value in named.items() if value is not None),
         protocol=protocol or ("embedded" if model == "embedded" else None),
         vectors=vectors,
         out=out,
@@ -189,52 +189,39 @@ def generate(
     drawing.draw(job, "comparison" if compare else "trace" if trace else "images")
 
 
-def check_saved(model: str, options: Mapping[str, object], *, compare: bool) -> None:
-    """Refuse, for a model that was saved guarded, another guard and unguarded pictures.
-
-    Raises:
-        BadValueError: naming the option.
-    """
-    given = [name for name, value in options.items() if value is not None]
-    given += ["--compare"] if compare else []
-    if given:
-        raise BadValueError(
-            f"--model {model!r} was saved guarded and is drawn as it was saved; leave"
-            f" {', '.join(given)} out, or name the model that it was made from"
-        )
-
-
 def _check_sheets(
     compare: bool,
     trace: bool,
     images: int,
     negative_prompt: str | None,
     safety: str | None,
-    own: tuple[tuple[str, float], ...],
+    own: Mapping[str, float],
 ) -> None:
     """Refuse options that contradict one another."""
     if compare and trace:
         raise BadValueError("--compare and --trace are two pictures; choose one of them")
-    if images < 1:
-        raise BadValueError(f"--images is {images}; it must be a whole number of at least 1")
     if (compare or trace) and images != 1:
         raise BadValueError(
             f"--images is {images}; --compare and --trace show one image per prompt, leave it out"
         )
     if compare and (safety is not None or own):
-        name = "--safety" if safety is not None else f"--{own[0][0].replace('_', '-')}"
+        name = _option("safety" if safety is not None else next(iter(own)))
         raise BadValueError(f"--compare shows every method as published; leave {name} out")
     if compare and negative_prompt is not None:
         raise BadValueError(
             "--compare has a column for the negative prompt; leave --negative-prompt out"
         )
     if safety == "off" and (trace or own):
-        name = "--trace" if trace else f"--{own[0][0].replace('_', '-')}"
+        name = _option("trace" if trace else next(iter(own)))
         raise BadValueError(
             f"{name} needs the guard, and --safety is off; choose weak, medium, strong or max"
         )
-    if {"warmup", "warmup_noise_level"} <= dict(own).keys():
+    if {"warmup", "warmup_noise_level"} <= own.keys():
         raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _check_judge(protocol: str | None, vectors: Path | None, *, judged: bool) -> None:
@@ -257,27 +244,14 @@ def _check_counts(texts: list[str], batch_size: int, *, compare: bool) -> None:
         )
 
 
-def _requests(first: Request, texts: list[str], images: int) -> Iterator[Request]:
-    """Yield one request per image, made when it is drawn: a million need no memory."""
-    for text in texts:  # everything is checked before anything is drawn
-        replace(first, prompt=text)
-    replace(first, prompt=texts[0], seed=first.seed + images - 1)
-    return (
-        replace(first, prompt=text, seed=first.seed + n) for text in texts for n in range(images)
-    )
-
-
 def _prompts(arguments: list[str], file: Path | None) -> list[str]:
     """Prompts of arguments, file and standard input, without blank lines of the last two."""
     texts: list[str] = []
     for text in arguments:
-        texts += _lines(sys.stdin.buffer.read(), "standard input") if text == "-" else [text]
+        texts += _piped() if text == "-" else [text]
     if file is not None:
-        if not file.is_file():
-            raise BadValueError(
-                f"--file {str(file)!r} is not a file; give a text file with one prompt per line"
-            )
-        texts += _lines(file.read_bytes(), str(file))
+        with closing(lines_of(file)) as lines:
+            texts += [line.strip() for line in lines if line.strip()]
     if not texts:
         raise BadValueError(
             "no prompt was given; write one in quotes, or use --file, or '-' for standard input"
@@ -285,13 +259,14 @@ def _prompts(arguments: list[str], file: Path | None) -> list[str]:
     return texts
 
 
-def _lines(data: bytes, source: str) -> list[str]:
+def _piped() -> list[str]:
+    data = sys.stdin.buffer.read()
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        value = data[error.start]
         raise BadValueError(
-            f"{source} is not UTF-8 (byte {error.start} is {data[error.start]:#04x}); save it as"
-            " UTF-8"
+            f"standard input is not UTF-8 (byte {error.start} is {value:#04x}); save it as UTF-8"
         ) from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 

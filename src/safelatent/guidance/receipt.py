@@ -74,10 +74,10 @@ class Receipt:
 
 
 # An image counts as guided where at least three in four of its steps after the warm-up have an
-# effect. A step has one where what the gate lets through, ``mu (e_S - e_u)`` without momentum, is at
-# least this share of the prompt's direction ``e_p - e_u`` (Euclidean norms), or, for the baseline,
-# where the concept's estimate is at least this far from the prompt's, relatively. Measured values
-# stand in docs/method.md.
+# effect. A step has one where what the gate lets through, ``mu (e_S - e_u)`` without momentum, is
+# at least this share of the prompt's direction ``e_p - e_u`` (Euclidean norms), or, for the
+# baseline, where the concept's estimate is at least this far from the prompt's, relatively. The
+# measured values are in docs/method.md.
 LEAST_EFFECT = 1e-2
 LEAST_DISTANCE = 1e-4
 

@@ -16,7 +16,7 @@ from safelatent.errors import UnsupportedError, brief
 from safelatent.guidance.guided_call import StepRecord
 from safelatent.pipelines.classic.checks import bind_call, check_call, check_distilled
 from safelatent.pipelines.classic.families import Family, family_of
-from safelatent.pipelines.classic.hook import GuidanceHook
+from safelatent.pipelines.classic.hook import GuidanceHook, undisturbed
 from safelatent.pipelines.classic.text import check_concept, default_length, encode_concept
 from safelatent.pipelines.denoiser import attached, one_call
 from safelatent.pipelines.guarded import Guarded, GuardedOutput, Safety, refuse_sld
@@ -142,12 +142,12 @@ class GuardedClassic(Guarded):
     def _run(self, arguments: dict[str, Any], callback: Callable[[StepRecord], None] | None) -> Any:
         family = self.family
         arguments = check_call(family, arguments)
-        check_concept(self.pipe, self.concept, arguments.get("max_sequence_length"))
         denoiser = getattr(self.pipe, family.denoiser)
         with one_call(denoiser):
+            check_concept(self.pipe, self.concept, arguments.get("max_sequence_length"))
             concept = encode_concept(self.pipe, family, self.concept, arguments)
             hook = GuidanceHook(self.pipe, family, self.guidance, concept, arguments, callback)
-            with attached(denoiser, hook), decoder_checked(self.pipe):
+            with undisturbed(hook), attached(denoiser, hook), decoder_checked(self.pipe):
                 output = self.pipe(**arguments)
         receipts = hook.finish(str(self.concept))
         check_classic(output, len(receipts))

@@ -11,9 +11,10 @@ from typing import Any
 from PIL import Image
 
 from safelatent.detectors import Protocol, Sources, named_protocol
-from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError
 from safelatent.generation.methods import Method
-from safelatent.guidance import PRESETS, paper_noise_level
+from safelatent.guidance import PRESETS
+from safelatent.guidance.warmup import check_warmup
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.pipelines.classic.families import family_of
 from safelatent.pipelines.safety import guidance_of
@@ -22,7 +23,6 @@ from safelatent.prompts import PromptSet, prompt_set
 from safelatent.runs.calls import drawable_family
 from safelatent.runs.settings import RunRequest, RunSettings
 
-PAPER_MIDDLE = 25  # step of the paper's 50
 LARGE = 256  # pixels: a model whose own size is smaller cannot draw the sizes of prompt sets
 
 
@@ -72,11 +72,12 @@ def load_protocol(request: RunRequest, device: str) -> Protocol:
     """
     default = "embedded" if request.model == "embedded" else "i2p-paper"
     name = request.protocol or default
-    if name.startswith("i2p-") and request.vectors is None:
+    if name in ("i2p-paper", "i2p-authors-script") and request.vectors is None:
         why = f"the default for {request.model!r}" if request.protocol is None else "as asked"
         raise BadValueError(
-            f"protocol {name!r} ({why}) needs Q16's published vectors; fetch and convert them once"
-            " as docs/detectors.md shows, then give --vectors FILE, or name another --protocol"
+            f"protocol {name!r} ({why}) needs Q16's published vectors; fetch the authors' file as"
+            " docs/detectors.md shows, run `safelatent convert-q16 prompts.p q16.safetensors`, then"
+            " give --vectors q16.safetensors, or name another --protocol"
         )
     return named_protocol(name, Sources(vectors=request.vectors, device=device))
 
@@ -117,12 +118,12 @@ def check_answers(protocol: Protocol) -> None:
 def check_warmups(pipe: Any, methods: Iterable[Method], steps: int) -> None:
     """Refuse a method whose warm-up leaves too little of a call, before anything is drawn.
 
-    The warm-up may be at most half of the steps (Schramowski et al., CVPR 2023), or end where there
-    still is as much noise as in the middle of the paper's runs. Of a scheduler whose steps depend
-    on the image's size nothing is known here; the guard refuses every image there.
+    Of a scheduler whose steps depend on the image's size nothing is known here; the guard refuses
+    every image there.
 
     Raises:
-        BadValueError: naming every such method and what it needs.
+        BadValueError: naming every such method.
+        UnsupportedError: the scheduler cannot be guarded.
     """
     presets = [method for method in methods if method in PRESETS]
     if not presets or pipe.scheduler.config.get("use_dynamic_shifting"):
@@ -130,10 +131,11 @@ def check_warmups(pipe: Any, methods: Iterable[Method], steps: int) -> None:
     levels, flow = noise_levels(pipe.scheduler, steps), is_flow(pipe.scheduler)
     short: list[str] = []
     for method in presets:
-        warmup = guidance_of(method, flow=flow).on(levels).acts_from()
-        late = warmup >= len(levels) or levels[warmup] < paper_noise_level(PAPER_MIDDLE)
-        if late and 2 * warmup > len(levels):
-            short.append(f"{method} has a warm-up of {warmup}")
+        guidance = guidance_of(method, flow=flow)
+        try:
+            check_warmup(guidance, levels)
+        except NotGuardedError:
+            short.append(f"{method} has a warm-up of {guidance.on(levels).acts_from()}")
     if short:
         raise BadValueError(
             f"steps is {steps} and {', '.join(short)}, which may be at most half of the steps;"
@@ -145,8 +147,9 @@ def noise_levels(scheduler: Any, steps: int) -> list[float]:
     """Return the noise level of every step of a call, as the guard counts them (``NoiseLevel``)."""
     own = deepcopy(scheduler)
     own.set_timesteps(steps)
-    schedule = Schedule(own, float(own.timesteps[0]))
-    return schedule.levels(len(own.timesteps), own.order)
+    evaluations = len(own.timesteps)
+    schedule = Schedule(own, float(own.timesteps[0]), evaluations)
+    return schedule.levels(evaluations, own.order)
 
 
 def settings_of(

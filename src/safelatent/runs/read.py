@@ -16,7 +16,7 @@ from sys import intern
 from typing import Any, cast
 
 from safelatent.detectors import Verdict
-from safelatent.detectors.verdict import Label, joint
+from safelatent.detectors.contract import Label, joint
 from safelatent.errors import BadValueError
 from safelatent.generation.methods import METHODS, Method
 from safelatent.prompts import Prompt

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from safelatent.runs.read import Row, each_row, names_of_detectors
 from safelatent.storage import write_parts
+from safelatent.text import csv_cell
 
 FILE = "scores.csv"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell that is a formula begins
 FIXED = ("prompt_id", "image", "method", "seed", "categories", "label", "distance", "reason")
 
 
@@ -33,11 +33,11 @@ def score_lines(rows: Iterable[Row], detectors: Sequence[str]) -> Iterator[str]:
     writer = csv.writer(_Echo(), lineterminator="\n")
     of_detectors = [(name, what) for name in detectors for what in ("label", "score")]
     header = [*FIXED, *(f"{name} {what}" for name, what in of_detectors)]
-    yield writer.writerow(map(_cell, header))
+    yield writer.writerow(map(csv_cell, header))
     for row in rows:
         verdicts = row.verdicts
         scored = [verdicts.get(name, {}).get(what) for name, what in of_detectors]
-        yield writer.writerow(map(_cell, [*_fixed(row), *scored]))
+        yield writer.writerow(map(csv_cell, [*_fixed(row), *scored]))
 
 
 def _fixed(row: Row) -> list[object]:
@@ -53,11 +53,6 @@ def _fixed(row: Row) -> list[object]:
         row.distance,
         row.reason,
     ]
-
-
-def _cell(value: object) -> object:
-    """The value; text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 class _Echo:

@@ -118,9 +118,8 @@ def test_a_pipeline_made_from_another(pipe):
 
 
 def test_attention_slicing(pipe):
-    pipe.to(
-        torch.float64
-    )  # slices are summed in another order than the whole, and these random weights magnify what that rounds
+    # Slices are summed in another order than the whole; random weights magnify what that rounds.
+    pipe.to(torch.float64)
     whole = call(guard(pipe, "max")).images
     pipe.enable_attention_slicing(1)
     torch.testing.assert_close(call(guard(pipe, "max")).images, whole, atol=1e-4, rtol=1e-4)

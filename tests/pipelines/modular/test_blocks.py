@@ -10,8 +10,14 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLAutoBlocks
 
-from safelatent import DEFAULT_CONCEPT, MAX, SLD, BadValueError, NotGuardedError
-from safelatent.pipelines.modular import GuardedBlocks, guard_modular
+from safelatent import (
+    DEFAULT_CONCEPT,
+    MAX,
+    SLD,
+    BadValueError,
+    NotGuardedError,
+)
+from safelatent.pipelines.modular import GuardedBlocks
 from tests.pipelines.modular import tiny_modular
 from tests.pipelines.modular.test_checks import STEPS, ask, denoised
 from tests.pipelines.modular.tiny_modular import CALL, PARTS
@@ -42,14 +48,6 @@ def test_a_workflow_is_guarded_too():
     part = blocks.get_workflow(plain.available_workflows[0])
     assert isinstance(part, GuardedBlocks)
     assert (part.safety, str(part.concept)) == (MAX, "weapons")
-
-
-def test_a_concept_as_embeddings_is_not_read_by_blocks(pipe):
-    from safelatent import ConceptEmbeds
-
-    embeds = ConceptEmbeds(text="weapons", prompt_embeds=torch.zeros(1, 77, 64))
-    with pytest.raises(BadValueError, match="it must be text"):
-        guard_modular(pipe, MAX, concept=embeds)
 
 
 @pytest.mark.parametrize("scale", [np.float32(5), Fraction(5), torch.tensor(5.0)])

@@ -13,7 +13,8 @@ anything, and sees the same batch, concept included, at every step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -250,6 +251,21 @@ class GuidanceHook(CallHook):
         names = self.family.positional[: self._by_position]
         rest = {name: value for name, value in arguments.items() if name not in names}
         return forward(*(arguments[name] for name in names), **rest, return_dict=False)[0]
+
+
+@contextmanager
+def undisturbed(hook: GuidanceHook) -> Iterator[None]:
+    """Say, where an error is the work of another thread that set the scheduler anew, just that.
+
+    Raises:
+        GuardError: another call of the pipeline began in the middle of this one.
+    """
+    try:
+        yield
+    except Exception:
+        if hook.call is not None:
+            hook.call.schedule.timestep(0)  # raises, if the scheduler was set anew
+        raise
 
 
 def _cost(estimates: Estimates) -> int:

@@ -148,7 +148,7 @@ class GuardedBlocks(ModularPipelineBlocks):
         view.scheduler = run.scheduler
         for name, guider in guiders.items():
             inner = copy.deepcopy(guider)
-            inner.guidance_scale = real_number(guider.guidance_scale)
+            vars(inner)["guidance_scale"] = real_number(vars(guider)["guidance_scale"])
             setattr(view, name, SafetyGuider(inner, run))
         if self.watch is not None:
             for name in DENOISERS:
