@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.__main__ import the_peer
 from benchmarks.gpu_models import MODELS, made
-from safelatent import guard
+from safelatent import guard, preset
 
 PROMPT = "a penguin with a pistol"
 # How far latents may be from the CPU's in single precision, relative to their own size (root mean
@@ -77,7 +77,7 @@ def called(method: str, pipe: Any) -> Any:
     """The pipeline, guarded by ``method``."""
     if method == PLAIN:
         return pipe
-    return the_peer(pipe) if method == PEER else guard(pipe, method.removeprefix("guard, "))
+    return the_peer(pipe) if method == PEER else guard(pipe, preset(method.removeprefix("guard, ")))
 
 
 @contextmanager

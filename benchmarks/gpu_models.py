@@ -28,6 +28,9 @@ SMALL_WIDTH = 64  # of the text encoders of small models
 
 
 def _text(kind: Any, width: int, tokenizer: CLIPTokenizer) -> Any:
+    ends: dict[str, Any] = {
+        name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+    }
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -35,9 +38,7 @@ def _text(kind: Any, width: int, tokenizer: CLIPTokenizer) -> Any:
         projection_dim=width,
         num_hidden_layers=1,
         num_attention_heads=max(1, width // 64),
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **ends,
     )
     return kind(config)
 
@@ -48,13 +49,12 @@ def _tokenizer() -> CLIPTokenizer:
 
 def _vae(channels: int) -> AutoencoderKL:
     """Scales by 8 as the real ones do; nothing is decoded."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        norm_num_groups=1,
-        latent_channels=channels,
-    )
+    levels: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "block_out_channels": (8,) * 4,
+    }
+    return AutoencoderKL(norm_num_groups=1, latent_channels=channels, **levels)
 
 
 def _ddim() -> DDIMScheduler:
@@ -81,19 +81,22 @@ def sd15_unet(small: bool) -> UNet2DConditionModel:
 def sdxl_unet(small: bool) -> UNet2DConditionModel:
     """Of SDXL's base: 2.6 billion parameters, or a handful."""
     sizes = 8 if small else 256  # what the picture's size and crop are embedded to
+    layers: dict[str, Any] = {
+        "transformer_layers_per_block": (1, 1, 1) if small else (1, 2, 10),
+        "attention_head_dim": (4, 4, 4) if small else (5, 10, 20),
+    }
     return UNet2DConditionModel(
         sample_size=8 if small else 128,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         block_out_channels=(32, 32, 32) if small else (320, 640, 1280),
-        transformer_layers_per_block=(1, 1, 1) if small else (1, 2, 10),
-        attention_head_dim=(4, 4, 4) if small else (5, 10, 20),
         norm_num_groups=8 if small else 32,
         cross_attention_dim=sum(_widths(small)),
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=sizes,
         projection_class_embeddings_input_dim=_widths(small)[1] + 6 * sizes,
+        **layers,
     )
 
 
@@ -121,46 +124,47 @@ def _widths(small: bool) -> tuple[int, int]:
 
 def _sd15(unet: Any) -> StableDiffusionPipeline:
     tokenizer = _tokenizer()
-    return StableDiffusionPipeline(
-        vae=_vae(4),
-        text_encoder=_text(CLIPTextModel, unet.config.cross_attention_dim, tokenizer),
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=_ddim(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    parts: dict[str, Any] = {
+        "vae": _vae(4),
+        "text_encoder": _text(CLIPTextModel, unet.config.cross_attention_dim, tokenizer),
+        "tokenizer": tokenizer,
+        "unet": unet,
+        "scheduler": _ddim(),
+        "safety_checker": None,
+        "feature_extractor": None,
+    }
+    return StableDiffusionPipeline(requires_safety_checker=False, **parts)
 
 
 def _sdxl(unet: Any) -> StableDiffusionXLPipeline:
     tokenizer, (first, second) = _tokenizer(), _widths(unet.config.sample_size == 8)
-    return StableDiffusionXLPipeline(
-        vae=_vae(4),
-        text_encoder=_text(CLIPTextModel, first, tokenizer),
-        text_encoder_2=_text(CLIPTextModelWithProjection, second, tokenizer),
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer,
-        unet=unet,
-        scheduler=_ddim(),
-        add_watermarker=False,
-    )
+    parts: dict[str, Any] = {
+        "vae": _vae(4),
+        "text_encoder": _text(CLIPTextModel, first, tokenizer),
+        "text_encoder_2": _text(CLIPTextModelWithProjection, second, tokenizer),
+        "tokenizer": tokenizer,
+        "tokenizer_2": tokenizer,
+        "unet": unet,
+        "scheduler": _ddim(),
+    }
+    return StableDiffusionXLPipeline(add_watermarker=False, **parts)
 
 
 def _sd3(transformer: Any) -> StableDiffusion3Pipeline:
     """Without its T5, as it may be used."""
     tokenizer, (first, second) = _tokenizer(), _widths(transformer.config.sample_size == 8)
-    return StableDiffusion3Pipeline(
-        transformer=transformer,
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=_vae(16),
-        text_encoder=_text(CLIPTextModelWithProjection, first, tokenizer),
-        tokenizer=tokenizer,
-        text_encoder_2=_text(CLIPTextModelWithProjection, second, tokenizer),
-        tokenizer_2=tokenizer,
-        text_encoder_3=None,
-        tokenizer_3=None,
-    )
+    parts: dict[str, Any] = {
+        "transformer": transformer,
+        "scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0),
+        "vae": _vae(16),
+        "text_encoder": _text(CLIPTextModelWithProjection, first, tokenizer),
+        "tokenizer": tokenizer,
+        "text_encoder_2": _text(CLIPTextModelWithProjection, second, tokenizer),
+        "tokenizer_2": tokenizer,
+        "text_encoder_3": None,
+        "tokenizer_3": None,
+    }
+    return StableDiffusion3Pipeline(**parts)
 
 
 # How to make the denoiser and the pipeline around it, and the side of its pictures in pixels.
