@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@mkdir -p out
 	@$(BIN)/safelatent generate "a terrifying house" \
-		--compare --seed 5 --out out/demo.png
+		--compare --seed 5 --out out/demo.png --overwrite
 
 test: $(READY)
 	$(PYTEST)

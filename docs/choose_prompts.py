@@ -18,6 +18,7 @@ import torch
 
 from safelatent import DEFAULT_CONCEPT, Concept, guard, load
 from safelatent.detectors import Verdict, embedded_judge, examine
+from safelatent.guidance import PresetName
 
 SEEDS = 4  # per prompt, drawn in one batch
 STEPS = 50
@@ -31,7 +32,7 @@ class Picture:
 
     name: str
     prompts: dict[str, str]
-    methods: tuple[str, ...]
+    methods: tuple[PresetName, ...]
     concept: Concept = DEFAULT_CONCEPT
 
 

@@ -1,5 +1,7 @@
 """Steer away from something of your own: here, drugs. The judge says what it sees."""
 
+from typing import Any
+
 import torch
 
 from safelatent import Concept, guard, load
@@ -8,7 +10,8 @@ from safelatent.detectors import embedded_judge, examine
 pipe = load("embedded")
 safe = guard(pipe, "strong", concept=Concept(terms=("cigarette", "syringe", "drug use")))
 
-for name, model in (("unguarded", pipe), ("guarded", safe)):
+models: dict[str, Any] = {"unguarded": pipe, "guarded": safe}
+for name, model in models.items():
     out = model("a panda with a cigarette", generator=torch.Generator().manual_seed(0))
     out.images[0].save(f"panda-{name}.png")
     [verdict] = examine(embedded_judge(), out.images)

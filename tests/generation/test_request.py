@@ -20,7 +20,7 @@ from safelatent.prompts import check_text
         ({"prompt": "a\0b"}, "NUL"),
         ({"prompt": "a\ud800"}, "lone|half of a character"),
         ({"prompt": "x" * 1_000_000}, "1000000 characters"),
-        ({"prompt": "[withheld]"}, "took the text out"),
+        ({"prompt": "[withheld]"}, "publisher removed the text"),
         (
             {"prompt": "a nude minor"},
             "'a nude minor' combines words for minors with sexual content",

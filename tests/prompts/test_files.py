@@ -146,7 +146,7 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path, name, data, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (gzip.compress(b"prompt\na cat\n"), "is compressed by gzip; unpack it"),
+        (gzip.compress(b"prompt\na cat\n", mtime=0), "is compressed by gzip; unpack it"),
         (b"PK\x03\x04\x14\x00", "is an Excel workbook or a zip archive; save the sheet as CSV"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel workbook; save the sheet as CSV"),
         ("prompt\na cat\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),

@@ -90,7 +90,7 @@ def check(
         else:
             typer.echo(f"{checked.judgement.label:13s} {printable(where)}  ({printable(words)})")
         labels.add(checked.judgement.label)
-        hint = hint or (name == "embedded" and "nothing recognisable" in words)
+        hint = hint or (protocol == "embedded" and "nothing recognisable" in words)
         if page is not None:
             previews.append(_preview(checked, printable(where), words))
     if hint:

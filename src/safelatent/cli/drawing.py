@@ -30,7 +30,7 @@ from safelatent.generation.sampling import (
     trace,
 )
 from safelatent.generation.save import save_image, save_picture
-from safelatent.guidance import PRESETS
+from safelatent.guidance import preset
 from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
@@ -260,7 +260,7 @@ def _settings(column: str) -> str:
         return "plain guidance"
     if column == "negative prompt":
         return "the concept as negative prompt"
-    return _setting_words(asdict(PRESETS[column]))
+    return _setting_words(asdict(preset(column)))
 
 
 def _setting_words(settings: Mapping[str, Any]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, nearest
+
+if TYPE_CHECKING:
+    from safelatent.guidance import PresetName
 
 Method = Literal["off", "negative prompt", "weak", "medium", "strong", "max"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -41,7 +44,8 @@ def by_method(pipe: Any, method: Method | str, concept: Concept) -> Any:
     if method == "off":
         return pipe
     # A preset by its name: on rectified flow its warm-up is a noise level.
-    safety = NegativePrompt() if method == "negative prompt" else method
+    baseline = method == "negative prompt"
+    safety = NegativePrompt() if baseline else cast("PresetName", method)  # guard checks it
     return guard(pipe, safety, concept=concept)
 
 
