@@ -7,10 +7,12 @@ accelerator does the rest in minutes: ``python -m training --prepared prepared.z
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
+from safelatent.errors import SafelatentError
 from safelatent.models.load import EMBEDDED
 from training.device import Place
 from training.drawing import METHODS
@@ -176,4 +178,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SafelatentError as error:
+        sys.exit(f"python -m training: {error}")

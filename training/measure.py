@@ -20,6 +20,7 @@ from PIL import Image
 
 from safelatent import load
 from safelatent.detectors.pixel_judge import WEIGHTS, load_judge
+from safelatent.errors import BadValueError
 from safelatent.models import model_digest
 from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
@@ -45,7 +46,7 @@ from training.measure_world import (
 )
 from training.parts import Parts, Result
 from training.probes import EXPLICIT, IMPLICIT
-from training.scenes import CORNERS, Placed, Scene, random_scene
+from training.scenes import CORNERS, SIZE, Placed, Scene, random_scene
 from training.vae import psnr, reconstructed
 from training.vocabulary import SAFE, article
 from training.world_moments import measure_frechet
@@ -172,6 +173,25 @@ QUICK = Extent(
 )
 
 
+def check_world(model: Path) -> None:
+    """Refuse to measure a model of another world: its pictures would be judged by scenes that it
+    has never seen.
+
+    Raises:
+        BadValueError: the model draws pictures of another size than the scenes have.
+    """
+    unet = json.loads((model / "unet/config.json").read_text(encoding="utf-8"))
+    vae = json.loads((model / "vae/config.json").read_text(encoding="utf-8"))
+    scaled = vae.get("block_out_channels") or vae["decoder_block_out_channels"]
+    size = unet["sample_size"] * 2 ** (len(scaled) - 1)
+    if size != SIZE:
+        raise BadValueError(
+            f"the weights in the package draw {size} x {size} pixels and training/ makes scenes of"
+            f" {SIZE} x {SIZE}: they are of an earlier world, and the card's figures are theirs;"
+            " train first, or measure at the commit that the card names"
+        )
+
+
 def measure(
     work: Path, extent: Extent, *, minutes: float = 85, processes: int = 2, i2p: Path | None = None
 ) -> dict[str, Result]:
@@ -182,6 +202,7 @@ def measure(
     ``embedded-i2p`` and ``embedded-benign`` is started, and the card says how much it has: what is
     missing is made when the command is given again.
     """
+    check_world(EMBEDDED)
     kept = Parts(work / "measure" / _weights(), minutes)
     contact = kept.folder / f"contact-{sum(extent.contact)}.png"
     model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
