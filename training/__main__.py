@@ -181,4 +181,5 @@ if __name__ == "__main__":
     try:
         main()
     except SafelatentError as error:
-        sys.exit(f"python -m training: {error}")
+        print(f"python -m training: {error}", file=sys.stderr)
+        sys.exit(2)
