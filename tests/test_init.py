@@ -79,13 +79,14 @@ REVEALED = [
     "GuardedClassic",
 ]
 WRONG = """
+import safelatent
 from safelatent import guard, load
-
 safe = guard(load("embedded"))
 guard(safe.pipe, "stong")
 guard(safe.pipe, ["weak", "maximum"])
 guard(safe.pipe, conzept="weapons")
 safe("a cat").recepts
+print(safelatent.DEFALT_CONCEPT)
 """
 
 

@@ -77,13 +77,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
 
-    for home, names in _HOMES.items():
-        if name in names.split():
-            return getattr(import_module(f"safelatent.{home}"), name)
-    raise AttributeError(f"module 'safelatent' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        for home, names in _HOMES.items():
+            if name in names.split():
+                return getattr(import_module(f"safelatent.{home}"), name)
+        raise AttributeError(f"module 'safelatent' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -167,10 +167,11 @@ INDEXES = {
         {"_class_name": "StableDifusionPipeline"},
         r"which diffusers [\d.]+ does not have \(did you mean 'StableDiffusionPipeline'\?\)",
     ),
-    "no pipeline": ({"_class_name": "UNet2DConditionModel"}, "does not have"),
+    "no pipeline": ({"_class_name": "UNet2DConditionModel"}, "which is no pipeline of diffusers"),
+    "a modular one": ({"_class_name": "ModularPipeline"}, "which is no pipeline of diffusers"),
     "a function": ({"_class_name": "load_image"}, "does not have"),
     "empty": ({"_class_name": ""}, "does not have"),
-    "private": ({"_class_name": "__dict__"}, "does not have"),
+    "private": ({"_class_name": "__dict__"}, "which is no pipeline of diffusers"),
     "missing parts": ({"_class_name": "StableDiffusionPipeline"}, "cannot load"),
     "parts that are none": (
         {"_class_name": "StableDiffusionPipeline", "unet": 5, "vae": ["diffusers"]},

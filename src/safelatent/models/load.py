@@ -211,14 +211,19 @@ def _class_name(source: Path | str, options: dict[str, Any]) -> str:
             f"{source}/{INDEX} names the class {name!r}; it must be a pipeline of diffusers, for "
             "example 'StableDiffusionPipeline'"
         )
-    kind = None if name in AUTHORS else getattr(diffusers, name, None)
-    if name not in AUTHORS and not (
-        isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)
-    ):
+    if name in AUTHORS:
+        return name
+    kind = getattr(diffusers, name, None)
+    if kind is None:
         pipelines = [other for other in dir(diffusers) if other.endswith("Pipeline")]
         raise UnsupportedError(
             f"{source} is a {name!r}, which diffusers {diffusers.__version__} does not have"
             f"{nearest(name, pipelines)}; install a release that has it"
+        )
+    if not (isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)):
+        raise UnsupportedError(
+            f"{source}/{INDEX} names {name!r}, which is no pipeline of diffusers that can be loaded "
+            "from a folder; give the folder of one"
         )
     return name
 

@@ -222,6 +222,7 @@ def refuse_sld(arguments: Mapping[str, Any]) -> None:
         )
     if concepts:
         instead.append("concept=...")
+    are = "is an argument" if "," not in given else "are arguments"
     raise TypeError(
-        f"{given}: of StableDiffusionPipelineSafe; here it is guard({', '.join(instead)})"
+        f"{given} {are} of StableDiffusionPipelineSafe; here it is guard({', '.join(instead)})"
     )

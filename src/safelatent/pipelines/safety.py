@@ -18,7 +18,7 @@ from safelatent.guidance import Guidance, PerImage, preset
 
 
 def guidance_of(safety: object, *, flow: bool) -> Guidance:
-    """Return the guidance of a preset's name, of settings, or of one of them per image.
+    """Return the guidance that a preset's name, settings, or a sequence of them stand for.
 
     Args:
         flow: whether the model is rectified flow: the warm-up of a preset given by name is then a
@@ -34,8 +34,8 @@ def guidance_of(safety: object, *, flow: bool) -> Guidance:
     if isinstance(safety, Sequence):
         return PerImage([guidance_of(one, flow=flow) for one in safety])
     raise BadValueError(
-        f"the safety is {safety!r}; it must be a preset's name, an SLD, NegativePrompt(), "
-        "or a sequence with one of them per image"
+        f"the safety is {safety!r}; it must be a preset's name, an SLD, a sequence with one of these "
+        "per image, or NegativePrompt()"
     )
 
 

@@ -175,8 +175,8 @@ def as_values(guidance: Guidance) -> Any:
     if type(guidance) is SLD:
         return {field.name: _as_value(getattr(guidance, field.name)) for field in fields(guidance)}
     raise BadValueError(
-        f"cannot save the guidance {guidance!r}; it must be an SLD, NegativePrompt(), or a "
-        "sequence with one of them per image"
+        f"cannot save the guidance {guidance!r}; it must be an SLD, a sequence with one SLD per "
+        "image, or NegativePrompt()"
     )
 
 

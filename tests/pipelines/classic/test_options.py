@@ -1,4 +1,4 @@
-"""What people do with a pipeline besides calling it with a prompt: it goes on working under the
+"""What people do with a pipeline besides calling it with a prompt: it works the same under the
 guard.
 """
 
@@ -258,3 +258,15 @@ def test_two_guarded_pipelines_in_two_threads():
         together = [pool.submit(pipes[n % 2], **cases[n % 2].arguments()) for n in range(2)]
     for wanted, future in zip(alone, together, strict=True):
         assert torch.equal(future.result().images, wanted)
+
+
+def test_one_negative_prompt_serves_all_prompts_of_a_call():
+    """Flux broadcasts it; the other pipelines repeat it."""
+    flux = families.pipeline("flux")
+    prompts, settings = ["a cat", "a dog"], families.CALLS["flux"]
+    one, each = (
+        call(guard(flux, "max"), prompt=prompts, **(settings | {"negative_prompt": negative}))
+        for negative in ("", ["", ""])
+    )
+    assert [receipt.guided_steps for receipt in one.receipts] == [STEPS - 1] * 2
+    torch.testing.assert_close(one.images, each.images, atol=1e-4, rtol=1e-4)

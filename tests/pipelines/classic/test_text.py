@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from diffusers import StableDiffusionImg2ImgPipeline
 
 from safelatent import BadValueError, GuardError, UnsupportedError, guard
 from safelatent.pipelines.classic.text import cut_prompts, default_length
@@ -134,6 +135,27 @@ def test_the_concepts_embeddings_are_checked():
     embeds = encoded(pipe, "sdxl", "a pistol")["prompt_embeds"]
     with pytest.raises(BadValueError, match=r"has no pooled_prompt_embeds, which .* needs"):
         guard(pipe, "max", concept=ConceptEmbeds(text="a pistol", prompt_embeds=embeds))
+
+
+def test_embeddings_of_another_text_encoder_are_one_line():
+    whole, pipe = tiny.pipeline(), tiny.pipeline(text_encoder=None, tokenizer=None)
+    prompt, negative = whole.encode_prompt("a cat", "cpu", 1, True)
+    concept = ConceptEmbeds(text="a pistol", prompt_embeds=torch.rand(1, 77, 20))
+    safe = guard(pipe, "max", concept=concept)
+    with pytest.raises(BadValueError, match=r"^the concept's text .* width 20, the prompt's 32;"):
+        safe(prompt_embeds=prompt, negative_prompt_embeds=negative, num_inference_steps=2)
+
+
+def test_a_call_of_no_steps_says_so():
+    safe = guard(tiny.pipeline(StableDiffusionImg2ImgPipeline), "max")
+    with pytest.raises(GuardError, match=r"took no denoising step, .* a larger strength"):
+        safe(
+            "a cat",
+            image=torch.rand(1, 3, 8, 8),
+            strength=0.05,
+            num_inference_steps=4,
+            output_type="latent",
+        )
 
 
 def test_calls_of_eight_threads_on_one_pipeline_end_in_one_clear_error():

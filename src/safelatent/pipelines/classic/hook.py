@@ -33,6 +33,7 @@ from safelatent.pipelines.classic.batches import (
     with_second_half_again,
 )
 from safelatent.pipelines.classic.families import Family
+from safelatent.pipelines.classic.text import check_width
 from safelatent.pipelines.denoiser import CallHook, ConceptCaches, wrappers
 from safelatent.pipelines.schedule import Schedule
 
@@ -170,7 +171,10 @@ class GuidanceHook(CallHook):
         rows = len(self.family.latents(prompt))
         if self.call is None:
             self.call = self._begun(prompt, rows)
-        beside = [len(self.family.latents(negative)), len(texts[0]), len(texts[1])]
+        of_negative = len(texts[1])
+        if self.family.sequential and of_negative == 1:  # one negative prompt serves all rows
+            of_negative = rows
+        beside = [len(self.family.latents(negative)), len(texts[0]), of_negative]
         if {rows, *beside} != {self.call.rows}:
             raise NotGuardedError(
                 f"the {self.family.denoiser} got {rows + beside[0]} latents and "
@@ -183,6 +187,7 @@ class GuidanceHook(CallHook):
         return self.call
 
     def _begun(self, prompt: Arguments, rows: int) -> OrderedCall:
+        check_width(prompt, self.concept)
         scheduler = self.pipe.scheduler
         first = float(torch.as_tensor(prompt["timestep"]).flatten()[0])
         evaluations = int(getattr(self.pipe, "num_timesteps", len(scheduler.timesteps)))

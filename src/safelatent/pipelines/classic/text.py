@@ -157,9 +157,26 @@ def encode_concept(
     except _FirstEvaluation as reached:
         return _text_of(reached.arguments)
     raise GuardError(
-        f"{type(pipe).__name__} made an image without asking its {family.denoiser}; "
-        "it cannot be guarded"
+        f"{type(pipe).__name__} took no denoising step, so the guard could not act; take more steps "
+        "or, from image to image, a larger strength"
     )
+
+
+def check_width(prompt: dict[str, Any], concept: dict[str, Any]) -> None:
+    """Refuse a concept whose embeddings are those of another text encoder than the prompt's.
+
+    Args:
+        prompt, concept: the denoiser's arguments.
+
+    Raises:
+        BadValueError: naming both widths.
+    """
+    widths = [one["encoder_hidden_states"].shape[-1] for one in (prompt, concept)]
+    if widths[0] != widths[1]:
+        raise BadValueError(
+            f"the concept's text embeddings have width {widths[1]}, the prompt's {widths[0]}; give "
+            "what this pipeline's own encode_prompt makes of the concept's words"
+        )
 
 
 def _instead_of_the_prompt(
