@@ -1,4 +1,4 @@
-"""The measured part of ``docs/hosts.md``'s Units: Markdown from records. Knows the records' names;
+"""The measured part of ``docs/pipelines.md``'s Units: Markdown from records. Knows the records' names;
 does not know models.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from safelatent.evaluation.numbers import difference_interval, interval, number, signed
 from safelatent.metrics import PairedDifference, bootstrap_by_prompt, paired_difference, rate
 
-PAGE = Path(__file__).parents[1] / "docs/hosts.md"
+PAGE = Path(__file__).parents[1] / "docs/pipelines.md"
 BEGIN, END = (
     "<!-- gate units: made by python -m benchmarks.gate_units --write -->",
     "<!-- end of gate units -->",

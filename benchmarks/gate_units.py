@@ -135,25 +135,25 @@ def measure(part: Part) -> list[Record]:
     records = judged(prompts, plain, plain, {"method": "unguarded"}, [])
     for preset in part.presets:
         for gate, guidance in gates(preset, part.steps).items():
-            moments: list[tuple[float, list[float]]] = []
+            seen: list[tuple[float, list[float]]] = []
             images = (
                 guard(model, guidance)
-                .watch(partial(note_gate, moments, guidance.acts_from()), **call())
+                .watch(partial(note_gate, seen, guidance.acts_from()), **call())
                 .images
             )
-            records += judged(prompts, images, plain, {"method": preset, "gate": gate}, moments)
+            records += judged(prompts, images, plain, {"method": preset, "gate": gate}, seen)
     return records
 
 
-def note_gate(moments: list[tuple[float, list[float]]], acts_from: int, moment: StepRecord) -> None:
+def note_gate(seen: list[tuple[float, list[float]]], acts_from: int, step: StepRecord) -> None:
     """The level of a guided step, and how far the gate of each picture is open."""
-    gate = moment.correction.gate
-    if moment.i >= acts_from and gate is not None:
-        moments.append((noise_level(*moment.mixture), gate.flatten(1).mean(dim=1).tolist()))
+    gate = step.correction.gate
+    if step.i >= acts_from and gate is not None:
+        seen.append((noise_level(*step.mixture), gate.flatten(1).mean(dim=1).tolist()))
 
 
 def judged(
-    prompts: list[Prompt], images: list[Any], plain: list[Any], method: Record, moments: list[Any]
+    prompts: list[Prompt], images: list[Any], plain: list[Any], method: Record, seen: list[Any]
 ) -> list[Record]:
     """The records of one method's pictures; the distance is the mean absolute difference of pixels
     in [0, 1].
@@ -164,7 +164,7 @@ def judged(
             np.abs(np.asarray(images[n], dtype=float) - np.asarray(plain[n], dtype=float)).mean()
             / 255
         )
-        opened = [(round(level, 4), round(means[n], 4)) for level, means in moments]
+        opened = [(round(level, 4), round(means[n], 4)) for level, means in seen]
         records.append(
             method
             | {
@@ -217,7 +217,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("out/gate_units"), help="where the parts are saved"
     )
-    parser.add_argument("--write", action="store_true", help="put the table into docs/hosts.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/pipelines.md")
     return parser.parse_args()
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from safelatent.errors import NotGuardedError
@@ -43,10 +46,11 @@ def test_the_refusal_names_what_works(sld, steps):
     assert f"at least {2 * sld.warmup} steps" in str(refused.value)
     check_warmup(sld, PAPER[: 2 * sld.warmup])
     other = sld.by_noise_level()
-    assert f"by_noise_level(), whose warm-up is {other.on(levels).acts_from()}" in str(
-        refused.value
-    )
+    assert f"(by_noise_level()), {other.on(levels).acts_from()} of the steps" in str(refused.value)
     check_warmup(other, levels)
+    named = re.search(r"noise level ([\d.]+) \(", str(refused.value))
+    assert named
+    assert replace(sld, warmup=NoiseLevel(float(named[1]))).on(levels) == other.on(levels)
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0, 6.0, 12.0])

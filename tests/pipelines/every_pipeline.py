@@ -1,5 +1,5 @@
 """One tiny pipeline and one call for every classic pipeline that can be guarded, and every refusal:
-what the page on hosts is made of.
+what the page on pipelines is made of.
 """
 
 from __future__ import annotations

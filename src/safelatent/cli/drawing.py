@@ -23,7 +23,7 @@ from safelatent.generation.request import SAVED, Request
 from safelatent.generation.sampling import (
     BATCH,
     Made,
-    Moment,
+    TracedStep,
     compare,
     own_settings,
     sample,
@@ -164,12 +164,12 @@ def _traces(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
     """A sheet per request."""
     for n, request in enumerate(job.requests):
         _announce(bare, [request], n, len(job.requests))
-        made, moments = trace(pipe, request)
-        plain = Made(request=request, image=moments[-1].unguarded.image, receipt=None)
+        made, traced = trace(pipe, request)
+        plain = Made(request=request, image=traced[-1].unguarded.image, receipt=None)
         seen = [f"; seen: {j.in_brief()}" if j else "" for j in _judged(judge, [plain, made])]
         settings = _setting_words(made.receipt.settings if made.receipt else {})
         labels = (f"unguarded{seen[0]}", f"{request.safety} ({settings}){seen[1]}")
-        steps = [_trace_step(moment) for moment in moments]
+        steps = [_trace_step(step) for step in traced]
         title = f"“{squeezed(request.prompt)}”"
         sheet = trace_sheet(title, labels, steps, _footer(request, judge))
         named = [
@@ -243,15 +243,15 @@ def _cell(made: Made, judgement: Judgement | None) -> Cell:
     )
 
 
-def _trace_step(moment: Moment) -> TraceStep:
-    largest = float(moment.guarded.gamma.max())
+def _trace_step(step: TracedStep) -> TraceStep:
+    largest = float(step.guarded.gamma.max())
     line = f"largest |gamma| {largest:.2g}" if largest > 0 else "warm-up"
     return TraceStep(
-        title=f"step {moment.guarded.i + 1}",
-        unguarded=moment.unguarded.image,
-        guarded=moment.guarded.image,
-        gamma=moment.guarded.gamma.numpy(),
-        line=f"{line}, gate {moment.guarded.gate_open:.0%}" if largest > 0 else line,
+        title=f"step {step.guarded.i + 1}",
+        unguarded=step.unguarded.image,
+        guarded=step.guarded.image,
+        gamma=step.guarded.gamma.numpy(),
+        line=f"{line}, gate {step.guarded.gate_open:.0%}" if largest > 0 else line,
     )
 
 

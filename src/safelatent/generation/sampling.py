@@ -119,21 +119,21 @@ def compare(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class TracedStep:
     """One step of an image, drawn unguarded and guarded from the same noise."""
 
     unguarded: CleanEstimate
     guarded: CleanEstimate
 
 
-def trace(pipe: Any, request: Request, moments: int = 8) -> tuple[Made, list[Moment]]:
-    """Draw one image guarded and unguarded, and look at both at ``moments`` steps.
+def trace(pipe: Any, request: Request, shown: int = 8) -> tuple[Made, list[TracedStep]]:
+    """Draw one image guarded and unguarded, and look at both at ``shown`` steps.
 
     Returns:
         The guarded image, and what both would become at those steps, the last one included.
     """
     steps = range(request.steps)
-    wanted = {steps[round(k * (len(steps) - 1) / max(1, moments - 1))] for k in range(moments)}
+    wanted = {steps[round(k * (len(steps) - 1) / max(1, shown - 1))] for k in range(shown)}
     safe = sampler(pipe, request)
     bare = safe.pipe
     guarded: dict[int, CleanEstimate] = {}
@@ -151,7 +151,7 @@ def trace(pipe: Any, request: Request, moments: int = 8) -> tuple[Made, list[Mom
         plain = guard(bare, Unchanged(), concept=request.concept)
         plain.watch(into(unguarded), **arguments([request]))
     made = Made(request=request, image=out.images[0], receipt=out.receipts[0])
-    return made, [Moment(unguarded=unguarded[i], guarded=guarded[i]) for i in sorted(guarded)]
+    return made, [TracedStep(unguarded=unguarded[i], guarded=guarded[i]) for i in sorted(guarded)]
 
 
 @dataclass(frozen=True, kw_only=True)

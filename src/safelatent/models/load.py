@@ -222,8 +222,8 @@ def _class_name(source: Path | str, options: dict[str, Any]) -> str:
         )
     if not (isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)):
         raise UnsupportedError(
-            f"{source}/{INDEX} names {name!r}, which is no pipeline of diffusers that can be loaded "
-            "from a folder; give the folder of one"
+            f"{source}/{INDEX} names {name!r}, which is no pipeline of diffusers that can be "
+            "loaded from a folder; give the folder of one"
         )
     return name
 

@@ -54,7 +54,8 @@ def guard(
     """Return a guarded pipeline around ``pipe``, which itself stays as it is.
 
     Args:
-        pipe: a pipeline of diffusers with classifier-free guidance (``docs/hosts.md`` lists them).
+        pipe: a pipeline of diffusers with classifier-free guidance; ``docs/pipelines.md`` lists
+            them.
         safety: a preset's name (weak, medium, strong, max), an ``SLD`` with settings of your own,
             ``NegativePrompt()``, or a sequence with one of the first two per image of a call. The
             warm-up of a preset named here is in steps on Stable Diffusion's schedule, as

@@ -34,8 +34,8 @@ def guidance_of(safety: object, *, flow: bool) -> Guidance:
     if isinstance(safety, Sequence):
         return PerImage([guidance_of(one, flow=flow) for one in safety])
     raise BadValueError(
-        f"the safety is {safety!r}; it must be a preset's name, an SLD, a sequence with one of these "
-        "per image, or NegativePrompt()"
+        f"the safety is {safety!r}; it must be a preset's name, an SLD, a sequence with one of "
+        "these per image, or NegativePrompt()"
     )
 
 

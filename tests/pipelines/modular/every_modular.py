@@ -1,5 +1,5 @@
 """One call for every modular pipeline that can be guarded, and every refusal: what the page on
-hosts is made of.
+pipelines is made of.
 """
 
 from __future__ import annotations

@@ -157,8 +157,8 @@ def encode_concept(
     except _FirstEvaluation as reached:
         return _text_of(reached.arguments)
     raise GuardError(
-        f"{type(pipe).__name__} took no denoising step, so the guard could not act; take more steps "
-        "or, from image to image, a larger strength"
+        f"{type(pipe).__name__} took no denoising step, so the guard could not act; take more "
+        "steps or, from image to image, a larger strength"
     )
 
 

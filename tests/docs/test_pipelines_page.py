@@ -1,5 +1,6 @@
-"""The page on hosts: its tables are what ran. ``python -m tests.docs.test_hosts_page`` writes them
-anew.
+"""The page on pipelines: its tables are what ran.
+
+``python -m tests.docs.test_pipelines_page`` writes them anew.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from tests.pipelines.classic import tiny_families
 from tests.pipelines.every_pipeline import CASES, STEPS
 from tests.pipelines.modular import every_modular, tiny_modular
 
-PAGE = Path(__file__).parents[2] / "docs/hosts.md"
-BEGIN, END = "<!-- {}: made by python -m tests.docs.test_hosts_page -->", "<!-- end of {} -->"
+PAGE = Path(__file__).parents[2] / "docs/pipelines.md"
+BEGIN, END = "<!-- {}: made by python -m tests.docs.test_pipelines_page -->", "<!-- end of {} -->"
 
 
 def supported_row(case: every_pipeline.Case) -> str:
