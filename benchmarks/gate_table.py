@@ -1,5 +1,5 @@
-"""The measured part of ``docs/pipelines.md``'s Units: Markdown from records. Knows the records' names;
-does not know models.
+"""The measured part of ``docs/pipelines.md``'s Units: Markdown from records. Knows the records'
+names; does not know models.
 """
 
 from __future__ import annotations
