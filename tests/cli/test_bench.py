@@ -238,6 +238,8 @@ BAD = {
         ["embedded-i2p", "--limit", "1", "--protocol", "embeded"],
         "did you mean 'embedded'",
     ),
+    "no protocol": (["embedded-i2p", "--limit", "1", "--protocol", ""], "unknown protocol ''"),
+    "no revision": (["embedded-i2p", "--model", "a/b", "--revision", ""], "the revision is empty"),
     "engine": (["embedded-i2p", "--engine", "rey"], "did you mean 'ray'"),
     "address": (["embedded-i2p", "--address", "auto"], "it needs the engine ray"),
     "timeout": (["embedded-i2p", "--timeout", "5"], "timeout is 5.0 and the engine is local"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from safelatent.errors import NotGuardedError
@@ -47,6 +49,9 @@ def test_the_refusal_names_what_works(sld, steps):
         refused.value
     )
     check_warmup(other, levels)
+    option = str(refused.value).partition("--warmup-noise-level ")[2].rstrip(")")
+    typed = replace(sld, warmup=NoiseLevel(float(option)))
+    assert typed.on(levels) == other.on(levels)
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0, 6.0, 12.0])

@@ -50,7 +50,9 @@ def _remedy(guidance: Guidance, levels: Sequence[float], warmup: int) -> str:
         check_warmup(other, levels)
     except NotGuardedError:
         return more
+    assert isinstance(other.warmup, NoiseLevel)
     return (
         f"{more}, or give the settings by_noise_level(), "
-        f"whose warm-up is {other.on(levels).acts_from()} steps here"
+        f"whose warm-up is {other.on(levels).acts_from()} steps here "
+        f"(on the command line: --warmup-noise-level {other.warmup.level:.3f})"
     )
