@@ -304,7 +304,7 @@ def test_a_run_grows_and_says_what_it_kept(capsys, place, done, tmp_path):
         assert [row.split(",")[:3] for row in grown] == [row.split(",")[:3] for row in whole]
     code, out, err = bench(capsys, place, tmp_path, *small)
     assert (code, out) == (2, "")
-    assert "images is 1, was 2; methods is max, was off, max" in err
+    assert "images is 1, was 2; methods left out: off" in err
 
 
 def test_deleted_images_are_said_and_drawn_again_on_request(capsys, place, done, tmp_path):
