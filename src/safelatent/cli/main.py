@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", FAILED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return 1  # as typer answers it
     except OSError as error:
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", FAILED)
     if code == INTERRUPTED:
