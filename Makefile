@@ -1,4 +1,4 @@
-# Every command makes .venv by itself, from the pinned versions, and does nothing again when it is there.
+# Every command makes .venv by itself, from the pinned versions, and does not make it again.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
@@ -13,7 +13,7 @@ OLDEST := $(VENV)/oldest
 .PHONY: help demo test check oldest bench gpu train measure-embedded clean
 
 help:
-	@echo "make demo     a prompt, unguarded and at the four strengths, as out/demo.png"
+	@echo "make demo     one prompt by every method, as out/demo.png"
 	@echo "make test     the whole test suite, on every core"
 	@echo "make check    ruff, pyright, the tests and their coverage: what must pass before a change lands"
 	@echo "make oldest   load, generate, a run and the pipelines' tests on the oldest diffusers that is supported"

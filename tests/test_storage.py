@@ -26,8 +26,9 @@ def test_what_fails_leaves_the_old_file_and_nothing_half_written(tmp_path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(storage.os, call, full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as failed:
             write_whole(file, b"new")
+    assert failed.value.filename == str(file)
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
 

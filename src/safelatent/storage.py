@@ -29,8 +29,10 @@ def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
             os.fsync(stream.fileno())
         Path(aside).chmod(0o644)
         os.replace(aside, file)
-    except BaseException:
+    except BaseException as error:
         Path(aside).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(file)  # a write that fails does not say of which file
         raise
     sync_folder(file.parent)
     return file

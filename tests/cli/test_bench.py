@@ -238,6 +238,8 @@ BAD = {
         ["embedded-i2p", "--limit", "1", "--protocol", "embeded"],
         "did you mean 'embedded'",
     ),
+    "no protocol": (["embedded-i2p", "--limit", "1", "--protocol", ""], "unknown protocol ''"),
+    "no revision": (["embedded-i2p", "--model", "a/b", "--revision", ""], "the revision is empty"),
     "engine": (["embedded-i2p", "--engine", "rey"], "did you mean 'ray'"),
     "address": (["embedded-i2p", "--address", "auto"], "it needs the engine ray"),
     "timeout": (["embedded-i2p", "--timeout", "5"], "timeout is 5.0 and the engine is local"),
@@ -302,7 +304,7 @@ def test_a_run_grows_and_says_what_it_kept(capsys, place, done, tmp_path):
         assert [row.split(",")[:3] for row in grown] == [row.split(",")[:3] for row in whole]
     code, out, err = bench(capsys, place, tmp_path, *small)
     assert (code, out) == (2, "")
-    assert "images is 1, was 2; methods is max, was off, max" in err
+    assert "images is 1, was 2; methods left out: off" in err
 
 
 def test_deleted_images_are_said_and_drawn_again_on_request(capsys, place, done, tmp_path):

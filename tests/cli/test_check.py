@@ -70,6 +70,8 @@ def test_a_name_that_is_no_text_is_printed_in_ascii(pictures, capsys):
         (["{black}"], "black.png' does not name its model, so no protocol is chosen for you"),
         (["{folder}/empty"], "has no picture"),
         (["{black}", "--protocol", "embeded"], "did you mean 'embedded'"),
+        (["{black}", "--protocol", ""], "unknown protocol ''"),
+        (["{black}", *EMBEDDED, "--page", "{black}/page.html"], "black.png is not a folder"),
         (["{black}", "--protocol", "i2p-paper"], "needs Q16's two published vectors"),
         (["{black}", "--page", "page.txt"], "must end in .html"),
         (["{black}", *EMBEDDED, "--device", "cudda"], "there is no device 'cudda'"),

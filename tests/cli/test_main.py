@@ -63,8 +63,8 @@ def test_every_option_says_what_it_does(name):
 
 FAILURES = {
     "a refusal": (GuardError("no step was\nguided"), 2, "safelatent: no step was guided\n"),
-    "a full disk": (OSError(28, "No space left", "x.png"), 1, "safelatent: x.png: No space left\n"),
-    "a disk without a name": (OSError("gone"), 1, "safelatent: input or output: gone\n"),
+    "a full disk": (OSError(28, "No space left", "x.png"), 2, "safelatent: x.png: No space left\n"),
+    "a disk without a name": (OSError("gone"), 2, "safelatent: input or output: gone\n"),
 }
 
 

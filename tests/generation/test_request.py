@@ -86,8 +86,8 @@ def test_the_name_differs_with_whatever_determines_the_image():
     ("prompts", "images", "message"),
     [
         (1, 0, "images is 0"),
-        (1, 30_000_000, "1 prompts with 30000000 images each are 30000000 images.*bench run"),
-        (101, 100, "10100 images, and one command draws at most 10000"),
+        (1, 30_000_000, r"prompts times images is 1 x 30000000 = 30000000, and one.*bench run"),
+        (101, 100, "101 x 100 = 10100, and one command draws at most 10000 images"),
     ],
 )
 def test_more_images_than_one_command_should_draw_are_refused(prompts, images, message):

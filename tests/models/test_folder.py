@@ -165,12 +165,12 @@ INDEXES = {
     "its own code": ({"_class_name": ["mine", "Mine"]}, "comes with a pipeline of its own code"),
     "no such class": (
         {"_class_name": "StableDifusionPipeline"},
-        r"which diffusers [\d.]+ does not have \(did you mean 'StableDiffusionPipeline'\?\)",
+        r"diffusers [\d.]+ has no such pipeline \(did you mean 'StableDiffusionPipeline'\?\)",
     ),
     "no pipeline": ({"_class_name": "UNet2DConditionModel"}, "which is no pipeline of diffusers"),
     "a modular one": ({"_class_name": "ModularPipeline"}, "which is no pipeline of diffusers"),
-    "a function": ({"_class_name": "load_image"}, "does not have"),
-    "empty": ({"_class_name": ""}, "does not have"),
+    "a function": ({"_class_name": "load_image"}, "has no such pipeline"),
+    "empty": ({"_class_name": ""}, "has no such pipeline"),
     "private": ({"_class_name": "__dict__"}, "which is no pipeline of diffusers"),
     "missing parts": ({"_class_name": "StableDiffusionPipeline"}, "cannot load"),
     "parts that are none": (

@@ -181,7 +181,7 @@ def test_a_file_that_cannot_be_opened_is_one_line(tmp_path, monkeypatch):
     table = read(path)
     monkeypatch.setattr("pathlib.Path.open", refuse)
     for call in (lambda: read(path), lambda: list(table.rows)):
-        with pytest.raises(BadValueError, match=r"a\.csv cannot be read: .*Permission denied"):
+        with pytest.raises(BadValueError, match=r"a\.csv cannot be read: Permission denied$"):
             call()
 
 

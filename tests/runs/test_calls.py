@@ -13,8 +13,9 @@ from diffusers import (
     SanaPipeline,
 )
 
-from safelatent import guard
+from safelatent import Concept
 from safelatent.errors import UnsupportedError
+from safelatent.generation.methods import by_method
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.calls import StagedCall, WholeCall, call_of
 from tests import tiny
@@ -23,6 +24,7 @@ from tests.runs import dummy
 from tests.runs.test_worker import pixels, results_of
 
 STEPS, SCALE, CONCEPT = 4, 5.0, "violence, weapons"
+METHODS = ("off", "negative prompt", "max")
 TEXTS = ("a cat", "a dog at night")
 
 
@@ -82,7 +84,7 @@ def drawn_by(pipe, side):
         "images": 2,
         "batch_size": 4,
         "guidance_scale": SCALE,
-        "methods": ("off", "max"),
+        "methods": METHODS,
         "concept": CONCEPT,
         "size": "prompt",
     }
@@ -108,7 +110,8 @@ def test_the_images_are_those_of_plain_calls(kind):
         else {"guidance_scale": SCALE}
     )
     for n, text in enumerate(TEXTS):
-        for method, call in (("off", pipe), ("max", guard(pipe, "max", concept=CONCEPT))):
+        for method in METHODS:
+            call = by_method(pipe, method, Concept.parse(CONCEPT))
             generator = torch.Generator().manual_seed(100 + n)
             image = call(
                 text,

@@ -52,7 +52,7 @@ def test_a_prompt_of_the_same_id_must_be_the_same_prompt():
     changed = PromptSet(
         name="dummy", prompts=(replace(first, seed=99), *others), rows=6, skipped={}
     )
-    message = r"1 prompts of the run have changed, 'p-0' first \(seed is 99, was 0\)"
+    message = r"prompts changed: 1 \('p-0' first: seed is 99, was 0\)"
     with pytest.raises(BadValueError, match=message):
         grow(PLAN, dummy.settings(changed), changed)
 
@@ -61,5 +61,10 @@ def test_all_differences_are_named():
     fewer = dummy.prompt_set(5)
     with pytest.raises(BadValueError) as caught:
         grow(PLAN, dummy.settings(fewer, steps=7, images=1, methods=("max",)), fewer)
-    for part in ("steps is 7", "images is 1", "methods is max", "1 prompts of the run are missing"):
+    for part in (
+        "steps is 7",
+        "images is 1",
+        "methods left out: off, medium",
+        "prompts left out: 1",
+    ):
         assert part in str(caught.value)

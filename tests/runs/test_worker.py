@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from safelatent import guard
+from safelatent import Concept
 from safelatent.detectors import Finding, Protocol, always, never
+from safelatent.generation.methods import by_method
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.engines.local import run_local
 from safelatent.runs.plan import Plan
@@ -64,9 +65,12 @@ def test_the_images_are_those_of_one_call_for_many_images_of_a_prompt(pipe):
     """As in the paper's protocol: the row's seed, one generator, several images; whatever the
     batches.
     """
-    found = results_of(pipe, plan_of(["a cat", "a dog at night"], images=3, batch=4))
-    for n, text in enumerate(["a cat", "a dog at night"]):
-        for method, call in (("off", pipe), ("max", guard(pipe, "max", concept=CONCEPT))):
+    methods = ("off", "negative prompt", "max")
+    texts = ["a cat", "a dog at night"]
+    found = results_of(pipe, plan_of(texts, images=3, batch=4, methods=methods))
+    calls = [(method, by_method(pipe, method, Concept.parse(CONCEPT))) for method in methods]
+    for n, text in enumerate(texts):
+        for method, call in calls:
             generator = torch.Generator().manual_seed(100 + n)
             images = call(
                 text, num_images_per_prompt=3, generator=generator, num_inference_steps=STEPS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safelatent.cli.options import Vectors
+from safelatent.cli.options import Vectors, check_place
 from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.text import printable
@@ -61,6 +61,8 @@ def check(
     """
     if page is not None and page.suffix.lower() not in (".html", ".htm"):
         raise BadValueError(f"--page is {str(page)!r}; it must end in .html")
+    if page is not None:
+        check_place("--page", page, page.parent)
 
     from safelatent.cli.say import quiet_libraries
     from safelatent.detectors import (
@@ -75,7 +77,7 @@ def check(
     files, left_out = picture_files(images)
     if left_out:
         say(f"note: files left out, since their names are not those of pictures: {left_out}")
-    name = protocol or protocol_name(files)
+    name = protocol_name(files) if protocol is None else protocol
     judge = named_protocol(name, Sources(vectors=vectors, device=device_of(device)))
     quiet_libraries()
     results = _with_progress(check_files(judge, files), len(files))

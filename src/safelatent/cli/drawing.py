@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -107,10 +108,13 @@ def _loaded(job: Job, device: str) -> Any:
     dtype = first.dtype or ("float32" if device == "cpu" else "float16")
     options = {} if first.variant is None else {"variant": first.variant}
     pipe = load(first.model, revision=first.revision, dtype=getattr(torch, dtype), **options)
-    if not hasattr(pipe.pipe if isinstance(pipe, Guarded) else pipe, "set_progress_bar_config"):
+    bare = pipe.pipe if isinstance(pipe, Guarded) else pipe
+    needs_image = "image" in inspect.signature(bare.__call__).parameters
+    if needs_image or not hasattr(bare, "set_progress_bar_config"):
+        reason = "; it needs an image" if needs_image else ""
         raise UnsupportedError(
-            f"{first.model!r} is a {type(pipe).__name__}, which generate cannot call; load it in"
-            " Python: safelatent.load(...)"
+            f"{first.model!r} is a {type(bare).__name__}, which generate cannot call{reason}; load"
+            " it in Python: safelatent.load(...)"
         )
     return pipe.to(device)
 
@@ -245,7 +249,7 @@ def _cell(made: Made, judgement: Judgement | None) -> Cell:
 
 def _trace_step(step: TracedStep) -> TraceStep:
     largest = float(step.guarded.gamma.max())
-    line = f"largest |gamma| {largest:.2g}" if largest > 0 else "warm-up"
+    line = f"largest {largest:.2g}" if largest > 0 else "warm-up"
     return TraceStep(
         title=f"step {step.guarded.i + 1}",
         unguarded=step.unguarded.image,

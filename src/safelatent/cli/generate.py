@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -23,6 +22,7 @@ from safelatent.cli.options import (
     Steps,
     Vectors,
     check_choice,
+    check_place,
 )
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
@@ -144,7 +144,7 @@ def generate(
         "decay": decay,
     }
     own = {name: value for name, value in settings.items() if value is not None}
-    check_name(model)
+    check_name(model, revision)
     check_choice("--dtype", dtype, DTYPES)
     _check_sheets(compare, trace, images, negative_prompt, safety, own)
     _check_judge(protocol, vectors, judged=compare or trace)
@@ -156,7 +156,7 @@ def generate(
         revision=revision,
         variant=variant,
         dtype=dtype,
-        safety=SAVED if saved else safety or "medium",
+        safety=SAVED if saved else "medium" if safety is None else safety,
         concept=DEFAULT_CONCEPT if concept is None else Concept.parse(concept),
         settings=tuple(own.items()),
         negative_prompt=negative_prompt,
@@ -181,7 +181,7 @@ def generate(
         batch_size=batch_size,
         device=device,
         guarding=tuple(_option(name) for name, value in named.items() if value is not None),
-        protocol=protocol or ("embedded" if model == "embedded" else None),
+        protocol="embedded" if protocol is None and model == "embedded" else protocol,
         vectors=vectors,
         out=out,
         as_json=as_json,
@@ -284,11 +284,7 @@ def _check_out(out: Path, *, one: bool, overwrite: bool) -> None:
             " only the same request has the same name)"
         )
     folder = out.parent if is_file else out
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not existing.is_dir():
-        raise BadValueError(f"--out {str(out)!r}: {existing} is not a folder; give another place")
-    if not os.access(existing, os.W_OK):
-        raise BadValueError(f"--out {str(out)!r}: {existing} is read-only; give another place")
+    check_place("--out", out, folder)
     if is_file and out.is_dir():
         raise BadValueError(
             f"--out {str(out)!r} is a folder with the name of a picture; give another name"

@@ -26,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-DISK, BAD_INPUT, INTERRUPTED = 1, 2, 130  # 130 is typer's answer to SIGINT
+FAILED, INTERRUPTED = 2, 130  # 130 is typer's answer to SIGINT
 
 
 def _version(asked: bool) -> None:
@@ -55,23 +55,23 @@ app.add_typer(testbed, name="testbed")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    0: done; 1: the disk or another part of the system failed, or ``check`` found a picture that is
-    not safe; 2: bad input, or an image would have been unguarded; 130: interrupted.
+    0: done; 1: ``check`` found a picture that is not safe; 2: bad input, an image would have been
+    unguarded, or a file could not be written; 130: interrupted.
     """
     try:
         given = sys.argv[1:] if arguments is None else arguments
         code = app(given or ["--help"], prog_name=app.info.name, standalone_mode=False) or 0
     except SafelatentError as error:
-        return _fail(str(error), BAD_INPUT)
+        return _fail(str(error), FAILED)
     except TyperException as error:
         context = getattr(error, "ctx", None)  # which only some of them have
         command = context.command_path if context else app.info.name
-        return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", BAD_INPUT)
+        return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", FAILED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DISK
+        return 1  # as typer answers it
     except OSError as error:
-        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", DISK)
+        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", FAILED)
     if code == INTERRUPTED:
         return _fail("interrupted; every file that was written is complete", code)
     return code

@@ -1,7 +1,8 @@
-"""Options that several commands have, worded once, and the check of one that names a choice."""
+"""Options that several commands have, worded once, and checks that several of them need."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
@@ -57,3 +58,18 @@ def check_choice(option: str, value: str | None, known: Sequence[str]) -> None:
         raise BadValueError(
             f"{option} is {value!r}{nearest(value, known)}; it must be one of {', '.join(known)}"
         )
+
+
+def check_place(option: str, given: Path, folder: Path) -> None:
+    """Refuse, before the work and not after it, a folder that cannot be made or written to.
+
+    Raises:
+        BadValueError: naming the option, what was given and what is in the way.
+    """
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise BadValueError(
+            f"{option} {str(given)!r}: {existing} is not a folder; give another place"
+        )
+    if not os.access(existing, os.W_OK):
+        raise BadValueError(f"{option} {str(given)!r}: {existing} is read-only; give another place")

@@ -97,7 +97,7 @@ def check_amount(prompts: int, images: int) -> None:
         raise BadValueError(f"images is {images}; it must be a whole number of at least 1")
     if prompts * images > MOST_IMAGES:
         raise BadValueError(
-            f"{prompts} prompts with {images} images each are {prompts * images} images, and one"
-            f" command draws at most {MOST_IMAGES}; ask for fewer, or use `safelatent bench run`,"
+            f"prompts times images is {prompts} x {images} = {prompts * images}, and one command"
+            f" draws at most {MOST_IMAGES} images; ask for fewer, or use `safelatent bench run`,"
             " which can be resumed"
         )

@@ -52,6 +52,7 @@ def _remedy(guidance: Guidance, levels: Sequence[float], warmup: int) -> str:
         return more
     assert isinstance(other.warmup, NoiseLevel)
     return (
-        f"{more}, or give the warm-up as the noise level {other.warmup.level:.3f} "
-        f"(by_noise_level()), {other.on(levels).acts_from()} of the steps here"
+        f"{more}, or give the settings by_noise_level(), "
+        f"whose warm-up is {other.on(levels).acts_from()} steps here "
+        f"(on the command line: --warmup-noise-level {other.warmup.level:.3f})"
     )

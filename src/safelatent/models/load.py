@@ -38,6 +38,8 @@ def check_name(name: str, revision: str | None = None) -> None:
             f"the revision is {revision!r}, and {name!r} is on this machine: only a Hub id has "
             "revisions; leave it out"
         )
+    if revision is not None and not revision.strip():
+        raise BadValueError("the revision is empty; name a commit, or leave it out")
     if here or is_hub_id(name):
         return
     hint = nearest(name, ["embedded"])
@@ -217,7 +219,7 @@ def _class_name(source: Path | str, options: dict[str, Any]) -> str:
     if kind is None:
         pipelines = [other for other in dir(diffusers) if other.endswith("Pipeline")]
         raise UnsupportedError(
-            f"{source} is a {name!r}, which diffusers {diffusers.__version__} does not have"
+            f"{source} is a {name!r}, and diffusers {diffusers.__version__} has no such pipeline"
             f"{nearest(name, pipelines)}; install a release that has it"
         )
     if not (isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)):

@@ -109,7 +109,8 @@ def _fetch(repository: str, filename: str, revision: str | None) -> Path:
         return Path(hf_hub_download(repository, filename, repo_type="dataset", revision=revision))
     except (OSError, ValueError) as error:
         raise UnsupportedError(
-            f"cannot download {filename!r} of the data set {repository!r}: {squeezed(error)};"
+            f"cannot download {filename!r} of the data set {repository!r}:"
+            f" {squeezed(error).rstrip('.')};"
             " download it yourself and give its path"
         ) from error
 

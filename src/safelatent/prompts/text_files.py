@@ -146,4 +146,4 @@ def line_cells(text: str) -> dict[str, object]:
 
 def unreadable(file: Path, error: OSError) -> BadValueError:
     """Return the error for a file that the system does not let us read."""
-    return BadValueError(f"{file} cannot be read: {squeezed(error)}")
+    return BadValueError(f"{file} cannot be read: {error.strerror or squeezed(error)}")

@@ -94,13 +94,16 @@ class StagedCall:
         self._reader.tokenizer = copy.deepcopy(pipe.tokenizer)
 
     def encode(self, batch: Batch) -> dict[str, Any]:
-        """Return embeddings of the prompts and of the empty prompt, (B, tokens, width), and the
-        initial noise, (B, C, H, W).
+        """Return embeddings of the prompts and, unless the method replaces it, of the empty
+        prompt, (B, tokens, width), and the initial noise, (B, C, H, W).
         """
         words = [item.prompt.text for item in batch.items]
         prompt, empty = self._reader.encode_prompt(words, self._pipe._execution_device, 1, True)
         noise = torch.cat([self._noise(item, batch) for item in batch.items])
-        return {"prompt_embeds": prompt, "negative_prompt_embeds": empty, "latents": noise}
+        encoded = {"prompt_embeds": prompt, "negative_prompt_embeds": empty, "latents": noise}
+        if batch.method == "negative prompt":  # takes the concept there, and refuses anything else
+            del encoded["negative_prompt_embeds"]
+        return encoded
 
     def generator(self, item: Item) -> torch.Generator:
         """Return one that differs from the initial noise's and for every image of a prompt: for

@@ -64,17 +64,17 @@ def _less(plan: Plan, settings: RunSettings, prompts: PromptSet) -> Iterator[str
     old = plan.settings
     if settings.images < old.images:
         yield f"images is {settings.images}, was {old.images}"
-    if not set(settings.methods) >= set(old.methods):
-        yield f"methods is {', '.join(settings.methods)}, was {', '.join(old.methods)}"
+    if left_out := [method for method in old.methods if method not in settings.methods]:
+        yield f"methods left out: {', '.join(left_out)}"
     asked = {prompt.id: prompt for prompt in prompts}
     absent = [prompt.id for prompt in plan.prompts if prompt.id not in asked]
     if absent:
-        yield f"{len(absent)} prompts of the run are missing, {absent[0]!r} first"
+        yield f"prompts left out: {len(absent)} ({absent[0]!r} first)"
     changed = [p for p in plan.prompts if p.id in asked and asked[p.id] != p]
     if changed:
         first = changed[0]
         words = _changes(asked[first.id], first)
-        yield f"{len(changed)} prompts of the run have changed, {first.id!r} first ({words})"
+        yield f"prompts changed: {len(changed)} ({first.id!r} first: {words})"
 
 
 def _changes(prompt: Prompt, before: Prompt) -> str:

@@ -71,11 +71,11 @@ def load_protocol(request: RunRequest, device: str) -> Protocol:
         UnsupportedError: a detector's package is not installed, or a detector fails.
     """
     default = "embedded" if request.model == "embedded" else "i2p-paper"
-    name = request.protocol or default
+    name = default if request.protocol is None else request.protocol
     if name in ("i2p-paper", "i2p-authors-script") and request.vectors is None:
-        why = f"the default for {request.model!r}" if request.protocol is None else "as asked"
+        why = f" (the default for {request.model!r})" if request.protocol is None else ""
         raise BadValueError(
-            f"protocol {name!r} ({why}) needs Q16's published vectors; fetch the authors' file as"
+            f"protocol {name!r}{why} needs Q16's published vectors; fetch the authors' file as"
             " docs/detectors.md shows, run `safelatent convert-q16 prompts.p q16.safetensors`, then"
             " give --vectors q16.safetensors, or name another --protocol"
         )

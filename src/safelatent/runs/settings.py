@@ -115,7 +115,7 @@ class RunRequest(SamplingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name(self.model)
+        check_name(self.model, self.revision)
         _check_choice("engine", self.engine, get_args(Engine))
         for name in ("address", "timeout"):
             if getattr(self, name) is not None and self.engine != "ray":
