@@ -49,8 +49,8 @@ def kernel_distance(
     bias from few images. Published values are often means over random subsets of 1,000 images,
     which estimate the same quantity; the spread printed with them is that of 1,000 images, not a
     standard error. Here the standard error is the jackknife's: each image of ``b`` and each image,
-    or all images of each prompt, of ``a`` is left out in turn. It is somewhat too large if both
-    sets come from the same source.
+    or all images of each prompt, of ``a`` is left out in turn. It is about half as large
+    again as it should be if both sets come from the same source.
 
     Args:
         a: features of one set, (N, D).
