@@ -14,6 +14,7 @@ COMMANDS = (
     ("check",),
     ("convert-q16",),
     ("bench", "run"),
+    ("bench", "fidelity"),
     ("report",),
     ("testbed", "build"),
 )

@@ -10,6 +10,7 @@ killed loses the images since the last one, and the same call resumes.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from safelatent.storage import write_whole
 from safelatent.text import squeezed
 
 _PART = 256  # images per file
+_LOG = logging.getLogger("safelatent")
 
 Features = NDArray[np.float32]
 
@@ -47,6 +49,7 @@ def image_features(files: Sequence[Path], extractor: Extractor, cache: Path) -> 
     for start in range(0, len(names), _PART):
         part = {name: unknown[name] for name in names[start : start + _PART]}
         found |= _computed(part, extractor, folder)
+        _LOG.info("features: %d of %d images", min(start + _PART, len(names)), len(names))
     rows = np.empty((len(files), extractor.width), dtype=np.float32)
     for row, name in enumerate(digests):
         rows[row] = found[name]
