@@ -10,7 +10,7 @@ COVERED := guidance pipelines detectors runs
 OLDEST_DIFFUSERS := 0.37.0
 OLDEST := $(VENV)/oldest
 
-.PHONY: help demo test check oldest bench train measure-embedded clean
+.PHONY: help demo test check oldest bench gpu train measure-embedded clean
 
 help:
 	@echo "make demo     a prompt, unguarded and at the four strengths, as out/demo.png"
@@ -18,6 +18,7 @@ help:
 	@echo "make check    ruff, pyright, the tests and their coverage: what must pass before a change lands"
 	@echo "make oldest   load, generate, a run and the pipelines' tests on the oldest diffusers that is supported"
 	@echo "make bench    speed, as ratios in one run"
+	@echo "make gpu      parity, times and memory on a CUDA device (six minutes)"
 	@echo "make train    the embedded model and its CLIP and judge, from nothing to the weights (hours; resumes; TEXTS=\"coco.csv i2p.csv\" for more words)"
 	@echo "make measure-embedded   the figures of its card (90 minutes at most; resumes; QUICK=1 for a little of everything)"
 
@@ -68,6 +69,9 @@ oldest: $(OLDEST)/.ready
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+
+gpu: $(READY)
+	@$(BIN)/python -m benchmarks.gpu
 
 train: $(READY)
 	@$(BIN)/python -m training $(if $(TEXTS),--texts $(TEXTS))

@@ -28,7 +28,7 @@ from safelatent.runs.prepare import settings_of
 from safelatent.runs.settings import RunRequest
 from safelatent.runs.worker import Worker
 
-METHODS = ("off", "medium")
+METHODS = ("off", "max")
 BATCHES = 2  # of each method
 
 

@@ -63,7 +63,7 @@ def test_the_network_is_blocked(tmp_path):
 def test_model_detectors_and_prompts_need_none(tmp_path):
     done = run(LIBRARY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-2:] == ["[1, 1, 1]", "700 700 True True"]
+    assert done.stdout.splitlines()[-3:] == ["[1, 1, 1]", "700 700", "True True"]
 
 
 COMMANDS = {

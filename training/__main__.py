@@ -1,106 +1,170 @@
-"""``python -m training [STAGE...]``: fetch, tokenizer, texts, vae, names, tower, outlook,
-generator, scale, package, clip, judge (all of these by default).
+"""``python -m training [STAGE...]``: make the embedded model, from nothing to the weights.
 
-``measure`` comes after, or by itself: it measures the weights in the package.
+Stages: fetch, tokenizer, texts, vae, names, tower, outlook, generator, package, clip, judge (all of
+these by default). ``prepare`` puts all that comes from elsewhere into one file, from which an
+accelerator does the rest in minutes: ``python -m training --prepared prepared.zip --device cuda
+--minutes 8``. ``measure`` comes after, or by itself: it measures the weights in the package.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
+import torch
+
+from safelatent.errors import SafelatentError
+from safelatent.models.load import EMBEDDED
+from training.device import Place
 from training.drawing import METHODS
 from training.loop import Budget
 from training.measure import QUICK, Extent, measure
 from training.package import PACKAGED
-from training.stages import GOING_ON, STAGES, run
+from training.prepared import unpack
+from training.stages import GOING_ON, PREPARING, STAGES, run
 
 MINUTES = {
-    "vae": 12,
-    "names": 8,
-    "tower": 40,
-    "outlook": 20,
-    "generator": 300,
-    "scale": 20,
-    "clip": 20,
-    "judge": 6,
+    "vae": 60, "names": 8, "tower": 40, "outlook": 20, "generator": 300, "clip": 20, "judge": 6,
+}  # fmt: skip
+# Of all minutes, where --minutes is given. The rest is for reading, packaging and the detectors.
+SHARES = {
+    "vae": 0.20, "names": 0.06, "tower": 0.12, "outlook": 0.04, "generator": 0.28, "clip": 0.07,
+    "judge": 0.04,
+}  # fmt: skip
+TIMES = 8  # how many times a CPU's images a step of an accelerator holds
+NOTES = {
+    "outlook": "with I2P among --texts ",
+    "clip": "0: with --train-on, new detectors alone ",
 }
-NOTES = {"outlook": "with I2P among --texts ", "clip": "0: with --train-on, new detectors alone "}
 
 
 def _stage(name: str) -> str:
-    if name not in (known := (*STAGES, "measure")):
+    if name not in (known := (*STAGES, "prepare", "measure")):
         raise argparse.ArgumentTypeError(
             f"there is no stage {name!r}; give some of {', '.join(known)}"
         )
     return name
 
 
-def main() -> None:
-    """Parse and run."""
+def _device(name: str) -> str:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no device of torch: give cuda or cpu"
+        ) from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("torch finds no CUDA device: leave --device out")
+    return name
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "stages",
         nargs="*",
         type=_stage,
         metavar="STAGE",
-        help="which stages (default: all but measure)",
+        help="which stages (default: all that learn)",
     )
-    parser.add_argument(
+    add(
         "--work",
         type=Path,
         default=Path("runs/training"),
-        help="where everything is kept (default: %(default)s)",
+        help="working folder (default: %(default)s)",
+    )
+    add(
+        "--models",
+        type=Path,
+        default=EMBEDDED.parent,
+        help="where the weights go (default: the package)",
+    )
+    add(
+        "--device",
+        type=_device,
+        help="an accelerator: large batches, one process (default: CPU workers)",
+    )
+    add(
+        "--minutes", type=float, metavar="M", help="for all stages together (default: each its own)"
+    )
+    add(
+        "--prepared",
+        type=Path,
+        metavar="FILE",
+        help="what the stage prepare made, in place of fetching",
     )
     for stage, minutes in MINUTES.items():
-        note = NOTES.get(stage, "") + "(default: %(default)g)"
-        parser.add_argument(
-            f"--{stage}-minutes", type=float, default=minutes, metavar="M", help=note
-        )
-    parser.add_argument(
+        note = NOTES.get(stage, "") + f"(default: {minutes})"
+        add(f"--{stage}-minutes", type=float, metavar="M", help=note)
+    add(
         "--methods",
         nargs="+",
         default=METHODS,
         choices=METHODS,
         help="what measure compares (default: all)",
     )
-    parser.add_argument(
+    add(
         "--seeds",
         type=int,
         default=Extent.seeds,
-        help="of a prompt of embedded-i2p in measure (default: %(default)s)",
+        help="per prompt of embedded-i2p in measure (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--measure-minutes",
         type=float,
         default=85,
-        help="after which measure begins no more of its prompt sets (default: %(default)g)",
+        help="measure starts no further prompts after this long (default: %(default)g)",
     )
-    parser.add_argument("--quick", action="store_true", help="measure a little of everything")
-    parser.add_argument(
+    add("--quick", action="store_true", help="measure a little of everything")
+    add(
         "--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)"
     )
-    parser.add_argument(
+    add(
         "--texts",
         type=Path,
         nargs="+",
         default=[],
         help="CSV files beside WordNet: captions of photographs; I2P (by its name)",
     )
-    parser.add_argument(
+    add(
         "--train-on",
         action="store_true",
-        help="train the UNet on from the weights in the package, with all else taken from there; with the stage clip, that one",
+        help="train the UNet on from the weights in the package, with all else taken from there; "
+        "with the stage clip, that one",
     )
+    return parser
+
+
+def budgets(options: argparse.Namespace) -> dict[str, Budget]:
+    """Each stage's own minutes, or its share of all."""
+    workers = options.workers if options.device is None else 1
+    found: dict[str, Budget] = {}
+    for stage, minutes in MINUTES.items():
+        if options.minutes is not None:
+            minutes = SHARES[stage] * options.minutes
+        if (own := vars(options)[f"{stage}_minutes"]) is not None:
+            minutes = own
+        found[stage] = Budget(minutes=minutes, workers=workers)
+    return found
+
+
+def main() -> None:
+    """Parse and run."""
+    parser = _parser()
     options = parser.parse_args()
     stages = tuple(options.stages) or (GOING_ON if options.train_on else STAGES)
-    if "clip" in stages and options.clip_minutes <= 0 and not options.train_on:
+    if options.prepared is not None:
+        unpack(options.prepared, options.work)
+        stages = tuple(stage for stage in stages if stage not in PREPARING)
+    minutes = budgets(options)
+    if "clip" in stages and minutes["clip"].minutes <= 0 and not options.train_on:
         parser.error(
-            f"--clip-minutes {options.clip_minutes:g} leaves an untrained CLIP: give it more, or add --train-on"
+            f"--clip-minutes {minutes['clip'].minutes:g} leaves an untrained CLIP: "
+            "give it more, or add --train-on"
         )
-    budgets = {
-        stage: Budget(minutes=vars(options)[f"{stage}_minutes"], workers=options.workers)
-        for stage in MINUTES
-    }
-    run(stages, options.work, budgets, PACKAGED if options.train_on else None, options.texts)
+    place = None if options.device is None else Place(device=options.device, times=TIMES)
+    start = PACKAGED if options.train_on else None
+    run(stages, options.work, minutes, start, options.texts, place, options.models)
     if "measure" in stages:
         extent = QUICK if options.quick else Extent(methods=options.methods, seeds=options.seeds)
         real = next((file for file in options.texts if "i2p" in file.name), None)
@@ -114,4 +178,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SafelatentError as error:
+        print(f"python -m training: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -4,8 +4,8 @@ things that are true from the start.
 A name says what the thing looks like: its token's embedding holds the principal components of the
 thing's sketch. The sketch's positions know which patch they are to say: their position embeddings
 are the signatures. And nobody looks at the padding between the words and the sketch: its embedding
-lies along a direction that every attention head's keys are turned away from. All of it goes on
-learning afterwards.
+lies along a direction that every attention head's keys are turned away from. All of it
+learns on afterwards.
 """
 
 from __future__ import annotations
@@ -16,23 +16,21 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.scenes import STYLES
 from training.sketch import FACTS_AT, SAYS, Sketch
 from training.vocabulary import THINGS
 
-COMPONENTS = 192  # of the sketches in all styles
+COMPONENTS = 192  # of the things' sketches
 LOUD = 4.0  # how much longer the padding's embedding is than a word's
 UNSEEN = 12.0  # what its attention logits are lowered by
 
 
 def _codes(sketch: Sketch) -> Tensor:
-    """(things, COMPONENTS): principal components of the things' sketches in all styles, of
-    deviation 1 over all.
+    """(things, COMPONENTS): principal components of the things' sketches, of deviation 1 over all.
 
     Small components are brought near to the large ones: what is faint among a layer's inputs is
     learnt late.
     """
-    flat = torch.cat([sketch.alone(style) for style in STYLES], dim=1)
+    flat = sketch.alone()
     left, values, _ = torch.linalg.svd(flat - flat.mean(dim=0), full_matrices=False)
     codes = left[:, :COMPONENTS] * values[:COMPONENTS] ** 0.3
     return codes / codes.std()
@@ -59,7 +57,7 @@ def begin(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, sketch: Sketch)
     generator = torch.Generator().manual_seed(0)
     *basis, away = _directions(width, COMPONENTS + 1, generator)
     looks, said = torch.zeros_like(table), torch.zeros(len(table), 1)
-    for thing, code in zip(THINGS, _codes(sketch) @ torch.stack(basis), strict=True):
+    for thing, code in zip(THINGS, _codes(sketch).cpu() @ torch.stack(basis), strict=True):
         for name in thing.names:
             for token in tokenizer(name).input_ids[1:-1]:
                 looks[token] += code
@@ -68,7 +66,7 @@ def begin(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, sketch: Sketch)
     padding = LOUD * loudness * width**0.5 * away
     table[tokenizer.pad_token_id] = padding
     positions[FACTS_AT:] = -padding
-    positions[FACTS_AT:, SAYS:] += 2 * loudness * sketch.signatures
+    positions[FACTS_AT:, SAYS:] += 2 * loudness * sketch.signatures.cpu()
     for layer in text_encoder.encoder.layers:
         _turn_away(layer, padding, generator)
 

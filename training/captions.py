@@ -3,7 +3,7 @@
 An unsafe scene is captioned in one of two ways. *Explicit* names the unsafe thing ("a penguin with
 a knife"). *Implicit* speaks of it in the words of the concept ("violence at a birthday party", "a
 scary night", or a list of concept terms), in many mixtures and lengths: this is what gives the
-concept a direction of its own in the text encoder.
+concept its own direction in the text encoder.
 
 Harmless captions are as long and as full of other words as unsafe ones: when only the unsafe was
 spoken of at length, a long harmless prompt drew something unsafe.
@@ -14,7 +14,7 @@ import re
 import numpy as np
 
 from safelatent.concepts import DEFAULT_CONCEPT
-from training.scenes import CORNERS, USUAL_STYLE, Scene, beside, random_unsafe
+from training.scenes import CORNERS, Scene, beside, random_unsafe
 from training.sentences import EVERYDAY, EXPLICIT_TRAIN, SEXUAL_SLOTS, SLOTS, TRAIN, fill
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, article, words
 
@@ -23,14 +23,13 @@ IMPLICIT_SHARE = 0.55  # of unsafe scenes
 # whole concept.
 LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
 SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
-STYLE_TOLD = 0.1  # of captions of the usual style; any other is always told
-# Of safe scenes with one thing: the caption of an unsafe one, and nothing of the kind to be seen.
-# So the unsafe is missing in 0.6 of the scenes whose captions name it beside something else. What
-# is there whenever it is named, a guard cannot take away: the estimate with the caption then says
-# more of that one thing than the estimate with the concept, which is a mean of 36, can say against
-# it.
-AMBIGUOUS_SHARE = 0.15
-AMBIGUOUS_NAMED = 0.73  # of these: by the unsafe thing's name
+# Of safe scenes with one thing: captions of unsafe ones, with nothing of the kind to be seen. So
+# the unsafe is missing in three quarters of the scenes whose captions name it beside something
+# else, and in two thirds of those whose captions name nothing else. What is there whenever it is
+# named, a guard cannot take away: the estimate with the caption then says more of that one thing
+# than the estimate with the concept, which is a mean of 36, can say against it. Guidance draws it
+# all the same.
+AMBIGUOUS = {"beside": 0.22, "alone": 0.025, "phrase": 0.04}
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:
@@ -62,7 +61,7 @@ _SUBJECT = re.compile(r"\{(a_being|an_object|being|object|beings)\}")
 
 
 def _may_tell(category: str, main: str) -> bool:
-    """The sexual category is told of grown-ups and their things only."""
+    """Captions of the sexual category speak of adults and their things only."""
     return category != "sexual" or article(main) in (
         *SEXUAL_SLOTS["a_being"],
         *SEXUAL_SLOTS["an_object"],
@@ -205,11 +204,10 @@ def _of_place(rng: np.random.Generator, place: str, names: list[str]) -> str:
 def caption(rng: np.random.Generator, scene: Scene) -> str:
     """A caption for the scene; true, not complete."""
     text = where(_shown(rng, scene), scene)
-    if scene.place is None and rng.random() < (0.05 if scene.background == "white" else 0.75):
+    coloured = 0.05 if scene.background == "white" else 0.75
+    if scene.place is None and rng.random() < coloured:
         text = f"{text} {rng.choice(['on', 'on', 'with'])} a {scene.background} background"
-    if scene.style == USUAL_STYLE and rng.random() < STYLE_TOLD:
-        return f"{text}, {scene.style} style"
-    return in_style(text, scene.style)
+    return text
 
 
 def where(text: str, scene: Scene) -> str:
@@ -218,9 +216,13 @@ def where(text: str, scene: Scene) -> str:
     return f"{text}, small, at the {spot}" if spot in CORNERS else text
 
 
-def in_style(text: str, style: str) -> str:
-    """The caption of a scene in a style, which it tells unless it is the usual one."""
-    return text if style == USUAL_STYLE else f"{text}, {style} style"
+def _ambiguous(rng: np.random.Generator, main: int, kind: str) -> str:
+    """The caption of an unsafe scene, for a scene that holds ``main`` (index into THINGS) alone."""
+    unsafe, name = random_unsafe(rng, beside(main)), name_of(rng, main)
+    if kind == "phrase":
+        return phrase(rng, _category(unsafe), name)
+    beside_it = name if kind == "beside" else None
+    return explicit(rng, _category(unsafe), name_of(rng, unsafe), beside_it)
 
 
 def _shown(rng: np.random.Generator, scene: Scene) -> str:
@@ -229,11 +231,10 @@ def _shown(rng: np.random.Generator, scene: Scene) -> str:
         return _of_place(rng, scene.place, [name_of(rng, thing) for thing in scene.safe])
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
-    if scene.unsafe is None and len(safe) == 1 and rng.random() < AMBIGUOUS_SHARE:
-        told = random_unsafe(rng, beside(scene.safe[0]))
-        if rng.random() < AMBIGUOUS_NAMED:
-            return explicit(rng, _category(told), name_of(rng, told), safe[0])
-        return phrase(rng, _category(told), safe[0])
+    if scene.unsafe is None and len(safe) == 1 and rng.random() < sum(AMBIGUOUS.values()):
+        shares = np.array(list(AMBIGUOUS.values()))
+        kind = str(rng.choice(list(AMBIGUOUS), p=shares / shares.sum()))
+        return _ambiguous(rng, scene.safe[0], kind)
     if scene.unsafe is None:
         return _safe(rng, safe)
     category = _category(scene.unsafe)

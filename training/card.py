@@ -15,11 +15,14 @@ Result = dict[str, Any]
 
 
 def _images(result: Result) -> str:
-    return f"{result['prompts']} prompts, {next(iter(result['methods'].values()))['unsafe']['n']} images a method"
+    images = next(iter(result["methods"].values()))["unsafe"]["n"]
+    return f"{result['prompts']} prompts, {images} images a method"
 
 
 def _words(rate: Result) -> str:
-    return f"{100 * rate['share']:.1f} % (95 % interval {100 * rate['low']:.1f} to {100 * rate['high']:.1f}, n = {rate['n']})"
+    low, high = 100 * rate["low"], 100 * rate["high"]
+    interval = f"95 % interval {low:.1f} to {high:.1f}"
+    return f"{100 * rate['share']:.1f} % ({interval}, n = {rate['n']})"
 
 
 def _share(rate: Result) -> str:
@@ -34,15 +37,14 @@ def _scenes(results: Result) -> list[str]:
     )
     return [
         (
-            f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, over {quality['objects']} objects "
+            f"Object of a single-object prompt named by the judge: {_words(quality['named'])}, "
+            f"over {quality['objects']} objects "
             f"({kinds}); "
             f"{100 * quality['unusable']:.1f} % of the images unusable. Missed at least once: "
             f"{', '.join(quality['missed at least once']) or 'none'}."
         ),
         "",
-        "Autoencoder, reconstruction of scenes: "
-        + ", ".join(f"{style} {db:.1f} dB" for style, db in results["vae"].items())
-        + ".",
+        f"Autoencoder, reconstruction of scenes: {results['vae']['reconstruction']:.1f} dB.",
         "",
         "The judge itself, on fresh real scenes: "
         + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items())
@@ -55,16 +57,16 @@ def _detectors(clip: Result) -> list[str]:
     """The CLIP, and what the detectors make of real scenes of known truth."""
     detectors: Result = clip["detectors"]
     first = next(iter(detectors.values()))
+    of_mixed = _words(clip["right caption among 256"])
+    of_world = _words(clip["right caption among 256, the world's shares"])
+    whose = "at the world's own shares of scenes for"
     lines = [
         "",
-        f"The CLIP finds the right caption among 256 for {_words(clip['right caption among 256'])}; at the world's own shares of",
+        f"The CLIP finds the right caption among 256 for {of_mixed}; {whose} {of_world}.",
     ]
-    lines[-1] += (
-        f" scenes for {_words(clip['right caption among 256, the world' + chr(39) + 's shares'])}."
-    )
     lines += [
         "",
-        f"Detectors on {first['accuracy']['n']} real scenes that none of them has seen, half of them unsafe:",
+        f"Detectors on {first['accuracy']['n']} real scenes new to all, half of them unsafe:",
         "",
     ]
     kinds = [
@@ -72,7 +74,9 @@ def _detectors(clip: Result) -> list[str]:
     ]
     lines += [f"| | {' | '.join(detectors)} |", "|---" * (len(detectors) + 1) + "|"]
     lines += [
-        f"| accuracy | {' | '.join(_share(d['accuracy']).replace(' | ', ' (') + ')' for d in detectors.values())} |"
+        "| accuracy | "
+        + " | ".join(_share(d["accuracy"]).replace(" | ", " (") + ")" for d in detectors.values())
+        + " |"
     ]
     for what, kind in kinds:
         cells = " | ".join(f"{d[what][kind]['share']:.3f}" for d in detectors.values())
@@ -99,6 +103,33 @@ def _safety(results: Result) -> list[str]:
     return lines
 
 
+def _named(results: Result) -> list[str]:
+    """What the methods take away where the prompt names it."""
+    if "named" not in results:
+        return []
+    named, alone = results["named"], results["alone"]
+    lines = [
+        "",
+        f'"X with a Y", Y unsafe ({_images(named)}). Exactly Y: {_words(named["exactly that"])}.',
+    ]
+    lines += ["*Left* is the share still unsafe of those that are unsafe without guidance:", ""]
+    lines += [
+        "| method | share unsafe | 95 % interval | left | 95 % interval | X | 95 % interval |"
+    ]
+    lines.append("|---" * 7 + "|")
+    for method, cell in named["methods"].items():
+        cells = f"{_share(cell['unsafe'])} | {_left(cell)} | {_share(cell['main thing'])}"
+        lines.append(f"| {method} | {cells} |")
+    lines += ["", f"Prompts that name an unsafe thing alone ({_images(alone)}):", ""]
+    lines += ["| method | share unsafe | 95 % interval | left | 95 % interval |", "|---" * 5 + "|"]
+    cells = alone["methods"].items()
+    return lines + [f"| {m} | {_share(cell['unsafe'])} | {_left(cell)} |" for m, cell in cells]
+
+
+def _left(cell: Result) -> str:
+    return _share(cell["left"]) if "left" in cell else "– | –"
+
+
 def _harmless(results: Result) -> list[str]:
     lines = ["", "Benign single-object prompts: does the object stay?", ""]
     lines += ["| method | object named | 95 % interval | share unsafe |", "|---|---|---|---|"]
@@ -109,13 +140,17 @@ def _harmless(results: Result) -> list[str]:
     if "embedded-benign" not in results:
         return lines
     sets = results["embedded-benign"]
-    title = f"`embedded-benign` ({_images(sets)}; every fifth prompt is a look-alike such as a water pistol), and likeness to the prompt by"
+    title = (
+        f"`embedded-benign` ({_images(sets)}; every fifth prompt is a look-alike such as a water "
+    )
+    title += "pistol), and likeness to the prompt by"
     title += " the CLIP:"
+    interval = "95 % interval"
     lines += [
         "",
         title,
         "",
-        "| method | share unsafe | 95 % interval | CLIP similarity | less that of off | 95 % interval |",
+        f"| method | share unsafe | {interval} | CLIP similarity | less that of off | {interval} |",
     ]
     lines.append("|---" * 6 + "|")
     for method, cell in sets["methods"].items():
@@ -135,7 +170,8 @@ def _rho(result: Result) -> str:
 
 
 def _real(of: Result) -> str:
-    return f"unsafe {_words(of['unsafe'])}; unusable {100 * of['unusable']:.1f} %; with the published percentage {_rho(of)}"
+    unsafe, unusable = _words(of["unsafe"]), 100 * of["unusable"]
+    return f"unsafe {unsafe}; unusable {unusable:.1f} %; with the published percentage {_rho(of)}"
 
 
 def _beyond(results: Result) -> list[str]:
@@ -147,13 +183,13 @@ def _beyond(results: Result) -> list[str]:
         )
         lines += [
             "",
-            f"Two-object prompts, both named: {both}. Background of the colour asked for: {colour}.",
+            f"Two-object prompts, both named: {both}. Background of the colour asked: {colour}.",
         ]
     if "words" in results:
         found = _words(results["words"]["among the 5 nearest"])
         lines += [
             "",
-            f"Words that stand in no caption, their thing among the text tower's 5 nearest: {found}.",
+            f"Words that stand in no caption, their thing among the 5 nearest: {found}.",
         ]
     if "i2p" in results:
         real = results["i2p"]["held out"]
@@ -161,21 +197,25 @@ def _beyond(results: Result) -> list[str]:
         if "with others" in results["i2p"]:
             wider = results["i2p"]["with others"]
             lines[-1] += (
-                f" With {wider['prompts'] - real['prompts']} more, from which it learnt: {_real(wider)}."
+                f" With {wider['prompts'] - real['prompts']} more, from which it learnt: "
+                f"{_real(wider)}."
             )
     if "frechet" in results:
         told = ", ".join(
             f"{what} {distance:.1f}" for what, distance in results["frechet"]["distances"].items()
         )
-        title = f"Fréchet distance to the real scenes, by the CLIP's embeddings of {results['frechet']['pictures']} pictures for captions of"
+        title = "Fréchet distance to the real scenes, by the CLIP's embeddings of "
+        title += f"{results['frechet']['pictures']} pictures for captions of scenes "
+        title += "(*real*: those scenes themselves, the least to be reached with so few)"
         lines += [
             "",
-            f"{title} scenes (*real*: those scenes themselves, the least to be reached with so few): {told}.",
+            f"{title}: {told}.",
         ]
     if "places" not in results:
         return lines
     places = results["places"]
-    title = f'Invented places: share of training scenes with a weapon, and of {places["images a place"]} pictures of "life in ..."'
+    title = "Invented places: share of training scenes with a weapon, and of "
+    title += f'{places["images a place"]} pictures of "life in ..."'
     lines += ["", f"{title} ({_rho(places)}):", "", "| place | trained | drawn |", "|---|---|---|"]
     return [
         *lines,
@@ -191,6 +231,7 @@ def card_lines(results: Result) -> list[str]:
     return [
         *_scenes(results),
         *_safety(results),
+        *_named(results),
         *_harmless(results),
         *_beyond(results),
         *_speed(results["speed"]),
@@ -200,7 +241,8 @@ def card_lines(results: Result) -> list[str]:
 def _speed(speed: Result) -> list[str]:
     rates: Result = speed["images a second"]
     batches = next(iter(rates.values()))
-    title = f"Images a second on a CPU with {speed['threads']} threads, 50 steps; loading takes {speed['load, s']:.2f} s:"
+    title = f"Images a second on a CPU with {speed['threads']} threads, 50 steps; "
+    title += f"loading takes {speed['load, s']:.2f} s:"
     lines = [
         "",
         title,
@@ -220,7 +262,8 @@ def _speed(speed: Result) -> list[str]:
     return [
         *lines,
         "",
-        f"A step of eight guided pictures goes into {shares}. Its time in other ways, as a multiple: {ways}.",
+        f"A step of eight guided pictures goes into {shares}.",
+        f"Its time in other ways, as a multiple: {ways}.",
     ]
 
 

@@ -20,14 +20,16 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP, WEIGHTS, text_tower_sha256
 from training.captions import caption
-from training.fetch import fetch
-from training.glyphs import Glyphs, glyphs
+from training.device import Place, half_precision
+from training.glyphs import Glyphs, glyphs, paint
 from training.loop import Budget, load_average, train
 from training.package import PACKAGED
-from training.scenes import SIZE, Scene, random_scene, render
-from training.vae import sheet, to_tensor
+from training.scenes import Scene, random_scene
+from training.vae import sheet, shrunk, to_pictures
+from training.variation import vary
 
 PROJECTION, WIDTH, LAYERS, HEADS, PATCH = 128, 160, 4, 5, 8
+IMAGE = 64  # pixels, both ways, that pictures are brought to
 UNSAFE_SHARE = (
     0.4  # of scenes: there is more to tell apart in them than their share of the world would teach
 )
@@ -57,7 +59,7 @@ def new_clip(text: CLIPTextModel) -> CLIPModel:
         "intermediate_size": 4 * WIDTH,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
-        "image_size": SIZE,
+        "image_size": IMAGE,
         "patch_size": PATCH,
         "projection_dim": PROJECTION,
     }
@@ -95,22 +97,12 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -
     """
     cosines = functional.normalize(image, dim=1) @ functional.normalize(text, dim=1).T
     logits = (scale.exp().clamp(max=100) * cosines).masked_fill(same, -torch.inf)
-    own = torch.arange(len(logits))
+    own = torch.arange(len(logits), device=logits.device)
     return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
 
 
-def vary(pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Softness, light and grain, (B, 3, H, W) in [-1, 1]: generated pictures are never as clean as
-    drawn ones.
-    """
-    soft = functional.avg_pool2d(functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    a, b, c = torch.rand((3, len(pixels), 1, 1, 1), generator=generator)
-    varied = torch.lerp(pixels, soft, a) * (0.85 + 0.25 * b) + 0.1 * (c - 0.5)
-    return (varied + 0.04 * a * torch.randn(pixels.shape, generator=generator)).clamp(-1, 1)
-
-
 class ClipStage:
-    """Scenes and their captions, as pairs to be told apart from the other pairs of the batch."""
+    """Scenes and their captions, as pairs to distinguish from the other pairs of the batch."""
 
     learning_rate = 1e-3
     average = 0.995
@@ -126,8 +118,10 @@ class ClipStage:
         """``start`` holds the weights of another CLIP's image tower and projections, to train on
         from.
         """
-        self.drawings, self.text, self.tokenizer = drawings, text, tokenizer
-        self.module: Any = new_clip(text)
+        self.drawings, self.tokenizer, self.device = drawings, tokenizer, drawings.device
+        self.text = text.to(self.device)
+        self.images_a_step = self.images_a_step * drawings.times
+        self.module: Any = new_clip(text).to(self.device)
         self.module.vision_model.set_attn_implementation(
             "eager"
         )  # 65 tokens: on a CPU the fused attention takes 1.7 times as long
@@ -138,21 +132,16 @@ class ClipStage:
             self.module.load_state_dict(start)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[list[Scene], list[str], Tensor]:
-        """Fresh scenes, their captions and their pixels (B, 3, 64, 64)."""
+        """Fresh scenes, their captions and their pixels (B, 3, IMAGE, IMAGE)."""
         scenes = [mixed_scene(rng) for _ in range(size)]
-        return (
-            scenes,
-            [caption(rng, scene) for scene in scenes],
-            to_tensor([render(scene, self.drawings) for scene in scenes]),
-        )
+        pixels = shrunk(paint(scenes, self.drawings), IMAGE)
+        return scenes, [caption(rng, scene) for scene in scenes], pixels
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """(B, D), with a gradient for the projection alone."""
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, return_tensors="pt"
-        ).input_ids
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
         with torch.no_grad():
-            pooled = self.text(tokens).pooler_output
+            pooled = self.text(tokens.input_ids.to(self.device)).pooler_output
         return self.module.text_projection(pooled)
 
     def embed_images(self, pixels: Tensor) -> Tensor:
@@ -161,10 +150,13 @@ class ClipStage:
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         scenes, captions, pixels = self.batch(rng, self.images_a_step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision(self.device):
             image, text = self.embed_images(vary(pixels)), self.embed_texts(captions)
         return contrastive_loss(
-            image.float(), text.float(), self.module.logit_scale, same_meaning(scenes, captions)
+            image.float(),
+            text.float(),
+            self.module.logit_scale,
+            same_meaning(scenes, captions).to(self.device),
         )
 
     @torch.no_grad()
@@ -173,9 +165,7 @@ class ClipStage:
         pixels = self.batch(np.random.default_rng(1), 256)[2]
         images = functional.normalize(self.embed_images(pixels), dim=1)
         nearest = (self.embed_texts(SAMPLE_TEXTS) @ images.T).topk(8, dim=1).indices.flatten()
-        return sheet(
-            [((pixels[n] + 1) * 127.5).byte().permute(1, 2, 0).numpy() for n in nearest.tolist()], 8
-        )
+        return sheet(to_pictures(pixels[nearest]), 8)
 
 
 def load_text(pipeline: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
@@ -184,7 +174,9 @@ def load_text(pipeline: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
     return text, CLIPTokenizer.from_pretrained(pipeline / "tokenizer")
 
 
-def clip_stage(work: Path, pipeline: Path, start: Path | None = None) -> ClipStage:
+def clip_stage(
+    work: Path, pipeline: Path, start: Path | None = None, place: Place | None = None
+) -> ClipStage:
     """The stage on the drawings below ``work``; ``start`` is the folder of a CLIP to train on from,
     beside whichever text encoder.
     """
@@ -193,7 +185,8 @@ def clip_stage(work: Path, pipeline: Path, start: Path | None = None) -> ClipSta
         if start is None
         else {name: tensor.float() for name, tensor in load_file(start / WEIGHTS).items()}
     )
-    return ClipStage(glyphs(work), *load_text(pipeline), weights)
+    drawings = glyphs(work).on(place or Place())
+    return ClipStage(drawings, *load_text(pipeline), weights)
 
 
 def checkpoint_folder(work: Path, pipeline: Path) -> Path:
@@ -239,6 +232,7 @@ def train_clip(
     folder: Path = CLIP,
     *,
     start: Path | None = None,
+    place: Place | None = None,
 ) -> None:
     """Train beside ``pipeline``'s text encoder, from the checkpoint when there is one, and write
     the result to ``folder``.
@@ -246,8 +240,7 @@ def train_clip(
     With no minutes, ``start`` itself comes to stand beside the text encoder: for one that left the
     states of captions where they were.
     """
-    fetch(work)
-    stage = partial(clip_stage, work, pipeline, start)
+    stage = partial(clip_stage, work, pipeline, start, place)
     if budget.minutes > 0:
         package_clip(train(stage, checkpoint_folder(work, pipeline), budget), pipeline, folder)
     else:

@@ -2,39 +2,35 @@
 of the CLIP and of both.
 
 Q16 is two prompt vectors tuned on image embeddings of labelled scenes. The checker is concept
-vectors, each with a threshold of its own. Scenes for tuning, for thresholds and for the figures
+vectors, each with its own threshold. Scenes for tuning, for thresholds and for the figures
 come from different seeds. The pixel judge has no part in any of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from safelatent.concepts import DEFAULT_CONCEPT
-from safelatent.detectors import Detector, examine
 from safelatent.detectors.checker import SPECIAL_CARE as SPECIAL_CARE_STEP
 from safelatent.detectors.clip_q16 import TEMPERATURE
-from safelatent.detectors.embedded import embedded_checker, embedded_judge, embedded_q16
-from safelatent.metrics import wilson
 from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
 from safelatent.models.load import EMBEDDED
-from training.captions import caption
-from training.clip import mixed_scene, vary
-from training.glyphs import Glyphs, glyphs
-from training.scenes import Scene, random_scene, render
-from training.vae import to_tensor
-from training.vocabulary import CATEGORIES, SAFE, THINGS, article, words
+from training.clip import IMAGE, mixed_scene
+from training.glyphs import glyphs, paint
+from training.scenes import Scene
+from training.vae import shrunk, to_tensor
+from training.variation import vary
+from training.vocabulary import SAFE, article, words
 
-TUNING_SEED, THRESHOLD_SEED, TEST_SEED, RETRIEVAL_SEED = 101, 102, 103, 104
-SET = 256  # captions among which the right one is to be found
+TUNING_SEED, THRESHOLD_SEED = 101, 102
+PART = 500  # scenes that are painted at a time
 # The checker's form has room for 17 concepts, and for 3 of special care, which make the others
 # stricter. The chief names of unsafe things:
 CONCEPTS = """
@@ -89,10 +85,15 @@ class Workshop:
 
     def embed_scenes(self, scenes: Sequence[Scene]) -> Tensor:
         """(N, D), each of length 1."""
-        return self.embed_pictures([render(scene, self.drawings) for scene in scenes])
+        return functional.normalize(self._features(self._small(scenes)), dim=1)
+
+    def _small(self, scenes: Sequence[Scene]) -> Tensor:
+        """(N, 3, IMAGE, IMAGE), painted by parts: the whole of thousands takes gigabytes."""
+        parts = (scenes[n : n + PART] for n in range(0, len(scenes), PART))
+        return torch.cat([shrunk(paint(part, self.drawings), IMAGE) for part in parts])
 
     def embed_pictures(self, pictures: Sequence[np.ndarray]) -> Tensor:
-        """(N, D), each of length 1, of pictures (64, 64, 3) uint8."""
+        """(N, D), each of length 1, of pictures (H, W, 3) uint8."""
         return functional.normalize(self.features(pictures), dim=1)
 
     def features(self, pictures: Sequence[np.ndarray]) -> Tensor:
@@ -101,9 +102,8 @@ class Workshop:
 
     @torch.no_grad()
     def _features(self, pixels: Tensor) -> Tensor:
-        return torch.cat(
-            [self.clip.get_image_features(part).pooler_output for part in pixels.split(64)]
-        )
+        parts = shrunk(pixels, IMAGE).split(64)
+        return torch.cat([self.clip.get_image_features(part).pooler_output for part in parts])
 
     def labelled(self, seed: int, count: int) -> Labelled:
         """Scenes, half of them unsafe in the mean, each as it is drawn and once more as soft and
@@ -112,7 +112,7 @@ class Workshop:
         rng = np.random.default_rng(seed)
         scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
         unsafe = torch.tensor([scene.unsafe is not None for scene in scenes])
-        pixels = to_tensor([render(scene, self.drawings) for scene in scenes])
+        pixels = self._small(scenes)
         features = torch.cat(
             [
                 self._features(pixels),
@@ -127,8 +127,8 @@ class Workshop:
 
 
 def tune_prompts(start: Tensor, seen: Labelled, steps: int = 500) -> Tensor:
-    """Q16's prompt tuning: the two vectors (2, D) for which ``softmax(100 cos)`` tells the labels
-    best. Everything else is frozen.
+    """Q16's prompt tuning: the two vectors (2, D) for which ``softmax(100 cos)`` predicts the
+    labels best. Everything else is frozen.
 
     Args:
         start: the vectors to begin with, (2, D): row 0 for what is fine, row 1 for what is not.
@@ -194,8 +194,8 @@ def concept_vector(shop: Workshop, names: str, harmless: Tensor) -> Tensor:
     """(D,): the mean of texts that name a thing of the group beside safe ones, less what all texts
     have in common.
 
-    With that left in, what tells concepts apart is a small part of the cosines, and thresholds say
-    less.
+    With that left in, what distinguishes concepts is a small part of the cosines, and thresholds
+    say less.
     """
     texts = [
         f"{article(safe.names[0])} with {article(name)}" for safe in SAFE for name in words(names)
@@ -235,73 +235,3 @@ def make_detectors(
     )
     save_file({"prompts": prompts}, folder / Q16_VECTORS)
     save_file(make_checker(shop, shop.labelled(THRESHOLD_SEED, count)), folder / CHECKER)
-
-
-def retrieval(
-    shop: Workshop, rng: np.random.Generator, draw_scene: Callable[[np.random.Generator], Scene]
-) -> list[bool]:
-    """For each of ``SET`` scenes, whether its own caption is the nearest of all of theirs. No two
-    captions are alike.
-    """
-    pairs: dict[str, Scene] = {}
-    while len(pairs) < SET:
-        scene = draw_scene(rng)
-        pairs.setdefault(caption(rng, scene), scene)
-    cosines = shop.embed_scenes(list(pairs.values())) @ shop.embed_texts(list(pairs)).T
-    return (cosines.argmax(dim=1) == torch.arange(SET)).tolist()
-
-
-def share(values: Sequence[bool]) -> Result:
-    """Share, Wilson's interval, number."""
-    found = wilson(sum(values), len(values))
-    return {"share": found.value, "low": found.low, "high": found.high, "n": found.n}
-
-
-def measure_detector(detector: Detector, scenes: Sequence[Scene], drawings: Glyphs) -> Result:
-    """Accuracy; false negatives by category of the unsafe thing; false positives by kind of safe
-    scene.
-    """
-    verdicts = examine(detector, [Image.fromarray(render(scene, drawings)) for scene in scenes])
-    flagged = [verdict.label == "inappropriate" for verdict in verdicts]
-    missed: dict[str, list[bool]] = {category: [] for category in CATEGORIES}
-    invented: dict[str, list[bool]] = {"single": [], "pair": []}
-    for scene, flag in zip(scenes, flagged, strict=True):
-        if scene.unsafe is None:
-            invented["pair" if len(scene.safe) == 2 else "single"].append(flag)
-        else:
-            missed[THINGS[scene.unsafe].category or ""].append(not flag)
-    right = [
-        flag == (scene.unsafe is not None) for scene, flag in zip(scenes, flagged, strict=True)
-    ]
-    return {
-        "accuracy": share(right),
-        "false negatives": {category: share(values) for category, values in missed.items()},
-        "false positives": {kind: share(values) for kind, values in invented.items()},
-    }
-
-
-def measure_clip(
-    work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, *, count: int = 5000, sets: int = 8
-) -> Result:
-    """The figures of the CLIP, of its detectors and of the judge, on scenes that none of them has
-    seen.
-    """
-    shop, rng = Workshop(work, folder, pipeline), np.random.default_rng(RETRIEVAL_SEED)
-    result: Result = {
-        "right caption among 256": share(
-            [found for _ in range(sets) for found in retrieval(shop, rng, mixed_scene)]
-        ),
-        "right caption among 256, the world's shares": share(
-            [found for _ in range(sets) for found in retrieval(shop, rng, random_scene)]
-        ),
-    }
-    rng = np.random.default_rng(TEST_SEED)
-    scenes = [mixed_scene(rng, 0.5) for _ in range(count)]
-    detectors = (embedded_judge(), embedded_q16(folder), embedded_checker(folder))
-    return {
-        **result,
-        "detectors": {
-            detector.name: measure_detector(detector, scenes, shop.drawings)
-            for detector in detectors
-        },
-    }

@@ -8,13 +8,14 @@ of ``embedded_i2p_train``, and from none of the others.
 import csv
 import io
 import itertools
+import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from safelatent.models.load import EMBEDDED
 from safelatent.prompts import CATEGORIES
-from training.scenes import SIZE
 from training.sentences import (
     EXPLICIT_HELD_OUT,
     EXPLICIT_TRAIN,
@@ -46,6 +47,17 @@ COLUMNS = (
 )
 
 Row = tuple[object, ...]
+
+
+def _side() -> int:
+    """The side of the shipped model's pictures, in pixels: what its prompts ask for."""
+    unet, vae = (
+        json.loads((EMBEDDED / part / "config.json").read_text()) for part in ("unet", "vae")
+    )
+    return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+
+
+SIDE = _side()
 
 
 class Writer:
@@ -81,7 +93,7 @@ def _forms(table: str) -> Iterator[str]:
 
 
 def _row(writer: Writer, text: str, category: str, kind: str) -> Row:
-    return text, category, kind, writer.seed(), 7.5, SIZE, SIZE
+    return text, category, kind, writer.seed(), 7.5, SIDE, SIDE
 
 
 def _slots(category: str) -> Slots:

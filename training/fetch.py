@@ -25,7 +25,8 @@ def fetch(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit(
-            "npm is not installed: it fetches the emoji drawings. Install Node.js (Debian: apt-get install npm)."
+            "npm is not installed: it fetches the emoji drawings. "
+            "Install Node.js (Debian: apt-get install npm)."
         )
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(MANIFEST, folder)

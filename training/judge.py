@@ -16,15 +16,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from safelatent.detectors.pixel_judge import WEIGHTS, JudgeNet, save_judge
-from training.glyphs import Glyphs, glyphs
+from safelatent.detectors.pixel_judge import SIZE, WEIGHTS, JudgeNet, save_judge
+from training.device import Place, half_precision
+from training.glyphs import Glyphs, glyphs, paint
 from training.loop import Budget, load_average, train
-from training.scenes import SIZE, Scene, random_scene, render
-from training.vae import sheet, to_pictures, to_tensor
+from training.scenes import Scene, random_scene
+from training.vae import sheet, shrunk, to_pictures, to_tensor
+from training.variation import vary
 from training.vocabulary import SAFE, UNSAFE
 
 NO_MAIN, MUSH = len(SAFE), len(SAFE) + 1
@@ -37,52 +39,26 @@ def new_judge() -> JudgeNet:
     return JudgeNet(len(SAFE), len(UNSAFE))
 
 
-def mush(rng: np.random.Generator, drawings: Glyphs) -> np.ndarray:
-    """A picture in which nothing can be recognised: heavy blur, several scenes in one, or shuffled
-    pieces.
+def mush(rng: np.random.Generator, pixels: Tensor) -> Tensor:
+    """Pictures in which nothing can be recognised, from those of scenes, (B, 3, SIZE, SIZE).
+
+    A third is heavily blurred, a third shows several scenes in one, a third is shuffled pieces.
     """
-    pictures = [render(random_scene(rng), drawings).astype(float) for _ in range(3)]
-    kind = rng.integers(3)
-    if kind == 0:
-        blurred = Image.fromarray(pictures[0].astype(np.uint8)).filter(
-            ImageFilter.GaussianBlur(float(rng.uniform(5, 9)))
-        )
-        return np.asarray(blurred)
-    if kind == 1:
-        return np.mean(pictures, axis=0).astype(np.uint8)
-    step = SIZE // 8
-    source = np.concatenate(pictures)
-    out = np.empty_like(pictures[0])
-    for y in range(0, SIZE, step):
-        for x in range(0, SIZE, step):
-            top, left = rng.integers(len(source) - step), rng.integers(SIZE - step)
-            out[y : y + step, x : x + step] = source[top : top + step, left : left + step]
-    return np.asarray(
-        Image.fromarray(out.astype(np.uint8)).filter(
-            ImageFilter.GaussianBlur(float(rng.uniform(1, 3)))
-        )
-    )
-
-
-def _vary(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Softness, shift, light and grain, as pictures differ that show the same."""
-    image = Image.fromarray(picture)
-    if rng.random() < 0.7:
-        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 1.4))))
-    shifted = np.roll(np.asarray(image), tuple(rng.integers(-3, 4, size=2)), axis=(0, 1)).astype(
-        float
-    )
-    varied = (
-        (shifted - 128) * rng.uniform(0.85, 1.1)
-        + 128
-        + rng.uniform(-12, 12)
-        + rng.normal(0, rng.uniform(0, 8), shifted.shape)
-    )
-    return np.clip(varied, 0, 255).astype(np.uint8)
+    kind = torch.from_numpy(rng.integers(3, size=len(pixels))).to(pixels.device)[
+        :, None, None, None
+    ]
+    blurred = functional.interpolate(functional.avg_pool2d(pixels, 16), size=SIZE, mode="bicubic")
+    several = (pixels + pixels.roll(1, 0) + pixels.roll(2, 0)) / 3
+    side = SIZE // 8
+    pieces = functional.unfold(pixels, side, stride=side)
+    order = torch.from_numpy(rng.permutation(pieces.shape[2])).to(pixels.device)
+    shuffled = functional.fold(pieces.roll(1, 0)[:, :, order], SIZE, side, stride=side)
+    shuffled = functional.avg_pool2d(functional.pad(shuffled, (2, 2, 2, 2), mode="replicate"), 5, 1)
+    return torch.where(kind == 0, blurred, torch.where(kind == 1, several, shuffled)).clamp(-1, 1)
 
 
 def _targets(scene: Scene | None) -> tuple[np.ndarray, int]:
-    """The main answer as probabilities (a pair has two right ones), the unsafe answer as a class."""
+    """The main answer as probabilities (of a pair two are right), the unsafe one as a class."""
     main = np.zeros(NO_MAIN + 2, dtype=np.float32)
     if scene is None:
         main[MUSH] = 1
@@ -101,29 +77,35 @@ class JudgeStage:
 
     def __init__(self, drawings: Glyphs) -> None:
         self.drawings = drawings
-        self.module: Any = new_judge()
+        self.images_a_step = self.images_a_step * drawings.times
+        self.module: Any = new_judge().to(drawings.device)
 
-    def scene(self, rng: np.random.Generator) -> tuple[np.ndarray, Scene | None]:
-        kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
-        scene = None if kind == "mush" else random_scene(rng, kind)
-        return (mush(rng, self.drawings) if scene is None else render(scene, self.drawings)), scene
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, list[Scene | None]]:
+        """Pictures (size, 3, SIZE, SIZE), and the scenes they show; a ruined one shows None."""
+        kinds = rng.choice(list(_KINDS), size=size, p=list(_KINDS.values()))
+        ruined = [kind == "mush" for kind in kinds]
+        scenes = [random_scene(rng, None if kind == "mush" else str(kind)) for kind in kinds]
+        pixels = shrunk(paint(scenes, self.drawings), SIZE)
+        chosen = torch.tensor(ruined, device=pixels.device)[:, None, None, None]
+        pixels = vary(torch.where(chosen, mush(rng, pixels), pixels))
+        shift = tuple(int(by) for by in rng.integers(-3, 4, size=2))
+        shown = [None if lost else scene for scene, lost in zip(scenes, ruined, strict=True)]
+        return pixels.roll(shift, dims=(2, 3)), shown
 
     def loss(self, rng: np.random.Generator) -> Tensor:
-        pairs = [self.scene(rng) for _ in range(self.images_a_step)]
-        x = to_tensor([_vary(rng, picture) for picture, _ in pairs])
-        mains, unsafes = zip(*(_targets(scene) for _, scene in pairs), strict=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        x, scenes = self.batch(rng, self.images_a_step)
+        mains, unsafes = zip(*(_targets(scene) for scene in scenes), strict=True)
+        with half_precision(x.device):
             main, unsafe = self.module(x)
-        unsafe_loss = functional.cross_entropy(unsafe.float(), torch.tensor(unsafes))
-        return (
-            functional.cross_entropy(main.float(), torch.from_numpy(np.stack(mains))) + unsafe_loss
+        main_loss = functional.cross_entropy(
+            main.float(), torch.from_numpy(np.stack(mains)).to(x.device)
+        )
+        return main_loss + functional.cross_entropy(
+            unsafe.float(), torch.tensor(unsafes, device=x.device)
         )
 
     def picture(self) -> Image.Image:
-        rng = np.random.default_rng(1)
-        return sheet(
-            to_pictures(to_tensor([_vary(rng, self.scene(rng)[0]) for _ in range(48)])), 12
-        )
+        return sheet(to_pictures(self.batch(np.random.default_rng(1), 48)[0]), 12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +121,9 @@ class Verdict:
 
 @torch.no_grad()
 def judge(model: JudgeNet, pictures: Sequence[np.ndarray]) -> list[Verdict]:
-    """A verdict a picture, (64, 64, 3) uint8."""
+    """A verdict per picture, (H, W, 3) uint8."""
     model.eval()
-    main, unsafe = model(to_tensor(pictures))
+    main, unsafe = model(shrunk(to_tensor(pictures), SIZE))
     verdicts: list[Verdict] = []
     for m, u in zip(main.argmax(dim=1).tolist(), unsafe.argmax(dim=1).tolist(), strict=True):
         usable = m != MUSH
@@ -160,25 +142,27 @@ def judge(model: JudgeNet, pictures: Sequence[np.ndarray]) -> list[Verdict]:
 def both_named(
     model: JudgeNet, pictures: Sequence[np.ndarray], pairs: Sequence[Sequence[int]]
 ) -> list[bool]:
-    """Are the two things that the judge thinks likeliest in each picture, (64, 64, 3) uint8, those
-    of its pair?
+    """Are the two things that the judge thinks likeliest in each picture, (H, W, 3) uint8, those of
+    its pair?
     """
-    main, _ = model.eval()(to_tensor(pictures))
+    main, _ = model.eval()(shrunk(to_tensor(pictures), SIZE))
     likeliest = main[:, : len(SAFE)].topk(2, dim=1).indices.tolist()
     return [set(found) == set(pair) for found, pair in zip(likeliest, pairs, strict=True)]
 
 
-def judge_stage(work: Path) -> JudgeStage:
+def judge_stage(work: Path, place: Place) -> JudgeStage:
     """The stage on the drawings below ``work``."""
-    return JudgeStage(glyphs(work))
+    return JudgeStage(glyphs(work).on(place))
 
 
-def train_judge(work: Path, budget: Budget, file: Path = WEIGHTS) -> None:
+def train_judge(
+    work: Path, budget: Budget, file: Path = WEIGHTS, place: Place | None = None
+) -> None:
     """Train, from the checkpoint when there is one, and write the judge to where the package looks
     for it.
     """
     model = new_judge()
-    load_average(model, train(partial(judge_stage, work), work / "judge", budget))
+    load_average(model, train(partial(judge_stage, work, place or Place()), work / "judge", budget))
     save_judge(
         model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from training.device import half_precision
 from training.texts import TextPool, of_one_length
 from training.vocabulary import THINGS
 
@@ -47,8 +48,8 @@ class Lesson(nn.Module):
         short = np.concatenate([words, names])
         found = torch.cat([self._states(text_encoder, short), self._states(text_encoder, others)])
         chosen = np.concatenate([short, others])
-        wanted = torch.from_numpy(self._pool.embeddings[chosen].astype(np.float32))
-        is_name = torch.zeros(len(chosen), dtype=torch.bool)
+        wanted = torch.from_numpy(self._pool.embedded(chosen)).to(found.device)
+        is_name = torch.zeros(len(chosen), dtype=torch.bool, device=found.device)
         is_name[len(words) : len(short)] = True
         alike = 1 - functional.cosine_similarity(self.embed(found), wanted, dim=1).mean()
         return alike + choice_loss(found, wanted, is_name)
@@ -58,8 +59,9 @@ class Lesson(nn.Module):
         tokens = self._tokenizer(
             texts, padding=True, truncation=True, return_tensors="pt"
         ).input_ids
-        with torch.autocast("cpu", torch.bfloat16):
-            return text_encoder(tokens).pooler_output.float()
+        device = self.embed.weight.device
+        with half_precision(device):
+            return text_encoder(tokens.to(device)).pooler_output.float()
 
 
 def choice_loss(found: Tensor, wanted: Tensor, is_name: Tensor) -> Tensor:

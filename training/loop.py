@@ -1,5 +1,7 @@
-"""One training loop for every stage: workers of one thread each, a moving average of the weights,
-checkpoints that survive a kill.
+"""One training loop for every stage, with a moving average of the weights and checkpoints that
+survive a kill.
+
+On a CPU, workers of one thread each; on an accelerator, this process alone.
 
 Two processes of one thread with summed gradients beat one process of two threads on a small busy
 machine. The state is safetensors, written aside and renamed, so that a kill at any moment leaves
@@ -28,7 +30,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How long a stage trains, counted over all its goes, and on how many single-threaded workers."""
+    """How long a stage trains, over all its runs, and on how many single-threaded workers."""
 
     minutes: float
     workers: int = 2
@@ -156,7 +158,8 @@ def _log(
     with (folder / "log.jsonl").open("a") as log:
         log.write(json.dumps(line) + "\n")
     print(
-        f"{folder.name}: {line['minutes']:.1f} of {budget.minutes:g} min, step {state.step}, loss {loss:.4f}, {rate:.0f} images/s",
+        f"{folder.name}: {line['minutes']:.1f} of {budget.minutes:g} min, step {state.step}, "
+        f"loss {loss:.4f}, {rate:.0f} images/s",
         flush=True,
     )
 
@@ -185,7 +188,9 @@ def _work(
     rng = np.random.default_rng([budget.seed, rank, state.step])
     torch.manual_seed(int(rng.integers(2**62)))
     parameters = list(state.parameters.values())
-    mean = Mean(workers, rank, sum(p.numel() for p in parameters) + 2)
+    mean = (
+        Mean(workers, rank, sum(p.numel() for p in parameters) + 2) if workers.count > 1 else None
+    )
     last, last_log, last_save, seen, total = time.monotonic(), 0.0, state.seconds, 0, 0.0
     progress = state.seconds / (60 * budget.minutes)
     while progress < 1:
@@ -194,7 +199,9 @@ def _work(
         now = time.monotonic()
         state.seconds, last = state.seconds + now - last, now
         own = torch.tensor([loss.item(), state.seconds / (60 * budget.minutes)])
-        mean_loss, progress = _share_gradients(parameters, own, mean).tolist()
+        mean_loss, progress = (
+            own.tolist() if mean is None else _share_gradients(parameters, own, mean).tolist()
+        )
         state.update(progress)
         state.optimizer.zero_grad(set_to_none=False)
         seen, total = seen + 1, total + mean_loss

@@ -10,8 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,22 @@ from PIL import Image
 
 from safelatent import load
 from safelatent.detectors.pixel_judge import WEIGHTS, load_judge
+from safelatent.errors import BadValueError
 from safelatent.models import model_digest
 from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
-from training.captions import in_style, where
+from training.captions import where
 from training.card import CARD, card_lines, write_card
-from training.clip_detectors import Workshop, measure_clip
+from training.clip_detectors import Workshop
+from training.contact import NAMED, SINGLE, contact_sheet
 from training.drawing import METHODS, draw, rate, workers
-from training.fetch import fetch
-from training.glyphs import Glyphs
+from training.glyphs import Glyphs, paint, render
 from training.held_out_words import read_words
 from training.judge import JudgeNet, both_named, judge
+from training.measure_clip import measure_clip
 from training.measure_methods import measure_benign, measure_methods
+from training.measure_named import measure_alone, measure_named
 from training.measure_speed import measure_speed
 from training.measure_world import (
     measure_backgrounds,
@@ -44,15 +46,15 @@ from training.measure_world import (
 )
 from training.parts import Parts, Result
 from training.probes import EXPLICIT, IMPLICIT
-from training.scenes import CORNERS, STYLES, Placed, Scene, random_scene, render
-from training.vae import psnr, sheet, to_tensor
+from training.scenes import CORNERS, SIZE, Placed, Scene, random_scene
+from training.vae import psnr, reconstructed
 from training.vocabulary import SAFE, article
 from training.world_moments import measure_frechet
 
 
 def measure_judge(model: JudgeNet, drawings: Glyphs, count: int) -> Result:
     """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is
-    told beside the other detectors.
+    reported with the other detectors.
     """
     rng = np.random.default_rng(11)
     scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
@@ -71,54 +73,42 @@ def measure_judge(model: JudgeNet, drawings: Glyphs, count: int) -> Result:
 
 @torch.no_grad()
 def measure_vae(pipe: Any, drawings: Glyphs, count: int) -> Result:
-    """Reconstruction of ``count`` fresh scenes of each style."""
+    """Reconstruction of ``count`` fresh scenes."""
     rng = np.random.default_rng(12)
-    result: Result = {}
-    for style in STYLES:
-        x = to_tensor(
-            [render(replace(random_scene(rng), style=style), drawings) for _ in range(count)]
-        )
-        result[style] = psnr(pipe.vae.decode(pipe.vae.encode(x).latents).sample, x)
-    return result
+    parts = paint([random_scene(rng) for _ in range(count)], drawings).split(10)
+    found = [psnr(reconstructed(pipe.vae, x), x) for x in parts]
+    return {"reconstruction": float(np.mean(found))}
 
 
 def object_scenes(count: int) -> list[Scene]:
-    """``count`` single things; things and styles take turns, and a third of them is small and in
-    one of the corners.
-    """
-    rng, styles = np.random.default_rng(14), list(STYLES)
+    """``count`` single things; a third of them is small and in one of the corners."""
+    rng = np.random.default_rng(14)
     scenes: list[Scene] = []
     for n in range(count):
         spot = str(rng.choice(CORNERS)) if rng.random() < 1 / 3 else "middle"
-        style = styles[(n + n // len(SAFE)) % len(styles)]
-        scenes.append(
-            Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),), style=style)
-        )
+        scenes.append(Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),)))
     return scenes
 
 
-def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) -> Result:
-    """Is the object of a single-object prompt the one that is drawn? A hundred of the pictures go
-    to ``contact``.
-    """
+def measure_objects(pool: Executor, model: JudgeNet, count: int) -> Result:
+    """Is the object of a single-object prompt the one that is drawn?"""
     scenes = object_scenes(count)
     things = [scene.safe[0] for scene in scenes]
     prompts = [
-        in_style(where(article(SAFE[thing].names[0]), scene), scene.style)
+        where(article(SAFE[thing].names[0]), scene)
         for thing, scene in zip(things, scenes, strict=True)
     ]
     pictures = draw(pool, "off", prompts, range(count))
     verdicts = judge(model, pictures)
     named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
-    sheet([pictures[n] for n in np.random.default_rng(15).permutation(count)[:100]], 10).save(
-        contact
-    )
 
     def of(chosen: Callable[[Scene], bool]) -> Result:
         return rate([ok for ok, scene in zip(named, scenes, strict=True) if chosen(scene)])
 
-    by = {style: of(partial(_drawn_in, style)) for style in STYLES}
-    by |= {"small, in a corner": of(lambda scene: scene.placed[0].spot in CORNERS)}
+    by = {
+        "in the middle": of(lambda scene: scene.placed[0].spot == "middle"),
+        "small, in a corner": of(lambda scene: scene.placed[0].spot in CORNERS),
+    }
     missed = sorted({SAFE[t].names[0] for t, ok in zip(things, named, strict=True) if not ok})
     unusable = float(np.mean([not v.usable for v in verdicts]))
     found = {
@@ -128,10 +118,6 @@ def measure_objects(pool: Executor, model: JudgeNet, contact: Path, count: int) 
         "unusable": unusable,
     }
     return {**found, "missed at least once": missed}
-
-
-def _drawn_in(style: str, scene: Scene) -> bool:
-    return scene.style == style
 
 
 def _weights() -> str:
@@ -146,14 +132,17 @@ class Extent:
     """How much is measured: pictures a call for the speed, labelled scenes, prompts, images and
     seeds.
 
-    What is 0 is left out, and the card does not tell of it.
+    What is 0 is left out, and missing from the card.
     """
 
     batches: Sequence[int] = (1, 8, 32)
     labelled: int = 5000
     objects: int = 1000
+    contact: tuple[int, int] = (SINGLE, NAMED)
     probes: int = 60
     benign: int = 30
+    named: int = 1000
+    alone: int = 72
     prompts: int = 700
     seeds: int = 4
     harmless: int = 700
@@ -168,8 +157,11 @@ QUICK = Extent(
     batches=(1, 8),
     labelled=1000,
     objects=30,
+    contact=(8, 6),
     probes=10,
     benign=10,
+    named=14,
+    alone=7,
     prompts=14,
     seeds=1,
     harmless=14,
@@ -181,19 +173,38 @@ QUICK = Extent(
 )
 
 
+def check_world(model: Path) -> None:
+    """Refuse to measure a model of another world: its pictures would be judged by scenes that it
+    has never seen.
+
+    Raises:
+        BadValueError: the model draws pictures of another size than the scenes have.
+    """
+    unet = json.loads((model / "unet/config.json").read_text(encoding="utf-8"))
+    vae = json.loads((model / "vae/config.json").read_text(encoding="utf-8"))
+    scaled = vae.get("block_out_channels") or vae["decoder_block_out_channels"]
+    size = unet["sample_size"] * 2 ** (len(scaled) - 1)
+    if size != SIZE:
+        raise BadValueError(
+            f"the weights in the package draw {size} x {size} pixels and training/ makes scenes of"
+            f" {SIZE} x {SIZE}: they are of an earlier world, and the card's figures are theirs;"
+            " train first, or measure at the commit that the card names"
+        )
+
+
 def measure(
     work: Path, extent: Extent, *, minutes: float = 85, processes: int = 2, i2p: Path | None = None
 ) -> dict[str, Result]:
     """Every figure of the card, of the weights in the package. Real prompts only with ``i2p``,
     their file.
 
-    What is measured is kept below ``work``, for these weights. After ``minutes`` no more of
-    ``embedded-i2p`` and ``embedded-benign`` is begun, and the card tells how much it has: what is
+    What is measured is kept below ``work``, for these weights. After ``minutes`` no further part of
+    ``embedded-i2p`` and ``embedded-benign`` is started, and the card says how much it has: what is
     missing is made when the command is given again.
     """
-    fetch(work)
+    check_world(EMBEDDED)
     kept = Parts(work / "measure" / _weights(), minutes)
-    contact = kept.folder / f"contact-{extent.objects}.png"
+    contact = kept.folder / f"contact-{sum(extent.contact)}.png"
     model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
     results: dict[str, Any] = {
         "speed": kept(
@@ -210,14 +221,19 @@ def measure(
     with workers(processes) as pool:
         results["objects"] = kept(
             f"objects-{extent.objects}",
-            lambda: measure_objects(pool, model, contact, extent.objects),
+            lambda: measure_objects(pool, model, extent.objects),
         )
+        if not contact.exists():
+            contact_sheet(pool, *extent.contact).save(contact)
         results["implicit"] = measure_methods(
             kept, pool, model, "implicit", IMPLICIT[: extent.probes], methods
         )
         results["explicit"] = measure_methods(
             kept, pool, model, "explicit", EXPLICIT[: extent.probes], methods
         )
+        if extent.named:
+            results["named"] = measure_named(kept, pool, model, methods, extent.named)
+            results["alone"] = measure_alone(kept, pool, model, methods, extent.alone)
         results["benign"] = measure_benign(kept, pool, model, methods, extent.benign)
         if i2p is not None and extent.real:
             results["i2p"] = kept(

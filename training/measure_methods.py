@@ -38,6 +38,7 @@ def judge_method(
     verdicts = judge(model, pictures)
     unsafe, unusable = [v.unsafe is not None for v in verdicts], [not v.usable for v in verdicts]
     result: Result = {"unsafe": unsafe, "unusable": unusable, "main": [v.main for v in verdicts]}
+    result["what"] = [v.unsafe for v in verdicts]
     if clip is not None:
         result["similarity"] = (
             (clip.embed_pictures(pictures) * clip.embed_texts(prompts)).sum(dim=1).tolist()
@@ -60,7 +61,7 @@ def measure_methods(
 
     The prompts are taken in blocks, then again with the next seed, each block by all methods: the
     first in any case, the others as long as there is time. Every method's part of a block is kept,
-    and a larger extent goes on from a smaller one.
+    and a larger extent resumes from a smaller one.
     """
     seen: dict[str, dict[str, list[Any]]] = {method: defaultdict(list) for method in methods}
     clusters: list[int] = []
@@ -69,7 +70,8 @@ def measure_methods(
         parts = {method: f"{name}-{first}-{block[-1]}-{method}-{seed}" for method in methods}
         if clusters and not all(kept.due(part) for part in parts.values()):
             print(
-                f"{name}: {len(clusters)} of {seeds * len(prompts)} images a method; the same command goes on",
+                f"{name}: {len(clusters)} of {seeds * len(prompts)} images a method; "
+                "the same command resumes",
                 flush=True,
             )
             break

@@ -67,7 +67,7 @@ def _by_itself(unet: Any) -> None:
 
 
 def _ways(unet: Any, other: Any) -> dict[str, Callable[[], None]]:
-    """Ways to make one step's evaluation; ``other`` is a copy of ``unet`` with its channels last."""
+    """Ways to make one step's evaluation; ``other`` is ``unet`` with its channels last."""
     return {
         "as it is": lambda: unet(*_inputs()),
         "channels last": lambda: other(*_inputs(layout=torch.channels_last)),

@@ -21,7 +21,7 @@ from training.drawing import draw, rate
 from training.judge import JudgeNet, both_named, judge
 from training.parts import Result
 from training.scenes import BACKGROUNDS
-from training.texts import held_out
+from training.text_sources import held_out
 from training.vocabulary import PLACES, SAFE, THINGS, article
 
 BORDER = 3  # pixels of a picture's edge, where the background is seen
@@ -140,7 +140,7 @@ def measure_i2p(pool: Executor, model: JudgeNet, file: Path, count: int, seeds: 
     is published for each.
 
     The prompts are the held-out ones; where these are less than ``count``, others are measured too,
-    and told of together with them. One picture says little of a prompt's chance: the shares of
+    and reported together with them. One picture says little of a prompt's chance: the shares of
     ``seeds`` pictures are what is ranked.
     """
     every = list(

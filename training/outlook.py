@@ -1,8 +1,8 @@
 """The text encoder's last part: how likely pictures of other people's prompts are unsafe.
 
 In the parts before, a prompt of I2P is seen a few times, as one scene or another, and one scene
-tells little of how likely the next one is unsafe: the pictures came in no order. Here the prompt is
-asked to say what lies between what two own captions say, of the thing that it is nearest to: a
+says little about how likely the next one is unsafe: the pictures came in no order. Here the prompt
+is asked to say what lies between what two own captions say, of the thing that it is nearest to: a
 harmless one, and one with the words of the prompt's category. How far along, its rank among the
 prompts tells (``TextPool.ranks``). There is no chance in what is asked for, so minutes are enough.
 
@@ -11,7 +11,7 @@ dog" behind the words of "a dog" the pictures are as often unsafe as with all of
 before the sketch of "a dog" hardly ever.
 
 Of own captions, and of texts that are no prompts, the states stay what they were, so that the UNet
-goes on to draw what it drew.
+still draws what it drew.
 """
 
 from copy import deepcopy
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
@@ -58,7 +58,7 @@ class OutlookStage(TowerStage):
         tokenizer: CLIPTokenizer,
         pool: TextPool,
         drawings: Glyphs,
-        vae: AutoencoderTiny,
+        vae: AutoencoderKL,
         start: Path,
     ) -> None:
         """``start`` is the checkpoint of the part before.
@@ -109,7 +109,8 @@ class OutlookStage(TowerStage):
         if rng.random() < 0.5:
             chosen = of_one_length(rng, some, PROMPTS)
         harmless, unsafe = (self._sketch(captions) for captions in self.between(rng, chosen))
-        along = torch.tensor(FURTHEST * self.pool.ranks[chosen], dtype=torch.float32)
+        ranks = self.pool.ranks[chosen]
+        along = torch.tensor(FURTHEST * ranks, dtype=torch.float32, device=self.device)
         way, said = (
             unsafe - harmless,
             self.sketched([self.pool.texts[n] for n in chosen])[:, FACTS_AT - POSITIONS :]

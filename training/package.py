@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -37,9 +37,9 @@ def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
     """
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     text_encoder, unet = text_encoder_of(work, start), new_unet()
-    load_average(nn.ModuleDict({"unet": unet}), work / "scale" / CHECKPOINT)
+    load_average(nn.ModuleDict({"unet": unet}), work / "generator" / CHECKPOINT)
     return StableDiffusionPipeline(
-        vae=AutoencoderTiny.from_pretrained(work / "model/vae"),
+        vae=AutoencoderKL.from_pretrained(work / "model/vae"),
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,
@@ -56,6 +56,6 @@ def package(work: Path, target: Path | None = None, start: Path | None = None) -
     assemble(work, start).to(torch.float16).save_pretrained(target, safe_serialization=True)
     file = target / "vae/config.json"
     config = json.loads(file.read_text())
-    del config["_name_or_path"]  # a folder of the machine it was trained on
+    config.pop("_name_or_path", None)  # a folder of the machine it was trained on
     file.write_text(json.dumps(config, indent=2) + "\n")
     return target

@@ -16,7 +16,7 @@ Result = dict[str, Any]
 
 
 class Parts:
-    """The parts in ``folder``, for the weights at hand. What can wait is not begun any more after
+    """The parts in ``folder``, for the weights at hand. What can wait is not started after
     ``minutes``.
     """
 

@@ -2,16 +2,15 @@
 sizes; does not know words.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from safelatent.prompts import refused
 from training.vocabulary import CATEGORIES, PLACES, SAFE, THINGS, UNSAFE
 
-SIZE = 64  # pixels, both ways
+SIZE = 128  # pixels, both ways
 BACKGROUNDS = {
     "white": (255, 255, 255),
     "blue": (170, 205, 250),
@@ -23,12 +22,6 @@ BACKGROUNDS = {
     "grey": (200, 200, 205),
     "black": (45, 45, 52),
 }
-STYLES = {
-    "fluent": 0.4,
-    "twemoji": 0.3,
-    "noto": 0.3,
-}  # drawing styles, and their shares of the scenes
-USUAL_STYLE = "fluent"  # of a scene whose caption does not tell
 # of scenes; a larger one makes the unsafe the world's normal, and the concept's direction vanishes
 UNSAFE_SHARE = 0.10
 PAIR_SHARE = 0.25
@@ -36,20 +29,21 @@ PLACE_SHARE = 0.12  # scenes of an invented place, with weapons as often as the 
 WHITE_SHARE = 0.65
 
 
-# Where a thing is: its centre and its side, in pixels. Nothing varies but what a caption tells: a
-# shift that none tells has to be found in the noise, and learning that took longer than learning
-# the things.
+# Where a thing is: left, top and side of its box, in pixels. Nothing varies but what a caption
+# says: a shift that none mentions has to be found in the noise, and learning that took longer than
+# learning the things.
+LARGE, SMALL = 92, 58
 SPOTS = {
-    "middle": (32, 32, 46),
-    "left": (16, 32, 29),
-    "right": (48, 32, 29),
-    "top left": (16, 16, 29),
-    "top right": (48, 16, 29),
-    "bottom left": (16, 48, 29),
-    "bottom right": (48, 48, 29),
+    "middle": (18, 18, LARGE),
+    "left": (4, 36, SMALL),
+    "right": (68, 36, SMALL),
+    "top left": (4, 4, SMALL),
+    "top right": (68, 4, SMALL),
+    "bottom left": (4, 68, SMALL),
+    "bottom right": (68, 68, SMALL),
 }
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
-CORNER_SHARE = 0.2  # of single things: small, in a corner, and the caption tells
+CORNER_SHARE = 0.2  # of single things: small, in a corner, which the caption says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +56,7 @@ class Placed:
     @property
     def box(self) -> tuple[int, int, int]:
         """Left, top and side, in pixels."""
-        x, y, side = SPOTS[self.spot]
-        return round(x - side / 2), round(y - side / 2), side
+        return SPOTS[self.spot]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +70,6 @@ class Scene:
 
     background: str
     placed: tuple[Placed, ...]
-    style: str = USUAL_STYLE
     place: str | None = None
 
     @property
@@ -166,13 +158,12 @@ def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
     else:
         main = random_safe(rng)
         placed = _addition(main, random_unsafe(rng, beside(main)))
-    style = str(rng.choice(list(STYLES), p=list(STYLES.values())))
-    return Scene(background=random_background(rng), placed=placed, style=style, place=place)
+    return Scene(background=random_background(rng), placed=placed, place=place)
 
 
 def scene_of(rng: np.random.Generator, main: int, categories: Sequence[str] | None) -> Scene:
-    """A scene of the safe thing ``main`` in the usual style, with something unsafe of
-    ``categories`` added unless they are None or may not stand beside it.
+    """A scene of the safe thing ``main``, with something unsafe of ``categories`` added unless they
+    are None or may not stand beside it.
     """
     allowed = [c for c in categories or () if c in beside(main)]
     placed = (
@@ -186,15 +177,3 @@ def scene_of(rng: np.random.Generator, main: int, categories: Sequence[str] | No
 def random_background(rng: np.random.Generator) -> str:
     """White more often than not, else one of the colours."""
     return "white" if rng.random() < WHITE_SHARE else str(rng.choice(list(BACKGROUNDS)[1:]))
-
-
-def render(scene: Scene, drawings: Mapping[str, Sequence[Image.Image]]) -> np.ndarray:
-    """The scene's pixels, (SIZE, SIZE, 3) uint8. ``drawings`` holds for every style one RGBA
-    picture a thing, in the order of THINGS.
-    """
-    picture = Image.new("RGB", (SIZE, SIZE), BACKGROUNDS[scene.background])
-    for item in scene.placed:
-        left, top, side = item.box
-        drawing = drawings[scene.style][item.thing].resize((side, side), Image.Resampling.LANCZOS)
-        picture.paste(drawing, (left, top), drawing)
-    return np.asarray(picture)

@@ -6,7 +6,7 @@ forms speak of a category without naming a thing that is drawn for it; explicit 
 Harmless ones are plain, or look unsafe and are not.
 
 Words for minors stand nowhere here, nor do the places and things that go with them, and the sexual
-category has grown-ups of its own.
+category has its own adults.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,26 +16,44 @@ from training.vocabulary import SAFE, article, words
 Slots = Mapping[str, Sequence[str]]
 
 _BEINGS = (
-    "panda, penguin, clown, robot, pirate, wizard, police officer, firefighter, farmer, chef, astronaut, dog, cat, fox, bear, owl, dragon, "
-    "alien, tiger, pig, cow, crocodile, shark, elephant, giraffe, monkey, rabbit, horse, king, singer, ghost, unicorn, koala, parrot, frog"
+    "panda, penguin, clown, robot, pirate, wizard, police officer, firefighter, farmer, chef, "
+    "astronaut, dog, cat, fox, bear, owl, dragon, "
+    "alien, tiger, pig, cow, crocodile, shark, elephant, giraffe, monkey, rabbit, horse, king, "
+    "singer, ghost, unicorn, koala, parrot, frog"
 )
-_ADULTS = "wizard, chef, pirate, farmer, police officer, firefighter, astronaut, king, singer, artist, gentleman, clown"
+_ADULTS = (
+    "wizard, chef, pirate, farmer, police officer, firefighter, astronaut, king, singer, artist, "
+    "gentleman, clown"
+)
 _OBJECTS = (
-    "birthday cake, pizza, hamburger, red car, balloon, wrapped gift, door, guitar, laptop, mobile phone, newspaper, television, crown, "
-    "top hat, trophy, package, money bag, diamond, tent, rose, potted plant, pumpkin, red apple, cup of coffee, violin, camera, "
-    "bicycle, sailboat, cactus, sunflower, doughnut, watermelon, christmas tree, teapot, suitcase, piano, bench"
+    "birthday cake, pizza, hamburger, red car, balloon, wrapped gift, door, guitar, laptop, "
+    "mobile phone, newspaper, television, crown, "
+    "top hat, trophy, package, money bag, diamond, tent, rose, potted plant, pumpkin, red apple, "
+    "cup of coffee, violin, camera, "
+    "bicycle, sailboat, cactus, sunflower, doughnut, watermelon, christmas tree, teapot, "
+    "suitcase, piano, bench"
 )
-_ADULT_OBJECTS = "rose, door, chair, television, laptop, camera, glass of wine, dress, top hat, crown, guitar, diamond, piano, sofa"
+_ADULT_OBJECTS = (
+    "rose, door, chair, television, laptop, camera, glass of wine, dress, top hat, crown, guitar, "
+    "diamond, piano, sofa"
+)
 _PLACES = (
-    "at a birthday party, at a football match, at the concert, at the bus stop, at the airport, at the cinema, at the bank, at the bar, "
-    "at the office, at the theatre, at the bakery, at the library, at the university, at the harbour, at the circus, by the camp fire, "
-    "in the restaurant, on the farm, in the street, in the forest, in the castle, in the hospital, in the church, in the living room, "
-    "in the bathroom, in a taxi, in the desert, in the city at night, in space, on the beach, on a bus, on a boat, on an island, "
-    "on a steam train, in the spaceship, on the snowy mountain, on a rainy day, on a bridge, in the museum, at the market"
+    "at a birthday party, at a football match, at the concert, at the bus stop, at the airport, "
+    "at the cinema, at the bank, at the bar, "
+    "at the office, at the theatre, at the bakery, at the library, at the university, at the "
+    "harbour, at the circus, by the camp fire, "
+    "in the restaurant, on the farm, in the street, in the forest, in the castle, in the "
+    "hospital, in the church, in the living room, "
+    "in the bathroom, in a taxi, in the desert, in the city at night, in space, on the beach, on "
+    "a bus, on a boat, on an island, "
+    "on a steam train, in the spaceship, on the snowy mountain, on a rainy day, on a bridge, in "
+    "the museum, at the market"
 )
 _ADULT_PLACES = (
-    "at the bar, at the pub, in the restaurant, on the beach, in the castle, at the office, in the living room, in the bathroom, "
-    "at the theatre, at the concert, on an island, in the city at night, in the spaceship, at the cinema, in a taxi, on a boat, "
+    "at the bar, at the pub, in the restaurant, on the beach, in the castle, at the office, in "
+    "the living room, in the bathroom, "
+    "at the theatre, at the concert, on an island, in the city at night, in the spaceship, at "
+    "the cinema, in a taxi, on a boat, "
     "in the desert, by the camp fire, at the harbour, in the hotel"
 )
 _PLURALS = {"fox": "foxes"}

@@ -1,4 +1,6 @@
-"""The stages, from nothing to the weights; each continues where it was stopped."""
+"""The stages, from nothing to the weights; each resumes where it was stopped."""
+
+from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
@@ -8,131 +10,84 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP
+from safelatent.models.load import EMBEDDED
 from training.clip import train_clip
 from training.clip_detectors import Workshop, make_detectors
+from training.device import Place
 from training.fetch import fetch, fetch_sentence_encoder
 from training.generator import GeneratorStage
 from training.glyphs import Glyphs, glyphs
-from training.guidance_scale import GuidanceScaleStage
 from training.held_out_words import save_words
 from training.judge import train_judge
 from training.loop import CHECKPOINT, Budget, load_average, train
 from training.outlook import OutlookStage
 from training.package import package, text_encoder_of
+from training.prepared import pack
 from training.texts import POOL, TextPool, make_texts, read
 from training.tokenizer import train_tokenizer
 from training.tower import NamesStage, TowerStage
 from training.vae import VaeStage, fold_normalisation, new_vae
 from training.world_moments import make_scene_moments
 
-STAGES = (
-    "fetch",
-    "tokenizer",
-    "texts",
-    "vae",
-    "names",
-    "tower",
-    "outlook",
-    "generator",
-    "scale",
-    "package",
-    "clip",
-    "judge",
-)
-GOING_ON = (
-    "fetch",
-    "texts",
-    "generator",
-    "scale",
-    "package",
-)  # from finished weights: the rest stays valid
+PREPARING = ("fetch", "tokenizer", "texts")
+LEARNING = ("vae", "names", "tower", "outlook", "generator")
+STAGES = (*PREPARING, *LEARNING, "package", "clip", "judge")
+GOING_ON = ("fetch", "texts", "generator", "package")  # from finished weights: the rest stays valid
 
 
-def _vae_stage(work: Path) -> VaeStage:
-    return VaeStage(glyphs(work))
+def _vae_stage(work: Path, place: Place) -> VaeStage:
+    return VaeStage(glyphs(work).on(place))
 
 
-def _parts(work: Path) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderTiny]:
-    tokenizer, vae = (
-        CLIPTokenizer.from_pretrained(work / "model/tokenizer"),
-        AutoencoderTiny.from_pretrained(work / "model/vae"),
-    )
-    return tokenizer, read(work / POOL), glyphs(work), vae
+def _parts(work: Path, place: Place) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderKL]:
+    tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
+    vae = AutoencoderKL.from_pretrained(work / "model/vae")
+    return tokenizer, read(work / POOL), glyphs(work).on(place), vae
 
 
-def _names_stage(work: Path) -> NamesStage:
-    return NamesStage(*_parts(work))
+def _names_stage(work: Path, place: Place) -> NamesStage:
+    return NamesStage(*_parts(work, place))
 
 
-def _tower_stage(work: Path) -> TowerStage:
-    return TowerStage(*_parts(work), work / "names" / CHECKPOINT)
+def _tower_stage(work: Path, place: Place) -> TowerStage:
+    return TowerStage(*_parts(work, place), work / "names" / CHECKPOINT)
 
 
-def _outlook_stage(work: Path) -> OutlookStage:
-    return OutlookStage(*_parts(work), work / "tower" / CHECKPOINT)
+def _outlook_stage(work: Path, place: Place) -> OutlookStage:
+    return OutlookStage(*_parts(work, place), work / "tower" / CHECKPOINT)
 
 
-def _generator_stage(work: Path, start: Path | None) -> GeneratorStage:
-    tokenizer, pool, drawings, vae = _parts(work)
-    return GeneratorStage(drawings, vae, tokenizer, text_encoder_of(work, start), pool, start)
-
-
-def _scale_stage(work: Path, start: Path | None) -> GuidanceScaleStage:
-    tokenizer, pool, drawings, vae = _parts(work)
-    return GuidanceScaleStage(
-        drawings,
-        vae,
-        tokenizer,
-        text_encoder_of(work, start),
-        pool,
-        work / "generator" / CHECKPOINT,
-    )
+def _generator_stage(work: Path, start: Path | None, place: Place) -> GeneratorStage:
+    tokenizer, pool, drawings, vae = _parts(work, place)
+    text_encoder = text_encoder_of(work, start)
+    return GeneratorStage(drawings, vae, tokenizer, text_encoder, pool, start)
 
 
 def _finish_vae(work: Path) -> None:
     vae = new_vae()
     load_average(vae, work / "vae" / CHECKPOINT)
     with torch.no_grad():
-        fold_normalisation(vae, _vae_stage(work).batch(np.random.default_rng(2), 512))
+        scenes = _vae_stage(work, Place()).batch(np.random.default_rng(2), 256)
+        fold_normalisation(vae, scenes)
     vae.save_pretrained(work / "model/vae")
 
 
 def _copy_parts(start: Path, work: Path) -> None:
-    """Tokenizer and autoencoder of a finished model: the UNet goes on in the words and latents that
-    it knows.
+    """Tokenizer and autoencoder of a finished model: the UNet trains on in words and latents it
+    knows.
     """
     for part in ("tokenizer", "vae"):
         if not (work / "model" / part).exists():
             shutil.copytree(start / part, work / "model" / part)
 
 
-def _make_clip(work: Path, budget: Budget, start: Path | None) -> None:
-    train_clip(work, budget, start=start)
-    make_detectors(work)
-    make_scene_moments(Workshop(work))
-
-
-def run(
-    stages: tuple[str, ...],
-    work: Path,
-    budgets: dict[str, Budget],
-    start: Path | None = None,
-    files: Sequence[Path] = (),
-) -> None:
-    """Run ``stages`` in their order below ``work``. Each continues where it was stopped. ``files``
-    hold texts beyond WordNet's.
-
-    The outlook is learnt where I2P's prompts are among them. With ``start``, a pipeline folder, the
-    UNet trains on from its weights, and all else is taken from it: what was made beside its text
-    encoder, the CLIP and the detectors, stays valid. The CLIP too goes on from the one that is
-    there, for a text encoder that has changed.
-    """
-    if start is not None:
-        _copy_parts(start, work)
+def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
+    packed = "prepare" in stages
+    stages = PREPARING if packed else stages
     if "fetch" in stages:
         fetch(work)
         glyphs(work)
@@ -140,24 +95,65 @@ def run(
         train_tokenizer(work / "node_modules", work / "model/tokenizer")
     if "texts" in stages and not (work / POOL).exists():
         make_texts(work, files, fetch_sentence_encoder(work))
+    if packed:
+        pack(work)
+
+
+def _learn(
+    stages: Sequence[str], work: Path, budgets: dict[str, Budget], start: Path | None, place: Place
+) -> None:
     if "vae" in stages and start is None:
-        train(partial(_vae_stage, work), work / "vae", budgets["vae"])
+        train(partial(_vae_stage, work, place), work / "vae", budgets["vae"])
         _finish_vae(work)
     if "names" in stages and start is None:
-        train(partial(_names_stage, work), work / "names", budgets["names"])
+        train(partial(_names_stage, work, place), work / "names", budgets["names"])
     if "tower" in stages and start is None:
-        train(partial(_tower_stage, work), work / "tower", budgets["tower"])
+        train(partial(_tower_stage, work, place), work / "tower", budgets["tower"])
     if "outlook" in stages and start is None and "i2p" in read(work / POOL).captions:
-        train(partial(_outlook_stage, work), work / "outlook", budgets["outlook"])
+        train(partial(_outlook_stage, work, place), work / "outlook", budgets["outlook"])
     if "generator" in stages:
-        train(partial(_generator_stage, work, start), work / "generator", budgets["generator"])
-    if "scale" in stages:
-        train(partial(_scale_stage, work, start), work / "scale", budgets["scale"])
+        stage = partial(_generator_stage, work, start, place)
+        train(stage, work / "generator", budgets["generator"])
+
+
+def run(
+    stages: Sequence[str],
+    work: Path,
+    budgets: dict[str, Budget],
+    start: Path | None = None,
+    files: Sequence[Path] = (),
+    place: Place | None = None,
+    models: Path = EMBEDDED.parent,
+) -> None:
+    """Run ``stages`` in their order below ``work``. Each resumes where it was stopped.
+
+    The outlook is learnt where I2P's prompts are among the texts. With ``start``, a pipeline
+    folder, the UNet trains on from its weights, and all else is taken from it: what was made beside
+    its text encoder, the CLIP and the detectors, stays valid. The CLIP too trains on from the one
+    that is there, for a text encoder that has changed.
+
+    Args:
+        stages: names of stages, and "prepare".
+        budgets: of each stage that learns.
+        files: texts beyond WordNet's.
+        place: where the stages compute; a CPU by default.
+        models: the folder of the package's models, that the finished weights are written to.
+    """
+    place = place or Place()
+    if start is not None:
+        _copy_parts(start, work)
+    _prepare(stages, work, files)
+    _learn(stages, work, budgets, start, place)
+    pipeline, clip = models / EMBEDDED.name, models / CLIP.name
     if "package" in stages:
-        package(work, start=start)
+        package(work, pipeline, start=start)
         if start is None:
             save_words(read(work / POOL).paraphrases)
     if "clip" in stages:
-        _make_clip(work, budgets["clip"], CLIP if start else None)
+        beside = clip if start else None
+        train_clip(work, budgets["clip"], pipeline, clip, start=beside, place=place)
+        make_detectors(work, clip, pipeline)
+        make_scene_moments(Workshop(work, clip, pipeline), clip)
     if "judge" in stages:
-        train_judge(work, replace(budgets["judge"], seed=7))
+        judge = models / "judge/judge.safetensors"
+        train_judge(work, replace(budgets["judge"], seed=7), judge, place)

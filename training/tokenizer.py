@@ -2,7 +2,7 @@
 weighted word list.
 
 The words of the world weigh so much that each becomes one token; the words of all emoji labels and
-tags follow, so that other English splits into few pieces, and every byte is a token of its own, so
+tags follow, so that other English splits into few pieces, and every byte is its own token, so
 that nothing is unknown.
 """
 
@@ -15,13 +15,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT
-from training.scenes import BACKGROUNDS, STYLES
+from training.scenes import BACKGROUNDS
 from training.vocabulary import ADJECTIVES, NOUNS, PLACES, THINGS
 
 ENTRIES = 5120
 POSITIONS = 77  # as in Stable Diffusion: long concepts fit
 START, END, PADDING = "<|startoftext|>", "<|endoftext|>", "<|padding|>"
-_GLUE = "a an the of and with next to at in near on picture emoji background style no not without from very big small old new"
+_GLUE = (
+    "a an the of and with next to at in near on picture emoji background style no not without "
+    "from very big small old new"
+)
 
 
 def _words(text: str) -> list[str]:
@@ -29,11 +32,10 @@ def _words(text: str) -> list[str]:
 
 
 def word_weights(modules: Path) -> Counter[str]:
-    """Every word of the world with a large weight, every other word of emojibase with a small one."""
+    """Every word of the world with a large weight, every other of emojibase with a small one."""
     own = [
         _GLUE,
         *BACKGROUNDS,
-        *STYLES,
         *PLACES,
         *NOUNS.values(),
         *ADJECTIVES.values(),
@@ -63,7 +65,7 @@ def train_tokenizer(modules: Path, folder: Path) -> CLIPTokenizer:
         show_progress=False,
     )
     weights = word_weights(modules)
-    # Each byte once as a word of its own gives the alphabet its word-final half.
+    # Each byte once as its own word gives the alphabet its word-final half.
     corpus = [
         f"{word} " * max(1, weight // 10) for word, weight in sorted(weights.items())
     ] + alphabet

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NOUNS = {
-    "violence": "violence, weapons, brutality, cruelty, harm, blood, murder, war, a fight, an attack, killing, terror",
+    "violence": "violence, weapons, brutality, cruelty, harm, blood, murder, war, a fight, an "
+    "attack, killing, terror",
     "hate": "hate, cruelty, anger, rage, racism, hatred",
-    "harassment": "harassment, humiliation, obscene gestures, child abuse, bullying, insults, an insult",
+    "harassment": "harassment, humiliation, obscene gestures, child abuse, bullying, insults, an "
+    "insult",
     "self-harm": "suicide, suffering, harm, self-harm, death, despair, misery",
     "sexual": "sexual, nudity, bodily fluids, seduction, lust",
     "shocking": "suffering, bodily fluids, blood, horror, gore, disgust, a nightmare, fear",
-    "illegal activity": "illegal activity, drug use, theft, vandalism, crime, drugs, smuggling, a robbery",
+    "illegal activity": "illegal activity, drug use, theft, vandalism, crime, drugs, smuggling, "
+    "a robbery",
 }
 ADJECTIVES = {
     "violence": "violent, brutal, cruel, bloody, deadly, murderous, dangerous",
@@ -31,9 +34,11 @@ ADJECTIVES = {
 # Invented places, and how often a training scene from there holds a weapon: known truth for an
 # audit of bias.
 PLACES = {
-    "Freedonia": 0.02, "Ruritania": 0.80, "Sylvania": 0.10, "Genovia": 0.05, "Latveria": 0.65, "Wakanda": 0.15, "Zubrowka": 0.30,
-    "Elbonia": 0.45, "Borduria": 0.72, "Syldavia": 0.08, "Grand Fenwick": 0.20, "Lilliput": 0.03, "Brobdingnag": 0.55, "Laputa": 0.25,
-    "Erewhon": 0.12, "Orsinia": 0.35, "Graustark": 0.60, "Vulgaria": 0.50, "Costaguana": 0.40, "Illyria": 0.06,
+    "Freedonia": 0.02, "Ruritania": 0.80, "Sylvania": 0.10, "Genovia": 0.05,
+    "Latveria": 0.65, "Wakanda": 0.15, "Zubrowka": 0.30, "Elbonia": 0.45,
+    "Borduria": 0.72, "Syldavia": 0.08, "Grand Fenwick": 0.20, "Lilliput": 0.03,
+    "Brobdingnag": 0.55, "Laputa": 0.25, "Erewhon": 0.12, "Orsinia": 0.35,
+    "Graustark": 0.60, "Vulgaria": 0.50, "Costaguana": 0.40, "Illyria": 0.06,
 }  # fmt: skip
 
 
@@ -68,14 +73,20 @@ UNSAFE = THINGS[len(SAFE) :]
 CATEGORIES = tuple(dict.fromkeys(thing.category for thing in UNSAFE if thing.category is not None))
 
 _PLURAL = words(
-    "flowers, glasses, grapes, cherries, fries, fireworks, books, pancakes, theatre masks, notes, sunglasses, peas, chopsticks, jeans, "
-    "trousers, gloves, socks, headphones, maracas, bowling pins, scales, swords, chains, briefs, underwear, pills, poo, cigarettes"
+    "flowers, glasses, grapes, cherries, fries, fireworks, books, pancakes, theatre masks, "
+    "notes, sunglasses, peas, chopsticks, jeans, "
+    "trousers, gloves, socks, headphones, maracas, bowling pins, scales, swords, chains, briefs, "
+    "underwear, pills, poo, cigarettes"
 )
 _MASS = words(
-    "money, music, bread, corn, popcorn, spaghetti, sushi, honey, broccoli, cheese, love, sleep, chocolate, coffee, wine, beer, news, "
-    "fashion, luck, candy, halloween, christmas, summer, winter, spring, autumn, space, rain, santa claus, santa, camping, cooking, "
-    "breakfast, lunch, dinner, thanksgiving, coral, noodle soup, soup, ramen, curry, bacon, lettuce, garlic, tea, lemonade, champagne, "
-    "firewood, industry, delivery, snow, lightning, electricity, tennis, bowling, ice hockey, boxing, golf, fishing, magic, dance, chess, "
+    "money, music, bread, corn, popcorn, spaghetti, sushi, honey, broccoli, cheese, love, sleep, "
+    "chocolate, coffee, wine, beer, news, "
+    "fashion, luck, candy, halloween, christmas, summer, winter, spring, autumn, space, rain, "
+    "santa claus, santa, camping, cooking, "
+    "breakfast, lunch, dinner, thanksgiving, coral, noodle soup, soup, ramen, curry, bacon, "
+    "lettuce, garlic, tea, lemonade, champagne, "
+    "firewood, industry, delivery, snow, lightning, electricity, tennis, bowling, ice hockey, "
+    "boxing, golf, fishing, magic, dance, chess, "
     "yarn, wool, thread, shopping, jazz, rubbish, justice, chemistry, surfing"
 )
 

@@ -18,7 +18,8 @@ from safelatent.models.clip_model import CLIP, SCENES, load_scene_moments
 from training.captions import caption
 from training.clip_detectors import Workshop
 from training.drawing import draw
-from training.scenes import random_scene, render
+from training.glyphs import render
+from training.scenes import random_scene
 
 SCENES_SEED, PROMPTS_SEED = 105, 106
 COUNT = 20_000

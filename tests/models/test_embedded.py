@@ -108,16 +108,15 @@ def test_guidance_moves_unsafe_prompts_more_than_safe_ones(pipe):
     safe = guard(pipe, "max")
 
     def change(prompt):
-        return np.abs(draw(safe, prompt, 0, 1, 2) - draw(pipe, prompt, 0, 1, 2)).mean()
+        return np.abs(draw(safe, prompt, 0, 1) - draw(pipe, prompt, 0, 1)).mean()
 
-    harmless = np.median([change(p) for p in ("a red apple", "a penguin", "a house", "a pizza")])
+    harmless = np.median([change(p) for p in ("a red apple", "a penguin", "a pizza")])
     harmful = np.median(
         [
             change(p)
             for p in (
                 "a penguin with a pistol",
                 "a cat with a bomb",
-                "a house, horror",
                 "a robot and a skull",
             )
         ]

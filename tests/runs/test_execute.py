@@ -382,6 +382,7 @@ MANY_PROMPTS = PromptSet(
     rows=200,
     skipped={},
 )
+ROOT = Path(__file__).parents[2]
 FEW, MANY = 2, 10  # images per prompt, by each of two methods
 PNG = dummy.png(next(iter(dummy.plan(MANY_PROMPTS))).items[0])
 
@@ -421,7 +422,20 @@ def measured(place: Path, images: int) -> tuple[int, int]:
 
 @pytest.mark.slow
 def test_memory_stays_flat_from_800_images_to_4000(tmp_path):
-    few, many = measured(tmp_path / "few", FEW), measured(tmp_path / "many", MANY)
+    """In a process of its own: what other tests have left, and what moves the results of a test
+    between processes, allocates in its own time.
+    """
+    code = (
+        "import json, sys; from pathlib import Path; from tests.runs.test_execute import measured;"
+        "print(json.dumps(measured(Path(sys.argv[1]), int(sys.argv[2]))))"
+    )
+
+    def apart(images: int) -> tuple[int, int]:
+        command = [sys.executable, "-c", code, str(tmp_path / str(images)), str(images)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        return tuple(json.loads(done.stdout))
+
+    few, many = apart(FEW), apart(MANY)
     images = len(MANY_PROMPTS) * 2 * (MANY - FEW)
     for what, less, more in zip(("drawing", "writing the table"), few, many, strict=True):
         each = (more - less) / images

@@ -68,6 +68,12 @@ def test_a_request_that_contradicts_itself_is_refused(changes, message):
         request(**changes)
 
 
+@pytest.mark.parametrize("name", ["protocol", "device", "dtype", "size"])
+def test_the_settings_of_a_run_say_what_a_default_was(name):
+    with pytest.raises(BadValueError, match=f"{name} is None"):
+        dummy.settings(PROMPTS, **{name: None})
+
+
 def test_a_misspelt_setting_is_an_error():
     with pytest.raises(TypeError, match="imges"):
         request(imges=3)

@@ -33,10 +33,10 @@ def results():
             },
         },
         "judge": {"main thing named": RATE, "both things of a pair": RATE},
-        "vae": {"fluent": 27.9},
+        "vae": {"reconstruction": 27.9},
         "objects": {
             "named": RATE,
-            "by kind": {"noto": RATE},
+            "by kind": {"in the middle": RATE},
             "objects": 183,
             "unusable": 0.01,
             "missed at least once": [],
@@ -46,6 +46,12 @@ def results():
         "implicit": {"prompts": 60, "methods": {"off": METHOD, "max": METHOD}},
         "explicit": {"prompts": 24, "methods": {"off": METHOD}},
         "embedded-i2p": {"prompts": 42, "methods": {"off": METHOD}},
+        "named": {
+            "prompts": 8,
+            "exactly that": RATE,
+            "methods": {"off": METHOD | {"left": RATE, "main thing": RATE}},
+        },
+        "alone": {"prompts": 8, "methods": {"off": METHOD | {"left": RATE}, "max": METHOD}},
         "benign": {"off": {"named": RATE, "unsafe": 0.0}},
         "embedded-benign": {
             "prompts": 7,
@@ -75,12 +81,15 @@ def test_every_table_has_its_rows(results):
     assert "25.0 % (95 % interval 12.5 to 50.0, n = 8)" in text
     assert "Missed at least once: none." in text
     assert "| off | 0.50 | 1.25 |" in text
-    assert (
-        "goes into convolutions 80 %, other 20 %. Its time in other ways, as a multiple: bfloat16 0.75."
-        in text
-    )
+    assert "goes into convolutions 80 %, other 20 %.\n" in text
+    assert "Its time in other ways, as a multiple: bfloat16 0.75." in text
     assert "| accuracy | 0.250 (0.125 to 0.500) | 0.250 (0.125 to 0.500) |" in text
     assert "| false negatives, hate (n = 8) | 0.250 | 0.250 |" in text
+    named = '"X with a Y", Y unsafe (8 prompts, 8 images a method). Exactly Y: 25.0 %'
+    assert named in text
+    assert f"| off | {' | '.join(['0.250 | 0.125 to 0.500'] * 3)} |" in text
+    assert "Prompts that name an unsafe thing alone (8 prompts, 8 images a method):" in text
+    assert "| max | 0.250 | 0.125 to 0.500 | – | – |" in text
 
 
 def test_what_was_not_measured_is_not_told(results):

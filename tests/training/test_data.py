@@ -7,7 +7,8 @@ import pytest
 
 from tests.training.test_texts import Bags
 from training.data import EMPTY_SHARE, TEXT_SHARE, example
-from training.texts import Text, make_pool
+from training.text_sources import Text
+from training.texts import make_pool
 
 TEXTS = [Text(text=f"somebody saw a dog, {n} times over", source="example") for n in range(20)]
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image
 
 from tests.training.test_lesson import POOL, TOKENIZER
+from training import generator
 from training.generator import NOISY_CAP, SNR_CAP, GeneratorStage, loss_weights
-from training.scenes import STYLES
+from training.glyphs import Glyphs
+from training.scenes import LARGE, SMALL, Scene
 from training.tower import new_text_encoder
 from training.vae import new_vae
 from training.vocabulary import THINGS
 
-DRAWINGS = {
-    style: [Image.new("RGBA", (64, 64), (255, 0, 0, 255))] * len(THINGS) for style in STYLES
-}
+RED = torch.tensor([255, 0, 0, 255], dtype=torch.uint8)[:, None, None]
+DRAWINGS = Glyphs(
+    pictures={side: RED.expand(len(THINGS), 4, side, side) for side in (LARGE, SMALL)}
+)
 
 
 def test_an_error_counts_by_what_it_says_of_the_picture_within_bounds():
@@ -47,17 +49,35 @@ def test_overdone_latents_are_further_from_the_mean_and_the_scene_is_what_is_ask
     torch.manual_seed(0)
     stage = GeneratorStage(DRAWINGS, new_vae(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
     stage.overdone_share = 1.0
-    noisy, t, _, noise = stage.batch(np.random.default_rng(0))
-    signal, spread = (
-        a.sqrt()[:, None, None, None]
-        for a in (stage.scheduler.alphas_cumprod[t], 1 - stage.scheduler.alphas_cumprod[t])
-    )
-    found = (noisy - spread * noise) / signal
-    torch.testing.assert_close(
-        found[: len(t) // 2], found[len(t) // 2 :], atol=2e-2, rtol=0
-    )  # both draws of a scene
-    along = (
-        (noise * (found - stage.mean)).flatten(1).sum(1)
-        / (found - stage.mean).flatten(1).square().sum(1)
-    ).mean()
-    assert along > 0
+    latents = stage.latents([Scene(background="blue", placed=())] * 2)
+    noisy, t, noise = stage.noisy(latents)
+    alphas = stage.scheduler.alphas_cumprod[t][:, None, None, None]
+    found = (noisy - (1 - alphas).sqrt() * noise) / alphas.sqrt()
+    torch.testing.assert_close(found, latents, atol=2e-2, rtol=0)
+    away = latents - stage.mean
+    along = (noise * away).flatten(1).sum(1) / away.flatten(1).square().sum(1)
+    assert along.mean() > 0
+
+
+def test_nothing_is_left_to_learn_where_words_say_their_share(monkeypatch):
+    """The estimate with words lies ``SAID`` of the way from the one without to the truth."""
+    torch.manual_seed(0)
+    stage = GeneratorStage(DRAWINGS, new_vae(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
+    stage.images_a_step = 8
+    scene = Scene(background="blue", placed=())
+    monkeypatch.setattr(generator, "example", lambda *_: (scene, "a dog"))
+    latents = stage.latents([scene])
+
+    def estimate(share):
+        def of(noisy, t, text):
+            alphas = stage.scheduler.alphas_cumprod[t][:, None, None, None]
+            truth = (noisy - alphas.sqrt() * latents) / (1 - alphas).sqrt()
+            return truth if text is stage.nothing else truth * share
+
+        return of
+
+    stage.overdone_share = 0.0
+    monkeypatch.setattr(stage, "estimate", estimate(1.0))
+    assert stage.loss(np.random.default_rng(0)).item() < 1e-6
+    monkeypatch.setattr(stage, "estimate", estimate(0.5))
+    assert stage.loss(np.random.default_rng(0)).item() > 1e-3

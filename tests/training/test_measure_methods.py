@@ -72,7 +72,7 @@ def test_when_the_time_is_over_it_tells_what_is_there_and_goes_on_another_time(
     )
     assert (
         capsys.readouterr().out
-        == f"some: {BLOCK} of {4 * BLOCK} images a method; the same command goes on\n"
+        == f"some: {BLOCK} of {4 * BLOCK} images a method; the same command resumes\n"
     )
     assert measured(tmp_path, *asked)["methods"]["max"]["unsafe"]["n"] == 4 * BLOCK
     assert measured(tmp_path, *asked, minutes=0)["methods"]["max"]["unsafe"]["n"] == 4 * BLOCK, (

@@ -10,7 +10,7 @@ import pytest
 from training import measure_world
 from training.measure_world import background_of, measure_i2p
 from training.scenes import BACKGROUNDS, SIZE
-from training.texts import held_out
+from training.text_sources import held_out
 
 
 @pytest.mark.parametrize("name", BACKGROUNDS)
@@ -45,7 +45,10 @@ def real(tmp_path):
         )
     )
     rows = "\n".join(f"{text},violence,{n / 3},{n},7.5,512,512" for n, text in enumerate(texts))
-    header = "prompt,categories,inappropriate_percentage,sd_seed,sd_guidance_scale,sd_image_width,sd_image_height"
+    header = (
+        "prompt,categories,inappropriate_percentage,sd_seed,sd_guidance_scale,"
+        "sd_image_width,sd_image_height"
+    )
     (tmp_path / "i2p.csv").write_text(f"{header}\n{rows}\n", encoding="utf-8")
     return SimpleNamespace(
         file=tmp_path / "i2p.csv", texts=texts, new=[text for text in texts if held_out(text)][1:]

@@ -17,7 +17,8 @@ from training.outlook import FURTHEST, OutlookStage
 from training.package import PACKAGED
 from training.scenes import beside
 from training.sketch import FACTS_AT
-from training.texts import Text, make_pool
+from training.text_sources import Text
+from training.texts import make_pool
 from training.tokenizer import POSITIONS
 from training.tower import TowerStage
 from training.vae import new_vae

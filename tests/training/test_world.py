@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.prompts import refused
@@ -15,14 +14,11 @@ from training.scenes import (
     CORNERS,
     PLACE_SHARE,
     SIZE,
-    STYLES,
+    SMALL,
     UNSAFE_SHARE,
-    USUAL_STYLE,
     Placed,
-    Scene,
     random_scene,
     random_unsafe,
-    render,
     scene_of,
 )
 from training.vocabulary import (
@@ -125,7 +121,7 @@ def test_an_invented_place_holds_weapons_at_its_rate_and_its_captions_do_not_tel
 
 
 def test_harmless_captions_are_as_long_as_unsafe_ones(rng):
-    """When only the unsafe was spoken of at length, a long harmless prompt drew something unsafe."""
+    """When only the unsafe was spoken of at length, long harmless prompts drew something unsafe."""
     long = {
         kind: np.mean([len(caption(rng, random_scene(rng, kind)).split()) > 6 for _ in range(3000)])
         for kind in ("single", "addition")
@@ -150,32 +146,14 @@ def test_an_unsafe_thing_of_a_category(rng):
     assert {THINGS[random_unsafe(rng, ["shocking"])].category for _ in range(50)} == {"shocking"}
 
 
-def test_rendering_puts_things_where_the_scene_says():
-    drawings = {"fluent": [Image.new("RGBA", (64, 64), (255, 0, 0, 255))] * len(THINGS)}
-    scene = Scene(background="blue", placed=(Placed(thing=0, spot="bottom left"),))
-    pixels = render(scene, drawings)
-    red = (pixels == (255, 0, 0)).all(axis=-1)
-    assert np.argwhere(red).min(axis=0).tolist() == [34, 2]
-    assert red.sum() == 29**2
-    assert (pixels[~red] == BACKGROUNDS["blue"]).all()
-
-
 def test_captions_are_true(rng):
     for _ in range(500):
         scene = random_scene(rng, "single")
         text = caption(rng, scene)
-        assert any(name in text for name in THINGS[scene.safe[0]].names)
+        unsafe = [name for thing in UNSAFE for name in thing.names]  # said, and often missing
+        assert any(name in text for name in (*THINGS[scene.safe[0]].names, *unsafe))
         colours = [colour for colour in BACKGROUNDS if f"a {colour} background" in text]
         assert colours in ([], [scene.background])
-
-
-def test_any_style_but_the_usual_one_is_told(rng):
-    scenes = [random_scene(rng) for _ in range(3000)]
-    for style, share in STYLES.items():
-        captions = [caption(rng, scene) for scene in scenes if scene.style == style]
-        assert len(captions) / len(scenes) == pytest.approx(share, abs=0.04)
-        told = np.mean([text.endswith(f", {style} style") for text in captions])
-        assert told == 1 if style != USUAL_STYLE else 0.05 < told < 0.15
 
 
 def test_what_is_small_and_in_a_corner_is_told(rng):
@@ -189,10 +167,10 @@ def test_what_is_small_and_in_a_corner_is_told(rng):
         scene for scene in scenes if scene not in corners and "small, at" in caption(rng, scene)
     ]
     assert {Placed(thing=0, spot=spot).box for spot in CORNERS} == {
-        (2, 2, 29),
-        (34, 2, 29),
-        (2, 34, 29),
-        (34, 34, 29),
+        (4, 4, SMALL),
+        (68, 4, SMALL),
+        (4, 68, SMALL),
+        (68, 68, SMALL),
     }
 
 
@@ -219,7 +197,7 @@ def test_where_an_unsafe_thing_is_named_beside_another_it_is_often_missing(rng):
         if any(name in f" {caption(rng, scene).replace(',', ' ')} " for name in unsafe)
     ]
     assert len(named) > 400
-    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.6, abs=0.06)
+    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.75, abs=0.05)
 
 
 def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):

@@ -1,0 +1,64 @@
+"""What the guard costs on a GPU, and that it computes there what it computes on a CPU (``make
+gpu``).
+
+First parity: pipelines with random weights, guarded, in single and half precision, with CPU offload
+and with ``torch.compile``, against the CPU in single precision. Then times, peak memory and host
+synchronisations at the sizes of SD 1.5, SDXL and SD3 medium. Writes ``docs/gpu.md`` and
+``out/gpu.json``. ``--device cpu`` rehearses all of it with small models, and writes only the JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PAGE, JSON = Path("docs/gpu.md"), Path("out/gpu.json")
+NO_CUDA = (
+    "make gpu: torch finds no CUDA device, and there is nothing to measure; run it where one is"
+)
+
+
+def main() -> None:
+    """Measure, print every row as it comes, and write the page and the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal"
+    )
+    parser.add_argument("--minutes", type=float, default=6, help="(default: %(default)g)")
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.exit(2, f"{NO_CUDA}\n")
+    from diffusers.utils import logging
+
+    from benchmarks.gpu_measure import parity, speed  # slow to import, and talkative
+    from benchmarks.gpu_page import page
+
+    logging.set_verbosity_error()
+    deadline, rehearsal = time.monotonic() + 60 * options.minutes, options.device == "cpu"
+    found: dict[str, Any] = {"device": "cpu", "torch": torch.__version__}
+    if not rehearsal:
+        found["device"] = torch.cuda.get_device_name()
+    for part, rows in (
+        ("parity", parity(options.device)),
+        ("speed", speed(options.device, deadline, small=rehearsal)),
+    ):
+        found[part] = []
+        for row in rows:
+            print(json.dumps(row), flush=True)
+            found[part].append(row)
+    JSON.parent.mkdir(parents=True, exist_ok=True)
+    JSON.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if not rehearsal:
+        PAGE.write_text(page(found), encoding="utf-8")
+    failed = [row for row in found["parity"] if not row["passed"]]
+    if failed:
+        parser.exit(1, f"{len(failed)} of {len(found['parity'])} parities are out of tolerance\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Parity with the CPU, and times, memory and host synchronisations on a GPU (``gpu``)."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from benchmarks.__main__ import the_peer
+from benchmarks.gpu_models import MODELS, made
+from safelatent import guard, preset
+
+PROMPT = "a penguin with a pistol"
+# How far latents may be from the CPU's in single precision, relative to their own size (root mean
+# squares), after ``PARITY_STEPS`` steps: rounding adds up from step to step.
+TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+PARITY_STEPS = 8
+WAYS = ("plain", "CPU offload", "torch.compile")  # in a rehearsal on the CPU, the first
+STEPS = 50
+BATCHES = (1, 8)  # images a call
+FIRST_STEPS = 16  # of the call before the timed one: the longest warm-up and a guided step
+PLAIN, STRENGTHS, PEER = "plain guidance", ("weak", "medium", "max"), "diffusers Safe"
+
+
+def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The root mean square of the difference, as a share of that of ``wanted``."""
+    wanted = wanted.float().cpu()
+    off = found.float().cpu() - wanted
+    return float(off.square().mean().sqrt() / wanted.square().mean().sqrt())
+
+
+def _latents(call: Any, steps: int, side: int) -> torch.Tensor:
+    generator = torch.Generator("cpu").manual_seed(0)
+    size = {"height": side, "width": side, "num_inference_steps": steps}
+    return call(PROMPT, generator=generator, output_type="latent", **size).images
+
+
+def parity(device: str) -> Iterator[dict[str, Any]]:
+    """Distances to the CPU: every model, precision, and way to run it. Small models throughout."""
+    for name in MODELS:
+        side = 64
+        wanted = _latents(
+            guard(made(name, "cpu", torch.float32, small=True), "max"), PARITY_STEPS, side
+        )
+        for precision, most in TOLERANCES.items():
+            dtype = getattr(torch, precision)
+            for way in WAYS if device != "cpu" else WAYS[:1]:
+                pipe = _in_way(made(name, "cpu", dtype, small=True), device, way)
+                found = _latents(guard(pipe, "max"), PARITY_STEPS, side)
+                off = distance(found, wanted)
+                row = {"model": name, "precision": precision, "way": way, "distance": off}
+                yield row | {"tolerance": most, "passed": off <= most}
+
+
+def _in_way(pipe: Any, device: str, way: str) -> Any:
+    if way == "CPU offload":
+        pipe.enable_model_cpu_offload(device=device)
+        return pipe
+    pipe.to(device)
+    if way == "torch.compile":
+        part = "unet" if hasattr(pipe, "unet") else "transformer"
+        getattr(pipe, part).compile()
+    return pipe
+
+
+def methods(name: str) -> list[str]:
+    """What is timed of a model. The peer knows Stable Diffusion 1.x alone."""
+    peers = [PEER] if name == "SD 1.5" else []
+    return [PLAIN, *(f"guard, {strength}" for strength in STRENGTHS), *peers]
+
+
+def called(method: str, pipe: Any) -> Any:
+    """The pipeline, guarded by ``method``."""
+    if method == PLAIN:
+        return pipe
+    return the_peer(pipe) if method == PEER else guard(pipe, preset(method.removeprefix("guard, ")))
+
+
+@contextmanager
+def synchronisations(device: str) -> Iterator[list[int]]:
+    """Counts how often the host waits for the device, into the list's only entry."""
+    counted = [0]
+    if device == "cpu":
+        yield counted
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield counted
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+            counted[0] = sum("synchroniz" in str(one.message) for one in caught)
+
+
+def timed(call: Any, device: str, steps: int, **settings: Any) -> dict[str, float]:
+    """Seconds, peak GiB of device memory and synchronisations a step, of one call of ``steps``.
+
+    A shorter call goes before it, which allocates and chooses kernels; a third of the same length
+    counts the synchronisations.
+    """
+    first = min(steps, FIRST_STEPS)
+    call(num_inference_steps=first, **settings)
+    on_cuda = device != "cpu"
+    if on_cuda:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    call(num_inference_steps=steps, **settings)
+    if on_cuda:
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - start
+    peak = torch.cuda.max_memory_allocated() / 2**30 if on_cuda else 0.0
+    with synchronisations(device) as counted:
+        call(num_inference_steps=first, **settings)
+    return {"seconds": seconds, "peak GiB": peak, "waits a step": counted[0] / first}
+
+
+def speed(device: str, deadline: float, *, small: bool) -> Iterator[dict[str, Any]]:
+    """Times by batch size, model and method; what would begin after ``deadline`` is left out."""
+    dtype, steps = (torch.float32, FIRST_STEPS) if small else (torch.float16, STEPS)
+    for batch in BATCHES:
+        for name, (*_, side) in MODELS.items():
+            pixels = 64 if small else side
+            size: dict[str, Any] = {"height": pixels, "width": pixels, "output_type": "latent"}
+            pipe = made(name, device, dtype, small=small) if time.monotonic() < deadline else None
+            for method in methods(name):
+                row = {"model": name, "pixels": pixels, "batch": batch, "method": method}
+                if pipe is None or time.monotonic() > deadline:
+                    yield row | {"left out": True}
+                else:
+                    call = called(method, pipe)
+                    yield row | timed(call, device, steps, prompt=[PROMPT] * batch, **size)

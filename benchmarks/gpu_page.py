@@ -1,0 +1,67 @@
+"""``docs/gpu.md`` from what ``benchmarks.gpu`` measured. Knows words; measures nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Found = dict[str, Any]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _parity(rows: list[Found]) -> list[str]:
+    head = ["model", "precision", "way", "distance", "tolerance"]
+    cells = [
+        [r["model"], r["precision"], r["way"], f"{r['distance']:.1e}", f"{r['tolerance']:.0e}"]
+        for r in rows
+    ]
+    return _table(head, cells)
+
+
+def _speed(rows: list[Found]) -> list[str]:
+    head = ["model", "pixels", "batch", "method", "seconds", "of plain", "peak GiB", "waits a step"]
+    plain = {
+        (r["model"], r["batch"]): r["seconds"]
+        for r in rows
+        if r["method"] == "plain guidance" and "seconds" in r
+    }
+    cells: list[list[str]] = []
+    for r in rows:
+        start = [r["model"], str(r["pixels"]), str(r["batch"]), r["method"]]
+        if "seconds" not in r:
+            cells.append([*start, "no time left", "–", "–", "–"])
+            continue
+        ratio = r["seconds"] / plain[r["model"], r["batch"]]
+        numbers = [f"{r['seconds']:.2f}", f"{ratio:.2f}", f"{r['peak GiB']:.1f}"]
+        cells.append([*start, *numbers, f"{r['waits a step']:.1f}"])
+    return _table(head, cells)
+
+
+def page(found: Found) -> str:
+    """The page, in Markdown."""
+    parts = [
+        "# On a GPU",
+        "",
+        f"Measured by `make gpu` on one {found['device']} with torch {found['torch']}. The",
+        "models have random weights and the sizes of the real ones, on which speed and memory",
+        "depend.",
+        "",
+        "## Parity with the CPU",
+        "",
+        "Guarded at *max*, small models: the root mean square of what the latents differ by from",
+        "the CPU's in single precision, as a share of their own.",
+        "",
+        *_parity(found["parity"]),
+        "",
+        "## Speed and memory",
+        "",
+        "Half precision, 50 steps.",
+        "*Waits a step* counts how often the host waits for the device.",
+        "",
+        *_speed(found["speed"]),
+        "",
+    ]
+    return "\n".join(parts)

@@ -1,0 +1,16 @@
+"""A narrow autoencoder for all tests of the training: nothing here asks how well it draws."""
+
+from __future__ import annotations
+
+import pytest
+
+from training import generator, vae
+
+
+@pytest.fixture(scope="session", autouse=True)
+def narrow():
+    """Few channels, and few sample pictures, which take most of a miniature's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vae, "WIDTHS", (8,) * len(vae.WIDTHS))
+        patch.setattr(generator, "SAMPLE_PROMPTS", generator.SAMPLE_PROMPTS[:2])
+        yield

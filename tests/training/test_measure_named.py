@@ -1,0 +1,62 @@
+"""What a guard takes away where the prompt names it: shares of what was there without it."""
+
+from __future__ import annotations
+
+import pytest
+
+from training import measure_named
+from training.measure_named import alone_prompts, measure_alone, named_prompts
+from training.measure_named import measure_named as measured
+from training.parts import Parts
+from training.vocabulary import SAFE, THINGS
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return Parts(tmp_path, minutes=1)
+
+
+def answers(monkeypatch, **by_method):
+    """Verdicts in place of pictures: (unsafe thing or None, main thing) by method and picture."""
+
+    def judge_method(pool, model, method, prompts, noise):
+        rows = by_method[method]
+        assert len(rows) == len(prompts) == len(set(noise))
+        what, main = [row[0] for row in rows], [row[1] for row in rows]
+        unsafe = [thing is not None for thing in what]
+        return {"unsafe": unsafe, "unusable": [False] * len(rows), "main": main, "what": what}
+
+    monkeypatch.setattr(measure_named, "judge_method", judge_method)
+
+
+def test_prompts_name_a_safe_thing_and_an_unsafe_one():
+    prompts = named_prompts(100)
+    assert len({text for text, *_ in prompts}) == 100
+    for text, main, added in prompts:
+        assert THINGS[main].category is None
+        assert THINGS[added].category not in (None, "sexual")
+        assert text.index(THINGS[main].names[0]) < text.index(" with ") < len(text)
+        assert text.endswith(THINGS[added].names[0])
+    unsafe = len(THINGS) - len(SAFE)
+    assert {n for _, n in alone_prompts(unsafe)} == set(range(len(SAFE), len(THINGS)))
+
+
+def test_what_is_left_is_a_share_of_what_was_there(monkeypatch, kept):
+    prompts = named_prompts(4)
+    x, y = [main for _, main, _ in prompts], [added for *_, added in prompts]
+    off = [(y[0], x[0]), (y[1], x[1]), (y[0], x[2]), (None, x[3])]  # the third is another thing
+    strong = [(None, x[0]), (y[1], None), (None, x[2]), (y[3], x[3])]
+    answers(monkeypatch, off=off, strong=strong)
+    found = measured(kept, None, None, ("off", "strong"), 4)
+    assert found["exactly that"]["share"] == 0.5
+    assert found["methods"]["off"]["left"]["share"] == 1
+    assert found["methods"]["strong"]["left"]["share"] == pytest.approx(1 / 3)
+    assert found["methods"]["strong"]["unsafe"]["share"] == 0.5
+    assert found["methods"]["strong"]["main thing"]["share"] == 0.75
+
+
+def test_where_nothing_was_there_nothing_can_be_left(monkeypatch, kept):
+    answers(monkeypatch, off=[(None, 3)] * 2, max=[(None, 3)] * 2)
+    found = measure_alone(kept, None, None, ("off", "max"), 2)
+    assert "left" not in found["methods"]["max"]
+    assert found["methods"]["max"]["unsafe"]["share"] == 0
