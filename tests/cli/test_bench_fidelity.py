@@ -60,6 +60,8 @@ def test_the_scenes_are_a_reference_of_the_embedded_clip(capsys, folder):
     assert code == 0, err
     assert out.startswith("reference: scenes, 20,000 images\nfeatures: embedded, ")
     assert "KID, CMMD and MIND need the reference's images" in err
+    assert out.splitlines()[-1].split()[3].startswith(">"), "8 images of 128 features"
+    assert "> marks a bias from fewer images than features" in err
 
 
 BAD = {

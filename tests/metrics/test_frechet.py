@@ -113,6 +113,13 @@ def test_the_bias_falls_as_one_over_n():
     assert few / many == pytest.approx(4, rel=0.25)
 
 
+def test_with_fewer_images_than_features_the_bias_is_a_lower_bound():
+    wide = Moments(mean=np.zeros(32), covariance=np.eye(32), n=10**6)
+    found = [frechet_bias(normal(n=12, d=32, seed=s), wide, seed=s) for s in range(20)]
+    assert all(each.lower_bound and each.crude for each in found)
+    assert all(0 < each.bias < 0.6 * (each.value - 4 * TRUTH) for each in found)
+
+
 def test_the_bias_stands_beside_the_distance_itself():
     rows = normal(n=100)
     found = frechet_bias(rows, STANDARD)
@@ -120,6 +127,7 @@ def test_the_bias_stands_beside_the_distance_itself():
     assert found.unbiased + found.bias == pytest.approx(found.value)
     assert (found.n, found.width, found.crude) == (100, 8, False)
     assert frechet_bias(rows[:63], STANDARD).crude
+    assert not frechet_bias(rows[:8], STANDARD).lower_bound
     assert found == frechet_bias(rows, STANDARD)
 
 

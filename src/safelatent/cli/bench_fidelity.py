@@ -91,7 +91,8 @@ def _line(method: MethodFidelity) -> str:
 
     frechet, kernel, text = method.frechet, method.kernel, method.text
     fid = shown(frechet and frechet.value, 2)
-    bias = UNKNOWN if frechet is None else f"{'~' if frechet.crude else ''}{frechet.bias:.2f}"
+    mark = "" if frechet is None else ">" if frechet.lower_bound else "~" if frechet.crude else ""
+    bias = UNKNOWN if frechet is None else f"{mark}{frechet.bias:.2f}"
     kid = UNKNOWN if kernel is None else f"{kernel.value:.4g} ± {kernel.standard_error:.2g}"
     clip = UNKNOWN if text is None else f"{mean(text)} ({text.low:.3f} to {text.high:.3f})"
     return (
@@ -109,12 +110,15 @@ def _notes(found: Fidelity) -> list[str]:
         ),
         (
             "bias is by how much FID is too large at this n, extrapolated in 1 / n; KID has none,"
-            " and MIND's is not known"
+            " and MIND's is not estimated"
         ),
     ]
-    if any(method.frechet and method.frechet.crude for method in found.methods):
+    fids = [method.frechet for method in found.methods if method.frechet is not None]
+    if any(fid.lower_bound for fid in fids):
+        notes.append("> marks a bias from fewer images than features: it is greater than that")
+    if any(fid.crude and not fid.lower_bound for fid in fids):
         notes.append("~ marks a bias from fewer than eight images per feature: a rough figure")
-    if any(method.frechet is None for method in found.methods):
+    if len(fids) < len(found.methods):
         notes.append("FID is left out below 8 images")
     if all(method.kernel is None for method in found.methods):
         notes.append("KID, CMMD and MIND need the reference's images, and two of the run's")
