@@ -14,6 +14,7 @@ COMMANDS = (
     ("check",),
     ("convert-q16",),
     ("bench", "run"),
+    ("bench", "fidelity"),
     ("report",),
     ("testbed", "build"),
 )
@@ -39,8 +40,8 @@ def page() -> str:
         ]
     parts += [
         "",
-        "Exit codes: 0 done; 1 `check` found a picture that is not safe; 2 bad input, an image would",
-        "have been unguarded, or a file could not be written; 130 interrupted.",
+        "Exit codes: 0 done; 1 `check` found a picture that is not safe; 2 bad input, an image",
+        "would have been unguarded, or a file could not be written; 130 interrupted.",
         "Images go to `--out`; each PNG holds, under the key `safelatent`, the JSON that `--json`",
         "prints. A sheet also holds the box of each of its pictures there.",
     ]

@@ -26,7 +26,15 @@ def commands() -> dict[str, Any]:
 
 
 def test_the_commands_are_there(capsys):
-    names = ["bench run", "check", "convert-q16", "generate", "report", "testbed build"]
+    names = [
+        "bench fidelity",
+        "bench run",
+        "check",
+        "convert-q16",
+        "generate",
+        "report",
+        "testbed build",
+    ]
     assert sorted(commands()) == names
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out

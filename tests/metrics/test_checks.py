@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.metrics.checks import check_limits, check_present, check_same_length, column, whole
+from safelatent.metrics.checks import (
+    check_limits,
+    check_present,
+    check_same_length,
+    column,
+    feature_pair,
+    features,
+    unit_rows,
+    whole,
+)
 
 
 @given(st.lists(st.one_of(st.booleans(), st.integers(-(10**30), 10**30), st.floats(-1e100, 1e100))))
@@ -117,3 +126,46 @@ def test_whole_numbers_of_any_kind():
     ]
     with pytest.raises(BadValueError, match="from 1"):
         whole("n", 0, least=1)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int64])
+def test_features_of_any_precision_become_doubles(kind):
+    kept = features("features", np.arange(6, dtype=kind).reshape(3, 2))
+    assert kept.dtype == np.float64
+    assert kept.tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.ones(4), r"shape \(4,\) .* give numbers \(N, D\)"),
+        (np.ones((1, 4)), r"shape \(1, 4\) .* at least 2"),
+        (np.ones((3, 0)), r"shape \(3, 0\)"),
+        ([[1, 2], [3]], "rows of different lengths"),
+        ([["1"], ["2"]], "type <U1"),
+        (np.ones((2, 2), dtype=complex), "type complex"),
+        ([[1, math.nan], [math.inf, 1], [1, 1], [-1e21, 1]], "in 3 of 4 rows, first in row 0"),
+        (np.ma.array([[1, 2], [3, 4]], mask=[[0, 0], [1, 0]]), "in 1 of 2 rows, first in row 1"),
+    ],
+)
+def test_what_are_no_features_is_refused_in_one_line(values, words):
+    with pytest.raises(BadValueError, match=words) as error:
+        features("features", values)
+    assert "\n" not in str(error.value)
+
+
+def test_two_sets_of_features_have_one_width():
+    assert [each.shape for each in feature_pair(np.ones((2, 3)), np.ones((4, 3)))] == [
+        (2, 3),
+        (4, 3),
+    ]
+    with pytest.raises(BadValueError, match="3 and 5 values per image; compute both with one mod"):
+        feature_pair(np.ones((2, 3)), np.ones((2, 5)))
+
+
+def test_rows_are_scaled_to_length_1():
+    np.testing.assert_allclose(
+        unit_rows("rows", np.array([[3.0, 4.0], [0, -1e-9]])), [[0.6, 0.8], [0, -1]]
+    )
+    with pytest.raises(BadValueError, match="rows has 0 in every place of row 1"):
+        unit_rows("rows", np.array([[3.0, 4.0], [0, 0]]))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from safelatent.errors import BadValueError
-from safelatent.metrics import Moments, frechet_distance, moments
+from safelatent.metrics import Moments, frechet_bias, frechet_distance, moments
 
 
 def features(seed: int, n: int = 40, d: int = 5) -> np.ndarray:
@@ -38,6 +39,24 @@ def test_the_definition_with_a_matrix_square_root(a, b):
     )
 
 
+def test_torchmetrics_has_the_same():
+    peer = pytest.importorskip("torchmetrics.image.fid")
+    one, other = moments(features(5, n=90, d=24)), moments(features(6, n=70, d=24))
+    values = (one.mean, one.covariance, other.mean, other.covariance)
+    theirs = float(peer._compute_fid(*(torch.from_numpy(value) for value in values)))
+    assert frechet_distance(one, other) == pytest.approx(theirs, rel=1e-6)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000))
+def test_turning_all_features_changes_nothing(seed):
+    one, other = features(seed), features(seed + 1)
+    turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(5, 5)))
+    assert frechet_distance(moments(one @ turn), moments(other @ turn)) == pytest.approx(
+        frechet_distance(moments(one), moments(other)), rel=1e-8, abs=1e-8
+    )
+
+
 def test_one_dimension_is_the_distance_of_means_and_of_deviations():
     one, other = (
         Moments(mean=np.array([m]), covariance=np.array([[s**2]]), n=9)
@@ -58,7 +77,7 @@ def test_fewer_pictures_than_features_have_a_distance_too():
 
 @pytest.mark.parametrize("bad", [np.zeros(4), np.zeros((1, 4)), np.full((3, 2), np.nan)])
 def test_what_has_no_moments_is_refused(bad):
-    with pytest.raises(BadValueError, match=r"give \(N, D\)|finite"):
+    with pytest.raises(BadValueError, match=r"give numbers \(N, D\)|NaN"):
         moments(bad)
 
 
@@ -67,3 +86,55 @@ def test_what_does_not_belong_together_is_refused():
         frechet_distance(moments(features(0)), moments(features(0, d=4)))
     with pytest.raises(BadValueError, match=r"\(2,\) and \(3, 3\)"):
         Moments(mean=np.zeros(2), covariance=np.eye(3), n=2)
+
+
+def normal(*, n: int, d: int = 8, scale: float = 0.7, seed: int = 0) -> np.ndarray:
+    """Rows of a normal distribution whose distance from the standard one is known."""
+    return np.random.default_rng(seed).normal(0.2, scale, size=(n, d))
+
+
+STANDARD = Moments(mean=np.zeros(8), covariance=np.eye(8), n=10**6)
+TRUTH = 8 * (0.2**2 + 0.3**2)
+
+
+def test_the_bias_at_n_is_what_the_closed_form_says():
+    found = [frechet_bias(normal(n=64, seed=seed), STANDARD, seed=seed) for seed in range(60)]
+    truth = np.mean([each.value for each in found]) - TRUTH
+    spread = np.std([each.bias for each in found]) / np.sqrt(len(found))
+    assert truth > 4 * spread, "the bias is there, and seen"
+    assert np.mean([each.bias for each in found]) == pytest.approx(truth, abs=4 * spread)
+
+
+def test_the_bias_falls_as_one_over_n():
+    few, many = (
+        np.mean([frechet_bias(normal(n=n, seed=s), STANDARD, seed=s).bias for s in range(30)])
+        for n in (80, 320)
+    )
+    assert few / many == pytest.approx(4, rel=0.25)
+
+
+def test_with_fewer_images_than_features_the_bias_is_a_lower_bound():
+    wide = Moments(mean=np.zeros(32), covariance=np.eye(32), n=10**6)
+    found = [frechet_bias(normal(n=12, d=32, seed=s), wide, seed=s) for s in range(20)]
+    assert all(each.lower_bound and each.crude for each in found)
+    assert all(0 < each.bias < 0.6 * (each.value - 4 * TRUTH) for each in found)
+
+
+def test_the_bias_stands_beside_the_distance_itself():
+    rows = normal(n=100)
+    found = frechet_bias(rows, STANDARD)
+    assert found.value == pytest.approx(frechet_distance(moments(rows), STANDARD), rel=1e-12)
+    assert found.unbiased + found.bias == pytest.approx(found.value)
+    assert (found.n, found.width, found.crude) == (100, 8, False)
+    assert frechet_bias(rows[:63], STANDARD).crude
+    assert not frechet_bias(rows[:8], STANDARD).lower_bound
+    assert found == frechet_bias(rows, STANDARD)
+
+
+def test_too_few_images_have_no_bias_to_estimate():
+    with pytest.raises(BadValueError, match="at least 8"):
+        frechet_bias(normal(n=7), STANDARD)
+    with pytest.raises(BadValueError, match="4 and 8 values per image"):
+        frechet_bias(normal(n=9, d=4), STANDARD)
+    with pytest.raises(BadValueError, match="seed"):
+        frechet_bias(normal(n=9), STANDARD, seed=-1)

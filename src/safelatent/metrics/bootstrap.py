@@ -84,15 +84,25 @@ def by_prompt(values: Floats, prompts: Prompts) -> Clusters:
             number.
     """
     check_same_length(values=values, prompts=prompts)
+    index = prompt_index(prompts)
+    return Clusters(
+        sums=np.bincount(index, weights=values).astype(np.float64), counts=np.bincount(index)
+    )
+
+
+def prompt_index(prompts: Prompts) -> NDArray[np.intp]:
+    """Return the number of each row's prompt (N,), counted from 0 in the order in which the prompts
+    first occur.
+
+    Raises:
+        BadValueError: a prompt is missing, or neither a text nor a whole number.
+    """
     check_present("prompts", prompts)
     # A dictionary, since numpy drops NULs at the end of a text and stores every text as long as
     # the longest.
     places: dict[str | int, int] = {}
-    index = np.array(
+    return np.array(
         [places.setdefault(_key(prompt), len(places)) for prompt in prompts], dtype=np.intp
-    )
-    return Clusters(
-        sums=np.bincount(index, weights=values).astype(np.float64), counts=np.bincount(index)
     )
 
 

@@ -25,6 +25,7 @@ Limits = tuple[float, float]
 
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
 _LARGEST = 1e100  # larger numbers overflow when they are summed and squared
+_LARGEST_FEATURE = 1e20  # larger ones overflow in the cubic kernel
 
 
 def column(name: str, values: ArrayLike, limits: Limits = (-math.inf, math.inf)) -> Floats:
@@ -42,6 +43,73 @@ def column(name: str, values: ArrayLike, limits: Limits = (-math.inf, math.inf))
             f" {limits[0]:g} to {limits[1]:g}, its limits"
         )
     return floats
+
+
+def features(name: str, values: ArrayLike, *, least: int = 2) -> Floats:
+    """Return ``values`` as floats (N, D), one row per image and at least ``least`` rows.
+
+    Raises:
+        BadValueError: the shape is another, there are fewer rows, or rows hold NaN, infinity or
+            numbers beyond 1e20 (how many, and where).
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        raise BadValueError(f"{name} has rows of different lengths; give (N, D)") from None
+    if array.ndim != 2 or array.dtype.kind not in "iuf" or len(array) < least or not array.size:
+        raise BadValueError(
+            f"{name} has the shape {array.shape} and the type {array.dtype}; give numbers (N, D),"
+            f" one row per image and at least {least}"
+        )
+    rows = array.astype(np.float64)
+    missing = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else False
+    bad = np.flatnonzero((missing | ~(np.abs(rows) <= _LARGEST_FEATURE)).any(axis=1))
+    if len(bad):
+        raise BadValueError(
+            f"{name} has missing values, NaN, infinity or numbers beyond {_LARGEST_FEATURE:g} in"
+            f" {len(bad)} of {len(rows)} rows, first in row {bad[0]}; compute them again, or leave"
+            " out these images and say how many"
+        )
+    return rows
+
+
+def feature_pair(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
+    """Return two sets of features (N, D) and (M, D) as ``features`` does.
+
+    Raises:
+        BadValueError: as ``features``, or the widths differ.
+    """
+    one, other = features("the first set", a), features("the second set", b)
+    check_same_width(one.shape[1], other.shape[1])
+    return one, other
+
+
+def unit_rows(name: str, rows: Floats) -> Floats:
+    """Return ``rows`` (N, D), each scaled to length 1.
+
+    Raises:
+        BadValueError: a row is 0 and has no direction.
+    """
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    zero = np.flatnonzero(lengths == 0)
+    if len(zero):
+        raise BadValueError(
+            f"{name} has 0 in every place of row {zero[0]} ({len(zero)} such rows of {len(rows)});"
+            " an embedding must have a direction, so compute it again"
+        )
+    return rows / lengths
+
+
+def check_same_width(a: int, b: int) -> None:
+    """Refuse features of different widths.
+
+    Raises:
+        BadValueError: the widths differ.
+    """
+    if a != b:
+        raise BadValueError(
+            f"the features have {a} and {b} values per image; compute both with one model"
+        )
 
 
 def check_same_length(**columns: Sequence[Any] | NDArray[Any]) -> None:
