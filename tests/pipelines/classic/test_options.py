@@ -187,7 +187,7 @@ def test_an_ip_adapters_image_stands_beside_prompt_and_concept(pipe, monkeypatch
     )
 
 
-def test_calls_of_all_hosts_in_any_order_leave_nothing_behind():
+def test_calls_of_all_pipelines_in_any_order_leave_nothing_behind():
     """Interrupted and refused ones among them: what each gives is what a fresh pipeline gives."""
     cases = [
         case
