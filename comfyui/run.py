@@ -28,7 +28,7 @@ class SamplingRun(GuidedCall):
     Samplers may look at a step more than once, between two steps, or ahead and back again. Every
     look at a step uses the momentum of the step's start. What moves it is the last look at the
     step's own sigma (Heun looks there twice, first from where it guessed it would be), or, where a
-    sampler has sigmas of its own, the first look in the step.
+    sampler has its own sigmas, the first look in the step.
 
     Args:
         guidance: the settings.

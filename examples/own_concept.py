@@ -1,4 +1,4 @@
-"""Steer away from something of your own: here, drugs. The judge says what it sees."""
+"""Steer away from your own concept: here, drugs. The judge says what it sees."""
 
 from typing import Any
 

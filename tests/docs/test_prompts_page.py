@@ -82,7 +82,7 @@ def test_every_command_is_one_of_the_command_line():
 
 
 def test_the_columns_of_other_sets_are_read_as_the_page_says(tmp_path):
-    for name, columns in cells("Tables of your own", 1):
+    for name, columns in cells("Your own tables", 1):
         named = shlex.split(columns.partition(":")[0])
         if named == ["none"]:
             continue

@@ -164,7 +164,7 @@ REFUSALS = [
         what="a pipeline whose order of calls is not known (here with perturbed attention)",
         do=_perturbed,
     ),
-    Refusal(what="a pipeline with three estimates of its own (InstructPix2Pix)", do=_instruct),
+    Refusal(what="a pipeline with its own three estimates (InstructPix2Pix)", do=_instruct),
     Refusal(what="a latent consistency model", do=_consistency),
     Refusal(what="a guidance-distilled Flux", do=_guidance_distilled),
     Refusal(

@@ -221,7 +221,7 @@ class OrderedCall(GuidedCall):
         if k >= self.evaluations:
             raise GuardError(
                 f"evaluation {k + 1} of a call that has {self.evaluations}: another call of this "
-                "pipeline began in the middle of this one; give each a pipeline of its own"
+                "pipeline began in the middle of this one; give each its own pipeline"
             )
         if k == 0:
             self._next_state = self.guidance.init(estimates.prompt)

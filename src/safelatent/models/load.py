@@ -243,7 +243,7 @@ def _index(source: Path | str, options: dict[str, Any]) -> dict[str, Any]:
 def _of_the_authors(source: Path | str, options: dict[str, Any]) -> Any:
     """Load the parts of the authors' pipeline as a ``StableDiffusionPipeline``.
 
-    Their safety checker is a class of its own with the same weights as Stable Diffusion's, so it is
+    Their safety checker is a separate class with the same weights as Stable Diffusion's, so it is
     loaded as the latter, beside the pipeline.
     """
     from diffusers import StableDiffusionPipeline

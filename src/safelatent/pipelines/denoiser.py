@@ -45,8 +45,7 @@ class CallHook(ModelHook):
 def in_the_middle() -> GuardError:
     """Return the error of two calls at once on one pipeline."""
     return GuardError(
-        "this pipeline is in the middle of another guarded call; "
-        "give each thread a pipeline of its own"
+        "this pipeline is in the middle of another guarded call; give each thread its own pipeline"
     )
 
 
@@ -88,7 +87,7 @@ def attached(module: nn.Module, hook: CallHook) -> Iterator[None]:
 
 
 class ConceptCaches:
-    """The denoiser's caches, with a state of their own for the concept.
+    """The denoiser's caches, with a separate state for the concept.
 
     Hooks of diffusers keep a state for each ``cache_context``, in a ``StateManager``, or a single
     one. Either is exchanged while the concept is evaluated.

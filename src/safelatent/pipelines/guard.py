@@ -56,7 +56,7 @@ def guard(
     Args:
         pipe: a pipeline of diffusers with classifier-free guidance; ``docs/pipelines.md`` lists
             them.
-        safety: a preset's name (weak, medium, strong, max), an ``SLD`` with settings of your own,
+        safety: a preset's name (weak, medium, strong, max), an ``SLD`` with your own settings,
             ``NegativePrompt()``, or a sequence with one of the first two per image of a call. The
             warm-up of a preset named here is in steps on Stable Diffusion's schedule, as
             published, and the same noise level on rectified flow.

@@ -180,7 +180,7 @@ class Schedule:
         if self.scheduler.timesteps is not self._set:
             raise GuardError(
                 "another call of this pipeline began in the middle of this one and set its "
-                "scheduler anew; give each thread a pipeline of its own"
+                "scheduler anew; give each thread its own pipeline"
             )
         return self.timesteps[self.start + k]
 

@@ -357,7 +357,7 @@ def test_a_second_order_solver_updates_the_momentum_once_a_step():
 
 
 def test_weak_costs_135_evaluations_and_gives_the_same_image(monkeypatch, concept_call):
-    """To the bit where the concept is a call of its own. Joined, batches of two stand against
+    """To the bit where the concept is a separate call. Joined, batches of two stand against
     batches of three, which some processors round otherwise in the last place: there in double
     precision, where the random weights do not magnify that to anything.
     """

@@ -189,5 +189,5 @@ def test_calls_of_eight_threads_on_one_pipeline_end_in_one_clear_error():
             outcomes = list(pool.map(outcome, range(48)))
     finally:
         sys.setswitchinterval(before)
-    assert set(outcomes) - {"drawn"} == {"give each thread a pipeline of its own"}
+    assert set(outcomes) - {"drawn"} == {"give each thread its own pipeline"}
     assert safe("a cat", num_inference_steps=4).receipts  # nothing is left behind

@@ -115,15 +115,15 @@ REFUSALS = [
     Refusal(what="an editing pipeline", do=partial(_unknown, "QwenImageEditAutoBlocks")),
     Refusal(what="a distilled model", do=_distilled),
     Refusal(
-        what="a guider with a prediction of its own (perturbed attention)",
+        what="a guider with its own prediction (perturbed attention)",
         do=_guider("PerturbedAttentionGuidance", **_PERTURBED),
     ),
     Refusal(
-        what="a guider with a prediction of its own (skipped layers)",
+        what="a guider with its own prediction (skipped layers)",
         do=_guider("SkipLayerGuidance", skip_layer_guidance_layers=[0]),
     ),
     Refusal(
-        what="a guider with a prediction of its own (smoothed energy)",
+        what="a guider with its own prediction (smoothed energy)",
         do=_guider("SmoothedEnergyGuidance", seg_guidance_layers=[0]),
     ),
     Refusal(what="a disabled guider, as Z-Image is shipped", do=_shipped),

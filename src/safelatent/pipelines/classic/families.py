@@ -1,5 +1,5 @@
 """The classic pipelines that can be guarded: a table of how each family calls its denoiser. No
-family has code of its own.
+family has its own code.
 """
 
 from __future__ import annotations

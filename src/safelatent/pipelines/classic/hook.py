@@ -3,11 +3,11 @@
 The pipeline asks its denoiser for ``[e_u, e_p]`` and combines them itself. The hook asks for
 ``e_S`` too and hands ``[e_u, e_p - gamma]`` back: the pipeline's combination is then the paper's
 Eq. 3. For small latents the concept joins the pipeline's batch, which spares a call; for large ones
-it is a call of its own, which costs the same and needs no more memory than the pipeline. A pipeline
+it is a separate call, which costs the same and needs no more memory than the pipeline. A pipeline
 that asks for ``e_p`` and ``e_u`` one after the other gets its correction with the second answer.
 
 The denoiser's caches decide too: hooks of diffusers that keep a state have one apart for the
-concept, in a call of its own at every step; a ``forward`` that somebody replaced may remember
+concept, in a separate call at every step; a ``forward`` that somebody replaced may remember
 anything, and sees the same batch, concept included, at every step.
 """
 
@@ -241,7 +241,7 @@ class GuidanceHook(CallHook):
         return self.wrapped or (call.needs_concept and small and fits and not self.caches.any)
 
     def _of_concept(self, of_prompt: Arguments, rows: int) -> Tensor:
-        """Evaluate the prompt's arguments with the concept's text, with caches of its own."""
+        """Evaluate the prompt's arguments with the concept's text, with its own caches."""
         with self.caches.concept():
             return self._evaluate(merged(of_prompt, self._rows(rows), lambda old, new: new.to(old)))
 

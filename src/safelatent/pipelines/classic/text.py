@@ -2,7 +2,7 @@
 
 The concept is conditioned as the call's prompt is: the pipeline itself is called on it, up to its
 first evaluation. So one text encoder or three, pooled or masked, with a LoRA scale or instructions
-around the prompt, and no family needs code of its own.
+around the prompt, and no family needs its own code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OPTIONAL_ENCODERS = ("text_encoder_3",)  # Stable Diffusion 3 reads without its
 
 
 def default_length(pipe: Any) -> int | None:
-    """Return how many tokens a T5 or a Gemma, which have no limit of their own, read unless the
+    """Return how many tokens a T5 or a Gemma, which have no limit themselves, read unless the
     call says otherwise; None without them.
     """
     parameter = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
@@ -58,7 +58,7 @@ def check_concept(
     """Refuse a concept that the pipeline could not read, or would cut in silence.
 
     Args:
-        max_sequence_length: of the call, for the encoders that have no limit of their own.
+        max_sequence_length: of the call, for the encoders that have no limit themselves.
 
     Raises:
         UnsupportedError: words, and the pipeline has no text encoder for them.
@@ -89,7 +89,7 @@ def _readers(pipe: Any, max_sequence_length: int | None) -> tuple[list[tuple[Any
     """Every tokenizer with a text encoder behind it, and how many tokens that one reads; and the
     names of the text encoders that are missing.
 
-    Those without a limit of their own read ``max_sequence_length``; where that is None, they are
+    Those without a limit read ``max_sequence_length``; where that is None, they are
     left out.
     """
     found: list[tuple[Any, int]] = []
@@ -113,7 +113,7 @@ def _readers(pipe: Any, max_sequence_length: int | None) -> tuple[list[tuple[Any
 
 
 def _is_clip(tokenizer: Any) -> bool:
-    """Whether it is CLIP's, which comes with a limit of its own."""
+    """Whether it is CLIP's, which comes with its own limit."""
     return type(tokenizer).__name__.startswith("CLIP")
 
 

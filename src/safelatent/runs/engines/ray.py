@@ -41,7 +41,7 @@ class Actor:
     """One process of the cluster: what ``make`` returns (a model and its detectors), made once, at
     the first batch.
 
-    Failures are passed on as a line of text, since Ray would bury them in pages of its own.
+    Failures are passed on as a line of text, since Ray would bury them in its own pages.
     """
 
     def __init__(self, make: Callable[[], Draw]) -> None:
