@@ -64,7 +64,7 @@ def test_a_guarded_repository_of_the_hub_is_loaded_guarded(monkeypatch, folder):
 
 
 def test_settings_of_the_authors_pipeline_are_answered_with_ours(folder):
-    with pytest.raises(TypeError, match=r"sld_threshold: .* guard\(pipe, SLD\(threshold=0\.1\)\)"):
+    with pytest.raises(TypeError, match=r"here it is guard\(pipe, SLD\(threshold=0\.1\)\)"):
         load(folder, sld_threshold=0.1)
 
 
