@@ -65,7 +65,7 @@ oldest: $(OLDEST)/.ready
 	$(BIN)/python -c 'from safelatent import guard, load; print(guard(load("embedded"), "max")("a cat", num_inference_steps=4).receipts[0])'
 	$(BIN)/safelatent generate "a cat" --steps 20 --out out/oldest
 	$(BIN)/safelatent bench run embedded-i2p --limit 2 --images 1 --steps 4 --methods off,max --out out/oldest/run
-	$(BIN)/python -m pytest tests/pipelines tests/models/test_load.py -p no:cacheprovider
+	$(PYTEST) tests/pipelines tests/models/test_load.py -p no:cacheprovider
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
