@@ -7,11 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from diffusers.pipelines.deprecated.stable_diffusion_safe import SafetyConfig
 
 from safelatent import SLD, guard
 from safelatent.guidance import WEAK
 from tests import tiny
+from tests.peer import SafetyConfig
 
 PAGE = (Path(__file__).parents[2] / "docs/from-diffusers-safe.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import diffusers.hooks as hooks
+import pytest
 import torch
 
 EVERYWHERE = (-1, 1001)
@@ -66,9 +67,12 @@ def _casting(module: Any) -> None:
 
 def _offloading(module: Any) -> None:
     cpu = torch.device("cpu")
-    hooks.apply_group_offloading(
-        module, onload_device=cpu, offload_device=cpu, offload_type="leaf_level"
-    )
+    try:
+        hooks.apply_group_offloading(
+            module, onload_device=cpu, offload_device=cpu, offload_type="leaf_level"
+        )
+    except AttributeError:
+        pytest.skip("this release of diffusers offloads only with an accelerator")
 
 
 HOOKS: dict[str, Callable[[Any], None]] = {

@@ -84,7 +84,8 @@ def lora(pipe, tmp_path):
     pipe.set_adapters(["style"], adapter_weights=[2.0])
     pipe.save_lora_weights(tmp_path, unet_lora_layers=_lora_layers(pipe))
     pipe.delete_adapters("style")
-    pipe.load_lora_weights(tmp_path, adapter_name="again")
+    weights = "pytorch_lora_weights.safetensors"
+    pipe.load_lora_weights(tmp_path, weight_name=weights, adapter_name="again")
     assert pipe.get_active_adapters() == ["again"]
     pipe.fuse_lora(lora_scale=2.0)
     return draw(pipe)
@@ -166,7 +167,7 @@ def test_lora_of_a_folder(safe, tmp_path):
 
 def memory_savers(pipe):
     pipe.enable_attention_slicing()
-    pipe.enable_vae_slicing() if hasattr(pipe, "enable_vae_slicing") else pipe.vae.enable_slicing()
+    pipe.vae.enable_slicing()
     pipe.unet.to(memory_format=torch.channels_last)
     pipe.maybe_free_model_hooks()
     return draw(pipe)
@@ -462,7 +463,7 @@ def test_their_arguments_are_answered_with_ours(pipe, arguments, answer):
 
 
 def test_a_whole_safety_configuration_is_a_preset(pipe):
-    from diffusers.pipelines.deprecated.stable_diffusion_safe import SafetyConfig
+    from tests.peer import SafetyConfig
 
     for name in ("MEDIUM", "STRONG", "MAX"):
         with pytest.raises(TypeError, match=rf"here it is guard\(pipe, '{name.lower()}'\)"):

@@ -10,11 +10,11 @@ import warnings
 import diffusers
 import pytest
 import torch
-from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
 
 from safelatent import MAX, BadValueError, Guarded, UnsupportedError, guard, load
 from safelatent.models.folder import GUARD_FILE, folder_kind
 from tests import tiny
+from tests.peer import Checker, StableDiffusionPipelineSafe
 
 CALL = {"prompt": "a pirate with a pistol", "num_inference_steps": 6, "output_type": "latent"}
 
@@ -71,9 +71,6 @@ def test_settings_of_the_authors_pipeline_are_answered_with_ours(folder):
 @pytest.fixture(scope="module")
 def of_the_authors(tmp_path_factory):
     """A folder as ``StableDiffusionPipelineSafe`` saves it, its checker included."""
-    from diffusers.pipelines.deprecated.stable_diffusion_safe.safety_checker import (
-        SafeStableDiffusionSafetyChecker,
-    )
     from transformers import CLIPConfig, CLIPImageProcessorPil
 
     tower = {
@@ -84,9 +81,7 @@ def of_the_authors(tmp_path_factory):
     }
     vision = tower | {"image_size": 32, "patch_size": 16}
     torch.manual_seed(0)
-    checker = SafeStableDiffusionSafetyChecker(
-        CLIPConfig(text_config=tower, vision_config=vision, projection_dim=8)
-    )
+    checker = Checker(CLIPConfig(text_config=tower, vision_config=vision, projection_dim=8))
     parts = tiny.parts() | {
         "safety_checker": checker,
         "feature_extractor": CLIPImageProcessorPil(
