@@ -170,7 +170,7 @@ def _engine(request: RunRequest, settings: RunSettings, pipe: Any, protocol: Pro
     if request.engine == "ray":
         from safelatent.runs.engines.ray import TIMEOUT, model_worker, run_ray
 
-        # A worker needs no prompts, and those of one's own set may be large.
+        # A worker needs no prompts, and a user's table of them may be large.
         sent = replace(
             request, prompts=settings.prompts, source=None, text_column=None, seed_column=None
         )
