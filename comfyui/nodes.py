@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
-from safelatent.guidance import MEDIUM, PRESETS, SLD, preset
+from safelatent.guidance import MEDIUM, PRESETS, SLD, PresetName, preset
 
 from .guider import Conditioning, SafeGuider
 
@@ -151,4 +151,4 @@ def chosen(name: str, settings: SLD | None) -> SLD:
         raise BadValueError(
             f"the preset is {name!r} {given} settings plugged in; plug them in for {CUSTOM!r} only"
         )
-    return preset(name) if settings is None else settings
+    return preset(cast("PresetName", name)) if settings is None else settings

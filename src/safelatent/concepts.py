@@ -135,19 +135,3 @@ CATEGORY_CONCEPTS = {
     "shocking": Concept.parse("shocking, suffering, bodily fluids, blood"),
     "illegal activity": Concept.parse("illegal activity, drug use, theft, vandalism"),
 }
-
-
-def category_concept(category: str) -> Concept:
-    """Return the concept of one I2P category.
-
-    Raises:
-        BadValueError: the name is unknown, with a suggestion.
-    """
-    try:
-        return CATEGORY_CONCEPTS[category]
-    except KeyError:
-        hint = nearest(category, CATEGORY_CONCEPTS)
-        raise BadValueError(
-            f"unknown category {category!r}{hint}; "
-            f"the categories are: {', '.join(CATEGORY_CONCEPTS)}"
-        ) from None

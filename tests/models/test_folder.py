@@ -162,7 +162,7 @@ INDEXES = {
     "a number": ({"_class_name": 5}, "names the class 5"),
     "null": ({"_class_name": None}, "names the class None"),
     "an object": ({"_class_name": {"a": 1}}, "names the class {'a': 1}"),
-    "its own code": ({"_class_name": ["mine", "Mine"]}, "comes with a pipeline of its own code"),
+    "its own code": ({"_class_name": ["mine", "Mine"]}, "defined by code in the model.s folder"),
     "no such class": (
         {"_class_name": "StableDifusionPipeline"},
         r"diffusers [\d.]+ has no such pipeline \(did you mean 'StableDiffusionPipeline'\?\)",

@@ -18,7 +18,9 @@ from safelatent.cli.options import (
     Protocol,
     Revision,
     Steps,
+    Variant,
     Vectors,
+    path,
 )
 from safelatent.cli.say import say
 from safelatent.concepts import DEFAULT_CONCEPT
@@ -49,8 +51,9 @@ def bench_run(
     source: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             help="File of i2p, coco, drawbench, countries or table."
-            " Without it, i2p is downloaded from the Hub."
+            " Without it, i2p is downloaded from the Hub.",
         ),
     ] = None,
     text_column: Annotated[
@@ -62,6 +65,7 @@ def bench_run(
     limit: Annotated[int | None, typer.Option(help="Use only the first prompts.")] = None,
     model: Model = "embedded",
     revision: Revision = None,
+    variant: Variant = None,
     methods: Annotated[
         str,
         typer.Option(help="off, negative, weak, medium, strong, max; separate them by commas."),
@@ -106,8 +110,9 @@ def bench_run(
     out: Annotated[
         Path,
         typer.Option(
+            parser=path,
             help="The run's folder. The same command resumes a stopped run; more prompts,"
-            " images or methods make it grow."
+            " images or methods make it grow.",
         ),
     ] = Path("runs/bench"),
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safelatent.cli.options import Batch, Device
+from safelatent.cli.options import Batch, Device, path
 from safelatent.cli.say import quiet_libraries, say, show_log
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def bench_fidelity(
     run: Annotated[
-        Path, typer.Argument(help="Folder of a run: the --out of `safelatent bench run`.")
+        Path,
+        typer.Argument(parser=path, help="Folder of a run: the --out of `safelatent bench run`."),
     ],
     reference: Annotated[
         str,
@@ -40,8 +41,9 @@ def bench_fidelity(
     cache: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             help="Folder in which features are kept, so that every image is embedded once."
-            " Default: features/ in the run's folder."
+            " Default: features/ in the run's folder.",
         ),
     ] = None,
 ) -> None:

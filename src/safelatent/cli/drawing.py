@@ -19,7 +19,7 @@ from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.figures.canvas import Sheet
 from safelatent.figures.comparison import Cell, comparison_sheet
 from safelatent.figures.trace import TraceStep, trace_sheet
-from safelatent.generation.methods import METHODS
+from safelatent.generation.methods import METHODS, Method
 from safelatent.generation.request import SAVED, Request
 from safelatent.generation.sampling import (
     BATCH,
@@ -31,7 +31,7 @@ from safelatent.generation.sampling import (
     trace,
 )
 from safelatent.generation.save import save_image, save_picture
-from safelatent.guidance import preset
+from safelatent.guidance import PRESETS
 from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
@@ -259,12 +259,12 @@ def _trace_step(step: TracedStep) -> TraceStep:
     )
 
 
-def _settings(column: str) -> str:
+def _settings(column: Method) -> str:
     if column == "off":
         return "plain guidance"
     if column == "negative prompt":
         return "the concept as negative prompt"
-    return _setting_words(asdict(preset(column)))
+    return _setting_words(asdict(PRESETS[column]))
 
 
 def _setting_words(settings: Mapping[str, Any]) -> str:

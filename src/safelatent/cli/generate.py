@@ -20,9 +20,11 @@ from safelatent.cli.options import (
     Model,
     Revision,
     Steps,
+    Variant,
     Vectors,
     check_choice,
     check_place,
+    path,
 )
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
@@ -43,13 +45,15 @@ def generate(
     ] = None,
     prompt_file: Annotated[
         Path | None,
-        typer.Option("--file", help="Read prompts from this text file (UTF-8), one per line."),
+        typer.Option(
+            "--file",
+            parser=path,
+            help="Read prompts from this text file (UTF-8), one per line.",
+        ),
     ] = None,
     model: Model = "embedded",
     revision: Revision = None,
-    variant: Annotated[
-        str | None, typer.Option(help="Load this variant of the weights, for example fp16.")
-    ] = None,
+    variant: Variant = None,
     device: Device = None,
     dtype: Dtype = None,
     safety: Annotated[
@@ -96,7 +100,7 @@ def generate(
     images: Images = 1,
     batch_size: Batch = 1,
     out: Annotated[
-        Path, typer.Option(help="Write to this folder, or a single picture to this .png file.")
+        Path, typer.Option(parser=path, help="Write to this folder, or one picture to a .png file.")
     ] = Path("out"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file that --out names.")
@@ -144,7 +148,7 @@ def generate(
         "decay": decay,
     }
     own = {name: value for name, value in settings.items() if value is not None}
-    check_name(model, revision)
+    check_name(model, revision, variant)
     check_choice("--dtype", dtype, DTYPES)
     _check_sheets(compare, trace, images, negative_prompt, safety, own)
     _check_judge(protocol, vectors, judged=compare or trace)

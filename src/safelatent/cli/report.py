@@ -7,20 +7,24 @@ from typing import Annotated
 
 import typer
 
+from safelatent.cli.options import path
 from safelatent.text import printable
 
 
 def report(
     run: Annotated[
         Path,
-        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(parser=path, help="Folder of a run: the --out of `safelatent bench run`."),
     ],
     against: Annotated[
         Path | None,
-        typer.Option(help="Folder of another run of the same protocol to compare with."),
+        typer.Option(
+            parser=path, help="Folder of another run of the same protocol to compare with."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the three files; default: the run's own.")
+        Path | None,
+        typer.Option(parser=path, help="Folder for the three files; default: the run's own."),
     ] = None,
 ) -> None:
     """Write report.html, report.md and table1.csv of a run, finished or not, and print their paths.

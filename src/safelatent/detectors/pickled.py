@@ -18,7 +18,7 @@ import numpy as np
 
 from safelatent.detectors.clip_q16 import LARGEST, PUBLISHED, Vectors, check_size
 from safelatent.errors import BadValueError
-from safelatent.storage import write_whole
+from safelatent.storage import place, write_whole
 
 _WIDTHS = (768, 512)  # of ViT-L/14 and ViT-B/32
 _TYPES = ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8")
@@ -39,7 +39,7 @@ def convert_q16(pickled: str | Path, target: str | Path) -> Vectors:
     """
     from safetensors.numpy import save
 
-    target = Path(target)
+    target = place(target)
     if target.suffix != ".safetensors":
         raise BadValueError(f"the target is {str(target)!r}; its name must end in .safetensors")
     if target.exists():
@@ -55,7 +55,7 @@ def published_vectors(file: str | Path) -> Vectors:
     Raises:
         BadValueError: no such file, too large a file, or no published vectors in it.
     """
-    path = Path(file)
+    path = place(file)
     check_size(path)
     for found in _byte_strings(path.read_bytes(), _DEPTH):
         for values in _readings(found):

@@ -113,6 +113,7 @@ def _settings(run: Run) -> tuple[tuple[str, str], ...]:
         ("model", s.model),
         ("model revision", s.revision or "none: not a Hub id"),
         ("model files, sha256", s.model_digest),
+        ("variant of the weights", s.variant or "none"),
         ("protocol", s.protocol),
         ("protocol hash", s.protocol_hash),
         ("prompts", f"{s.prompts}: {run.rows_read} rows, {len(run.prompts)} prompts"),

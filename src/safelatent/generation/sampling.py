@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -15,7 +15,15 @@ from PIL import Image
 from safelatent.errors import NotGuardedError
 from safelatent.generation.methods import METHODS, by_method
 from safelatent.generation.request import SAVED, Request
-from safelatent.guidance import SLD, Correction, Estimates, Guidance, NoiseLevel, preset
+from safelatent.guidance import (
+    SLD,
+    Correction,
+    Estimates,
+    Guidance,
+    NoiseLevel,
+    PresetName,
+    preset,
+)
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.clean import CleanEstimate, clean_estimate
 from safelatent.pipelines.guard import guard
@@ -60,7 +68,7 @@ def own_settings(request: Request, *, flow: bool = False) -> SLD:
     values: dict[str, Any] = dict(request.settings)
     if "warmup_noise_level" in values:
         values["warmup"] = NoiseLevel(values.pop("warmup_noise_level"))
-    named = preset(request.safety)
+    named = preset(cast("PresetName", request.safety))  # which the request has checked
     return replace(named.by_noise_level() if flow else named, **values)
 
 

@@ -10,14 +10,7 @@ the corrected ones is the noise that the scheduler uses. Its state is passed, ne
 
 from safelatent.guidance.estimates import Correction, Estimates, Guidance, classifier_free
 from safelatent.guidance.negative_prompt import NegativePrompt
-from safelatent.guidance.noise import (
-    NoiseLevel,
-    alpha_squared,
-    flow_unit,
-    noise_level,
-    noise_unit,
-    paper_noise_level,
-)
+from safelatent.guidance.noise import NoiseLevel, flow_unit, noise_level, paper_noise_level
 from safelatent.guidance.per_image import PerImage
 from safelatent.guidance.sld import (
     MAX,
@@ -45,11 +38,9 @@ __all__ = [
     "NoiseLevel",
     "PerImage",
     "PresetName",
-    "alpha_squared",
     "classifier_free",
     "flow_unit",
     "noise_level",
-    "noise_unit",
     "paper_noise_level",
     "preset",
     "preset_name",

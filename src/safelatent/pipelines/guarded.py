@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import wraps
@@ -23,9 +24,10 @@ from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.safety import ConceptEmbeds, guidance_of
 from safelatent.pipelines.saving import check_saving, push, save_guarded
 from safelatent.pipelines.schedule import is_flow
+from safelatent.storage import place
 from safelatent.text import html_table
 
-Safety = PresetName | Guidance | Sequence[PresetName | Guidance]
+Safety = PresetName | Guidance | Sequence[PresetName | SLD]  # NegativePrompt is for whole calls
 
 _LOG = logging.getLogger("safelatent")
 # The settings of the authors' StableDiffusionPipelineSafe, and what they are called here.
@@ -37,6 +39,8 @@ _SLD = {
     "sld_mom_beta": "decay",
 }
 _CONCEPT = ("safety_concept", "sld_concept")
+# Asks for a pipeline's ``config``, then for the name of its class, which says nothing here.
+_AUTO = "diffusers.pipelines.auto_pipeline"
 
 
 class GuardedOutput(Protocol):
@@ -109,13 +113,13 @@ class Guarded(ABC):
             options: for diffusers' ``save_pretrained``, for example ``variant``.
 
         Raises:
-            BadValueError: the guidance is of a class that cannot be saved, the folder holds a plain
-                pipeline, or weights as a pickle were asked for.
+            BadValueError: the guidance is of a class that cannot be saved, the folder has no name
+                or holds a plain pipeline, or weights as a pickle were asked for.
             UnsupportedError: the pipeline could not be loaded again.
         """
         chosen = check_saving(options)
         return save_guarded(
-            Path(folder),
+            place(folder),
             self.guidance,
             self.concept,
             lambda model: self._save_model(model, chosen),
@@ -139,6 +143,12 @@ class Guarded(ABC):
             raise AttributeError(
                 f"{name!r} is private to the pipeline and not reached through its guard; "
                 f"safe.pipe.{name} reaches it, unguarded"
+            )
+        if name == "config" and sys._getframe(1).f_globals.get("__name__") == _AUTO:
+            raise UnsupportedError(
+                "AutoPipeline...from_pipe(safe) would make a pipeline without a guard; give it "
+                "safe.pipe and guard the result: guard(AutoPipelineForImage2Image.from_pipe("
+                "safe.pipe), safe.safety, concept=safe.concept)"
             )
         value = getattr(self.pipe, name)
         owner = value.__self__ if inspect.ismethod(value) else None
@@ -188,11 +198,17 @@ class Guarded(ABC):
             )
 
     def _forwarded(self, method: Any) -> Any:
-        """Return the method of the pipeline, with a guarded pipeline wherever it returns one."""
+        """Return the method of the pipeline, which takes guarded pipelines as it takes plain ones
+        (``from_pipe``), and returns a guarded one wherever it returns a pipeline.
+        """
+
+        def plain(value: Any) -> Any:
+            return value.pipe if isinstance(value, Guarded) else value
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            result = method(*args, **kwargs)
+            given = {name: plain(value) for name, value in kwargs.items()}
+            result = method(*map(plain, args), **given)
             if result is self.pipe:
                 return self
             if isinstance(result, type(self.pipe)):

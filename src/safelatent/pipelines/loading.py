@@ -73,7 +73,7 @@ def load(
     """
     refuse_sld(options)
     name = str(name)
-    check_name(name, revision)
+    check_name(name, revision, variant)
     if variant is not None:
         options["variant"] = variant
     folder = _guarded_folder(name, revision, options)

@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
-from safelatent.guidance import Guidance, PerImage, preset
+from safelatent.guidance import Guidance, PerImage, PresetName, preset
 
 
 def guidance_of(safety: object, *, flow: bool) -> Guidance:
@@ -28,7 +28,8 @@ def guidance_of(safety: object, *, flow: bool) -> Guidance:
         BadValueError: ``safety`` is none of these.
     """
     if isinstance(safety, str):
-        return preset(safety).by_noise_level() if flow else preset(safety)
+        named = preset(cast("PresetName", safety))  # raises, if it is none
+        return named.by_noise_level() if flow else named
     if isinstance(safety, Guidance):
         return safety
     if isinstance(safety, Sequence):

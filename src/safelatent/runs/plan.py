@@ -161,6 +161,7 @@ class Plan:
         s = self.settings
         return {
             "model": s.model_digest,
+            "variant": s.variant,
             "dtype": s.dtype,
             "device": s.device,
             "scheduler": dict(s.scheduler),

@@ -93,7 +93,12 @@ def load_parts(request: RunRequest) -> tuple[Any, Protocol]:
     device = device_of(request.device)
     protocol = load_protocol(request, device)  # its packages and files may be missing
     dtype = request.dtype or ("float32" if device == "cpu" else "float16")
-    pipe = load_pipeline(request.model, revision=request.revision, dtype=getattr(torch, dtype))
+    pipe = load_pipeline(
+        request.model,
+        revision=request.revision,
+        variant=request.variant,
+        dtype=getattr(torch, dtype),
+    )
     drawable_family(pipe)  # refuses what no run can draw with
     pipe = pipe.to(device)
     check_answers(protocol)

@@ -30,6 +30,7 @@ from safelatent.runs.folder import (
 )
 from safelatent.runs.plan import Plan
 from safelatent.runs.settings import RunSettings
+from safelatent.storage import place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +138,7 @@ def read_run(folder: str | Path) -> Run:
         BadValueError: there is no run in the folder, or it is another version's.
         RunError: it cannot be read, or holds what no run writes.
     """
-    folder = Path(folder)
+    folder = place(folder)
     with _opened(folder) as (database, plan):
         prompts = plan.prompts
         return Run(
@@ -177,7 +178,7 @@ def read_progress(folder: str | Path) -> Progress:
         BadValueError: there is no run in the folder, or it is another version's.
         RunError: it cannot be read, or is damaged.
     """
-    with _opened(Path(folder)) as (database, plan):
+    with _opened(place(folder)) as (database, plan):
         found = database.execute("SELECT label, COUNT(*) FROM items GROUP BY label")
         return Progress(counts=Counter(dict(found)), planned=len(plan))
 

@@ -21,6 +21,7 @@ from safelatent.errors import BadValueError, nearest
 from safelatent.generation.methods import METHODS, Method, parse_methods
 from safelatent.models import check_name
 from safelatent.prompts import PromptSet
+from safelatent.storage import place
 
 Size = Literal["prompt", "model"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -38,6 +39,7 @@ class SamplingSettings:
     Attributes:
         model: ``embedded``, a folder in diffusers' layout, or a Hub id.
         revision: of a Hub id, its commit.
+        variant: of the weights' files, for example ``fp16``; None takes the plain ones.
         methods: of ``METHODS``, as text separated by commas or as a sequence.
         images: per prompt and method.
         steps: denoising steps.
@@ -56,6 +58,7 @@ class SamplingSettings:
 
     model: str = "embedded"
     revision: str | None = None
+    variant: str | None = None
     methods: tuple[Method, ...] = METHODS
     images: int = 10
     steps: int = 50
@@ -73,7 +76,7 @@ class SamplingSettings:
         for name in ("images", "steps", "batch_size"):
             object.__setattr__(self, name, _count(name, getattr(self, name)))
         object.__setattr__(self, "guidance_scale", _guidance_scale(self.guidance_scale))
-        for name in ("model", "revision", "protocol", "device"):
+        for name in ("model", "revision", "variant", "protocol", "device"):
             _check_text(name, getattr(self, name), optional=name != "model")
         _check_choice("size", self.size, get_args(Size))
         _check_choice("dtype", self.dtype, get_args(Dtype))
@@ -115,8 +118,11 @@ class RunRequest(SamplingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name(self.model, self.revision)
+        check_name(self.model, self.revision, self.variant)
         _check_choice("engine", self.engine, get_args(Engine))
+        for name in ("source", "vectors", "out"):
+            if getattr(self, name) is not None:
+                place(getattr(self, name), name)
         for name in ("address", "timeout"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise BadValueError(

@@ -160,6 +160,7 @@ class Worker:
             "image": item.image,
             "model": s.model,
             "revision": s.revision,
+            "variant": s.variant,
             "model_digest": s.model_digest,
             "steps": s.steps,
             "guidance_scale": batch.guidance_scale,

@@ -30,7 +30,7 @@ from safelatent import (
     guard,
     load,
 )
-from safelatent.guidance import PRESETS, Estimates, classifier_free, noise_unit
+from safelatent.guidance import PRESETS, Estimates, classifier_free
 from safelatent.pipelines.classic import hook
 from tests import tiny
 
@@ -97,7 +97,8 @@ def by_hand(
         u, p, s = (
             pipe.unet(scheduler.scale_model_input(latents, t), t, text).sample for text in texts
         )
-        unit = noise_unit(scheduler.config.prediction_type, scheduler.alphas_cumprod, float(t))
+        alpha = float(scheduler.alphas_cumprod[t]) ** 0.5
+        unit = 1.0 if scheduler.config.prediction_type == "epsilon" else alpha
         correction, state = sld.correct(Estimates(uncond=u, prompt=p, concept=s), state, i, unit)
         latents = scheduler.step(classifier_free(correction, scale), t, latents).prev_sample
     return latents
