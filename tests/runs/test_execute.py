@@ -175,6 +175,7 @@ def test_other_settings_on_the_same_folder_are_refused_and_the_difference_is_nam
     for changes, message in (
         ({"steps": 20, "methods": ("off",)}, "steps is 20, was 50; methods left out: medium"),
         ({"revision": "b0b0"}, r"revision is \"b0b0\", was null"),
+        ({"variant": "fp16"}, r"variant is \"fp16\", was null"),
         ({"batch_size": 4}, "batch_size is 4, was 3"),
         ({"concept": "violence"}, "concept is"),
         ({"protocol_hash": "2" * 64}, "protocol_hash is"),

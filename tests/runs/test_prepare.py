@@ -26,7 +26,7 @@ from safelatent.runs.prepare import (
     noise_levels,
     settings_of,
 )
-from safelatent.runs.settings import RunRequest
+from safelatent.runs.settings import RunRequest, RunSettings
 from safelatent.runs.worker import Worker
 from tests import tiny
 from tests.pipelines.classic import tiny_families
@@ -238,3 +238,16 @@ def test_steps_are_counted_as_the_guard_counts_them(pipe):
         levels = noise_levels(kind.from_config(config), 10)
         assert len(levels) == count
         assert levels == sorted(levels, reverse=True)
+
+
+def test_the_variant_of_the_weights_is_loaded_and_is_one_of_the_settings(tmp_path):
+    tiny.pipeline().save_pretrained(tmp_path, variant="fp16")
+    request = asked(model=str(tmp_path), variant="fp16", protocol="embedded")
+    pipe, protocol = load_parts(request)
+    found = settings_of(request, PROMPTS, pipe, protocol)
+    assert found.variant == "fp16"
+    assert RunSettings.from_dict(found.as_dict()) == found
+    with pytest.raises(UnsupportedError, match=r"only weights of variant 'fp16'.*give variant"):
+        load_parts(asked(model=str(tmp_path), protocol="embedded"))
+    with pytest.raises(BadValueError, match="the variant is empty; name one"):
+        asked(variant=" ")

@@ -149,7 +149,7 @@ def build(
         choosing=Choosing(
             per_keyword=per_keyword, guidance_scale=guidance_scale, seed=seed, limit=limit
         ),
-        embedder=embedder or EMBEDDED,
+        embedder=EMBEDDED if embedder is None else embedder,
         embedder_revision=embedder_revision,
         device=device,
         toxicity=toxicity,

@@ -217,20 +217,36 @@ def _class_name(source: Path | str, options: dict[str, Any]) -> str:
             "example 'StableDiffusionPipeline'"
         )
     if name in AUTHORS:
+        _check_parts(source, index, diffusers.StableDiffusionPipeline)
         return name
     kind = getattr(diffusers, name, None)
     if kind is None:
         pipelines = [other for other in dir(diffusers) if other.endswith("Pipeline")]
         raise UnsupportedError(
             f"{source} is a {name!r}, and diffusers {diffusers.__version__} has no such pipeline"
-            f"{nearest(name, pipelines)}; install a release that has it"
+            f"{nearest(name, pipelines, ending='Pipeline')}; install a release that has it"
         )
     if not (isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)):
         raise UnsupportedError(
             f"{source}/{INDEX} names {name!r}, which is no pipeline of diffusers that can be "
             "loaded from a folder; give the folder of one"
         )
+    _check_parts(source, index, kind)
     return name
+
+
+def _check_parts(source: Path | str, index: dict[str, Any], kind: Any) -> None:
+    """Refuse an index in which a part of the pipeline is no pair of library and class."""
+    parts, _ = kind._get_signature_keys(kind)
+    for name in sorted(parts & index.keys()):
+        pair = index[name]
+        names = isinstance(pair, list) and len(pair) == 2
+        if not names or not all(one is None or isinstance(one, str) for one in pair):
+            raise UnsupportedError(
+                f"{source}/{INDEX} has {shorten(repr(pair), 60)} for {name}; it must be a list of "
+                "library and class, for example ['diffusers', 'UNet2DConditionModel']: save the "
+                "pipeline again"
+            )
 
 
 def _index(source: Path | str, options: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,8 @@ def check_modular(state: Mapping[str, Any], count: int) -> None:
 def decoder_checked(pipe: Any) -> Iterator[None]:
     """Refuse, in the block, what goes into the decoder of ``pipe`` or comes out of it not finite.
 
-    A picture cannot show it: NaN is black in whole numbers.
+    A picture cannot show it: NaN is black in whole numbers. What another thread decodes meanwhile
+    is not this call's, and left to it: a run decodes one batch while it draws the next.
 
     Raises:
         GuardError: at the first such tensor.
@@ -96,8 +98,14 @@ def decoder_checked(pipe: Any) -> Iterator[None]:
     if not isinstance(decoder, nn.Module):
         yield
         return
-    before = decoder.register_forward_pre_hook(lambda _, given: _check_finite("got", given))
-    after = decoder.register_forward_hook(lambda _, __, made: _check_finite("made", made))
+    thread = get_ident()
+
+    def check(verb: str, value: Any) -> None:
+        if get_ident() == thread:
+            _check_finite(verb, value)
+
+    before = decoder.register_forward_pre_hook(lambda _, given: check("got", given))
+    after = decoder.register_forward_hook(lambda _, __, made: check("made", made))
     try:
         yield
     finally:
