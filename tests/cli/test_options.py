@@ -63,7 +63,9 @@ def empty_paths() -> Iterator[list[str]]:
                 yield [*name.split(), *rest[:place], "", *rest[place + 1 :]]
                 place += 1
             else:
-                option = (told.param_decls or (f"--{parameter.name.replace('_', '-')}",))[0]
+                # Typer keeps an option's own name where the default of an unannotated one is.
+                own = told.default if str(told.default).startswith("--") else None
+                option = own or f"--{parameter.name.replace('_', '-')}"
                 yield [*name.split(), *rest, option, ""]
 
 
