@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         WEAK,
         NegativePrompt,
         NoiseLevel,
+        Plan,
         preset,
     )
     from safelatent.guidance.receipt import Receipt
@@ -55,6 +56,7 @@ __all__ = [
     "NegativePrompt",
     "NoiseLevel",
     "NotGuardedError",
+    "Plan",
     "Receipt",
     "SafelatentError",
     "UnsupportedError",
@@ -67,7 +69,7 @@ __all__ = [
 _HOMES = {
     "concepts": "CATEGORY_CONCEPTS DEFAULT_CONCEPT Concept",
     "errors": "BadValueError GuardError NotGuardedError SafelatentError UnsupportedError",
-    "guidance": "MAX MEDIUM SLD STRONG WEAK NegativePrompt NoiseLevel preset",
+    "guidance": "MAX MEDIUM SLD STRONG WEAK NegativePrompt NoiseLevel Plan preset",
     "guidance.receipt": "Receipt",
     "pipelines.guard": "guard",
     "pipelines.guarded": "Guarded GuardedOutput",

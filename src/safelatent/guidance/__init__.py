@@ -19,6 +19,7 @@ from safelatent.guidance.noise import (
     paper_noise_level,
 )
 from safelatent.guidance.per_image import PerImage
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.sld import (
     MAX,
     MEDIUM,
@@ -32,6 +33,7 @@ from safelatent.guidance.sld import (
 )
 
 __all__ = [
+    "EXACT",
     "MAX",
     "MEDIUM",
     "PRESETS",
@@ -44,6 +46,7 @@ __all__ = [
     "NegativePrompt",
     "NoiseLevel",
     "PerImage",
+    "Plan",
     "PresetName",
     "alpha_squared",
     "classifier_free",

@@ -20,7 +20,7 @@ class Estimates:
         uncond: for the empty (or the negative) prompt, the paper's ``e_u``. None only where the
             guidance does not need it.
         prompt: for the prompt, ``e_p``.
-        concept: for the safety concept, ``e_S``. None at steps where ``needs_concept(i)`` is False.
+        concept: for the safety concept, ``e_S``. None where it is not needed, or not evaluated.
 
     Raises:
         BadValueError: the shapes differ.
@@ -38,6 +38,11 @@ class Estimates:
                     f"the {field.name} estimate has shape {tuple(tensor.shape)}, the prompt's "
                     f"{tuple(self.prompt.shape)}; all estimates of a step have one shape"
                 )
+
+    @property
+    def count(self) -> int:
+        """How many there are: evaluations of the denoiser for each image."""
+        return sum(getattr(self, field.name) is not None for field in fields(self))
 
     def row(self, b: int) -> Estimates:
         """Return row ``b`` alone, still (1, C, H, W)."""

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import UnsupportedError, brief
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.ordered_call import StepRecord
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.pipelines.classic.checks import bind_call, check_call, check_distilled
 from safelatent.pipelines.classic.families import Family, family_of
-from safelatent.pipelines.classic.hook import GuidanceHook, undisturbed
+from safelatent.pipelines.classic.hook import GuidanceHook
 from safelatent.pipelines.classic.text import check_concept, default_length, encode_concept
-from safelatent.pipelines.denoiser import attached, one_call
+from safelatent.pipelines.denoiser import attached, explained, one_call
 from safelatent.pipelines.guarded import Guarded, GuardedOutput, Safety, refuse_sld
 from safelatent.pipelines.outputs import check_classic, decoder_checked
 from safelatent.pipelines.safety import ConceptEmbeds, concept_of
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 
 @overload
 def guard(
-    pipe: ModularPipeline, safety: Safety = "medium", *, concept: Concept | str = DEFAULT_CONCEPT
+    pipe: ModularPipeline,
+    safety: Safety = "medium",
+    *,
+    concept: Concept | str = DEFAULT_CONCEPT,
+    plan: Plan | str = EXACT,
 ) -> GuardedModular: ...
 @overload
 def guard(
@@ -40,6 +45,7 @@ def guard(
     safety: Safety = "medium",
     *,
     concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
+    plan: Plan | str = EXACT,
 ) -> GuardedClassic: ...
 
 
@@ -49,6 +55,7 @@ def guard(
     safety: Safety = "medium",
     *,
     concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
+    plan: Plan | str = EXACT,
     **unknown: Any,
 ) -> Any:
     """Return a guarded pipeline around ``pipe``, which itself stays as it is.
@@ -62,10 +69,12 @@ def guard(
             published, and the same noise level on rectified flow.
         concept: what must not appear, in words, or as ``ConceptEmbeds`` for a pipeline without
             text encoders; default: the paper's 20 terms.
+        plan: which evaluations to pay for: ``"exact"`` leaves out those that cannot change the
+            image; ``Plan(concept=5)``, or ``"concept=5"``, is faster and gives other images.
 
     Raises:
         UnsupportedError: the pipeline cannot be guarded.
-        BadValueError: the safety or the concept breaks a rule.
+        BadValueError: the safety, the concept or the plan breaks a rule.
         TypeError: an argument of ``StableDiffusionPipelineSafe``; the message names ours.
     """
     refuse_sld(unknown)
@@ -82,8 +91,9 @@ def guard(
         # Imported only then: older releases of diffusers warn that modular pipelines are young.
         from safelatent.pipelines.modular import guard_modular
 
-        return guard_modular(pipe, safety, concept=concept)
-    safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept))
+        return guard_modular(pipe, safety, concept=concept, plan=plan)
+    parsed = Plan.parse(plan)
+    safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept), plan=parsed)
     check_concept(pipe, safe.concept, default_length(pipe))
     return safe
 
@@ -91,10 +101,12 @@ def guard(
 class GuardedClassic(Guarded):
     """A classic pipeline whose every image is guarded; made by ``guard``."""
 
-    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
+    def __init__(
+        self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds, plan: Plan
+    ) -> None:
         vars(self).update(pipe=pipe)
         _ = self.family  # raises, if the pipeline cannot be guarded
-        super().__init__(pipe=pipe, safety=safety, concept=concept)
+        super().__init__(pipe=pipe, safety=safety, concept=concept, plan=plan)
 
     @property
     def family(self) -> Family:
@@ -147,8 +159,11 @@ class GuardedClassic(Guarded):
         with one_call(denoiser):
             check_concept(self.pipe, self.concept, arguments.get("max_sequence_length"))
             concept = encode_concept(self.pipe, family, self.concept, arguments)
-            hook = GuidanceHook(self.pipe, family, self.guidance, concept, arguments, callback)
-            with undisturbed(hook), attached(denoiser, hook), decoder_checked(self.pipe):
+            hook = GuidanceHook(
+                self.pipe, family, self.guidance, concept, arguments, self.plan, callback
+            )
+            checked = decoder_checked(self.pipe, hook.settle)
+            with explained(hook.settle), attached(denoiser, hook), checked:
                 output = self.pipe(**arguments)
         receipts = hook.finish(str(self.concept))
         check_classic(output, len(receipts))

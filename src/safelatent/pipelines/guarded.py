@@ -19,6 +19,7 @@ from typing import Any, Protocol, Self
 from safelatent.concepts import Concept
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import PRESETS, SLD, Guidance, PresetName, preset_name
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.safety import ConceptEmbeds, guidance_of
 from safelatent.pipelines.saving import check_saving, push, save_guarded
@@ -60,16 +61,20 @@ class Guarded(ABC):
         pipe: the pipeline itself, unguarded.
         safety: what guards it, as ``guard`` takes it.
         concept: what must not appear.
+        plan: which evaluations its calls pay for.
     """
 
     pipe: Any
     safety: Safety
     concept: Concept | ConceptEmbeds
+    plan: Plan
 
-    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
+    def __init__(
+        self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds, plan: Plan
+    ) -> None:
         frozen = tuple(safety) if isinstance(safety, list) else safety
-        vars(self).update(pipe=pipe, safety=frozen, concept=concept)
-        _ = self.guidance  # raises, if the safety is none
+        vars(self).update(pipe=pipe, safety=frozen, concept=concept, plan=plan)
+        plan.check(self.guidance)  # raises, if the safety is none, or cannot follow the plan
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -118,6 +123,7 @@ class Guarded(ABC):
             Path(folder),
             self.guidance,
             self.concept,
+            self.plan,
             lambda model: self._save_model(model, chosen),
         )
 
@@ -166,7 +172,8 @@ class Guarded(ABC):
     def _shown(self) -> list[tuple[str, str]]:
         safety = self.safety
         name = preset_name(safety) if isinstance(safety, SLD) else None
-        return [("safety", repr(name or safety)), ("concept", repr(str(self.concept)))]
+        plan = [] if self.plan == EXACT else [("plan", repr(str(self.plan)))]
+        return [("safety", repr(name or safety)), ("concept", repr(str(self.concept))), *plan]
 
     def _check_changeable(self, name: str) -> None:
         """Refuse to change what is the guard's own, or private to the pipeline.
@@ -184,7 +191,7 @@ class Guarded(ABC):
         if name in Guarded.__annotations__ or hasattr(type(self), name):
             raise UnsupportedError(
                 f"{name!r} is the guard's own and stays as it is; "
-                "guard(safe.pipe, safety, concept=...) makes another guard"
+                "guard(safe.pipe, safety, concept=..., plan=...) makes another guard"
             )
 
     def _forwarded(self, method: Any) -> Any:
@@ -196,7 +203,9 @@ class Guarded(ABC):
             if result is self.pipe:
                 return self
             if isinstance(result, type(self.pipe)):
-                return type(self)(pipe=result, safety=self.safety, concept=self.concept)
+                return type(self)(
+                    pipe=result, safety=self.safety, concept=self.concept, plan=self.plan
+                )
             return result
 
         return call

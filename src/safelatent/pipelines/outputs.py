@@ -6,7 +6,7 @@ was drawn. Knows images, arrays and latents; does not know guidance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,10 +84,13 @@ def check_modular(state: Mapping[str, Any], count: int) -> None:
 
 
 @contextmanager
-def decoder_checked(pipe: Any) -> Iterator[None]:
+def decoder_checked(pipe: Any, settle: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Refuse, in the block, what goes into the decoder of ``pipe`` or comes out of it not finite.
 
     A picture cannot show it: NaN is black in whole numbers.
+
+    Args:
+        settle: called before the decoder: it may know better what is not finite, and raise.
 
     Raises:
         GuardError: at the first such tensor.
@@ -96,7 +99,12 @@ def decoder_checked(pipe: Any) -> Iterator[None]:
     if not isinstance(decoder, nn.Module):
         yield
         return
-    before = decoder.register_forward_pre_hook(lambda _, given: _check_finite("got", given))
+
+    def enter(_: nn.Module, given: Any) -> None:
+        settle()
+        _check_finite("got", given)
+
+    before = decoder.register_forward_pre_hook(enter)
     after = decoder.register_forward_hook(lambda _, __, made: _check_finite("made", made))
     try:
         yield
