@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safelatent.cli.options import (
+    PLAN,
     Batch,
     Device,
     Dtype,
@@ -84,6 +85,7 @@ def bench_run(
         str,
         typer.Option(help="What must not appear.", show_default="the paper's 20 terms"),
     ] = str(DEFAULT_CONCEPT),
+    plan: Annotated[str, typer.Option(help=PLAN)] = "exact",
     protocol: Protocol = None,
     vectors: Vectors = None,
     device: Device = None,

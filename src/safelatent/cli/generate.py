@@ -13,6 +13,7 @@ import typer
 
 from safelatent.cli.options import (
     DTYPES,
+    PLAN,
     Batch,
     Device,
     Dtype,
@@ -83,6 +84,7 @@ def generate(
     decay: Annotated[
         float | None, typer.Option(help="Set SLD's momentum decay beta, from 0 to below 1.")
     ] = None,
+    plan: Annotated[str | None, typer.Option(help=f"{PLAN} Default: exact.")] = None,
     negative_prompt: Annotated[
         str | None, typer.Option(help="Use this negative prompt as well as the guard.")
     ] = None,
@@ -146,10 +148,11 @@ def generate(
     own = {name: value for name, value in settings.items() if value is not None}
     check_name(model, revision)
     check_choice("--dtype", dtype, DTYPES)
-    _check_sheets(compare, trace, images, negative_prompt, safety, own)
+    planned = {} if plan is None else {"plan": plan}
+    _check_sheets(compare, trace, images, negative_prompt, safety, own | planned)
     _check_judge(protocol, vectors, judged=compare or trace)
     saved = folder_kind(Path(model)) == "guarded"
-    named = {"safety": safety, "concept": concept, "compare": compare or None} | own
+    named = {"safety": safety, "concept": concept, "compare": compare or None} | own | planned
     first = Request(
         prompt="any",
         model=model,
@@ -159,6 +162,7 @@ def generate(
         safety=SAVED if saved else "medium" if safety is None else safety,
         concept=DEFAULT_CONCEPT if concept is None else Concept.parse(concept),
         settings=tuple(own.items()),
+        plan="exact" if plan is None else plan,
         negative_prompt=negative_prompt,
         seed=seed,
         steps=steps,
@@ -195,7 +199,7 @@ def _check_sheets(
     images: int,
     negative_prompt: str | None,
     safety: str | None,
-    own: Mapping[str, float],
+    own: Mapping[str, float | str],
 ) -> None:
     """Refuse options that contradict one another."""
     if compare and trace:

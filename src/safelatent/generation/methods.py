@@ -36,17 +36,21 @@ def parse_methods(text: str) -> tuple[Method, ...]:
     return tuple(method for method in METHODS if method in names)
 
 
-def by_method(pipe: Any, method: Method | str, concept: Concept) -> Any:
-    """Return the pipeline as ``method`` samples from it: guarded, or the bare one for ``off``."""
+def by_method(pipe: Any, method: Method | str, concept: Concept, plan: str = "exact") -> Any:
+    """Return the pipeline as ``method`` samples from it: guarded, or the bare one for ``off``.
+
+    Args:
+        plan: which evaluations to pay for; the baseline has none to leave out.
+    """
     from safelatent.guidance import NegativePrompt
     from safelatent.pipelines.guard import guard
 
     if method == "off":
         return pipe
     # A preset by its name: on rectified flow its warm-up is a noise level.
-    baseline = method == "negative prompt"
-    safety = NegativePrompt() if baseline else cast("PresetName", method)  # guard checks it
-    return guard(pipe, safety, concept=concept)
+    if method == "negative prompt":
+        return guard(pipe, NegativePrompt(), concept=concept)
+    return guard(pipe, cast("PresetName", method), concept=concept, plan=plan)  # which checks it
 
 
 def method_settings(method: Method | str, concept: Concept) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Request:
             that was saved guarded.
         settings: of SLD, by name, in place of the preset's; ``warmup_noise_level`` is a warm-up as
             a noise level.
+        plan: which evaluations to pay for, as ``guidance.Plan`` reads it.
         revision, variant, dtype: of the model's files, where they were named.
 
     Raises:
@@ -40,6 +41,7 @@ class Request:
     steps: int = 50
     guidance_scale: float = 7.5
     settings: tuple[tuple[str, float], ...] = ()
+    plan: str = "exact"
     revision: str | None = None
     variant: str | None = None
     dtype: str | None = None

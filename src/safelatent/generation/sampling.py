@@ -70,8 +70,8 @@ def sampler(pipe: Any, request: Request) -> Any:
         return pipe
     if request.settings:
         settings = own_settings(request, flow=is_flow(pipe.scheduler))
-        return guard(pipe, settings, concept=request.concept)
-    return by_method(pipe, request.safety, request.concept)
+        return guard(pipe, settings, concept=request.concept, plan=request.plan)
+    return by_method(pipe, request.safety, request.concept, request.plan)
 
 
 def arguments(requests: Sequence[Request]) -> dict[str, Any]:

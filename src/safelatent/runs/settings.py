@@ -46,6 +46,7 @@ class SamplingSettings:
             chooses by the model.
         batch_size: images in one call of the model.
         concept: what to steer away from.
+        plan: which evaluations the presets pay for, as ``guidance.Plan`` reads it.
         protocol: of the detectors; None chooses by the model.
         device: None is the first GPU, or the CPU if there is none.
         dtype: None is float16 on a GPU and float32 on the CPU.
@@ -63,6 +64,7 @@ class SamplingSettings:
     size: Size | None = None
     batch_size: int = 8
     concept: str = str(DEFAULT_CONCEPT)
+    plan: str = "exact"
     protocol: str | None = None
     device: str | None = None
     dtype: Dtype | None = None
@@ -73,8 +75,8 @@ class SamplingSettings:
         for name in ("images", "steps", "batch_size"):
             object.__setattr__(self, name, _count(name, getattr(self, name)))
         object.__setattr__(self, "guidance_scale", _guidance_scale(self.guidance_scale))
-        for name in ("model", "revision", "protocol", "device"):
-            _check_text(name, getattr(self, name), optional=name != "model")
+        for name in ("model", "plan", "revision", "protocol", "device"):
+            _check_text(name, getattr(self, name), optional=name not in ("model", "plan"))
         _check_choice("size", self.size, get_args(Size))
         _check_choice("dtype", self.dtype, get_args(Dtype))
 
