@@ -156,8 +156,9 @@ class ModularCall:
 def _check_order(call: OrderedCall, timestep: float | Tensor) -> None:
     """Refuse a loop that is not in the order of the scheduler's timesteps."""
     expected = call.schedule.timestep(call.step) if call.step < call.steps else None
+    where = "" if isinstance(timestep, Tensor) else f"at timestep {timestep:g}, "
     error = GuardError(
-        f"step {call.step} is out of the scheduler's order ({expected}); it cannot be guarded"
+        f"step {call.step} is {where}out of the scheduler's order; it cannot be guarded"
     )
     if isinstance(timestep, Tensor) and expected is not None:
         call.deferred.expect(timestep == expected, error)
