@@ -97,11 +97,11 @@ def test_steps_are_the_schedulers(run):
 
 def test_a_step_out_of_order_on_a_device_is_found_at_the_end(run):
     """A timestep that is a tensor is not read in the step."""
-    call = run()
+    call, prompt, negative = run(), text(1), text(2)
     for i in (0, 1, 1, 3):
         timestep = call.scheduler.timesteps[i]
         with syncs() as counted:
-            call.under_way(timestep, text(1), text(2), STEPS)
+            call.under_way(timestep, prompt, negative, STEPS)
         assert i == 0 or not counted
         noise = torch.Generator().manual_seed(i)
         u, p, s = (torch.randn((2, 4, 3, 3), generator=noise) for _ in range(3))

@@ -83,9 +83,11 @@ class SafetyGuider(BaseGuidance):
         estimates = Estimates(uncond=pred_uncond, prompt=pred_cond, concept=pred_concept)
         # ``c + s (c - u)`` is ``u + (1 + s) (c - u)``.
         scale = float(self.inner.guidance_scale) + bool(self.inner.use_original_formulation)
-        correction = self.run.correct(estimates, scale)
-        guided = self.inner.forward(correction.prompt, correction.uncond)
-        return GuiderOutput(pred=guided.pred, pred_cond=pred_cond, pred_uncond=pred_uncond)
+        correction, guided = self.run.correct(estimates, scale)
+        pred = pred_cond  # where guidance has ended, also of a guider that remembers directions
+        if guided:
+            pred = self.inner.forward(correction.prompt, correction.uncond).pred
+        return GuiderOutput(pred=pred, pred_cond=pred_cond, pred_uncond=pred_uncond)
 
     @property
     def is_conditional(self) -> bool:

@@ -107,10 +107,14 @@ class ModularCall:
         )
         return call
 
-    def correct(self, estimates: Estimates, scale: float) -> Correction:
-        """Return what replaces the model's estimates at the step that is under way."""
+    def correct(self, estimates: Estimates, scale: float) -> tuple[Correction, bool]:
+        """Return what replaces the model's estimates at the step that is under way, and whether
+        there is any guidance.
+        """
         assert self.call is not None  # a guider asks for inputs before it combines
-        return self.call.correct(estimates, guidance_scale=scale, latents=self.latents)
+        guided = self.call.look.guided
+        correction = self.call.correct(estimates, guidance_scale=scale, latents=self.latents)
+        return correction, guided
 
     def settle(self) -> None:
         """Raise what was found in the tensors of the call so far; see ``Deferred``."""
