@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         SLD,
         STRONG,
         WEAK,
+        Adaptive,
+        Category,
         NegativePrompt,
         NoiseLevel,
         Plan,
@@ -47,7 +49,9 @@ __all__ = [
     "SLD",
     "STRONG",
     "WEAK",
+    "Adaptive",
     "BadValueError",
+    "Category",
     "Concept",
     "ConceptEmbeds",
     "GuardError",
@@ -69,7 +73,9 @@ __all__ = [
 _HOMES = {
     "concepts": "CATEGORY_CONCEPTS DEFAULT_CONCEPT Concept",
     "errors": "BadValueError GuardError NotGuardedError SafelatentError UnsupportedError",
-    "guidance": "MAX MEDIUM SLD STRONG WEAK NegativePrompt NoiseLevel Plan preset",
+    "guidance": (
+        "MAX MEDIUM SLD STRONG WEAK Adaptive Category NegativePrompt NoiseLevel Plan preset"
+    ),
     "guidance.receipt": "Receipt",
     "pipelines.guard": "guard",
     "pipelines.guarded": "Guarded GuardedOutput",

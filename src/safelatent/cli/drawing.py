@@ -272,6 +272,7 @@ def _setting_words(settings: Mapping[str, Any]) -> str:
     shown = {
         name.replace("warmup", "warm-up"): f"{value:g}" if isinstance(value, int | float) else value
         for name, value in settings.items()
+        if not isinstance(value, list | tuple)
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 

@@ -56,7 +56,7 @@ def generate(
     safety: Annotated[
         str | None,
         typer.Option(
-            help="Guard with this preset: off, weak, medium, strong or max. Default: medium."
+            help="Guard with: off, weak, medium, strong, max or adaptive. Default: medium."
         ),
     ] = None,
     concept: Annotated[
@@ -218,7 +218,7 @@ def _check_sheets(
     if safety == "off" and (trace or own):
         name = _option("trace" if trace else next(iter(own)))
         raise BadValueError(
-            f"{name} needs the guard, and --safety is off; choose weak, medium, strong or max"
+            f"{name} needs the guard, and --safety is off; choose weak, medium, strong, max or adaptive"
         )
     if {"warmup", "warmup_noise_level"} <= own.keys():
         raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")

@@ -11,7 +11,7 @@ from safelatent.errors import BadValueError, nearest
 from safelatent.hashing import digest
 from safelatent.prompts import check_text, check_words
 
-SAFETY = ("off", "weak", "medium", "strong", "max")
+SAFETY = ("off", "weak", "medium", "strong", "max", "adaptive")
 SAVED = "saved"  # the safety of a pipeline that was saved guarded, whatever it is
 MOST_IMAGES = 10_000  # of one command; a run streams, can be resumed, and has no such limit
 
@@ -21,7 +21,7 @@ class Request:
     """One image: everything that determines it.
 
     Attributes:
-        safety: ``off``, a preset, ``negative prompt`` for the baseline, or ``saved`` for a model
+        safety: ``off``, a preset, ``adaptive``, ``negative prompt`` for the baseline, or ``saved`` for a model
             that was saved guarded.
         settings: of SLD, by name, in place of the preset's; ``warmup_noise_level`` is a warm-up as
             a noise level.

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from PIL import Image
 
-from safelatent.errors import NotGuardedError
+from safelatent.errors import BadValueError, NotGuardedError
 from safelatent.generation.methods import METHODS, by_method
 from safelatent.generation.request import SAVED, Request
 from safelatent.guidance import SLD, Correction, Estimates, Guidance, NoiseLevel, preset
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.clean import CleanEstimate, clean_estimate
 from safelatent.pipelines.guard import guard
+from safelatent.pipelines.safety import ADAPTIVE
 from safelatent.pipelines.schedule import is_flow
 
 BATCH = 4  # prompts of a comparison in one call
@@ -55,8 +56,13 @@ def own_settings(request: Request, *, flow: bool = False) -> SLD:
         flow: whether the model is rectified flow: a preset's warm-up is then a noise level.
 
     Raises:
-        BadValueError: a setting out of range.
+        BadValueError: a setting out of range, or the safety is no preset.
     """
+    if request.safety == ADAPTIVE:
+        raise BadValueError(
+            f"{', '.join(name for name, _ in request.settings)} is of a preset, and the safety is"
+            " adaptive; leave it out, or choose a preset"
+        )
     values: dict[str, Any] = dict(request.settings)
     if "warmup_noise_level" in values:
         values["warmup"] = NoiseLevel(values.pop("warmup_noise_level"))

@@ -8,6 +8,7 @@ the corrected ones is the noise that the scheduler uses. Its state is passed, ne
     noise = classifier_free(correction, guidance_scale)
 """
 
+from safelatent.guidance.adaptive import Adaptive, Category, categories
 from safelatent.guidance.estimates import Correction, Estimates, Guidance, classifier_free
 from safelatent.guidance.negative_prompt import NegativePrompt
 from safelatent.guidance.noise import (
@@ -40,6 +41,8 @@ __all__ = [
     "SLD",
     "STRONG",
     "WEAK",
+    "Adaptive",
+    "Category",
     "Correction",
     "Estimates",
     "Guidance",
@@ -49,6 +52,7 @@ __all__ = [
     "Plan",
     "PresetName",
     "alpha_squared",
+    "categories",
     "classifier_free",
     "flow_unit",
     "noise_level",

@@ -85,12 +85,20 @@ def refuse_replaced_negative(guidance: Guidance, arguments: Mapping[str, Any]) -
     """
     if guidance.needs_uncond:
         return
-    for name, value in arguments.items():
-        if name.startswith("negative_") and _says_something(value):
-            raise NotGuardedError(
-                f"NegativePrompt() replaces the negative prompt by the concept, and {name} would "
-                "be dropped; leave it out and add its terms to the concept, or use an SLD"
-            )
+    for name in given_negatives(arguments):
+        raise NotGuardedError(
+            f"NegativePrompt() replaces the negative prompt by the concept, and {name} would "
+            "be dropped; leave it out and add its terms to the concept, or use an SLD"
+        )
+
+
+def given_negatives(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the names of a call's arguments that are a negative prompt and say something."""
+    return [
+        name
+        for name, value in arguments.items()
+        if name.startswith("negative_") and _says_something(value)
+    ]
 
 
 def same_rows(text: Any, concept: Any) -> list[int]:

@@ -32,20 +32,17 @@ class Deferred:
         self, where: str, estimates: Estimates | Correction, noise: Tensor | None = None
     ) -> None:
         """Remember that no number may be NaN or infinite; the error says which is, and where."""
-        corrected = "corrected " if isinstance(estimates, Correction) else ""
-        named = {
-            f"{corrected}unconditional estimate": estimates.uncond,
-            f"{corrected}prompt's estimate": estimates.prompt,
-            "guided estimate": noise,
-        }
-        if isinstance(estimates, Estimates):
-            named["concept's estimate"] = estimates.concept
+        words = {"uncond": "unconditional", "prompt": "prompt's", "concept": "concept's"}
+        if isinstance(estimates, Correction):
+            pair = {"uncond": estimates.uncond, "prompt": estimates.prompt}
+            named = {f"corrected {words[name]}": tensor for name, tensor in pair.items()}
+        else:
+            named = {words.get(name, name): tensor for name, tensor in estimates.named().items()}
+        if noise is not None:
+            named["guided"] = noise
         for name, tensor in named.items():
-            if tensor is not None:
-                message = (
-                    f"the {name} at {where} is not finite (NaN or infinite); no image is returned"
-                )
-                self.expect(torch.isfinite(tensor).all(), GuardError(message))
+            error = f"the {name} estimate at {where} is not finite (NaN or infinite); no image is "
+            self.expect(torch.isfinite(tensor).all(), GuardError(f"{error}returned"))
 
     def settle(self) -> None:
         """Raise the error of the first condition that does not hold; forget those that do."""

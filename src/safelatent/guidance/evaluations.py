@@ -11,7 +11,7 @@ Knows predictions; does not know models, and not which evaluations are worth the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
@@ -24,10 +24,19 @@ _SIGNS: dict[Source, str] = {"evaluated": "+", "reused": "=", "unused": "."}
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """Where the predictions of one look at a step come from; the prompt's is always evaluated."""
+    """Where the predictions of one look at a step come from; the prompt's is always evaluated.
+
+    Attributes:
+        uncond: the unconditional one.
+        concept: that of the concept, or of the chosen one of several.
+        choices: how many concepts are evaluated, where one is chosen anew; else 0.
+        empty: that of the true empty prompt, where a negative one has its place.
+    """
 
     uncond: Source
     concept: Source
+    choices: int = 0
+    empty: Source = "unused"
 
     @property
     def guided(self) -> bool:
@@ -37,7 +46,8 @@ class Look:
     @property
     def evaluations(self) -> int:
         """Passes of the denoiser, per image."""
-        return 1 + (self.uncond, self.concept).count("evaluated")
+        concepts = self.choices or (self.concept == "evaluated")
+        return 1 + concepts + (self.uncond, self.empty).count("evaluated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +74,7 @@ class Directions:
             and e_u is not None
         ):
             e_S = e_u + self.concept
-        return Estimates(uncond=e_u, prompt=e_p, concept=e_S)
+        return replace(estimates, uncond=e_u, concept=e_S)
 
     def after(self, evaluated: Estimates) -> Directions:
         """Return the directions to reuse from now on."""
@@ -100,7 +110,11 @@ class CallPlan:
             "prompt": ["evaluated"] * len(self.looks),
             "concept": [look.concept for look in self.looks],
         }
+        if any(look.empty != "unused" for look in self.looks):
+            lines["empty prompt"] = [look.empty for look in self.looks]
         rows = [f"{name:13s} {''.join(map(_SIGNS.get, row))}" for name, row in lines.items()]
+        if any(look.choices for look in self.looks):
+            rows.append(f"{'chosen':13s} {''.join('+.'[not look.choices] for look in self.looks)}")
         return "\n".join([*rows, f"{'evaluations':13s} {self.evaluations}"])
 
 

@@ -11,6 +11,7 @@ Knows estimates and steps; does not know texts, schedulers or models.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +19,14 @@ from torch import Tensor
 
 from safelatent.errors import BadValueError, NotGuardedError
 from safelatent.guidance.deferred import Deferred
-from safelatent.guidance.estimates import Correction, Estimates, Guidance, changed, classifier_free
+from safelatent.guidance.estimates import (
+    Choosing,
+    Correction,
+    Estimates,
+    Guidance,
+    changed,
+    classifier_free,
+)
 from safelatent.guidance.evaluations import CallPlan, Directions, Look
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt, Tally
@@ -38,6 +46,7 @@ class GuidedCall:
         plan: which estimates to evaluate.
         order: looks at every step.
         evaluations: looks in all, where the last steps have fewer.
+        negative: whether the unconditional estimate is of a negative prompt.
 
     Attributes:
         plan: for this call.
@@ -59,6 +68,7 @@ class GuidedCall:
         plan: Plan = EXACT,
         order: int = 1,
         evaluations: int | None = None,
+        negative: bool = False,
     ) -> None:
         if guidance.rows not in (None, rows):
             raise BadValueError(
@@ -69,7 +79,9 @@ class GuidedCall:
         self.guidance = guidance.on(levels)
         for b in range(guidance.rows or 1):
             check_warmup(guidance.row(b), levels)
-        self.plan: CallPlan = plan.on(self.guidance, levels, order=order, evaluations=evaluations)
+        self.plan: CallPlan = plan.on(
+            self.guidance, levels, order=order, evaluations=evaluations, negative=negative
+        )
         self.deferred = Deferred()
         self.tally = Tally(self.guidance, rows, guidance, plan)
         self.held = Directions()
@@ -95,10 +107,12 @@ class GuidedCall:
             guidance_scale: of the classifier-free guidance that follows, where it is known: a
                 change that its rounding swallows is no change.
         """
-        where, evaluations = f"step {i}", estimates.count
+        where, evaluations = f"step {i}", len(estimates.named())
         self.deferred.expect_finite(where, estimates)
         if self.plan.reuses:
             evaluated, estimates = estimates, self.held.complete(estimates, look)
+            if isinstance(self.guidance, Choosing):  # which keeps its concepts' directions itself
+                evaluated = replace(evaluated, concept=None)
             self.held = self.held.after(evaluated)
         if not look.guided:
             correction = _of_prompt_alone(estimates.prompt)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from safelatent.errors import GuardError, NotGuardedError
-from safelatent.guidance.estimates import Correction, Estimates, Guidance
+from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance
 from safelatent.guidance.evaluations import Look
 from safelatent.guidance.guided_call import GuidedCall
 from safelatent.guidance.plan import EXACT, Plan
@@ -75,6 +75,7 @@ class OrderedCall(GuidedCall):
         order: evaluations per step: a second-order solver makes two. PNDM's doubled step counts
             as two steps, as the paper's authors have it.
         plan: which estimates to evaluate.
+        negative: whether the unconditional estimate is of a negative prompt.
         watch: called with every ``StepRecord``.
 
     Raises:
@@ -90,10 +91,19 @@ class OrderedCall(GuidedCall):
         evaluations: int,
         order: int = 1,
         plan: Plan = EXACT,
+        negative: bool = False,
         watch: Callable[[StepRecord], None] | None = None,
     ) -> None:
         levels = [schedule.level(k) for k in range(0, evaluations, order)]
-        super().__init__(guidance, levels, rows, plan=plan, order=order, evaluations=evaluations)
+        super().__init__(
+            guidance,
+            levels,
+            rows,
+            plan=plan,
+            order=order,
+            evaluations=evaluations,
+            negative=negative,
+        )
         self.schedule, self.evaluations, self.order, self.watch = (
             schedule,
             evaluations,
@@ -123,6 +133,17 @@ class OrderedCall(GuidedCall):
                 "call of this pipeline began in the middle of this one; give each its own pipeline"
             )
         return self.plan.looks[self.evaluated]
+
+    @property
+    def chosen(self) -> Tensor | None:
+        """Which of several concepts the evaluation that is under way needs, for each image, (B,).
+
+        None where there is one, or all are needed.
+        """
+        if not isinstance(self.guidance, Choosing) or self.look.choices:
+            return None
+        first = self.evaluated % self.order == 0
+        return self.guidance.chosen(self._next_state if first else self._state)
 
     def correct(
         self,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from safelatent.errors import BadValueError, NotGuardedError
-from safelatent.guidance.estimates import Guidance
+from safelatent.guidance.estimates import Choosing, Guidance
 from safelatent.guidance.evaluations import OFF, CallPlan, Look, Source
 from safelatent.guidance.noise import (
     PAPER_STEPS,
@@ -130,6 +130,7 @@ class Plan:
         *,
         order: int = 1,
         evaluations: int | None = None,
+        negative: bool = False,
     ) -> CallPlan:
         """Return the plan for one call.
 
@@ -138,6 +139,7 @@ class Plan:
             levels: the noise level of every step.
             order: looks at each step: a second-order solver takes two.
             evaluations: looks in all, where the last steps have fewer.
+            negative: whether a negative prompt has the empty one's place.
 
         Raises:
             NotGuardedError: guidance would end at, or just after, the end of the warm-up.
@@ -148,18 +150,24 @@ class Plan:
         warmups = [guidance.row(b).acts_from() for b in range(guidance.rows or 1)]
         self._check_end(end, max(warmups), len(levels))
         looks: list[Look] = []
-        uncond_at = concept_at = None  # the step of the last evaluation
+        uncond_at = concept_at = chosen_at = None  # the step of the last evaluation
+        choosing = guidance if isinstance(guidance, Choosing) else None
         for i, level in enumerate(levels):
             if i >= end:
                 looks += [OFF] * order
                 continue
             concept = _due(guidance.needs_concept(i), i, concept_at, _at(self.concept, level))
+            choices, empty = 0, "unused"
+            if choosing and concept != "unused":
+                if _due(True, i, chosen_at, choosing.every) == "evaluated":
+                    concept, choices, chosen_at = "evaluated", len(choosing.names), i
+                empty = "unused" if not negative else "evaluated" if choices else "reused"
             concept_at = i if concept == "evaluated" else concept_at
             uncond = _due(guidance.needs_uncond, i, uncond_at, _at(self.uncond, level))
             if concept == "evaluated" and guidance.needs_uncond:
                 uncond = "evaluated"
             uncond_at = i if uncond == "evaluated" else uncond_at
-            first = Look(uncond=uncond, concept=concept)
+            first = Look(uncond=uncond, concept=concept, choices=choices, empty=empty)
             looks += [first, *[self._again(first, level, i < min(warmups))] * (order - 1)]
         return CallPlan(tuple(looks[:evaluations]))
 
@@ -169,8 +177,9 @@ class Plan:
         They do not move the momentum, so in the warm-up the concept changes nothing there.
         """
         again = first
-        if first.concept == "evaluated" and (warming_up or _at(self.concept, level) > 1):
-            again = replace(again, concept="reused")
+        fast = _at(self.concept, level) > 1 and not first.choices
+        if first.concept == "evaluated" and (warming_up or fast):
+            again = replace(again, concept="reused", choices=0)
         if first.uncond == "evaluated" and _at(self.uncond, level) > 1:
             again = replace(again, uncond="reused")
         return again

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from safelatent.guidance.estimates import Correction, Estimates, Guidance
+from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.sld import SLD, preset_name
 from safelatent.text import html_table
@@ -20,8 +20,8 @@ class Receipt:
     """One for each image.
 
     Attributes:
-        safety: the name of the preset, ``negative prompt`` for the baseline, None for settings of
-            one's own.
+        safety: the name of the preset, ``negative prompt`` for the baseline, ``adaptive`` where
+            categories are chosen, None for settings of one's own.
         concept: the text that was steered away from.
         settings: of the guidance, by name.
         steps: denoising steps of the call.
@@ -33,6 +33,8 @@ class Receipt:
         gamma_ratio: ``|gamma| / |e_p - e_u|`` (Euclidean norms), mean over the same steps. None for
             the baseline, and for an empty prompt.
         plan: which evaluations were to be made, as ``Plan.parse`` reads it.
+        categories: for every step at which categories were chosen, ``step`` and their ``names``.
+            None for a guidance with one concept.
     """
 
     safety: str | None
@@ -44,6 +46,7 @@ class Receipt:
     gate_open: float | None
     gamma_ratio: float | None
     plan: str = "exact"
+    categories: list[dict[str, Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -74,6 +77,7 @@ class Receipt:
             ),
             *([("acted", ", ".join(acted))] if acted else []),
             ("safety", self.safety or settings),
+            *([("categories", _in_words(self.categories))] if self.categories else []),
             *([("plan", self.plan)] if self.plan != "exact" else []),
             ("concept", self.concept),
         ]
@@ -98,6 +102,7 @@ class _Seen:
             least ``least * whole``. None where nothing is judged.
         opened: share of the gate that was open.
         gamma: its norm.
+        chosen: (N, B), the categories that were chosen, where any was.
     """
 
     i: int
@@ -107,6 +112,7 @@ class _Seen:
     whole: Tensor | None = None
     opened: Tensor | None = None
     gamma: Tensor | None = None
+    chosen: Tensor | None = None
 
 
 class Tally:
@@ -132,6 +138,7 @@ class Tally:
         self._ratios: list[list[float]] = [[] for _ in range(rows)]
         self._idle = [0] * rows  # evaluations after the warm-up at which next to nothing changed
         self._judged = [0] * rows
+        self._categories: list[list[dict[str, Any]]] = [[] for _ in range(rows)]
 
     def observe(
         self,
@@ -148,20 +155,22 @@ class Tally:
             evaluations: of the denoiser, for each image.
         """
         self.evaluations += evaluations
-        seen = _Seen(i=i, acts=correction.acts if acts is None else acts)
+        seen = _Seen(i=i, acts=correction.acts if acts is None else acts, chosen=correction.chosen)
         e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
-        gamma, gate = correction.gamma, correction.gate
-        if e_S is not None and (e_u is None or gamma is None or gate is None):
-            seen = replace(seen, least=LEAST_DISTANCE, size=_norms(e_S - e_p), whole=_norms(e_p))
-        elif e_S is not None and e_u is not None and gamma is not None and gate is not None:
+        gamma, gate, effect = correction.gamma, correction.gate, correction.effect
+        if e_S is not None and e_u is not None and gate is not None and effect is None:
+            effect = gate * (e_S - e_u)
+        if effect is not None and e_u is not None and gamma is not None and gate is not None:
             seen = replace(
                 seen,
                 least=LEAST_EFFECT,
-                size=_norms(gate * (e_S - e_u)),
+                size=_norms(effect),
                 whole=_norms(e_p - e_u),
                 opened=(gate > 0).float().flatten(1).mean(dim=1),
                 gamma=_norms(gamma),
             )
+        elif e_S is not None:
+            seen = replace(seen, least=LEAST_DISTANCE, size=_norms(e_S - e_p), whole=_norms(e_p))
         self._seen.append(seen)
 
     def guided(self) -> list[set[int]]:
@@ -186,18 +195,19 @@ class Tally:
     def _read(self) -> None:
         """Read all that was observed, at once."""
         seen, self._seen = self._seen, []
-        numbers = ("acts", "size", "whole", "opened", "gamma")
-        parts = [getattr(one, name) for one in seen for name in numbers]
-        present = [part.float() for part in parts if part is not None]
-        values = iter(_numbers(torch.stack(present)) if present else [])
+        parts = [part for one in seen for part in _parts(one).values()]
+        values = iter(_numbers(torch.stack([part.float() for part in parts])) if parts else [])
         for one in seen:
-            read = {n: next(values) for n in numbers if getattr(one, n) is not None}
+            read = {name: next(values) for name in _parts(one)}
             for b in range(len(self._guided)):
                 self._count(b, one, {name: row[b] for name, row in read.items()})
 
     def _count(self, b: int, seen: _Seen, read: dict[str, float]) -> None:
         if read["acts"]:
             self._guided[b].add(seen.i)
+        if isinstance(self.guidance, Choosing) and seen.chosen is not None:
+            names = [n for k, n in enumerate(self.guidance.names) if read[f"chosen {k}"]]
+            self._categories[b].append({"step": seen.i, "names": names})
         if seen.size is None or seen.i < self.guidance.row(b).acts_from():
             return
         if read["whole"] > 0:
@@ -210,7 +220,9 @@ class Tally:
 
     def _receipt(self, b: int, concept: str, steps: int) -> Receipt:
         settings, asked = self.guidance.row(b), self.asked.row(b)
-        name = preset_name(asked) if isinstance(asked, SLD) else "negative prompt"
+        name = "adaptive" if isinstance(asked, Choosing) else "negative prompt"
+        if isinstance(asked, SLD):
+            name = preset_name(asked)
         return Receipt(
             safety=name,
             concept=concept,
@@ -221,7 +233,27 @@ class Tally:
             gate_open=_mean(self._gates[b]),
             gamma_ratio=_mean(self._ratios[b]),
             plan=str(self.plan),
+            categories=self._categories[b] if isinstance(asked, Choosing) else None,
         )
+
+
+def _parts(seen: _Seen) -> dict[str, Tensor]:
+    """Return what is to be read, each (B,)."""
+    names = ("acts", "size", "whole", "opened", "gamma")
+    parts = {n: part for n in names if (part := getattr(seen, n)) is not None}
+    chosen = () if seen.chosen is None else seen.chosen.unbind(0)
+    return parts | {f"chosen {k}": part for k, part in enumerate(chosen)}
+
+
+def _in_words(categories: list[dict[str, Any]]) -> str:
+    """Return the choices, each once where they stayed: ``violence from step 0``."""
+    changes: list[str] = []
+    before: Any = None
+    for one in categories:
+        if one["names"] != before:
+            changes.append(f"{' and '.join(one['names'])} from step {one['step']}")
+        before = one["names"]
+    return ", ".join(changes)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
-from safelatent.concepts import Concept
-from safelatent.errors import UnsupportedError
-from safelatent.guidance import PRESETS, SLD, Guidance, PresetName, preset_name
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.guidance import PRESETS, SLD, Adaptive, Guidance, PresetName, preset_name
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.safety import ConceptEmbeds, guidance_of
@@ -26,7 +26,7 @@ from safelatent.pipelines.saving import check_saving, push, save_guarded
 from safelatent.pipelines.schedule import is_flow
 from safelatent.text import html_table
 
-Safety = PresetName | Guidance | Sequence[PresetName | Guidance]
+Safety = PresetName | Literal["adaptive"] | Guidance | Sequence[PresetName | Guidance]
 
 _LOG = logging.getLogger("safelatent")
 # The settings of the authors' StableDiffusionPipelineSafe, and what they are called here.
@@ -74,7 +74,13 @@ class Guarded(ABC):
     ) -> None:
         frozen = tuple(safety) if isinstance(safety, list) else safety
         vars(self).update(pipe=pipe, safety=frozen, concept=concept, plan=plan)
-        plan.check(self.guidance)  # raises, if the safety is none, or cannot follow the plan
+        guidance = self.guidance  # raises, if the safety is none
+        plan.check(guidance)
+        if isinstance(guidance, Adaptive) and str(concept) != str(DEFAULT_CONCEPT):
+            raise BadValueError(
+                "adaptive guidance has its own categories; leave concept out and give "
+                "Adaptive(categories=(Category(name=..., concept=...), ...))"
+            )
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -88,6 +94,20 @@ class Guarded(ABC):
     def guidance(self) -> Guidance:
         """What the safety means for the pipeline's scheduler as it is now."""
         return guidance_of(self.safety, flow=is_flow(self.pipe.scheduler))
+
+    @property
+    def concepts(self) -> tuple[Concept | ConceptEmbeds, ...]:
+        """What must not appear: one concept, or those of the categories to choose among."""
+        guidance = self.guidance
+        if isinstance(guidance, Adaptive):
+            return tuple(one.concept for one in guidance.categories)
+        return (self.concept,)
+
+    @property
+    def concept_text(self) -> str:
+        """The same in words, as receipts have it."""
+        guidance = self.guidance
+        return guidance.text() if isinstance(guidance, Adaptive) else str(self.concept)
 
     @property
     def components(self) -> dict[str, Any]:
@@ -173,7 +193,7 @@ class Guarded(ABC):
         safety = self.safety
         name = preset_name(safety) if isinstance(safety, SLD) else None
         plan = [] if self.plan == EXACT else [("plan", repr(str(self.plan)))]
-        return [("safety", repr(name or safety)), ("concept", repr(str(self.concept))), *plan]
+        return [("safety", repr(name or safety)), ("concept", repr(self.concept_text)), *plan]
 
     def _check_changeable(self, name: str) -> None:
         """Refuse to change what is the guard's own, or private to the pipeline.

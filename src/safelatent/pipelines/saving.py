@@ -12,17 +12,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, UnsupportedError
-from safelatent.guidance import SLD, Guidance, NegativePrompt, NoiseLevel, PerImage
+from safelatent.guidance import Guidance
 from safelatent.guidance.plan import Plan
 from safelatent.models.folder import GUARD_FILE, INDEX, MODULAR_INDEX, read_object
-from safelatent.pipelines.safety import ConceptEmbeds
+from safelatent.pipelines.safety import ConceptEmbeds, as_values, from_values
 from safelatent.storage import write_whole
 
 if TYPE_CHECKING:
@@ -165,49 +164,6 @@ def read_guard(folder: Path) -> tuple[Guidance, Concept | ConceptEmbeds, Plan]:
             f"{file} does not say how the pipeline is guarded ({reason}); save the guarded "
             "pipeline again, or guard the model anew"
         ) from error
-
-
-def as_values(guidance: Guidance) -> Any:
-    """Return the settings as values for JSON, so that a preset which changes one day does not
-    change what was saved.
-
-    Raises:
-        BadValueError: a guidance of another class, of which nothing is known.
-    """
-    if isinstance(guidance, PerImage):
-        return [as_values(one) for one in guidance.settings]
-    if type(guidance) is NegativePrompt:
-        return "negative prompt"
-    if type(guidance) is SLD:
-        return {field.name: _as_value(getattr(guidance, field.name)) for field in fields(guidance)}
-    raise BadValueError(
-        f"cannot save the guidance {guidance!r}; it must be an SLD, a sequence with one SLD per "
-        "image, or NegativePrompt()"
-    )
-
-
-def from_values(values: Any) -> Guidance:
-    """Return what ``as_values`` was given.
-
-    Raises:
-        BadValueError: the values are of another form.
-    """
-    if isinstance(values, list):
-        return PerImage([from_values(one) for one in values])
-    if values == "negative prompt":
-        return NegativePrompt()
-    if not isinstance(values, dict) or values.keys() != {field.name for field in fields(SLD)}:
-        names = ", ".join(field.name for field in fields(SLD))
-        raise BadValueError(f"the saved safety is {values!r}; it must have the settings {names}")
-    return SLD(**{name: _from_value(value) for name, value in values.items()})
-
-
-def _as_value(setting: Any) -> Any:
-    return {"noise_level": setting.level} if isinstance(setting, NoiseLevel) else setting
-
-
-def _from_value(value: Any) -> Any:
-    return NoiseLevel(value["noise_level"]) if isinstance(value, dict) else value
 
 
 def save_modular(

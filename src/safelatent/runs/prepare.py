@@ -17,7 +17,7 @@ from safelatent.guidance import EXACT, PRESETS, Plan
 from safelatent.guidance.warmup import check_warmup
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.pipelines.classic.families import family_of
-from safelatent.pipelines.safety import guidance_of
+from safelatent.pipelines.safety import ADAPTIVE, guidance_of
 from safelatent.pipelines.schedule import Schedule, is_flow
 from safelatent.prompts import PromptSet, prompt_set
 from safelatent.runs.calls import drawable_family
@@ -130,7 +130,7 @@ def check_warmups(
         UnsupportedError: the scheduler cannot be guarded.
     """
     plan = Plan.parse(plan)
-    presets = [method for method in methods if method in PRESETS]
+    presets = [method for method in methods if method in (*PRESETS, ADAPTIVE)]
     if not presets or pipe.scheduler.config.get("use_dynamic_shifting"):
         return
     levels, flow = noise_levels(pipe.scheduler, steps), is_flow(pipe.scheduler)

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
-from safelatent.generation.methods import METHODS, Method, parse_methods
+from safelatent.generation.methods import ALL_METHODS, METHODS, Method, parse_methods
 from safelatent.models import check_name
 from safelatent.prompts import PromptSet
 
@@ -38,7 +38,7 @@ class SamplingSettings:
     Attributes:
         model: ``embedded``, a folder in diffusers' layout, or a Hub id.
         revision: of a Hub id, its commit.
-        methods: of ``METHODS``, as text separated by commas or as a sequence.
+        methods: of ``ALL_METHODS``, as text separated by commas or as a sequence.
         images: per prompt and method.
         steps: denoising steps.
         guidance_scale: for every prompt; None takes each prompt's own.
@@ -205,7 +205,7 @@ class RunSettings(SamplingSettings):
 def _methods(given: object) -> tuple[Method, ...]:
     if isinstance(given, Sequence) and all(isinstance(name, str) for name in given):
         return parse_methods(given if isinstance(given, str) else ",".join(given))
-    raise BadValueError(f"methods is {given!r}; name some of {', '.join(METHODS)}")
+    raise BadValueError(f"methods is {given!r}; name some of {', '.join(ALL_METHODS)}")
 
 
 def _count(name: str, value: Any) -> int:

@@ -14,7 +14,8 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from safelatent.errors import GuardError, NotGuardedError, UnsupportedError
 from safelatent.guidance import Estimates, Guidance
 from safelatent.guidance.concept_itself import TextCheck, refuse_replaced_negative
+from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.evaluations import Look
 from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early
 from safelatent.guidance.plan import EXACT, Plan
@@ -34,6 +36,7 @@ from safelatent.pipelines.classic.batches import (
     second_half,
     with_second_half_again,
 )
+from safelatent.pipelines.classic.concept_texts import ConceptTexts, joined, one_batch
 from safelatent.pipelines.classic.families import Family
 from safelatent.pipelines.classic.text import check_width
 from safelatent.pipelines.denoiser import (
@@ -58,10 +61,12 @@ class GuidanceHook(CallHook):
         pipe: the pipeline, which knows how many steps it takes and what its scheduler is.
         family: how it calls its denoiser.
         guidance: what to do with the estimates.
-        concept: the denoiser's text arguments for the concept, tensors of one row.
+        concepts: the denoiser's text arguments for each concept, tensors of one row.
         arguments: the call's own, by name.
         plan: which estimates to evaluate.
         watch: called with every ``StepRecord``.
+        empty: the text arguments for the empty prompt, where a negative one has its place and the
+            guidance needs both.
 
     Raises:
         NotGuardedError: the guidance would drop the caller's negative prompt.
@@ -74,14 +79,16 @@ class GuidanceHook(CallHook):
         pipe: Any,
         family: Family,
         guidance: Guidance,
-        concept: Arguments,
+        concepts: Sequence[Arguments],
         arguments: Mapping[str, Any],
         plan: Plan = EXACT,
         watch: Callable[[StepRecord], None] | None = None,
+        empty: Arguments | None = None,
     ) -> None:
         super().__init__()
         refuse_replaced_negative(guidance, arguments)
-        self.pipe, self.family, self.guidance, self.concept = pipe, family, guidance, concept
+        self.pipe, self.family, self.guidance = pipe, family, guidance
+        self.texts = ConceptTexts(concepts, empty)
         self.scale, self.plan, self.watch = float(arguments[family.scale]), plan, watch
         denoiser = getattr(pipe, family.denoiser)
         self.caches, self.wrapped = ConceptCaches(denoiser), bool(wrappers(denoiser))
@@ -91,7 +98,7 @@ class GuidanceHook(CallHook):
                 "what the replacement remembers could mix the concept into the prompt; "
                 "put the original back, or use a hook of diffusers"
             )
-        if self._everything and plan != EXACT:
+        if self._everything and (plan != EXACT or isinstance(guidance, Choosing)):
             raise refused_plan(family.denoiser, plan)
         self._check_texts = TextCheck()
         self.call: OrderedCall | None = None  # from the first evaluation on
@@ -176,9 +183,10 @@ class GuidanceHook(CallHook):
         look, own = call.look, call.guidance.needs_uncond and self._everything
         uncond = self._evaluate(arguments) if own or look.uncond == "evaluated" else None
         needed = self._everything or look.concept == "evaluated"
-        concept = self._of_concept(of_prompt, len(prompt)) if needed else None
+        texts = self.texts.needed(look, call.chosen, len(prompt)) if needed else []
+        found = [self._of_concept(of_prompt, text) for text in texts]
         correction = call.correct(
-            Estimates(uncond=uncond, prompt=prompt, concept=concept),
+            joined(uncond, prompt, found, look),
             guidance_scale=self.scale,
             latents=self.family.latents(arguments),
         )
@@ -193,7 +201,7 @@ class GuidanceHook(CallHook):
         Everything is checked at every evaluation: a callback may change texts, rows and scale in
         the middle of a call. Arguments are those of each half.
         """
-        texts = [one["encoder_hidden_states"] for one in (prompt, negative, self.concept)]
+        texts = [one["encoder_hidden_states"] for one in (prompt, negative, self.texts.first)]
         rows = len(self.family.latents(prompt))
         if self.call is None:
             self.call = self._begun(prompt, rows)
@@ -209,11 +217,12 @@ class GuidanceHook(CallHook):
             )
         if not self.call.guidance.needs_uncond:
             texts[1] = None
-        self._check_texts(*texts)
+        if not isinstance(self.guidance, Choosing):  # which guards a prompt that is the concept
+            self._check_texts(*texts)
         return self.call
 
     def _begun(self, prompt: Arguments, rows: int) -> OrderedCall:
-        check_width(prompt, self.concept)
+        check_width(prompt, self.texts.first)
         scheduler = self.pipe.scheduler
         first = float(torch.as_tensor(prompt["timestep"]).flatten()[0])
         evaluations = int(getattr(self.pipe, "num_timesteps", len(scheduler.timesteps)))
@@ -224,6 +233,7 @@ class GuidanceHook(CallHook):
             evaluations=evaluations,
             order=int(scheduler.order),
             plan=self.plan,
+            negative=self.texts.empty is not None,
             watch=self.watch,
         )
 
@@ -232,10 +242,11 @@ class GuidanceHook(CallHook):
         return float(getattr(self.pipe, "guidance_scale", self.scale))
 
     def _batched(self, call: OrderedCall, arguments: Arguments, whole: int) -> Estimates:
-        rows, look = self._rows(whole // 2), call.look
+        rows, look = whole // 2, call.look
+        texts = self.texts.needed(look, call.chosen, rows)
         if not call.guidance.needs_uncond:  # the concept's half replaces the unconditional one
             halves = merged(
-                arguments, rows, lambda old, new: torch.cat([new.to(old), second_half(old)])
+                arguments, texts[0], lambda old, new: torch.cat([new.to(old), second_half(old)])
             )
             concept, prompt = self._evaluate(halves).chunk(2)
             return Estimates(uncond=None, prompt=prompt, concept=concept)
@@ -244,23 +255,23 @@ class GuidanceHook(CallHook):
                 uncond=None, prompt=self._evaluate(each_batch(arguments, whole, second_half))
             )
         if self._joins(look, arguments):
-            thirds = merged(
-                each_batch(arguments, whole, with_second_half_again),
-                rows,
+            longer = merged(
+                each_batch(arguments, whole, partial(with_second_half_again, times=len(texts))),
+                one_batch(texts),
                 lambda old, new: torch.cat([old[:whole], new.to(old)]),
             )
-            uncond, prompt, concept = self._evaluate(thirds).chunk(3)
-            return Estimates(uncond=uncond, prompt=prompt, concept=concept)
+            uncond, prompt, *concepts = self._evaluate(longer).chunk(2 + len(texts))
+            return joined(uncond, prompt, concepts, look)
         uncond, prompt = self._evaluate(arguments).chunk(2)
         if look.concept != "evaluated" and not self._everything:
             return Estimates(uncond=uncond, prompt=prompt)
         of_prompt = each_batch(arguments, whole, second_half)
-        concept = self._of_concept(of_prompt, whole // 2)
-        return Estimates(uncond=uncond, prompt=prompt, concept=concept)
+        found = [self._of_concept(of_prompt, text) for text in texts]
+        return joined(uncond, prompt, found, look)
 
     def _joins(self, look: Look, arguments: Arguments) -> bool:
         """Return whether the concept joins the pipeline's batch at this evaluation."""
-        shapes = [one["encoder_hidden_states"].shape[1:] for one in (arguments, self.concept)]
+        shapes = [one["encoder_hidden_states"].shape[1:] for one in (arguments, self.texts.first)]
         fits = shapes[0] == shapes[1]
         if self.wrapped and not fits:
             raise UnsupportedError(
@@ -272,14 +283,10 @@ class GuidanceHook(CallHook):
         needed = look.concept == "evaluated" and not self.caches.any
         return self.wrapped or (needed and small and fits)
 
-    def _of_concept(self, of_prompt: Arguments, rows: int) -> Tensor:
-        """Evaluate the prompt's arguments with the concept's text, with its own caches."""
+    def _of_concept(self, of_prompt: Arguments, text: Arguments) -> Tensor:
+        """Evaluate the prompt's arguments with a concept's text, with its own caches."""
         with self.caches.concept():
-            return self._evaluate(merged(of_prompt, self._rows(rows), lambda old, new: new.to(old)))
-
-    def _rows(self, rows: int) -> Arguments:
-        """Return the concept's text arguments for as many rows; position ids have no rows."""
-        return each_batch(self.concept, 1, lambda one: one.expand(rows, *one.shape[1:]))
+            return self._evaluate(merged(of_prompt, text, lambda old, new: new.to(old)))
 
     def _evaluate(self, arguments: Arguments) -> Tensor:
         """Call the denoiser with its arguments by position and by name, as the pipeline does."""

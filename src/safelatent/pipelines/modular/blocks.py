@@ -27,8 +27,10 @@ from diffusers.modular_pipelines import (
 from diffusers.modular_pipelines.modular_pipeline_utils import InsertableDict
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import BadValueError, SafelatentError
+from safelatent.errors import BadValueError, SafelatentError, UnsupportedError
+from safelatent.guidance import Guidance
 from safelatent.guidance.concept_itself import refuse_replaced_negative
+from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.noise import real_number
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
@@ -81,7 +83,7 @@ class GuardedBlocks(ModularPipelineBlocks):
         self.inner = blocks_named(blocks) if isinstance(blocks, str) else blocks
         self.encoder = text_encoder_of(type(self.inner).__name__, self.inner)
         self.plan = Plan.parse(plan)
-        self.plan.check(guidance_of(safety, flow=False))
+        self.plan.check(_one_concept(guidance_of(safety, flow=False)))
         self.safety, self.concept, self.guiders = safety, Concept.parse(concept), guiders or {}
         self.watch: Callable[[StepRecord], None] | None = None
         self.sub_blocks = self.inner.sub_blocks
@@ -218,6 +220,15 @@ class ConceptBlock(ModularPipelineBlocks):
             if name in apart.values
         }
         return components, state
+
+
+def _one_concept(guidance: Guidance) -> Guidance:
+    """Refuse a guidance with several concepts: the guider asks for three predictions."""
+    if isinstance(guidance, Choosing):
+        raise UnsupportedError(
+            "adaptive guidance is for classic pipelines; a modular one takes a preset or an SLD"
+        )
+    return guidance
 
 
 class _NothingCut:

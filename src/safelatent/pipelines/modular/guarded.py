@@ -57,6 +57,7 @@ class GuardedModular(Guarded):
         text_encoder_of(type(pipe).__name__, pipe._blocks)
         check_pipeline(pipe)
         super().__init__(pipe=pipe, safety=safety, concept=concept, plan=plan)
+        GuardedBlocks(pipe._blocks, safety, concept, plan)  # raises, if the safety is not for it
 
     @brief
     def __call__(
