@@ -218,7 +218,7 @@ def _check_sheets(
     if safety == "off" and (trace or own):
         name = _option("trace" if trace else next(iter(own)))
         raise BadValueError(
-            f"{name} needs the guard, and --safety is off; choose weak, medium, strong, max or adaptive"
+            f"{name} needs the guard, and --safety is off; choose a preset or adaptive"
         )
     if {"warmup", "warmup_noise_level"} <= own.keys():
         raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")

@@ -68,7 +68,7 @@ def adaptive_of(concept: Concept) -> Adaptive:
     return Adaptive(categories=categories(concepts={"concept": concept}))
 
 
-def method_settings(method: Method | str, concept: Concept) -> dict[str, Any]:
+def method_settings(method: Method | str, concept: Concept, plan: str = "exact") -> dict[str, Any]:
     """Return everything that distinguishes one method from another, as plain values."""
     from dataclasses import asdict
 
@@ -79,6 +79,7 @@ def method_settings(method: Method | str, concept: Concept) -> dict[str, Any]:
     if method == "adaptive":
         own = adaptive_of(concept)
         kept = [asdict(one) | {"concept": str(one.concept)} for one in own.categories]
-        return {"method": method, "categories": kept, "every": own.every, "near": own.near}
-    numbers = asdict(PRESETS[method]) if method in PRESETS else {}
+        numbers = {"every": own.every, "near": own.near}
+        return {"method": method, "categories": kept, "plan": plan, **numbers}
+    numbers = asdict(PRESETS[method]) | {"plan": plan} if method in PRESETS else {}
     return {"method": method, "concept": str(concept), **numbers}

@@ -21,8 +21,8 @@ class Request:
     """One image: everything that determines it.
 
     Attributes:
-        safety: ``off``, a preset, ``adaptive``, ``negative prompt`` for the baseline, or ``saved`` for a model
-            that was saved guarded.
+        safety: ``off``, a preset, ``adaptive``, ``negative prompt`` for the baseline, or ``saved``
+            for a model that was saved guarded.
         settings: of SLD, by name, in place of the preset's; ``warmup_noise_level`` is a warm-up as
             a noise level.
         plan: which evaluations to pay for, as ``guidance.Plan`` reads it.

@@ -169,8 +169,8 @@ class Plan:
 
     @cached_property
     def _method_settings(self) -> dict[Method, dict[str, object]]:
-        concept = Concept.parse(self.settings.concept)
-        return {name: method_settings(name, concept) for name in ALL_METHODS}
+        concept, plan = Concept.parse(self.settings.concept), self.settings.plan
+        return {name: method_settings(name, concept, plan) for name in ALL_METHODS}
 
 
 def _parts(
