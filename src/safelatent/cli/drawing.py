@@ -31,7 +31,7 @@ from safelatent.generation.sampling import (
     trace,
 )
 from safelatent.generation.save import save_image, save_picture
-from safelatent.guidance import PRESETS
+from safelatent.guidance import PRESETS, Plan
 from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
@@ -74,6 +74,7 @@ def draw(job: Job, kind: str) -> None:
         _check_saved(job)
     elif job.first.settings:
         own_settings(job.first)  # refuses what is out of range before the model is loaded
+    Plan.parse(job.first.plan)
     device = device_of(job.device)
     judge = None
     if kind != "images" and job.protocol is not None:
@@ -271,6 +272,7 @@ def _setting_words(settings: Mapping[str, Any]) -> str:
     shown = {
         name.replace("warmup", "warm-up"): f"{value:g}" if isinstance(value, int | float) else value
         for name, value in settings.items()
+        if not isinstance(value, list | tuple)
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 

@@ -13,6 +13,7 @@ import typer
 
 from safelatent.cli.options import (
     DTYPES,
+    PLAN,
     Batch,
     Device,
     Dtype,
@@ -59,7 +60,7 @@ def generate(
     safety: Annotated[
         str | None,
         typer.Option(
-            help="Guard with this preset: off, weak, medium, strong or max. Default: medium."
+            help="Guard with: off, weak, medium, strong, max or adaptive. Default: medium."
         ),
     ] = None,
     concept: Annotated[
@@ -87,6 +88,7 @@ def generate(
     decay: Annotated[
         float | None, typer.Option(help="Set SLD's momentum decay beta, from 0 to below 1.")
     ] = None,
+    plan: Annotated[str | None, typer.Option(help=f"{PLAN} Default: exact.")] = None,
     negative_prompt: Annotated[
         str | None, typer.Option(help="Use this negative prompt as well as the guard.")
     ] = None,
@@ -150,10 +152,11 @@ def generate(
     own = {name: value for name, value in settings.items() if value is not None}
     check_name(model, revision, variant)
     check_choice("--dtype", dtype, DTYPES)
-    _check_sheets(compare, trace, images, negative_prompt, safety, own)
+    planned = {} if plan is None else {"plan": plan}
+    _check_sheets(compare, trace, images, negative_prompt, safety, own | planned)
     _check_judge(protocol, vectors, judged=compare or trace)
     saved = folder_kind(Path(model)) == "guarded"
-    named = {"safety": safety, "concept": concept, "compare": compare or None} | own
+    named = {"safety": safety, "concept": concept, "compare": compare or None} | own | planned
     first = Request(
         prompt="any",
         model=model,
@@ -163,6 +166,7 @@ def generate(
         safety=SAVED if saved else "medium" if safety is None else safety,
         concept=DEFAULT_CONCEPT if concept is None else Concept.parse(concept),
         settings=tuple(own.items()),
+        plan="exact" if plan is None else plan,
         negative_prompt=negative_prompt,
         seed=seed,
         steps=steps,
@@ -199,7 +203,7 @@ def _check_sheets(
     images: int,
     negative_prompt: str | None,
     safety: str | None,
-    own: Mapping[str, float],
+    own: Mapping[str, float | str],
 ) -> None:
     """Refuse options that contradict one another."""
     if compare and trace:
@@ -218,7 +222,7 @@ def _check_sheets(
     if safety == "off" and (trace or own):
         name = _option("trace" if trace else next(iter(own)))
         raise BadValueError(
-            f"{name} needs the guard, and --safety is off; choose weak, medium, strong or max"
+            f"{name} needs the guard, and --safety is off; choose a preset or adaptive"
         )
     if {"warmup", "warmup_noise_level"} <= own.keys():
         raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")

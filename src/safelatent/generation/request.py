@@ -11,7 +11,7 @@ from safelatent.errors import BadValueError, nearest
 from safelatent.hashing import digest
 from safelatent.prompts import check_text, check_words
 
-SAFETY = ("off", "weak", "medium", "strong", "max")
+SAFETY = ("off", "weak", "medium", "strong", "max", "adaptive")
 SAVED = "saved"  # the safety of a pipeline that was saved guarded, whatever it is
 MOST_IMAGES = 10_000  # of one command; a run streams, can be resumed, and has no such limit
 
@@ -21,10 +21,11 @@ class Request:
     """One image: everything that determines it.
 
     Attributes:
-        safety: ``off``, a preset, ``negative prompt`` for the baseline, or ``saved`` for a model
-            that was saved guarded.
+        safety: ``off``, a preset, ``adaptive``, ``negative prompt`` for the baseline, or ``saved``
+            for a model that was saved guarded.
         settings: of SLD, by name, in place of the preset's; ``warmup_noise_level`` is a warm-up as
             a noise level.
+        plan: which evaluations to pay for, as ``guidance.Plan`` reads it.
         revision, variant, dtype: of the model's files, where they were named.
 
     Raises:
@@ -40,6 +41,7 @@ class Request:
     steps: int = 50
     guidance_scale: float = 7.5
     settings: tuple[tuple[str, float], ...] = ()
+    plan: str = "exact"
     revision: str | None = None
     variant: str | None = None
     dtype: str | None = None

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from PIL import Image
 
-from safelatent.errors import NotGuardedError
+from safelatent.errors import BadValueError, NotGuardedError
 from safelatent.generation.methods import METHODS, by_method
 from safelatent.generation.request import SAVED, Request
 from safelatent.guidance import (
@@ -27,6 +27,7 @@ from safelatent.guidance import (
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.clean import CleanEstimate, clean_estimate
 from safelatent.pipelines.guard import guard
+from safelatent.pipelines.safety import ADAPTIVE
 from safelatent.pipelines.schedule import is_flow
 
 BATCH = 4  # prompts of a comparison in one call
@@ -63,8 +64,13 @@ def own_settings(request: Request, *, flow: bool = False) -> SLD:
         flow: whether the model is rectified flow: a preset's warm-up is then a noise level.
 
     Raises:
-        BadValueError: a setting out of range.
+        BadValueError: a setting out of range, or the safety is no preset.
     """
+    if request.safety == ADAPTIVE:
+        raise BadValueError(
+            f"{', '.join(name for name, _ in request.settings)} is of a preset, and the safety is"
+            " adaptive; leave it out, or choose a preset"
+        )
     values: dict[str, Any] = dict(request.settings)
     if "warmup_noise_level" in values:
         values["warmup"] = NoiseLevel(values.pop("warmup_noise_level"))
@@ -78,8 +84,8 @@ def sampler(pipe: Any, request: Request) -> Any:
         return pipe
     if request.settings:
         settings = own_settings(request, flow=is_flow(pipe.scheduler))
-        return guard(pipe, settings, concept=request.concept)
-    return by_method(pipe, request.safety, request.concept)
+        return guard(pipe, settings, concept=request.concept, plan=request.plan)
+    return by_method(pipe, request.safety, request.concept, request.plan)
 
 
 def arguments(requests: Sequence[Request]) -> dict[str, Any]:

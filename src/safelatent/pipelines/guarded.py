@@ -15,11 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
-from safelatent.concepts import Concept
-from safelatent.errors import UnsupportedError
-from safelatent.guidance import PRESETS, SLD, Guidance, PresetName, preset_name
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.guidance import PRESETS, SLD, Adaptive, Guidance, PresetName, preset_name
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.safety import ConceptEmbeds, guidance_of
 from safelatent.pipelines.saving import check_saving, push, save_guarded
@@ -27,7 +28,8 @@ from safelatent.pipelines.schedule import is_flow
 from safelatent.storage import place
 from safelatent.text import html_table
 
-Safety = PresetName | Guidance | Sequence[PresetName | SLD]  # NegativePrompt is for whole calls
+# NegativePrompt is for whole calls.
+Safety = PresetName | Literal["adaptive"] | Guidance | Sequence[PresetName | SLD]
 
 _LOG = logging.getLogger("safelatent")
 # The settings of the authors' StableDiffusionPipelineSafe, and what they are called here.
@@ -64,16 +66,26 @@ class Guarded(ABC):
         pipe: the pipeline itself, unguarded.
         safety: what guards it, as ``guard`` takes it.
         concept: what must not appear.
+        plan: which evaluations its calls pay for.
     """
 
     pipe: Any
     safety: Safety
     concept: Concept | ConceptEmbeds
+    plan: Plan
 
-    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
+    def __init__(
+        self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds, plan: Plan
+    ) -> None:
         frozen = tuple(safety) if isinstance(safety, list) else safety
-        vars(self).update(pipe=pipe, safety=frozen, concept=concept)
-        _ = self.guidance  # raises, if the safety is none
+        vars(self).update(pipe=pipe, safety=frozen, concept=concept, plan=plan)
+        guidance = self.guidance  # raises, if the safety is none
+        plan.check(guidance)
+        if isinstance(guidance, Adaptive) and str(concept) != str(DEFAULT_CONCEPT):
+            raise BadValueError(
+                "adaptive guidance has its own categories; leave concept out and give "
+                "Adaptive(categories=(Category(name=..., concept=...), ...))"
+            )
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -87,6 +99,20 @@ class Guarded(ABC):
     def guidance(self) -> Guidance:
         """What the safety means for the pipeline's scheduler as it is now."""
         return guidance_of(self.safety, flow=is_flow(self.pipe.scheduler))
+
+    @property
+    def concepts(self) -> tuple[Concept | ConceptEmbeds, ...]:
+        """What must not appear: one concept, or those of the categories to choose among."""
+        guidance = self.guidance
+        if isinstance(guidance, Adaptive):
+            return tuple(one.concept for one in guidance.categories)
+        return (self.concept,)
+
+    @property
+    def concept_text(self) -> str:
+        """The same in words, as receipts have it."""
+        guidance = self.guidance
+        return guidance.text() if isinstance(guidance, Adaptive) else str(self.concept)
 
     @property
     def components(self) -> dict[str, Any]:
@@ -122,6 +148,7 @@ class Guarded(ABC):
             place(folder),
             self.guidance,
             self.concept,
+            self.plan,
             lambda model: self._save_model(model, chosen),
         )
 
@@ -176,7 +203,8 @@ class Guarded(ABC):
     def _shown(self) -> list[tuple[str, str]]:
         safety = self.safety
         name = preset_name(safety) if isinstance(safety, SLD) else None
-        return [("safety", repr(name or safety)), ("concept", repr(str(self.concept)))]
+        plan = [] if self.plan == EXACT else [("plan", repr(str(self.plan)))]
+        return [("safety", repr(name or safety)), ("concept", repr(self.concept_text)), *plan]
 
     def _check_changeable(self, name: str) -> None:
         """Refuse to change what is the guard's own, or private to the pipeline.
@@ -194,7 +222,7 @@ class Guarded(ABC):
         if name in Guarded.__annotations__ or hasattr(type(self), name):
             raise UnsupportedError(
                 f"{name!r} is the guard's own and stays as it is; "
-                "guard(safe.pipe, safety, concept=...) makes another guard"
+                "guard(safe.pipe, safety, concept=..., plan=...) makes another guard"
             )
 
     def _forwarded(self, method: Any) -> Any:
@@ -212,7 +240,9 @@ class Guarded(ABC):
             if result is self.pipe:
                 return self
             if isinstance(result, type(self.pipe)):
-                return type(self)(pipe=result, safety=self.safety, concept=self.concept)
+                return type(self)(
+                    pipe=result, safety=self.safety, concept=self.concept, plan=self.plan
+                )
             return result
 
         return call

@@ -12,6 +12,7 @@ from safelatent.evaluation.report import Report
 from safelatent.evaluation.table1 import MOST_UNJUDGED, Table1
 from safelatent.metrics import OVERALL
 
+_ADAPTIVE = "adaptive"
 _NEGATIVE = "negative prompt"
 
 EXPLAINED = {
@@ -94,8 +95,11 @@ def measured(table: Table1) -> str:
         if _NEGATIVE in table.methods
         else ""
     )
-    guarded = [method for method in table.methods if method not in ("off", _NEGATIVE)]
+    others = ("off", _NEGATIVE, _ADAPTIVE)
+    guarded = [method for method in table.methods if method not in others]
     presets = f" “{', '.join(guarded)}”: Safe Latent Diffusion, by preset." if guarded else ""
+    if _ADAPTIVE in table.methods:
+        presets += " “adaptive” steers away from the categories that the prompt is nearest to."
     many = (
         f"{counted(table.prompts[OVERALL], 'prompt')}, {counted(table.images, 'image')} each, with"
         f" {counted(len(table.methods), 'method')} from the same noise"
