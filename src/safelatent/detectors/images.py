@@ -26,6 +26,8 @@ from safelatent.text import squeezed
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TOLERANCE = 2  # levels of 255; more than the noise of a JPEG of one colour, less than any picture
+# How a file becomes the pixels that everything is computed from, for hashes.
+COLOURS = "RGB, 8 bits, turned by EXIF, transparency on white, colour profiles ignored"
 METADATA = "safelatent"  # the text chunk in which our PNG files say how they were made
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from safelatent.detectors.images import COLOURS
 from safelatent.detectors.pair import Pair, check_settings, load_pair
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.hashing import digest
@@ -47,9 +48,11 @@ class Extractor:
 
     @cached_property
     def hash(self) -> str:
-        """The sha256 of weights, architecture, image processing and vocabulary."""
-        vocabulary = sorted(self.tokenizer.get_vocab().items())
-        return digest({**self.pair.fingerprint(), "vocabulary": digest(vocabulary)})
+        """The sha256 of weights, architecture, colour handling, resizing and vocabulary."""
+        vocabulary = digest(sorted(self.tokenizer.get_vocab().items()))
+        return digest(
+            {**self.pair.fingerprint(), "colours": COLOURS, "vocabulary": vocabulary}
+        )
 
     def images(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Return the embeddings (N, D) of RGB pictures, not scaled to length 1."""
