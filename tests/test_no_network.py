@@ -23,12 +23,12 @@ MAIN = "from safelatent.cli.main import main; sys.exit(main(sys.argv[1:]))"
 LIBRARY = """
 from safelatent import guard, load
 from safelatent.detectors import embedded_checker, embedded_judge, embedded_q16, examine
-from safelatent.models.clip_model import load_clip, load_scene_moments
+from safelatent.models.clip_model import load_clip, load_scenes
 from safelatent.prompts import embedded_benign, embedded_i2p
 image = guard(load("embedded"), "max")("a pirate with a pistol", num_inference_steps=2).images[0]
 print([len(examine(make(), [image])) for make in (embedded_judge, embedded_q16, embedded_checker)])
 print(len(embedded_i2p()), len(embedded_benign()))
-print(load_clip() is not None, load_scene_moments().n > 0)
+print(load_clip() is not None, load_scenes().moments.n > 0)
 """
 
 

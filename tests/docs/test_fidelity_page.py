@@ -9,7 +9,7 @@ from pathlib import Path
 from safelatent.cli import bench_fidelity, main
 from safelatent.features import stored
 from safelatent.metrics import frechet, mmd, sliced
-from safelatent.models.clip_model import load_scene_moments
+from safelatent.models.clip_model import load_scenes
 from tests.evaluation.made_runs import made_run
 from tests.features.tiny_clip import save_pictures
 
@@ -47,7 +47,7 @@ def test_its_commands_are_the_command_lines():
 
 def test_its_figures_are_the_codes():
     assert f"written every\n{stored._PART} images" in TEXT
-    assert f"{load_scene_moments().n:,} real scenes" in TEXT
+    assert f"{load_scenes().moments.n:,} real scenes" in TEXT
     assert frechet._PARTS == (1, 2, 3, 4)
     assert "one to four disjoint parts" in TEXT
     assert frechet._LINEAR_FROM == 8

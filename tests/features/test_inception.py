@@ -69,7 +69,7 @@ def test_pictures_are_resized_by_antialiased_bicubic(folder):
 
 def test_an_unknown_hash_is_refused_unless_it_is_ones_own(folder):
     for name in ("weights.safetensors", "small.pt"):
-        with pytest.raises(BadValueError, match="unknown hash .* say by --own-inception"):
+        with pytest.raises(BadValueError, match=r"unknown hash .* say by --own-inception"):
             inception(folder / name)
     found = inception(folder / "small.pt", own=True)
     grey = Image.new("RGB", (32, 32), (1, 2, 3))

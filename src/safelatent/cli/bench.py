@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safelatent.cli.options import (
+    Address,
     Batch,
     Device,
     Dtype,
+    Engine,
     Images,
     Model,
     Protocol,
     Revision,
     Steps,
+    Timeout,
     Vectors,
 )
 from safelatent.cli.say import say
@@ -88,17 +91,9 @@ def bench_run(
     vectors: Vectors = None,
     device: Device = None,
     dtype: Dtype = None,
-    engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="Address of the Ray cluster. Default: one is started on this machine."),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Abort when no batch finishes for this many minutes; with ray. Default: 60."
-        ),
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
+    timeout: Timeout = None,
     redraw_missing: Annotated[
         bool,
         typer.Option("--redraw-missing", help="Draw the images again whose files were deleted."),

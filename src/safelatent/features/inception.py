@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ class Inception:
                 features = self.network(torch.from_numpy(np.stack(batch)).to(self.device))
             found.append(features.float().cpu().numpy())
         return np.concatenate(found)
+
+    def loader(self) -> Callable[[], Inception]:
+        """Return what loads the same again, in another process on the same kind of device."""
+        options = {"own": not self.published, "batch_size": self.batch_size}
+        device = self.device.partition(":")[0]
+        return partial(inception, Path(self.name).absolute(), **options, device=device)
+
+    def rows(self, groups: Sequence[tuple[Image.Image, ...]]) -> NDArray[np.float32]:
+        """Return ``images`` of groups of one picture each."""
+        return self.images([picture for (picture,) in groups])
 
 
 def inception(

@@ -1,9 +1,10 @@
 """The Inception network of FID, in torch alone: architecture and names of the weights.
 
-C. Szegedy et al., Rethinking the Inception architecture for computer vision, CVPR 2016, as M. Heusel
-et al. (NeurIPS 2017) use it: TensorFlow's graph of 2015-12-05. It differs from the usual network in
-that averages over a window leave out the padding, the last block takes a maximum where the others
-take an average, and there are 1008 classes. The weights have the names that pytorch-fid gave them.
+C. Szegedy et al., Rethinking the Inception architecture for computer vision, CVPR 2016, as M.
+Heusel et al. (NeurIPS 2017) use it: TensorFlow's graph of 2015-12-05. It differs from the usual
+network in that averages over a window leave out the padding, the last block takes a maximum where
+the others take an average, and there are 1008 classes. The weights have the names that pytorch-fid
+gave them.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class _Convolution(nn.Module):
     ) -> None:
         super().__init__()
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-        around = tuple(side // 2 if stride == 1 else 0 for side in sides)
+        around = (sides[0] // 2, sides[1] // 2) if stride == 1 else (0, 0)
         self.conv = nn.Conv2d(
             inputs,
             outputs,
@@ -119,11 +120,10 @@ class _Mixed(_Branches):
         self.branch_pool = _Convolution(inputs, pooled, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        window = {"kernel_size": 3, "stride": 1, "padding": 1}
         seen = (
-            functional.max_pool2d(x, **window)
+            functional.max_pool2d(x, 3, stride=1, padding=1)
             if self._maximum
-            else functional.avg_pool2d(x, **window, count_include_pad=False)
+            else functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
         )
         return torch.cat([*self.along(x), self.branch_pool(seen)], dim=1)
 

@@ -12,7 +12,7 @@ import pickletools
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,9 +107,9 @@ def _followed(stream: io.BytesIO) -> Any:
         if opcode.name == "STOP":
             return stack.pop()
         if opcode.name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
+            memo[cast("int", argument)] = stack[-1]
         elif opcode.name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
+            stack.append(memo[cast("int", argument)])
         elif opcode.name in _PLAIN:
             stack.append(_PLAIN[opcode.name](argument))
         else:
@@ -182,6 +182,8 @@ def _made(function: Any, arguments: tuple[Any, ...]) -> Any:
         raise ValueError(f"it names {function!r:.60}, which nothing here calls")
     (kind, key), start, shape, strides = arguments[:4]
     dense = tuple(int(np.prod(shape[n + 1 :])) for n in range(len(shape)))
-    if any(size > 1 and given != own for size, given, own in zip(shape, strides, dense, strict=True)):
+    if any(
+        size > 1 and given != own for size, given, own in zip(shape, strides, dense, strict=True)
+    ):
         raise ValueError("a tensor of it is not stored in one piece")
     return _Tensor(kind=kind, key=key, start=start, shape=shape)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from safelatent.errors import BadValueError
-from safelatent.evaluation.fidelity import fidelity_of
+from safelatent.evaluation.measure_fidelity import fidelity_of
 from safelatent.features import extractor, read_reference
 from safelatent.features.reference import Reference
 from safelatent.metrics import (
