@@ -22,6 +22,7 @@ class MeanColour:
     hash: str = "c" * 64
     width: int = 3
     seconds: float = 0.0  # per call
+    published: bool = False
 
     def loader(self) -> Callable[[], MeanColour]:
         return MeanColour

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 import types
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -32,22 +33,15 @@ def random_network(seed: int = 0) -> InceptionNetwork:
 def torch_fidelitys(weights: Path) -> Any:
     """Return torch-fidelity's extractor with these weights, from uint8 pixels to a tuple.
 
-    Its package imports torchvision, which its network does not use; so only the network's own
-    modules are imported.
+    ``make`` puts the package aside: it brings a package named tests, and imports torchvision, which
+    its network does not use. So only the network's own modules are imported.
     """
-    spec = importlib.util.find_spec("torch_fidelity")
-    assert spec is not None, "make installs it: pip install --no-deps torch-fidelity"
+    place = Path(sys.prefix) / "peers/torch_fidelity"
+    assert place.is_dir(), f"run make: it installs torch-fidelity into {place.parent}"
     package = types.ModuleType("torch_fidelity")
-    package.__path__ = list(spec.submodule_search_locations or ())
-    before = sys.modules.get("torch_fidelity")
-    sys.modules["torch_fidelity"] = package
-    try:
+    package.__path__ = [str(place)]
+    with patch.dict(sys.modules, {"torch_fidelity": package}):
         module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
-    finally:
-        if before is None:
-            del sys.modules["torch_fidelity"]
-        else:
-            sys.modules["torch_fidelity"] = before
     return module.FeatureExtractorInceptionV3(
         "peer", ["2048"], feature_extractor_weights_path=str(weights)
     )

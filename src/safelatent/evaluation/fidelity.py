@@ -154,11 +154,16 @@ def _fidelity(values: Mapping[str, Any]) -> Fidelity:
         name: values[name] and Source(**values[name])
         for name in ("features", "clip", "latents", "reference")
     }
+    _check(values, dict.fromkeys(("images", "kept", "cut", "prompts"), int) | {"published": bool})
+    for source in filter(None, sources.values()):
+        _check(vars(source), {"name": str, "hash": str})
     methods = tuple(_method(one) for one in values["methods"])
     return Fidelity(**{**values, **sources, "methods": methods})
 
 
 def _method(values: Mapping[str, Any]) -> MethodFidelity:
+    _check(values, {"method": str, "n": int, "gone": int})
+    _check(values, dict.fromkeys(("mind", "cmmd"), int | float | None))
     parts = {
         "frechet": _maybe(FrechetBias, values["frechet"]),
         "kernel": _maybe(KernelDistance, values["kernel"]),
@@ -173,12 +178,19 @@ def _change(values: Mapping[str, Any] | None) -> Change | None:
     if values is None:
         return None
     rates = {name: _maybe(Rate, values[name]) for name in ("latent", "pixels", "clip")}
+    _check(values, {"pairs": int})
     return Change(pairs=values["pairs"], **rates)
 
 
 def _maybe(kind: type[Any], values: Mapping[str, float] | None) -> Any:
     if values is None:
         return None
-    if not all(isinstance(value, int | float) for value in values.values()):
-        raise ValueError(f"a {kind.__name__} holds something besides numbers")
+    _check(values, dict.fromkeys(values, int | float))
     return kind(**values)
+
+
+def _check(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    """Refuse a value of another kind than numbers and names are kept as."""
+    for name, kind in kinds.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"its {name} is {values[name]!r:.60}")
