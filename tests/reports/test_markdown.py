@@ -37,7 +37,7 @@ def test_what_was_measured_stands_in_it(tmp_path):
     save_fidelity(made_fidelity(), tmp_path)
     text = markdown(report_of(run))
     assert [row[0] for row in table(text, "### Table 2a")[2:]] == ["off", "medium", "max"]
-    assert "against pictures \\(5,000 images\\)" in text
+    assert "reference pictures \\(5,000 images\\)" in text
     assert "the model is no model; the prompts are made; the features are" in text
     assert "a method has 7 images, not 30,000" in text
     assert "The run has grown since \\(off, medium, max\\)" in text

@@ -188,12 +188,11 @@ def fidelity(report: Report) -> list[str]:
     found = report.fidelity
     if found is None:
         return []
-    by = f"{found.features.name} (extractor {found.features.hash[:12]})"
-    clip = "" if found.clip == found.features else f"; CLIP: {found.clip.name}"
+    by = f"{found.features.name} ({found.features.hash[:12]})"
+    clip = "" if found.clip == found.features else f", CLIP {found.clip.name}"
     known = (
-        f"Table 2 was measured by {by}{clip}, against {found.reference.name}"
-        f" ({counted(found.images, 'image')}). It is comparable with runs of the same measure,"
-        f" {found.hash[:12]}."
+        f"Features of {by}{clip}; reference {found.reference.name} ({counted(found.images, 'image')})."
+        f" Only runs that print the same hash, {found.hash[:12]}, are comparable."
     )
     reasons = published.other_fid(found, report.run.settings)
     other = f" This run measures something else: {'; '.join(reasons)}." if reasons else ""

@@ -29,7 +29,7 @@ from safelatent.runs.engines.embedding import on_cluster
 from tests.features.mean_colour import MeanColour
 
 stored.PART = 3
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 try:
     engine = on_cluster(timeout=2)(MeanColour())
     found = image_features(pictures_in(Path("in")), MeanColour(), Path("cache"), engine=engine)
