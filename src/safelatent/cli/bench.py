@@ -11,14 +11,17 @@ import typer
 
 from safelatent.cli.options import (
     PLAN,
+    Address,
     Batch,
     Device,
     Dtype,
+    Engine,
     Images,
     Model,
     Protocol,
     Revision,
     Steps,
+    Timeout,
     Variant,
     Vectors,
     path,
@@ -96,17 +99,9 @@ def bench_run(
     vectors: Vectors = None,
     device: Device = None,
     dtype: Dtype = None,
-    engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="Address of the Ray cluster. Default: one is started on this machine."),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Abort when no batch finishes for this many minutes; with ray. Default: 60."
-        ),
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
+    timeout: Timeout = None,
     redraw_missing: Annotated[
         bool,
         typer.Option("--redraw-missing", help="Draw the images again whose files were deleted."),

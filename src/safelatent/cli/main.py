@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 from safelatent import __version__
 from safelatent.cli.bench import bench
-from safelatent.cli.bench_fidelity import bench_fidelity
+from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
 from safelatent.cli.report import report
@@ -48,6 +48,7 @@ def root(
 app.command()(generate)
 app.command()(check)
 app.command(name="convert-q16")(convert_q16)
+app.command(name="convert-inception")(convert_inception)
 app.command()(report)
 bench.command("fidelity")(bench_fidelity)
 app.add_typer(bench, name="bench")

@@ -69,6 +69,15 @@ Dtype = Annotated[
     str | None,
     typer.Option(help="float32, float16 or bfloat16. Default: float16 on a GPU, else float32."),
 ]
+Engine = Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Address of the Ray cluster. Default: one is started on this machine."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(help="Abort when no batch finishes for this many minutes; with ray. Default: 60."),
+]
 
 
 def check_choice(option: str, value: str | None, known: Sequence[str]) -> None:
