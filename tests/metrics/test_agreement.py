@@ -12,7 +12,7 @@ from safelatent.metrics import Agreement, krippendorff_alpha
 # Krippendorff, Computing Krippendorff's alpha-reliability (2011): A, two observers and two values;
 # B, two observers and five values; C and D, four observers with missing values. 0 is missing.
 A = ["1211111111", "2221121112"]
-B = ["112243335241", "122243335243"]
+B = ["112243335441", "212223335444"]
 C = ["123321412000", "123322412503", "033323422510", "123324412510"]
 PUBLISHED = [
     (A, "nominal", 0.095),

@@ -80,5 +80,5 @@ def _variances(influences: Floats, index: NDArray[np.intp]) -> Floats:
         return np.full(influences.shape[1], math.inf)
     totals: Floats = np.zeros((count, influences.shape[1]))
     np.add.at(totals, index, influences)
-    squares: Floats = np.sum(totals**2, axis=0)
-    return squares * (count / (count - 1))
+    variances: Floats = np.einsum("gk,gk->k", totals, totals) * (count / (count - 1))
+    return variances
