@@ -37,6 +37,7 @@ ORDER = [
     "figures",
     "reports",
     "testbed",
+    "study",
     "cli",
 ]
 RANK = {part: rank for rank, part in enumerate(ORDER)}
@@ -56,6 +57,7 @@ FORBIDDEN = {
     "figures": {"torch", "diffusers", "transformers", "typer"},
     "reports": {"torch", "diffusers", "transformers", "typer"},
     "testbed": {"typer"},
+    "study": {"torch", "diffusers", "transformers", "typer"},
 }
 
 
@@ -218,6 +220,7 @@ def run(code: str) -> str:
         ("safelatent.features", ("torch", "diffusers", "transformers")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
+        ("safelatent.study.server", ("torch", "diffusers", "transformers", "numpy", "PIL")),
     ],
 )
 def test_importing_a_part_loads_no_more_than_it_needs(module, absent):
