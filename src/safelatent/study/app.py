@@ -81,7 +81,7 @@ class Pages:
         }
         self._headers = {
             "Content-Security-Policy": (
-                "default-src 'none'; img-src 'self'; style-src 'unsafe-inline';"
+                "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline';"
                 f" script-src 'sha256-{script_hash(script)}'; form-action 'self';"
                 " base-uri 'none'; frame-ancestors 'none'"
             ),

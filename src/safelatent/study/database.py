@@ -77,14 +77,14 @@ def engine_of(folder: Path, database: str | None) -> Engine:
     """
     sql = require("sqlalchemy", extra="study", purpose="a study")
     if database is None:
-        engine = sql.createengine_of(
+        engine = sql.create_engine(
             sql.URL.create("sqlite", database=str(folder / ANSWERS)),
             connect_args={"timeout": BUSY},
         )
         sql.event.listen(engine, "connect", _set_up_sqlite)
         return engine
     require("psycopg", extra="study", purpose="PostgreSQL")
-    return sql.createengine_of(
+    return sql.create_engine(
         _address(database), connect_args={"connect_timeout": WAIT}, pool_pre_ping=True
     )
 

@@ -63,11 +63,11 @@ def create(
     """
     folder = Path(out)
     _check_counts(images=images, limit=limit)
-    check_free(folder, database)
-    if (folder / PLAN).exists():
-        raise BadValueError(f"{str(folder)!r} holds a study already; name another --out")
     if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
         raise BadValueError(f"{str(folder)!r} is a file or lies in one; --out must be a folder")
+    if (folder / PLAN).exists():
+        raise BadValueError(f"{str(folder)!r} holds a study already; name another --out")
+    check_free(folder, database)
     read = read_run(run)
     absent = [method for method in settings.methods if method not in read.settings.methods]
     if absent:
