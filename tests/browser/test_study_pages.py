@@ -242,5 +242,5 @@ def test_it_fits_its_window_and_can_be_read(opened, width, scheme):
     widths = page.locator(".pair img").evaluate_all("all => all.map(one => one.naturalWidth)")
     assert min(widths) > 0
     contrast = CONTRAST.replace('document.querySelector("figure svg text")', "document.body")
-    ratios = page.evaluate(contrast.replace(".fill", ".color"))
+    ratios = page.evaluate(contrast.replace("(text).fill", "(text).color"))
     assert min(ratios[name] for name in ("--ink", "--quiet", "--link", "--warn")) >= 4.5

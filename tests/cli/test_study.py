@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -143,7 +142,7 @@ def test_bad_input_is_one_line(capsys, folder, case, tmp_path, monkeypatch):
     assert words in err
     assert len(err.splitlines()) == 1
     assert err.startswith("safelatent: ")
-    assert os.listdir(tmp_path) == [], "nothing is left behind"
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
 def test_another_studys_database_is_one_line(capsys, folder, tmp_path):

@@ -85,10 +85,8 @@ def test_the_summary_says_what_the_interval_allows(tmp_path):
 
 
 def test_what_lessens_the_numbers_is_said(report, tmp_path):
-    assert warnings(report) == [
-        "Pairs that the run could not give, and that are in no number: 2 without an image by one"
-        " of the methods."
-    ]
+    [line] = warnings(report)
+    assert line.endswith("that are in no number: 2 without an image by one of the methods.")
     study = made_study(tmp_path, 3)
     answer(study, 1, prefer("off"), 1)
     found = warnings(study_report(study))

@@ -16,6 +16,8 @@ from safelatent.study.app import MOST_RATERS, Links, app_of
 from safelatent.study.folder import LINKS, Study, StudyError, cannot_write
 from safelatent.study.store import Answers
 
+IDLE = 75  # seconds that a connection is kept while a rater looks at a pair
+
 
 def serve(
     study: Study,
@@ -48,7 +50,12 @@ def serve(
         links = write_links(study, begin, raters)
         # Without an access log: it would hold addresses of raters, and links.
         config = uvicorn.Config(
-            app_of(study, answers), log_level="warning", access_log=False, lifespan="off", ws="none"
+            app_of(study, answers),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=IDLE,
         )
         if started is not None:
             started(begin, links)
