@@ -38,6 +38,7 @@ ORDER = [
     "figures",
     "reports",
     "testbed",
+    "study",
     "cli",
 ]
 RANK = {part: rank for rank, part in enumerate(ORDER)}
@@ -57,6 +58,7 @@ FORBIDDEN = {
     "figures": {"torch", "diffusers", "transformers", "typer"},
     "reports": {"torch", "diffusers", "transformers", "typer"},
     "testbed": {"typer"},
+    "study": {"torch", "diffusers", "transformers", "typer"},
 }
 
 
@@ -219,6 +221,7 @@ def run(code: str) -> str:
         ("safelatent.features", ("torch", "diffusers", "transformers")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
+        ("safelatent.study.server", ("torch", "diffusers", "transformers", "numpy", "PIL")),
     ],
 )
 def test_importing_a_part_loads_no_more_than_it_needs(module, absent):

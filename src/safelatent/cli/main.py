@@ -14,6 +14,7 @@ from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
 from safelatent.cli.report import report
+from safelatent.cli.study import study
 from safelatent.cli.testbed import testbed
 from safelatent.errors import SafelatentError
 from safelatent.text import squeezed
@@ -53,6 +54,7 @@ app.command()(report)
 bench.command("fidelity")(bench_fidelity)
 app.add_typer(bench, name="bench")
 app.add_typer(testbed, name="testbed")
+app.add_typer(study, name="study")
 
 
 def main(arguments: list[str] | None = None) -> int:

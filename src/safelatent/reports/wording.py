@@ -196,7 +196,8 @@ def fidelity(report: Report) -> list[str]:
     clip = "" if found.clip == found.features else f", CLIP {found.clip.name}"
     known = (
         f"Features of {by}{clip}; reference {found.reference.name}"
-        f" ({counted(found.images, 'image')}). Only runs that print the same hash, {found.hash[:12]}, are comparable."
+        f" ({counted(found.images, 'image')}). Only runs that print the same hash,"
+        f" {found.hash[:12]}, are comparable."
     )
     reasons = published.other_fid(found, report.run.settings)
     other = f" This run measures something else: {'; '.join(reasons)}." if reasons else ""
