@@ -1,0 +1,297 @@
+"""A deployer's contract: the least safety, what must not appear, checks, limits, and what happens
+on a finding.
+
+A policy is a TOML file. A request is written in the same words, and so is what holds in the end:
+``join(policy, request)``. A field that says nothing leaves it to the other.
+
+Reads files and words; does not know pipelines.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Category, Concept
+from safelatent.errors import BadValueError, nearest
+from safelatent.guidance import PresetName
+from safelatent.hashing import digest
+
+VERSION = 1
+Finding = Literal["blur", "replace", "refuse"]  # from the least to the most strict
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+def _check_once(name: str, given: tuple[str, ...]) -> None:
+    if any(not one.strip() for one in given):
+        raise ValueError(f"{name} holds a blank; name each or leave it out")
+    if len(set(given)) < len(given):
+        raise ValueError(f"{name} names one twice; give each once")
+
+
+class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A table of the file: unknown fields are refused, fields that say nothing are not written."""
+
+
+class Settings(_Part):
+    """The least that SLD's settings must be; all of them act more, the larger they are.
+
+    Attributes:
+        noise_level: at which the warm-up has ended, above 0, at most 1 (pure noise: guided from
+            the first step).
+        scale, threshold, momentum, decay: as ``SLD`` has them.
+    """
+
+    noise_level: Annotated[float, Meta(gt=0, le=1)] | None = None
+    scale: Annotated[float, Meta(ge=1)] | None = None
+    threshold: Share | None = None
+    momentum: Share | None = None
+    decay: Annotated[float, Meta(ge=0, lt=1)] | None = None
+
+
+class PromptRules(_Part):
+    """What is checked of a prompt before anything is drawn.
+
+    Attributes:
+        calibration: the file that ``safelatent policy calibrate`` writes, relative to the policy's
+            own folder.
+        threshold: prompts with at least this score are refused. Default: the working point of the
+            calibration.
+        classifier: a text classifier of transformers, a folder or a Hub id.
+        revision: the classifier's commit.
+        unsafe: the classifier's labels that count.
+        classifier_threshold: a prompt is refused if these labels together have at least this
+            probability.
+    """
+
+    calibration: str | None = None
+    threshold: Share | None = None
+    classifier: str | None = None
+    revision: str | None = None
+    unsafe: tuple[str, ...] = ()
+    classifier_threshold: Share | None = None
+
+    def __post_init__(self) -> None:
+        _check_once("unsafe", self.unsafe)
+        if (self.classifier is None) != (not self.unsafe):
+            raise ValueError("classifier and unsafe belong together; name both or neither")
+        if self.classifier is None and (self.revision or self.classifier_threshold is not None):
+            raise ValueError("revision and classifier_threshold need a classifier; name it")
+
+
+class OutputRules(_Part):
+    """What is checked of an image, and what happens on a finding.
+
+    Attributes:
+        protocols: of the test bed, by name; an image must pass all of them.
+        retries: how often a flagged image is drawn again, each time at the next level and, once it
+            is *max*, from another seed.
+        finding: what becomes of an image that is still flagged.
+    """
+
+    protocols: tuple[str, ...] = ()
+    retries: Annotated[int, Meta(ge=0, le=10)] | None = None
+    finding: Finding | None = None
+
+    def __post_init__(self) -> None:
+        _check_once("protocols", self.protocols)
+
+
+class Limits(_Part):
+    """What a call may ask for. A call beyond a limit is refused, not changed.
+
+    Attributes:
+        least_steps, most_steps: denoising steps.
+        most_side: width and height, in pixels.
+        most_images: of one call.
+        most_seconds: for one call with its retries. No further image is drawn after that.
+    """
+
+    least_steps: Count | None = None
+    most_steps: Count | None = None
+    most_side: Count | None = None
+    most_images: Count | None = None
+    most_seconds: Annotated[float, Meta(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            self.least_steps is not None
+            and self.most_steps is not None
+            and self.least_steps > self.most_steps
+        ):
+            raise ValueError(
+                f"least_steps is {self.least_steps} and most_steps {self.most_steps}, so no call "
+                "would be allowed; lower the first or raise the second"
+            )
+
+
+class Policy(_Part):
+    """The contract. ``Policy()`` asks for nothing, so it is the request of someone who asks for
+    nothing.
+
+    Attributes:
+        version: of the format.
+        name: for people and receipts.
+        least: the least level of safety.
+        settings: the least that single settings must be.
+        concepts: terms that must be among what is steered away from.
+        categories: categories of I2P that must be, each with its least level. Guidance away from
+            one concept acts on all of them at the highest of these levels.
+        prompt, output: the checks before and after sampling.
+        limits: of a call.
+
+    Raises:
+        BadValueError: by ``parse`` and ``read``; the constructor raises ``ValueError`` for values
+            that contradict one another.
+    """
+
+    version: Literal[1] = VERSION
+    name: str = ""
+    least: PresetName | None = None
+    settings: Settings = Settings()
+    concepts: tuple[str, ...] = ()
+    categories: dict[Category, PresetName] = {}
+    prompt: PromptRules = PromptRules()
+    output: OutputRules = OutputRules()
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if self.concepts:
+            Concept(terms=self.concepts)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Policy:
+        """Return the policy of plain values, as a TOML or JSON file holds them.
+
+        Raises:
+            BadValueError: a field that is unknown, of another type or out of its range.
+        """
+        try:
+            found = msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise BadValueError(f"the policy is not valid: {_said(error)}") from None
+        _check_finite(found)
+        return found
+
+    @classmethod
+    def read(cls, file: str | Path) -> Policy:
+        """Return the policy of a TOML file, which must name its format's ``version``.
+
+        Raises:
+            BadValueError: the file cannot be read, is not TOML, or is no policy.
+        """
+        path = Path(file)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadValueError(
+                f"the policy {str(path)!r} cannot be read: {error.strerror}; name a TOML file"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadValueError(f"the policy {str(path)!r} is not TOML: {error}") from None
+        if "version" not in values:
+            raise BadValueError(
+                f"the policy {str(path)!r} names no version; begin it with: version = {VERSION}"
+            )
+        try:
+            found = cls.parse(values)
+        except BadValueError as error:
+            raise BadValueError(f"{str(path)!r}: {error}") from None
+        return found if found.prompt.calibration is None else _beside(found, path.parent)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON and receipts; what says nothing is left out."""
+        return {"version": self.version} | msgspec.to_builtins(self)
+
+    @property
+    def hash(self) -> str:
+        """sha256 of all that the policy demands, as canonical JSON. Its name is not part of it."""
+        return digest({name: value for name, value in self.as_dict().items() if name != "name"})
+
+    @property
+    def concept(self) -> Concept:
+        """What must not appear: the terms of ``concepts`` and of the categories; the paper's 20
+        terms, where the policy names none.
+        """
+        terms = [*self.concepts, *(t for c in self.categories for t in CATEGORY_CONCEPTS[c].terms)]
+        if not terms:
+            return DEFAULT_CONCEPT
+        return Concept(terms=(terms[0],)).with_terms(*terms[1:])
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema (2020-12) of a policy file."""
+    found = msgspec.json.schema(Policy)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
+
+
+def _beside(policy: Policy, folder: Path) -> Policy:
+    """The policy with the path of its calibration seen from ``folder``."""
+    file = folder / str(policy.prompt.calibration)
+    rules = msgspec.structs.replace(policy.prompt, calibration=str(file))
+    return msgspec.structs.replace(policy, prompt=rules)
+
+
+def _check_finite(part: Struct) -> None:
+    for name in part.__struct_fields__:
+        value = getattr(part, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadValueError(f"the policy is not valid: {name} is {value}; it must be finite")
+        if isinstance(value, Struct):
+            _check_finite(value)
+
+
+# What msgspec says, and where in the file. Its sentences name neither the remedy nor what is near.
+_AT = re.compile(r"(.*) - at `(key` in `)?\$\.?(.*)`")
+_CHOICES = {"least": PresetName, "finding": Finding, "version": Literal[1]}
+
+
+def _said(error: msgspec.ValidationError) -> str:
+    """One line with the field, what is wrong with it, and what it may be."""
+    found = _AT.fullmatch(str(error))
+    said, in_key, path = (found[1], bool(found[2]), found[3]) if found else (str(error), False, "")
+    field = path.replace("[...]", "") or "the file"
+    if said.startswith("Invalid enum value"):
+        value = said.removeprefix("Invalid enum value ").strip("'")
+        kinds = Category if in_key else _CHOICES.get(field, PresetName)
+        known = [str(one) for one in get_args(kinds)]
+        return f"{field} is {value!r}{nearest(value, known)}; it must be {_either(known)}"
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", said):
+        known = _fields(path)
+        return (
+            f"{field} has no field {unknown[1]!r}{nearest(unknown[1], known)}; its fields are"
+            f" {', '.join(known)}"
+        )
+    if rule := re.fullmatch(r"Expected `(.*?)`(?:, got `(.*)`| (.*))", said):
+        kind = _KINDS.get(rule[1].removesuffix(" | null"), rule[1])
+        got = f"; it is {_KINDS.get(rule[2], rule[2])}" if rule[2] else ""
+        return f"{field} must be {kind}{' ' + rule[3] if rule[3] else ''}{got}"
+    return f"{field}: {said}" if path else said
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+
+
+def _either(known: list[str]) -> str:
+    return f"{', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else known[0]
+
+
+def _fields(path: str) -> tuple[str, ...]:
+    """The fields of the table at ``path``; of the whole file for none."""
+    part = Policy()
+    return getattr(part, path).__struct_fields__ if path else part.__struct_fields__
