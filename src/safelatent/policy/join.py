@@ -177,6 +177,7 @@ def _one(name: str, a: str | None, b: str | None) -> str | None:
 def _output(a: OutputRules, b: OutputRules) -> OutputRules:
     return OutputRules(
         protocols=tuple(dict.fromkeys((*a.protocols, *b.protocols))),
+        vectors=_one("vectors", a.vectors, b.vectors),
         retries=_extreme(min, a.retries, b.retries),
         finding=_higher(FINDINGS, a.finding, b.finding),
     )

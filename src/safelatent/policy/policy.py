@@ -92,12 +92,15 @@ class OutputRules(_Part):
 
     Attributes:
         protocols: of the test bed, by name; an image must pass all of them.
+        vectors: the file of Q16's published vectors, relative to the policy's own folder; some
+            protocols need it.
         retries: how often a flagged image is drawn again, each time at the next level and, once it
             is *max*, from another seed.
         finding: what becomes of an image that is still flagged.
     """
 
     protocols: tuple[str, ...] = ()
+    vectors: str | None = None
     retries: Annotated[int, Meta(ge=0, le=10)] | None = None
     finding: Finding | None = None
 
@@ -205,7 +208,7 @@ class Policy(_Part):
             found = cls.parse(values)
         except BadValueError as error:
             raise BadValueError(f"{str(path)!r}: {error}") from None
-        return found if found.prompt.calibration is None else _beside(found, path.parent)
+        return _beside(found, path.parent)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON and receipts; what says nothing is left out."""
@@ -234,10 +237,17 @@ def schema() -> dict[str, Any]:
 
 
 def _beside(policy: Policy, folder: Path) -> Policy:
-    """The policy with the path of its calibration seen from ``folder``."""
-    file = folder / str(policy.prompt.calibration)
-    rules = msgspec.structs.replace(policy.prompt, calibration=str(file))
-    return msgspec.structs.replace(policy, prompt=rules)
+    """The policy with the paths of its files seen from ``folder``."""
+
+    def seen(file: str | None) -> str | None:
+        return None if file is None else str(folder / file)
+
+    change = msgspec.structs.replace
+    return change(
+        policy,
+        prompt=change(policy.prompt, calibration=seen(policy.prompt.calibration)),
+        output=change(policy.output, vectors=seen(policy.output.vectors)),
+    )
 
 
 def _check_finite(part: Struct) -> None:
