@@ -23,9 +23,9 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from safelatent.concepts import Concept
+from safelatent.concepts import Category, Concept
 from safelatent.errors import BadValueError
-from safelatent.guidance import MEDIUM, PRESETS, SLD, NoiseLevel, PresetName
+from safelatent.guidance import MEDIUM, PRESETS, SLD, NoiseLevel, PresetName, preset
 from safelatent.policy.policy import (
     Finding,
     Limits,
@@ -36,7 +36,7 @@ from safelatent.policy.policy import (
 )
 
 T = TypeVar("T")
-LEVELS: tuple[PresetName, ...] = get_args(PresetName)
+LEVELS: tuple[PresetName, ...] = tuple(PRESETS)
 FINDINGS: tuple[Finding, ...] = get_args(Finding)
 
 
@@ -47,9 +47,9 @@ def join(policy: Policy, request: Policy) -> Policy:
         BadValueError: both name a calibration or a classifier, and not the same one, or the limits
             of both together allow no call.
     """
-    categories = dict(policy.categories)
-    for category, level in request.categories.items():
-        categories[category] = _higher(LEVELS, categories.get(category), level) or level
+    categories = dict(_levels(policy))
+    for category, level in _levels(request).items():
+        categories[category] = max(level, categories.get(category, level), key=LEVELS.index)
     return Policy(
         name=policy.name or request.name,
         least=_higher(LEVELS, policy.least, request.least),
@@ -75,12 +75,20 @@ def request_of(safety: PresetName | SLD | None = None, concept: Concept | None =
     """Return what a call asks for as a policy.
 
     Raises:
-        BadValueError: settings whose warm-up is a number of steps: how much noise that leaves
-            depends on the call.
+        BadValueError: an unknown preset, another kind of safety, or settings whose warm-up is a
+            number of steps: how much noise that leaves depends on the call.
     """
     terms = () if concept is None else concept.terms
-    if safety is None or isinstance(safety, str):
+    if safety is None:
+        return Policy(concepts=terms)
+    if isinstance(safety, str):
+        preset(safety)
         return Policy(least=safety, concepts=terms)
+    if not isinstance(safety, SLD):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
+        raise BadValueError(
+            f"under a policy the safety is {safety!r}; it must be a preset's name or an SLD, for"
+            " all images of a call"
+        )
     return Policy(settings=_of_sld(safety), concepts=terms)
 
 
@@ -90,7 +98,7 @@ def guidance(policy: Policy) -> SLD:
 
     The warm-up is a noise level, so that they mean the same for any number of steps.
     """
-    levels = [level for level in (policy.least, *policy.categories.values()) if level is not None]
+    levels = [*_levels(policy).values(), *([policy.least] if policy.least else [])]
     wanted = policy.settings
     for level in levels:
         wanted = _settings(wanted, _of_sld(PRESETS[level].by_noise_level()))
@@ -111,6 +119,10 @@ def next_level(settings: SLD) -> SLD | None:
         if joined != own:
             return guidance(Policy(least=level, settings=own))
     return None
+
+
+def _levels(policy: Policy) -> dict[Category, PresetName]:
+    return policy.categories
 
 
 def _of_sld(sld: SLD) -> Settings:

@@ -14,15 +14,18 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
 from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Category, Concept
 from safelatent.errors import BadValueError, nearest
-from safelatent.guidance import PresetName
+from safelatent.guidance import SLD, PresetName
 from safelatent.hashing import digest
+
+if TYPE_CHECKING:
+    from safelatent.policy.enforce import UnderPolicy
 
 VERSION = 1
 Finding = Literal["blur", "replace", "refuse"]  # from the least to the most strict
@@ -37,11 +40,11 @@ def _check_once(name: str, given: tuple[str, ...]) -> None:
         raise ValueError(f"{name} names one twice; give each once")
 
 
-class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A table of the file: unknown fields are refused, fields that say nothing are not written."""
+class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; unknown fields are refused."""
 
 
-class Settings(_Part):
+class Settings(_Part, frozen=True):
     """The least that SLD's settings must be; all of them act more, the larger they are.
 
     Attributes:
@@ -57,7 +60,7 @@ class Settings(_Part):
     decay: Annotated[float, Meta(ge=0, lt=1)] | None = None
 
 
-class PromptRules(_Part):
+class PromptRules(_Part, frozen=True):
     """What is checked of a prompt before anything is drawn.
 
     Attributes:
@@ -87,7 +90,7 @@ class PromptRules(_Part):
             raise ValueError("revision and classifier_threshold need a classifier; name it")
 
 
-class OutputRules(_Part):
+class OutputRules(_Part, frozen=True):
     """What is checked of an image, and what happens on a finding.
 
     Attributes:
@@ -108,7 +111,7 @@ class OutputRules(_Part):
         _check_once("protocols", self.protocols)
 
 
-class Limits(_Part):
+class Limits(_Part, frozen=True):
     """What a call may ask for. A call beyond a limit is refused, not changed.
 
     Attributes:
@@ -136,7 +139,7 @@ class Limits(_Part):
             )
 
 
-class Policy(_Part):
+class Policy(_Part, frozen=True):
     """The contract. ``Policy()`` asks for nothing, so it is the request of someone who asks for
     nothing.
 
@@ -212,7 +215,15 @@ class Policy(_Part):
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON and receipts; what says nothing is left out."""
-        return {"version": self.version} | msgspec.to_builtins(self)
+        return {"version": self.version} | _said_of(msgspec.to_builtins(self))
+
+    def guard(
+        self, pipe: Any, safety: PresetName | SLD | None = None, concept: Concept | None = None, /
+    ) -> UnderPolicy:
+        """Return the pipeline under this policy; ``guard(pipe, safety, policy=...)`` calls this."""
+        from safelatent.policy.enforce import UnderPolicy
+
+        return UnderPolicy(pipe=pipe, policy=self, safety=safety, concept=concept)
 
     @property
     def hash(self) -> str:
@@ -234,6 +245,12 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema (2020-12) of a policy file."""
     found = msgspec.json.schema(Policy)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
+
+
+def _said_of(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields that say something, at any depth."""
+    found = {n: _said_of(v) if isinstance(v, dict) else v for n, v in values.items()}
+    return {n: v for n, v in found.items() if v is not None and v not in ({}, [], (), "")}
 
 
 def _beside(policy: Policy, folder: Path) -> Policy:
@@ -271,7 +288,7 @@ def _said(error: msgspec.ValidationError) -> str:
     field = path.replace("[...]", "") or "the file"
     if said.startswith("Invalid enum value"):
         value = said.removeprefix("Invalid enum value ").strip("'")
-        kinds = Category if in_key else _CHOICES.get(field, PresetName)
+        kinds = Category if in_key else _CHOICES.get(field.rpartition(".")[2], PresetName)
         known = [str(one) for one in get_args(kinds)]
         return f"{field} is {value!r}{nearest(value, known)}; it must be {_either(known)}"
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", said):

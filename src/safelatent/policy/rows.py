@@ -97,7 +97,7 @@ class Rows:
             self.generators[b].set_state(self._states[b])
         together = dict(self.shared)
         for name in {name for b in rows for name in self.by_row[b]}:
-            values = [self.by_row[b].get(name) for b in rows]
+            values: list[Any] = [self.by_row[b].get(name) for b in rows]
             if all(value is not None for value in values):
                 together[name] = torch.cat(values) if isinstance(values[0], Tensor) else values
         return together | {"generator": [self.generators[b] for b in rows]}
