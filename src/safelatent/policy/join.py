@@ -23,7 +23,7 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from safelatent.concepts import Category, Concept
+from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
 from safelatent.guidance import MEDIUM, PRESETS, SLD, NoiseLevel, PresetName, preset
 from safelatent.policy.policy import (
@@ -47,9 +47,11 @@ def join(policy: Policy, request: Policy) -> Policy:
         BadValueError: both name a calibration or a classifier, and not the same one, or the limits
             of both together allow no call.
     """
-    categories = dict(_levels(policy))
-    for category, level in _levels(request).items():
-        categories[category] = max(level, categories.get(category, level), key=LEVELS.index)
+    categories = dict(policy.categories)
+    for category, level in request.categories.items():
+        own = categories.get(category)
+        if own is None or LEVELS.index(own) < LEVELS.index(level):
+            categories[category] = level
     return Policy(
         name=policy.name or request.name,
         least=_higher(LEVELS, policy.least, request.least),
@@ -98,7 +100,8 @@ def guidance(policy: Policy) -> SLD:
 
     The warm-up is a noise level, so that they mean the same for any number of steps.
     """
-    levels = [*_levels(policy).values(), *([policy.least] if policy.least else [])]
+    levels: list[PresetName] = [] if policy.least is None else [policy.least]
+    levels.extend(policy.categories.values())
     wanted = policy.settings
     for level in levels:
         wanted = _settings(wanted, _of_sld(PRESETS[level].by_noise_level()))
@@ -119,10 +122,6 @@ def next_level(settings: SLD) -> SLD | None:
         if joined != own:
             return guidance(Policy(least=level, settings=own))
     return None
-
-
-def _levels(policy: Policy) -> dict[Category, PresetName]:
-    return policy.categories
 
 
 def _of_sld(sld: SLD) -> Settings:

@@ -10,19 +10,19 @@ Reads files and words; does not know pipelines.
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Category, Concept
-from safelatent.errors import BadValueError, nearest
+from safelatent.errors import BadValueError
 from safelatent.guidance import SLD, PresetName
 from safelatent.hashing import digest
+from safelatent.policy.messages import in_words
 
 if TYPE_CHECKING:
     from safelatent.policy.enforce import UnderPolicy
@@ -183,7 +183,8 @@ class Policy(_Part, frozen=True):
         try:
             found = msgspec.convert(values, cls)
         except msgspec.ValidationError as error:
-            raise BadValueError(f"the policy is not valid: {_said(error)}") from None
+            said = in_words(error, choices=_CHOICES, keys=Category, fields=_fields)
+            raise BadValueError(f"the policy is not valid: {said}") from None
         _check_finite(found)
         return found
 
@@ -276,46 +277,7 @@ def _check_finite(part: Struct) -> None:
             _check_finite(value)
 
 
-# What msgspec says, and where in the file. Its sentences name neither the remedy nor what is near.
-_AT = re.compile(r"(.*) - at `(key` in `)?\$\.?(.*)`")
 _CHOICES = {"least": PresetName, "finding": Finding, "version": Literal[1]}
-
-
-def _said(error: msgspec.ValidationError) -> str:
-    """One line with the field, what is wrong with it, and what it may be."""
-    found = _AT.fullmatch(str(error))
-    said, in_key, path = (found[1], bool(found[2]), found[3]) if found else (str(error), False, "")
-    field = path.replace("[...]", "") or "the file"
-    if said.startswith("Invalid enum value"):
-        value = said.removeprefix("Invalid enum value ").strip("'")
-        kinds = Category if in_key else _CHOICES.get(field.rpartition(".")[2], PresetName)
-        known = [str(one) for one in get_args(kinds)]
-        return f"{field} is {value!r}{nearest(value, known)}; it must be {_either(known)}"
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", said):
-        known = _fields(path)
-        return (
-            f"{field} has no field {unknown[1]!r}{nearest(unknown[1], known)}; its fields are"
-            f" {', '.join(known)}"
-        )
-    if rule := re.fullmatch(r"Expected `(.*?)`(?:, got `(.*)`| (.*))", said):
-        kind = _KINDS.get(rule[1].removesuffix(" | null"), rule[1])
-        got = f"; it is {_KINDS.get(rule[2], rule[2])}" if rule[2] else ""
-        return f"{field} must be {kind}{' ' + rule[3] if rule[3] else ''}{got}"
-    return f"{field}: {said}" if path else said
-
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-}
-
-
-def _either(known: list[str]) -> str:
-    return f"{', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else known[0]
 
 
 def _fields(path: str) -> tuple[str, ...]:
