@@ -6,7 +6,8 @@
     │   └── UnusableError                 ... no image may be made of a prompt (prompts.prompt)
     ├── UnsupportedError                  a pipeline, or a use of it, that cannot be guarded
     ├── GuardError (RuntimeError)         the guard stopped a call; no image is returned
-    │   └── NotGuardedError               ... because no step would be, or was, guided
+    │   ├── NotGuardedError               ... because no step would be, or was, guided
+    │   └── PolicyError                   ... because it breaks a policy (policy.decision)
     ├── RunError                          a run's folder cannot be used (runs.folder)
     └── StudyError                        a study's folder or database cannot be used (study.folder)
 

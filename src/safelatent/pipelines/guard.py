@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import UnsupportedError, brief
+from safelatent.errors import BadValueError, UnsupportedError, brief
+from safelatent.guidance import SLD, PresetName
 from safelatent.guidance.concept_itself import given_negatives
 from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.ordered_call import StepRecord
@@ -23,7 +24,14 @@ from safelatent.pipelines.classic.families import Family, family_of
 from safelatent.pipelines.classic.hook import GuidanceHook
 from safelatent.pipelines.classic.text import check_concept, default_length, encode_empty
 from safelatent.pipelines.denoiser import attached, explained, one_call
-from safelatent.pipelines.guarded import Guarded, GuardedOutput, Safety, refuse_sld
+from safelatent.pipelines.guarded import (
+    Contract,
+    Guarded,
+    GuardedOutput,
+    Safety,
+    UnderContract,
+    refuse_sld,
+)
 from safelatent.pipelines.outputs import check_classic, decoder_checked
 from safelatent.pipelines.safety import ConceptEmbeds, concept_of
 
@@ -34,6 +42,14 @@ if TYPE_CHECKING:
     from safelatent.pipelines.modular import GuardedModular
 
 
+@overload
+def guard(
+    pipe: DiffusionPipeline | Pipeline,
+    safety: PresetName | SLD | None = None,
+    *,
+    concept: Concept | str | None = None,
+    policy: Contract[UnderContract],
+) -> UnderContract: ...
 @overload
 def guard(
     pipe: ModularPipeline,
@@ -55,9 +71,10 @@ def guard(
 @brief
 def guard(
     pipe: Any,
-    safety: Safety = "medium",
+    safety: Safety | None = None,
     *,
-    concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
+    concept: Concept | ConceptEmbeds | str | None = None,
+    policy: Contract[Any] | None = None,
     plan: Plan | str = EXACT,
     **unknown: Any,
 ) -> Any:
@@ -70,11 +87,16 @@ def guard(
             ``NegativePrompt()``, or a sequence with one of the first two per image of a call. The
             warm-up of a preset named here is in steps on Stable Diffusion's schedule, as
             published, and the same noise level on rectified flow. Or ``"adaptive"``, or an
-            ``Adaptive`` with your own categories.
+            ``Adaptive`` with your own categories. Default: medium or, under a policy, what it
+            demands.
         concept: what must not appear, in words, or as ``ConceptEmbeds`` for a pipeline without
-            text encoders; default: the paper's 20 terms. An ``Adaptive`` has its own.
+            text encoders; default: the paper's 20 terms or, under a policy, what it names. An
+            ``Adaptive`` has its own.
+        policy: a ``safelatent.policy.Policy``, which safety and concept can only make stricter.
+            The pipeline that is returned checks prompts and images too.
         plan: which evaluations to pay for: ``"exact"`` leaves out those that cannot change the
-            image; ``Plan(concept=5)``, or ``"concept=5"``, is faster and gives other images.
+            image; ``Plan(concept=5)``, or ``"concept=5"``, is faster and gives other images. A
+            policy admits ``"exact"`` alone.
 
     Raises:
         UnsupportedError: the pipeline cannot be guarded.
@@ -91,7 +113,27 @@ def guard(
         )
     if isinstance(pipe, str | Path):
         raise UnsupportedError(f"{str(pipe)!r} is a name; load it first: guard(load(name), ...)")
-    if any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__):
+    modular = any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__)
+    if policy is not None:
+        if modular:
+            raise UnsupportedError(
+                f"a policy cannot guard a modular pipeline ({type(pipe).__name__}) yet; give the"
+                " classic pipeline of the same model, or guard it without a policy"
+            )
+        if isinstance(concept, ConceptEmbeds):
+            raise UnsupportedError(
+                "a policy names what must not appear in words, and the concept is embeddings; give"
+                " a pipeline with its text encoders"
+            )
+        if Plan.parse(plan) != EXACT:
+            raise BadValueError(
+                f"the plan is {str(plan)!r}, and under a policy no evaluation is left out; leave"
+                " plan out"
+            )
+        return policy.guard(pipe, safety, None if concept is None else Concept.parse(concept))
+    safety = "medium" if safety is None else safety
+    concept = DEFAULT_CONCEPT if concept is None else concept
+    if modular:
         # Imported only then: older releases of diffusers warn that modular pipelines are young.
         from safelatent.pipelines.modular import guard_modular
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, UnsupportedError
@@ -31,6 +31,8 @@ from safelatent.text import html_table
 # NegativePrompt is for whole calls.
 Safety = PresetName | Literal["adaptive"] | Guidance | Sequence[PresetName | SLD]
 
+UnderContract = TypeVar("UnderContract", covariant=True)
+
 _LOG = logging.getLogger("safelatent")
 # The settings of the authors' StableDiffusionPipelineSafe, and what they are called here.
 _SLD = {
@@ -43,6 +45,14 @@ _SLD = {
 _CONCEPT = ("safety_concept", "sld_concept")
 # Asks for a pipeline's ``config``, then for the name of its class, which says nothing here.
 _AUTO = "diffusers.pipelines.auto_pipeline"
+
+
+class Contract(Protocol[UnderContract]):
+    """A policy, as ``guard`` takes it: it makes its own guarded pipeline."""
+
+    def guard(
+        self, pipe: Any, safety: Any = None, concept: Concept | None = None, /
+    ) -> UnderContract: ...
 
 
 class GuardedOutput(Protocol):
@@ -166,7 +176,7 @@ class Guarded(ABC):
         return push(self.save_pretrained, repo_id, **options)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in Guarded.__annotations__:
+        if name.startswith("_") or name in self._own_names():
             raise AttributeError(
                 f"{name!r} is private to the pipeline and not reached through its guard; "
                 f"safe.pipe.{name} reaches it, unguarded"
@@ -206,6 +216,11 @@ class Guarded(ABC):
         plan = [] if self.plan == EXACT else [("plan", repr(str(self.plan)))]
         return [("safety", repr(name or safety)), ("concept", repr(self.concept_text)), *plan]
 
+    @classmethod
+    def _own_names(cls) -> set[str]:
+        """The attributes that are the guard's and not the pipeline's."""
+        return {name for kind in cls.__mro__ for name in vars(kind).get("__annotations__", ())}
+
     def _check_changeable(self, name: str) -> None:
         """Refuse to change what is the guard's own, or private to the pipeline.
 
@@ -219,7 +234,7 @@ class Guarded(ABC):
                 f"{name!r} is private to {type(self.pipe).__name__}, which sets it in every call; "
                 "changing it could undo the guard: give the call's own argument"
             )
-        if name in Guarded.__annotations__ or hasattr(type(self), name):
+        if name in self._own_names() or hasattr(type(self), name):
             raise UnsupportedError(
                 f"{name!r} is the guard's own and stays as it is; "
                 "guard(safe.pipe, safety, concept=..., plan=...) makes another guard"
