@@ -17,6 +17,9 @@ COMMANDS = (
     ("bench", "fidelity"),
     ("report",),
     ("testbed", "build"),
+    ("study", "create"),
+    ("study", "serve"),
+    ("study", "report"),
 )
 
 

@@ -32,12 +32,14 @@ ORDER = [
     "pipelines",
     "detectors",
     "features",
+    "policy",
     "generation",
     "runs",
     "evaluation",
     "figures",
     "reports",
     "testbed",
+    "study",
     "cli",
 ]
 RANK = {part: rank for rank, part in enumerate(ORDER)}
@@ -51,12 +53,14 @@ FORBIDDEN = {
     "pipelines": {"typer"},
     "detectors": {"typer"},
     "features": {"typer"},
+    "policy": {"typer"},
     "generation": {"typer"},
     "runs": {"typer"},
     "evaluation": {"torch", "diffusers", "transformers", "PIL", "typer"},
     "figures": {"torch", "diffusers", "transformers", "typer"},
     "reports": {"torch", "diffusers", "transformers", "typer"},
     "testbed": {"typer"},
+    "study": {"torch", "diffusers", "transformers", "typer"},
 }
 
 
@@ -219,6 +223,7 @@ def run(code: str) -> str:
         ("safelatent.features", ("torch", "diffusers", "transformers")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
+        ("safelatent.study.server", ("torch", "diffusers", "transformers", "numpy", "PIL")),
     ],
 )
 def test_importing_a_part_loads_no_more_than_it_needs(module, absent):

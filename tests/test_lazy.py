@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safelatent import detectors, runs
+from safelatent import detectors, runs, study
 from safelatent.lazy import lazy_names
 
 
@@ -27,7 +27,7 @@ def test_a_name_that_is_not_given_out_is_refused_as_python_does():
         get("JSONDecodeError")
 
 
-@pytest.mark.parametrize("package", [detectors, runs])
+@pytest.mark.parametrize("package", [detectors, runs, study])
 def test_no_module_hides_a_name(package):
     """Importing a module puts it in the place of a name that is spelt as it."""
     assert not {path.stem for path in Path(package.__file__).parent.glob("*.py")} & {

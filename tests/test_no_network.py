@@ -22,12 +22,12 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 EVERYTHING = """
 from safelatent import guard, load
 from safelatent.detectors import embedded_checker, embedded_judge, embedded_q16, examine
-from safelatent.models.clip_model import load_clip, load_scene_moments
+from safelatent.models.clip_model import load_clip, load_scenes
 from safelatent.prompts import embedded_benign, embedded_i2p
 image = guard(load("embedded"), "max")("a pirate with a pistol", num_inference_steps=2).images[0]
 print([len(examine(make(), [image])) for make in (embedded_judge, embedded_q16, embedded_checker)])
 print(len(embedded_i2p()), len(embedded_benign()))
-print(load_clip() is not None, load_scene_moments().n > 0)
+print(load_clip() is not None, load_scenes().moments.n > 0)
 from safelatent.cli.main import main
 image = "generate|a house|--safety|max|--steps|2|--out|image"
 run = "bench|run|embedded-i2p|--methods|off,max|--limit|1|--images|1|--steps|2|--out|run"

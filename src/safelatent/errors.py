@@ -6,8 +6,10 @@
     │   └── UnusableError                 ... no image may be made of a prompt (prompts.prompt)
     ├── UnsupportedError                  a pipeline, or a use of it, that cannot be guarded
     ├── GuardError (RuntimeError)         the guard stopped a call; no image is returned
-    │   └── NotGuardedError               ... because no step would be, or was, guided
-    └── RunError                          a run's folder cannot be used (runs.folder)
+    │   ├── NotGuardedError               ... because no step would be, or was, guided
+    │   └── PolicyError                   ... because it breaks a policy (policy.decision)
+    ├── RunError                          a run's folder cannot be used (runs.folder)
+    └── StudyError                        a study's folder or database cannot be used (study.folder)
 
 A message is one line: the value that was given, the rule that it breaks, the remedy. Arguments
 that a function does not have raise ``TypeError``, as everywhere in Python.

@@ -21,6 +21,18 @@ def place(path: str | Path, name: str = "the path") -> Path:
     return Path(path)
 
 
+def check_target(target: Path, suffix: str) -> None:
+    """Refuse a file to write whose name has another suffix, or that exists.
+
+    Raises:
+        BadValueError: naming the file.
+    """
+    if target.suffix != suffix:
+        raise BadValueError(f"the target is {str(target)!r}; its name must end in {suffix}")
+    if target.exists():
+        raise BadValueError(f"{str(target)!r} exists already; name another file")
+
+
 def write_whole(file: Path, data: bytes) -> Path:
     """Write ``data`` as ``write_parts`` does; return the file."""
     return write_parts(file, [data])

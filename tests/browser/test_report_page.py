@@ -4,8 +4,6 @@ images one by one, fits a phone, is readable in the dark, and logs nothing.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,21 +37,6 @@ def file(tmp_path_factory):
     few = {"methods": ("off", "max"), "images": 1, "steps": 20}
     second = made_run(folder / "b", lambda _: "s", prompts, **few)
     return write_report(report_of(first, second), folder / "out")[0]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="the package playwright is not installed"
-    )
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        assert not os.environ.get("CI"), "the tests of the page need Chromium"
-        pytest.skip("Chromium is not installed")
-    with api.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

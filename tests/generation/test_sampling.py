@@ -146,7 +146,7 @@ def test_a_pipeline_that_was_saved_guarded_is_taken_as_it_is(pipe):
 def test_the_clean_estimate_recovers_the_image_from_a_perfect_model(pipe, prediction):
     """Where the model knows the noise, the estimate is the image at every step."""
     from safelatent.guidance import Correction, Estimates
-    from safelatent.guidance.guided_call import StepRecord
+    from safelatent.guidance.ordered_call import StepRecord
     from safelatent.pipelines.clean import clean_estimate
 
     flow = prediction == "flow_prediction"

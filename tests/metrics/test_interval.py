@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.metrics import Rate, wilson
-from safelatent.metrics.interval import normal_quantile, tail
+from safelatent.metrics import Rate, binomial_p, wilson
+from safelatent.metrics.interval import normal_quantile, t_quantile, tail
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,33 @@ def test_numpys_counts_are_taken():
 def test_counts_out_of_range_are_refused(k, n):
     with pytest.raises(BadValueError, match=r"^(successes|n) is [^\n]*\Z"):
         wilson(k, n)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 8, 29, 30, 199, 1000])
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.999])
+def test_students_quantile_is_scipys(freedom, confidence):
+    stats = pytest.importorskip("scipy.stats")
+    expected = stats.t.ppf((1 + confidence) / 2, freedom)
+    assert t_quantile(confidence, freedom) == pytest.approx(expected, rel=1e-7)
+
+
+def test_students_quantile_is_the_normal_one_in_the_limit():
+    assert t_quantile(0.95, 100_000) == pytest.approx(normal_quantile(0.95), rel=1e-4)
+    with pytest.raises(BadValueError, match="freedom is 0"):
+        t_quantile(0.95, 0)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_the_exact_test_is_scipys(successes, failures):
+    stats = pytest.importorskip("scipy.stats")
+    n = successes + failures
+    expected = stats.binomtest(successes, n).pvalue if n else 1
+    assert binomial_p(successes, n) == pytest.approx(expected, rel=1e-9)
+    assert binomial_p(failures, n) == binomial_p(successes, n)
+
+
+def test_the_exact_test_refuses_counts_that_are_none():
+    with pytest.raises(BadValueError, match="at most n"):
+        binomial_p(3, 2)
+    with pytest.raises(BadValueError, match="whole number"):
+        binomial_p(-1, 2)

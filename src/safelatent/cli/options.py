@@ -44,6 +44,10 @@ Variant = Annotated[
 Images = Annotated[int, typer.Option(help="Number of images per prompt.")]
 Steps = Annotated[int, typer.Option(help="Number of denoising steps.")]
 Batch = Annotated[int, typer.Option(help="Number of images in one call of the model.")]
+PLAN = (
+    "Evaluations to pay for: exact, or for example concept=5 (the concept's at every fifth step"
+    " only), which is faster and gives other images."
+)
 Protocol = Annotated[
     str | None,
     typer.Option(
@@ -64,6 +68,15 @@ Device = Annotated[
 Dtype = Annotated[
     str | None,
     typer.Option(help="float32, float16 or bfloat16. Default: float16 on a GPU, else float32."),
+]
+Engine = Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Address of the Ray cluster. Default: one is started on this machine."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(help="Abort when no batch finishes for this many minutes; with ray. Default: 60."),
 ]
 
 

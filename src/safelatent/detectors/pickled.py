@@ -18,7 +18,7 @@ import numpy as np
 
 from safelatent.detectors.clip_q16 import LARGEST, PUBLISHED, Vectors, check_size
 from safelatent.errors import BadValueError
-from safelatent.storage import place, write_whole
+from safelatent.storage import check_target, place, write_whole
 
 _WIDTHS = (768, 512)  # of ViT-L/14 and ViT-B/32
 _TYPES = ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8")
@@ -40,10 +40,7 @@ def convert_q16(pickled: str | Path, target: str | Path) -> Vectors:
     from safetensors.numpy import save
 
     target = place(target)
-    if target.suffix != ".safetensors":
-        raise BadValueError(f"the target is {str(target)!r}; its name must end in .safetensors")
-    if target.exists():
-        raise BadValueError(f"{str(target)!r} exists already; name another file")
+    check_target(target, ".safetensors")
     vectors = published_vectors(pickled)
     write_whole(target, save({"prompts": vectors.values}))
     return vectors

@@ -1,12 +1,14 @@
 """Numbers from verdicts and features: rates, intervals, paired tests, expected maximum, rank
-correlation, distances between sets of images. numpy only.
+correlation, distances between sets of images, preferences and agreement of people. numpy only.
 
 Arrays in, frozen results out; no files. The images of one prompt resemble each other, so intervals
 and tests move whole prompts. Missing and NaN values are refused; undefined quantities are NaN, with
 the widest possible interval. Every draw is seeded.
 """
 
+from safelatent.metrics.agreement import Agreement, krippendorff_alpha
 from safelatent.metrics.bootstrap import bootstrap_by_prompt, mean_by_prompt
+from safelatent.metrics.bradley_terry import Score, bradley_terry
 from safelatent.metrics.by_category import OVERALL, by_category
 from safelatent.metrics.correlation import Correlation, spearman
 from safelatent.metrics.cosine import clip_distance
@@ -22,14 +24,16 @@ from safelatent.metrics.frechet import (
     frechet_distance,
     moments,
 )
-from safelatent.metrics.interval import Rate, wilson
+from safelatent.metrics.interval import Rate, binomial_p, wilson
 from safelatent.metrics.mmd import KernelDistance, cmmd, kernel_distance
 from safelatent.metrics.paired import PairedDifference, paired_difference
 from safelatent.metrics.rate import rate
 from safelatent.metrics.sliced import mind
+from safelatent.metrics.two_way import two_way_rate
 
 __all__ = [
     "OVERALL",
+    "Agreement",
     "Correlation",
     "ExpectedMaximum",
     "FrechetBias",
@@ -37,7 +41,10 @@ __all__ = [
     "Moments",
     "PairedDifference",
     "Rate",
+    "Score",
+    "binomial_p",
     "bootstrap_by_prompt",
+    "bradley_terry",
     "by_category",
     "clip_distance",
     "cmmd",
@@ -46,11 +53,13 @@ __all__ = [
     "frechet_bias",
     "frechet_distance",
     "kernel_distance",
+    "krippendorff_alpha",
     "mean_by_prompt",
     "mind",
     "moments",
     "paired_difference",
     "rate",
     "spearman",
+    "two_way_rate",
     "wilson",
 ]

@@ -1,4 +1,5 @@
-"""Shares with their intervals: how wide a level of confidence makes one, and Wilson's interval.
+"""Shares with their intervals: how wide a level of confidence makes one, Wilson's interval, and the
+exact test against one half.
 
 E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927):
 the shares ``p`` that ``k`` of ``n`` do not contradict, those with ``|k/n - p| <= z sqrt(p (1 - p) /
@@ -79,6 +80,34 @@ def normal_quantile(confidence: float) -> float:
     return -NormalDist().inv_cdf(tail(confidence))
 
 
+def t_quantile(confidence: float, freedom: int) -> float:
+    """Return the half-width of the interval in standard errors by Student's t with ``freedom``
+    degrees of freedom: 2.78 for a confidence of 0.95 and 4 of them, and 1.96 for infinitely many.
+
+    Raises:
+        BadValueError: the confidence is not between 0 and 1, or there is no degree of freedom.
+    """
+    wanted, freedom = 1 - 2 * tail(confidence), whole("freedom", freedom, least=1)
+    low, high = 0.0, math.pi / 2  # of atan(t / sqrt(freedom)), in which the share rises
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_within(middle, freedom) < wanted else (low, middle)
+    return math.tan(low) * math.sqrt(freedom)
+
+
+def _t_within(angle: float, freedom: int) -> float:
+    """Return the share of Student's t between -t and t for ``angle = atan(t / sqrt(freedom))``.
+
+    M. Zelen and N. C. Severo in Abramowitz and Stegun (1964), 26.7.3 and 26.7.4: finite sums.
+    """
+    odd, sine, cosine = freedom % 2, math.sin(angle), math.cos(angle)
+    term = total = 0.0 if freedom == 1 else cosine**odd
+    for k in range(2 + odd, freedom - 1, 2):
+        term *= cosine**2 * (k - 1) / k
+        total += term
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Rate:
     """Return the share of ``successes`` among ``n`` with Wilson's score interval; NaN in [0, 1] for
     ``n`` = 0.
@@ -101,3 +130,21 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Rate:
     low = 0.0 if k == 0 else max(0.0, middle - half)
     high = 1.0 if k == n else min(1.0, middle + half)
     return Rate(value=k / n, low=low, high=high, n=n)
+
+
+def binomial_p(successes: int, n: int) -> float:
+    """Return the exact two-sided p-value of ``successes`` of ``n`` against one half; 1 for ``n`` =
+    0.
+
+    The distribution is symmetric, so it is twice the smaller tail. The values are taken as
+    independent, which the votes of one rater are not: the p-value is then too small.
+
+    Raises:
+        BadValueError: a count is not a whole number or is negative, or there are more successes
+            than ``n``.
+    """
+    k, n = whole("successes", successes), whole("n", n)
+    if k > n:
+        raise BadValueError(f"successes is {k} of n = {n}; there can be at most n")
+    extreme = sum(math.comb(n, i) for i in range(min(k, n - k) + 1))
+    return min(1.0, 2 * extreme / 2**n)

@@ -58,13 +58,19 @@ def rate(
 def report_interval(
     clusters: Clusters, limits: Limits, draws: int, random: Generator, confidence: float
 ) -> Limits:
-    """Return the bootstrap's interval, widened if fewer than ten prompts differ from the rest by
+    """Return the bootstrap's interval, ``widened``."""
+    interval = percentile_interval(clusters, limits, draws, random, confidence)
+    return widened(clusters, limits, interval, confidence)
+
+
+def widened(clusters: Clusters, limits: Limits, interval: Limits, confidence: float) -> Limits:
+    """Return an interval of the mean, widened if fewer than ten prompts differ from the rest by
     what these few do not rule out.
 
     If k of P prompts differ, Wilson's interval for k of P allows a greater share of them. What it
     allows beyond k / P has not been seen, and may have any mean within ``limits``.
     """
-    low, high = percentile_interval(clusters, limits, draws, random, confidence)
+    low, high = interval
     if len(clusters) < 2 or clusters.differing >= _ENOUGH:
         return low, high
     differing = wilson(clusters.differing, len(clusters), confidence=confidence)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 
+from safelatent.errors import BadValueError
 from safelatent.evaluation.report import Report
 from safelatent.reports import wording
 from safelatent.reports.grid import Box, Grid
+from safelatent.reports.table2 import fidelity_tables
 from safelatent.reports.tables import comparison_table, tables
 from safelatent.text import squeezed, visible
 
@@ -17,16 +20,16 @@ Blocks = list[str]
 def markdown(report: Report) -> str:
     """Return the whole report."""
     table = report.table
-    blocks = [f"# {_plain(wording.title(report))}"]
+    blocks = [f"# {plain(wording.title(report))}"]
     if partial := wording.partial(table):
         blocks.append(f"**Partial.** {partial}")
     blocks += [wording.measured(table), *wording.summary(table)]
     blocks += [f"⚠ {line}" for line in (wording.unjudged(table), wording.few(table)) if line]
-    blocks += ["## Tables", *map(_plain, wording.beside(report))]
+    blocks += ["## Tables", *map(plain, wording.beside(report))]
     for grid in tables(table):
-        blocks += _grid(grid)
+        blocks += grid_blocks(grid)
     blocks += [line for line in [wording.without_off(table)] if line]
-    blocks += _comparison(report) + _account(report)
+    blocks += _fidelity(report) + _comparison(report) + _account(report)
     blocks += [
         "## How to read this",
         "\n".join(f"- **{term}.** {text}" for term, text in wording.EXPLAINED.items()),
@@ -36,14 +39,42 @@ def markdown(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _grid(grid: Grid) -> Blocks:
+def table_markdown(report: Report, number: str) -> str:
+    """Return the tables of one number alone, "1" or "2", with what has to be said of them.
+
+    Raises:
+        BadValueError: Table 2, and the run's fidelity was not measured.
+    """
+    if number == "1":
+        said, grids = wording.beside(report), tables(report.table)
+    else:
+        if report.fidelity is None:
+            folder = shlex.quote(str(report.run.folder))
+            raise BadValueError(
+                f"{str(report.run.folder)!r} has no Table 2 yet; run `safelatent bench fidelity"
+                f" {folder} --reference FOLDER` first"
+            )
+        said, grids = wording.fidelity(report), fidelity_tables(report.fidelity)
+    blocks = [block for grid in grids for block in grid_blocks(grid)]
+    return "\n\n".join([*blocks, *map(plain, said)]) + "\n"
+
+
+def _fidelity(report: Report) -> Blocks:
+    if report.fidelity is None:
+        return []
+    blocks = ["## What it costs in pictures", *map(plain, wording.fidelity(report))]
+    grids = fidelity_tables(report.fidelity)
+    return blocks + [block for grid in grids for block in grid_blocks(grid)]
+
+
+def grid_blocks(grid: Grid) -> Blocks:
     lines = [(name, [_box(box) for box in boxes]) for name, boxes in (*grid.lines, *grid.foot)]
     return [
         f"### {grid.title}",
         grid.note,
-        _rows(
+        rows_of(
             (grid.corner, *grid.columns),
-            [(_plain(name), *texts) for name, texts in lines],
+            [(plain(name), *texts) for name, texts in lines],
             numbers=True,
         ),
     ]
@@ -58,36 +89,38 @@ def _box(box: Box) -> str:
 def _comparison(report: Report) -> Blocks:
     if report.comparison is None:
         return []
-    mine, theirs = map(_plain, report.comparison.folders)
-    rows = [tuple(map(_plain, row)) for row in report.comparison.settings]
-    differing = _rows(("setting", "this run", "the other"), rows) if rows else "None."
+    mine, theirs = map(plain, report.comparison.folders)
+    rows = [tuple(map(plain, row)) for row in report.comparison.settings]
+    differing = rows_of(("setting", "this run", "the other"), rows) if rows else "None."
     blocks = [
         "## Compared with another run",
         f"This run is {mine}, the other is {theirs}.",
-        *_grid(comparison_table(report.comparison)),
+        *grid_blocks(comparison_table(report.comparison)),
     ]
     return [*blocks, "### Settings that differ", differing]
 
 
 def _account(report: Report) -> Blocks:
     account = report.account
-    skipped = [(_plain(reason), str(count)) for reason, count in account.skipped.items()]
+    skipped = [(plain(reason), str(count)) for reason, count in account.skipped.items()]
     reasons = [
-        (one.method, one.label, _plain(one.reason), str(one.count)) for one in account.reasons
+        (one.method, one.label, plain(one.reason), str(one.count)) for one in account.reasons
     ]
-    settings = [(name, _plain(value)) for name, value in account.settings]
+    settings = [(name, plain(value)) for name, value in account.settings]
     heads = ("method", "label", "reason", "images")
     blocks = [
-        *("## What was run", _rows(("setting", "value"), settings)),
-        *("### Rows of the prompts that were skipped", _rows(("reason", "rows"), skipped)),
-        *("### Images without a verdict", _rows(heads, reasons) if reasons else "None."),
+        *("## What was run", rows_of(("setting", "value"), settings)),
+        *("### Rows of the prompts that were skipped", rows_of(("reason", "rows"), skipped)),
+        *("### Images without a verdict", rows_of(heads, reasons) if reasons else "None."),
     ]
     if account.further:
         blocks.append(f"And {account.further:,} more, for other reasons: see scores.csv.")
     return blocks
 
 
-def _rows(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: bool = False) -> str:
+def rows_of(
+    heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: bool = False
+) -> str:
     marks = ["---", *["---:" if numbers else "---"] * (len(heads) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, marks, *rows])
 
@@ -99,7 +132,7 @@ def _code(text: str) -> str:
     return f"{fence}\n{visible(text)}\n{fence}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a stranger's text as one line that no reader of Markdown takes for markup or a link,
     with hidden characters shown.
     """

@@ -8,14 +8,8 @@ one, so that a long run takes no more memory than a short one.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from safelatent import __version__
 from safelatent.evaluation.examples import RULE, Example, examples, sample
@@ -23,27 +17,16 @@ from safelatent.evaluation.report import Report, evidence, reason_of
 from safelatent.evaluation.table1 import Table1
 from safelatent.figures.thumbnail import data_uri
 from safelatent.reports import charts, wording
+from safelatent.reports.table2 import fidelity_tables
 from safelatent.reports.tables import comparison_table, heading, tables
+from safelatent.reports.templating import assets, environment
 from safelatent.runs.read import Row
 from safelatent.text import shortened, visible
 
-TEMPLATES = Path(__file__).with_name("templates")
 LARGE, SMALL = 256, 144  # pixels along the longer side, of examples and of all other images
 MOST_IMAGES = 2000  # besides the examples; a larger run shows a sample of its images
 FIRST = 3  # examples that open the page; the others are folded
 LONGEST = {"prompt": 800, "seen": 200}  # characters
-
-
-def environment() -> Environment:
-    """Return the templates: every text is escaped, and what it hides is shown."""
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def page(report: Report) -> Iterator[str]:
@@ -52,10 +35,7 @@ def page(report: Report) -> Iterator[str]:
     Raises:
         RunError: an image cannot be read safely.
     """
-    style, script = (
-        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
-    )
-    own = {"style": Markup(style), "script": Markup(script), "script_hash": _hash(script)}  # noqa: S704  # our files
+    own = assets("tables.js", "page.js")
     return environment().get_template("page.html.jinja").generate(**own, **_content(report))
 
 
@@ -71,6 +51,8 @@ def _content(report: Report) -> dict[str, Any]:
         "beside": wording.beside(report),
         "grids": tables(table),
         "without_off": wording.without_off(table),
+        "fidelity": wording.fidelity(report),
+        "fidelity_grids": [] if report.fidelity is None else fidelity_tables(report.fidelity),
         **_charts(table),
         "comparison": report.comparison,
         "comparison_grid": report.comparison and comparison_table(report.comparison),
@@ -143,7 +125,3 @@ def _seen(row: Row) -> str:
 
 def _score(score: float | None) -> str:
     return "" if score is None else f" {score:.2f}"
-
-
-def _hash(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from safelatent.reports.page import environment
+from safelatent.reports.templating import environment
 
 
 @dataclass(frozen=True, kw_only=True)

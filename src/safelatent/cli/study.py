@@ -1,0 +1,181 @@
+"""``safelatent study``: people compare pairs of images from the same noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safelatent.cli.options import path
+from safelatent.cli.say import say, show_log
+from safelatent.errors import BadValueError
+from safelatent.text import printable
+
+study = typer.Typer(
+    help="Ask people which of two images is better, and which fits the text better.",
+    rich_markup_mode=None,
+)
+
+Folder = Annotated[
+    Path,
+    typer.Argument(parser=path, help="Folder of a study: the --out of `safelatent study create`."),
+]
+
+
+@study.callback()
+def root() -> None:
+    """Ask people which of two images is better, and which fits the text better."""
+
+
+@study.command()
+def create(
+    run: Annotated[
+        Path,
+        typer.Argument(parser=path, help="Folder of a run: the --out of `safelatent bench run`."),
+    ],
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Two or more methods of the run, separated by commas; the first of them in the"
+            " run is what the others are compared with."
+        ),
+    ],
+    questions: Annotated[
+        str,
+        typer.Option(
+            help="fidelity (which image is of better quality?), alignment (which fits the text"
+            " better?), or both."
+        ),
+    ] = "fidelity,alignment",
+    pairs: Annotated[int, typer.Option(help="Number of distinct pairs per rater.")] = 30,
+    repeats: Annotated[
+        float,
+        typer.Option(help="Share of the pairs that a rater sees twice, to measure consistency."),
+    ] = 0.1,
+    images: Annotated[
+        int | None, typer.Option(help="Only the first so many images of each prompt.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many prompts.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the order and the sides.")] = 0,
+    consent: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path,
+            help="Text file that raters agree to first; paragraphs are separated by blank lines."
+            " Default: a text about disturbing content and about what is stored.",
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="PostgreSQL for the answers, as postgresql://USER@HOST/NAME. Default: SQLite in"
+            " the study's folder."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(parser=path, help="Folder of the study.")] = Path(
+        "studies/study"
+    ),
+) -> None:
+    """Make a study of a run: copy its pairs of images, and make the empty database.
+
+    \b
+    Examples:
+      safelatent study create runs/drawbench --methods off,strong --out studies/quality
+      safelatent study create runs/quick --methods off,medium,max --questions fidelity --pairs 20
+    """
+    from safelatent.study import StudySettings
+    from safelatent.study import create as create_study
+    from safelatent.study.plan import CONSENT
+
+    settings = StudySettings(
+        methods=methods,  # pyright: ignore[reportArgumentType]  # as text
+        questions=questions,  # pyright: ignore[reportArgumentType]
+        pairs=pairs,
+        repeats=repeats,
+        seed=seed,
+        consent=CONSENT if consent is None else _text(consent),
+    )
+    made = create_study(run, settings, out, images=images, limit=limit, database=database)
+    total, each = len(made.comparisons), min(pairs, len(made.comparisons))
+    typer.echo(f"{total:,} pairs of images, {each} per rater: {printable(out)}")
+    for reason, count in made.left_out.items():
+        say(f"note: {count:,} pairs are left out: {reason}")
+    say(f"{-(-total // each):,} raters see every pair once; next: safelatent study serve {out}")
+
+
+@study.command()
+def serve(
+    folder: Folder,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    raters: Annotated[
+        int, typer.Option(help="Number of links to write; raters that had one keep theirs.")
+    ] = 10,
+    url: Annotated[
+        str | None,
+        typer.Option(help="What the links begin with, if raters reach the server otherwise."),
+    ] = None,
+) -> None:
+    """Serve the pages until Ctrl-C, and write a link per rater to links.csv in the study's folder.
+
+    \b
+    Examples:
+      safelatent study serve studies/quality
+      safelatent study serve studies/quality --raters 50 --url https://study.example.org
+    """
+    from safelatent.study import read_study
+    from safelatent.study import serve as serve_study
+
+    def started(begin: str, links: Path) -> None:
+        typer.echo(f"{raters:,} links: {printable(links)}")
+        say(f"serving {begin}; every answer is stored at once; stop with Ctrl-C")
+
+    show_log()
+    read = read_study(folder)
+    try:
+        serve_study(read, host=host, port=port, raters=raters, url=url, started=started)
+    except KeyboardInterrupt:
+        say("stopped; every answer is stored, and the same command serves the same links")
+
+
+@study.command()
+def report(
+    folder: Folder,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=path, help="Folder for the four files; default: the study's own."),
+    ] = None,
+) -> None:
+    """Print what people prefer, and write study.html, study.md, preferences.csv and
+    preferences.json.
+
+    \b
+    Examples:
+      safelatent study report studies/quality
+      safelatent study report studies/quality --out reports/quality
+    """
+    from safelatent.study import read_study, study_report, write_study_report
+    from safelatent.study.tables import summary, warnings
+
+    found = study_report(read_study(folder))
+    files = write_study_report(found, folder if out is None else out)
+    for line in summary(found):
+        typer.echo(line)
+    for line in warnings(found):
+        say(f"note: {line}")
+    for file in files:
+        typer.echo(printable(file))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadValueError(
+            f"--consent {str(file)!r}: {error.strerror}; give a text file in UTF-8"
+        ) from error
+    except UnicodeDecodeError:
+        raise BadValueError(f"--consent {str(file)!r} is not text in UTF-8; save it so") from None

@@ -1,0 +1,151 @@
+"""Answers: stored once, for the rater who gave them, in both databases."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from safelatent.study import Answers, StudyError
+from tests.study.made_studies import answer, made_study, prefer
+
+LEFT = {"fidelity": "left", "alignment": "same"}
+
+
+@pytest.fixture
+def study(tmp_path, database):
+    return made_study(tmp_path, 6, database=database)
+
+
+def test_answers_are_read_as_they_were_given(study):
+    with Answers(study) as answers:
+        answers.agree(2)
+        assert answers.save(2, 0, LEFT)
+    with Answers(study) as answers:  # opened again
+        found = answers.all()
+    showing = study.session(2)[0]
+    assert [(one.question, one.choice) for one in found] == [
+        ("alignment", "same"),
+        ("fidelity", "left"),
+    ]
+    for one in found:
+        assert (one.rater, one.position, one.comparison) == (2, 0, showing.comparison)
+        assert one.left == ("max" if showing.swapped else "off")
+        assert abs((datetime.now(UTC).replace(tzinfo=None) - one.at).total_seconds()) < 600
+
+
+def test_nothing_is_answered_before_the_consent(study):
+    with Answers(study) as answers:
+        assert answers.position(1) is None
+        assert not answers.save(1, 0, LEFT)
+        answers.agree(1)
+        answers.agree(1)  # once more changes nothing
+        assert answers.position(1) == 0
+        assert answers.save(1, 0, LEFT)
+        assert answers.position(1) == 1
+
+
+@pytest.mark.parametrize("position", [0, 2, 7, 99, -1])
+def test_only_the_next_page_is_answered(study, position):
+    with Answers(study) as answers:
+        answers.agree(1)
+        answers.save(1, 0, LEFT)
+        assert not answers.save(1, position, LEFT | {"fidelity": "right"})
+        assert [one.choice for one in answers.all()] == ["same", "left"]
+
+
+def test_after_the_last_page_nothing_is_answered(study):
+    answer(study, 1, prefer("max"))
+    with Answers(study) as answers:
+        end = answers.position(1)
+        assert end == len(study.session(1))
+        assert not answers.save(1, end, LEFT)
+
+
+def test_raters_do_not_touch_each_other(study):
+    answer(study, 1, prefer("max"), 3)
+    answer(study, 2, prefer("off"), 5)
+    with Answers(study) as answers:
+        assert (answers.position(1), answers.position(2), answers.position(3)) == (3, 5, None)
+        pages = Counter(one.rater for one in answers.all())
+    assert pages == {1: 6, 2: 10}
+
+
+def test_of_many_answers_to_one_page_at_once_one_is_stored(study):
+    """From eight windows of one rater, all at the same moment."""
+    with Answers(study) as answers:
+        answers.agree(1)
+        for page in range(3):
+            barrier, stored = threading.Barrier(8), []
+
+            def press(choice, page=page, barrier=barrier, stored=stored):
+                barrier.wait()
+                both = {"fidelity": choice, "alignment": choice}
+                if answers.save(1, page, both):
+                    stored.append(choice)
+
+            threads = [
+                threading.Thread(target=press, args=(("left", "right")[n % 2],)) for n in range(8)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            found = [one.choice for one in answers.all() if one.position == page]
+            assert found == stored * 2
+            assert len(stored) == 1
+
+
+def test_many_raters_at_once_lose_no_answer(study):
+    with Answers(study) as answers:
+        for rater in range(1, 13):
+            answers.agree(rater)
+
+        def all_pages(rater):
+            for page in range(len(study.session(rater))):
+                assert answers.save(rater, page, LEFT)
+
+        threads = [threading.Thread(target=all_pages, args=(n,)) for n in range(1, 13)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(answers.all()) == 2 * sum(len(study.session(n)) for n in range(1, 13))
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["shown_left = 'weak'", "comparison = 99", "position = 77", "question = 'other'"],
+)
+def test_answers_that_the_study_cannot_have_are_damage(tmp_path, change):
+    import sqlite3
+
+    study = made_study(tmp_path, 3)
+    answer(study, 1, prefer("max"), 1)
+    with sqlite3.connect(study.folder / "answers.sqlite") as database:
+        database.execute(f"UPDATE answers SET {change} WHERE question = 'fidelity'")
+    database.close()
+    with Answers(study) as answers, pytest.raises(StudyError, match="rater 1 was never shown pair"):
+        answers.all()
+
+
+def test_a_choice_that_is_none_cannot_be_stored(tmp_path, database):
+    study = made_study(tmp_path, 3, database=database)
+    with Answers(study) as answers:
+        answers.agree(1)
+        # The database refuses it, whoever asks; the pages ask for one of the three.
+        assert not answers.save(1, 0, {"fidelity": "up", "alignment": "same"})
+        assert answers.all() == []
+
+
+def test_sqlite_syncs_every_answer(tmp_path):
+    """What a power cut must not take: the log is synced by every commit."""
+    study = made_study(tmp_path, 2)
+    with Answers(study) as answers, answers._engine.connect() as database:
+        read = {
+            name: database.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert read == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
