@@ -233,7 +233,7 @@ def test_on_rectified_flow_the_noise_counts_and_not_the_steps():
 def test_a_plan_that_ends_guidance_with_the_warm_up_is_refused_before_anything_is_drawn(pipe):
     check_warmups(pipe, METHODS, 50, "concept=5,until=0.6")
     check_warmups(pipe, ("off", "negative prompt"), 30, "until=0.6")
-    with pytest.raises(BadValueError, match="weak: the plan 'until=0.6' ends all guidance"):
+    with pytest.raises(BadValueError, match=r"weak: the plan .until=0.6. ends all guidance"):
         check_warmups(pipe, ("off", "weak"), 30, "until=0.6")
     with pytest.raises(BadValueError, match="the plan is 'fast'"):
         check_warmups(pipe, ("off",), 30, "fast")

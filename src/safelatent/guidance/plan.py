@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from safelatent.errors import BadValueError, NotGuardedError
 from safelatent.guidance.estimates import Choosing, Guidance
@@ -95,10 +96,11 @@ class Plan:
         values = dict(zip(names, (value.strip() for _, value in given), strict=True))
         until = values.pop("until", None)
         every = {name: _parsed_bands(text, value) for name, value in values.items()}
-        plan = cls(**every)
-        if until is None:
-            return plan
-        return replace(plan, until=NoiseLevel(_parsed_number(text, until)))
+        return cls(
+            concept=every.get("concept", 1),
+            uncond=every.get("uncond", 1),
+            until=None if until is None else NoiseLevel(_parsed_number(text, until)),
+        )
 
     def __str__(self) -> str:
         every = {"concept": _written(self.concept), "uncond": _written(self.uncond)}
@@ -157,7 +159,8 @@ class Plan:
                 looks += [OFF] * order
                 continue
             concept = _due(guidance.needs_concept(i), i, concept_at, _at(self.concept, level))
-            choices, empty = 0, "unused"
+            choices: int = 0
+            empty: Source = "unused"
             if choosing and concept != "unused":
                 if _due(True, i, chosen_at, choosing.every) == "evaluated":
                     concept, choices, chosen_at = "evaluated", len(choosing.names), i
@@ -210,10 +213,11 @@ def _every(name: str, value: object) -> int | tuple[Band, ...]:
     if not isinstance(value, list | tuple):
         return _whole(name, value)
     bands: list[Band] = []
-    for pair in value:  # pyright: ignore[reportUnknownVariableType]
-        if not isinstance(pair, list | tuple) or len(pair) != 2:  # pyright: ignore[reportUnknownArgumentType]
+    for given in cast("Sequence[object]", value):
+        pair = tuple(cast("Sequence[object]", given)) if isinstance(given, list | tuple) else ()
+        if len(pair) != 2:
             raise BadValueError(
-                f"{name} has {shown(pair)}; it must be a pair (noise level, number)"
+                f"{name} has {shown(given)}; it must be a pair (noise level, number)"
             )
         level = real_number(pair[0])
         limit = bands[-1][0] if bands else None
