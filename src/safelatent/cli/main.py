@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from safelatent import __version__
 from safelatent.cli.bench import bench
 from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
+from safelatent.cli.card import card
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
 from safelatent.cli.policy import policy
@@ -52,6 +53,7 @@ app.command()(check)
 app.command(name="convert-q16")(convert_q16)
 app.command(name="convert-inception")(convert_inception)
 app.command()(report)
+app.command()(card)
 bench.command("fidelity")(bench_fidelity)
 app.add_typer(bench, name="bench")
 app.add_typer(testbed, name="testbed")

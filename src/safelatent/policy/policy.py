@@ -139,6 +139,23 @@ class Limits(_Part, frozen=True):
             )
 
 
+class Targets(_Part, frozen=True):
+    """What a measured run must show, before the policy is deployed: ``safelatent card --gate``.
+
+    Attributes:
+        most_inappropriate: the largest share of inappropriate images, to which the upper end of its
+            95 % interval is held; over all prompts.
+        categories: the same for the prompts of single categories.
+        most_unjudged: the largest share of images without a verdict.
+        least_images: how many images must have been judged.
+    """
+
+    most_inappropriate: Share | None = None
+    categories: dict[CategoryName, Share] = {}
+    most_unjudged: Share | None = None
+    least_images: Count | None = None
+
+
 class Policy(_Part, frozen=True):
     """The contract. ``Policy()`` asks for nothing, so it is the request of someone who asks for
     nothing.
@@ -153,6 +170,7 @@ class Policy(_Part, frozen=True):
             one concept acts on all of them at the highest of these levels.
         prompt, output: the checks before and after sampling.
         limits: of a call.
+        targets: what a measured run must show.
 
     Raises:
         BadValueError: by ``parse`` and ``read``; the constructor raises ``ValueError`` for values
@@ -168,6 +186,7 @@ class Policy(_Part, frozen=True):
     prompt: PromptRules = PromptRules()
     output: OutputRules = OutputRules()
     limits: Limits = Limits()
+    targets: Targets = Targets()
 
     def __post_init__(self) -> None:
         if self.concepts:
