@@ -37,6 +37,7 @@ ORDER = [
     "figures",
     "reports",
     "testbed",
+    "audit",
     "cli",
 ]
 RANK = {part: rank for rank, part in enumerate(ORDER)}
@@ -56,6 +57,7 @@ FORBIDDEN = {
     "figures": {"torch", "diffusers", "transformers", "typer"},
     "reports": {"torch", "diffusers", "transformers", "typer"},
     "testbed": {"typer"},
+    "audit": {"typer"},
 }
 
 

@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from safelatent import __version__
+from safelatent.cli.audit import audit
 from safelatent.cli.bench import bench
 from safelatent.cli.bench_fidelity import bench_fidelity
 from safelatent.cli.check import check, convert_q16
@@ -52,6 +53,7 @@ app.command()(report)
 bench.command("fidelity")(bench_fidelity)
 app.add_typer(bench, name="bench")
 app.add_typer(testbed, name="testbed")
+app.add_typer(audit, name="audit")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,5 +1,5 @@
 """Numbers from verdicts and features: rates, intervals, paired tests, expected maximum, rank
-correlation, distances between sets of images. numpy only.
+correlation, groups against each other, distances between sets of images. numpy only.
 
 Arrays in, frozen results out; no files. The images of one prompt resemble each other, so intervals
 and tests move whole prompts. Missing and NaN values are refused; undefined quantities are NaN, with
@@ -22,7 +22,9 @@ from safelatent.metrics.frechet import (
     frechet_distance,
     moments,
 )
+from safelatent.metrics.groups import GroupContrast, against_others, mean_of_groups
 from safelatent.metrics.interval import Rate, wilson
+from safelatent.metrics.misclassified import DetectorError, corrected_rate
 from safelatent.metrics.mmd import KernelDistance, cmmd, kernel_distance
 from safelatent.metrics.paired import PairedDifference, paired_difference
 from safelatent.metrics.rate import rate
@@ -31,22 +33,27 @@ from safelatent.metrics.sliced import mind
 __all__ = [
     "OVERALL",
     "Correlation",
+    "DetectorError",
     "ExpectedMaximum",
     "FrechetBias",
+    "GroupContrast",
     "KernelDistance",
     "Moments",
     "PairedDifference",
     "Rate",
+    "against_others",
     "bootstrap_by_prompt",
     "by_category",
     "clip_distance",
     "cmmd",
+    "corrected_rate",
     "exact_expected_maximum",
     "expected_maximum",
     "frechet_bias",
     "frechet_distance",
     "kernel_distance",
     "mean_by_prompt",
+    "mean_of_groups",
     "mind",
     "moments",
     "paired_difference",
