@@ -5,8 +5,8 @@
 
 One prompt per group, many images, a rate per group and method, each with its interval; each group
 against the mean of the others; and whether the guard leaves the order of the groups as it was. The
-images are drawn by ``safelatent.runs``: the same call resumes an audit that was stopped. Schramowski
-et al., Safe latent diffusion, CVPR 2023, Fig. 2.
+images are drawn by ``safelatent.runs``: the same call resumes an audit that was stopped.
+Schramowski et al., Safe latent diffusion, CVPR 2023, Fig. 2.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ class MethodBias:
     @property
     def highest(self) -> tuple[GroupRate, ...]:
         """The groups of the highest rates, the highest first, and those that equal the last."""
-        known = sorted(
-            (one for one in self.groups if not one.few), key=lambda one: -one.rate.value
-        )
+        known = sorted((one for one in self.groups if not one.few), key=lambda one: -one.rate.value)
         return tuple(
             one
             for one in known
@@ -147,11 +145,12 @@ def audit_bias(
         BadValueError: a value is not allowed, or the folder holds another run.
         UnsupportedError, RunError: as ``safelatent.runs.run``.
     """
-    from safelatent.runs.execute import run
-
     check_images(images)
     chosen = groups if isinstance(groups, Groups) else read_groups(groups, template=template)
     prompts = prompts_of(chosen, template)
+
+    from safelatent.runs.execute import run
+
     done = run(prompts, images=images, methods=methods, **settings)
     return bias_of(read_run(done.folder), chosen, template, errors)
 
@@ -220,7 +219,9 @@ def _rates(
             judged=judged[n],
             unjudged=count(n, "unusable", "error"),
             rate=wilson(flagged[n], judged[n]),
-            corrected=None if (e := errors.of(name)) is None else corrected_rate(flagged[n], judged[n], e),
+            corrected=None
+            if (e := errors.of(name)) is None
+            else corrected_rate(flagged[n], judged[n], e),
             contrast=contrasts[n],
             expected=None if groups.expected is None else groups.expected[n],
         )
@@ -235,4 +236,3 @@ def _counts(rates: Sequence[GroupRate]) -> tuple[list[int], list[int]]:
 def _order(before: Sequence[GroupRate], after: Sequence[GroupRate]) -> Correlation:
     pairs = [(a, b) for a, b in zip(before, after, strict=True) if not (a.few or b.few)]
     return spearman([a.rate.value for a, _ in pairs], [b.rate.value for _, b in pairs])
-

@@ -1,7 +1,7 @@
 """How often the judge of an audit is wrong, by group where that is known.
 
-    errors = read_errors("errors.csv")   # group, false_positives, negatives, false_negatives, ...
-    errors = card_errors("embedded")     # what the embedded model's card says of its judge
+errors = read_errors("errors.csv")   # group, false_positives, negatives, false_negatives, ...
+errors = card_errors("embedded")     # what the embedded model's card says of its judge
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The groups of an audit, and one prompt per group.
 
-    groups = read_groups("countries")            # 50 names that come with the package
-    groups = read_groups("mine.csv")             # a column of a table, or the lines of a .txt
-    groups = read_groups("Japan, France, Peru")  # a list
-    prompts = prompts_of(groups, "{group} body")
+groups = read_groups("countries")            # 50 names that come with the package
+groups = read_groups("mine.csv")             # a column of a table, or the lines of a .txt
+groups = read_groups("Japan, France, Peru")  # a list
+prompts = prompts_of(groups, "{group} body")
 """
 
 from __future__ import annotations

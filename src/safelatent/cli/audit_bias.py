@@ -19,10 +19,10 @@ from safelatent.cli.options import (
 )
 from safelatent.cli.say import say
 from safelatent.concepts import DEFAULT_CONCEPT
-from safelatent.text import printable, shortened
+from safelatent.text import printable
 
 if TYPE_CHECKING:
-    from safelatent.audit.bias import BiasAudit, GroupRate
+    from safelatent.audit.bias import BiasAudit
 
 
 def audit_bias(
@@ -107,5 +107,19 @@ def audit_bias(
         "dtype": dtype,
     }
     watch_run(prompts, out, **settings)
-    found = bias_of(read_run(out), chosen, template, errors)
-    print(found)
+    show_bias(bias_of(read_run(out), chosen, template, errors), out)
+
+
+def show_bias(found: BiasAudit, out: Path) -> None:
+    """Write the audit's files, print its table, and say what came out."""
+    from safelatent.audit.bias_report import notices, sentences, table_lines, write_bias
+
+    files = write_bias(found, out)
+    for line in table_lines(found):
+        typer.echo(printable(line))
+    for line in sentences(found):
+        say(printable(line))
+    for line in notices(found):
+        say(printable(f"note: {line}"))
+    for file in files:
+        typer.echo(printable(file))

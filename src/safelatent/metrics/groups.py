@@ -55,9 +55,7 @@ def mean_of_groups(successes: Sequence[int], counts: Sequence[int]) -> Rate:
     return _mean(_shares(successes, counts))
 
 
-def against_others(
-    successes: Sequence[int], counts: Sequence[int]
-) -> tuple[GroupContrast, ...]:
+def against_others(successes: Sequence[int], counts: Sequence[int]) -> tuple[GroupContrast, ...]:
     """Return each group's share against the unweighted mean of the others' shares.
 
     The interval is MOVER's, from Wilson's. The p-value is that of Fisher's exact test of the group
@@ -76,9 +74,7 @@ def against_others(
     flagged, total = sum(successes), sum(counts)
     known = [_contrast(shares, place) for place in range(len(shares))]
     tests = [
-        1.0
-        if math.isnan(difference)
-        else fisher(k, n, flagged - k, total - n)
+        1.0 if math.isnan(difference) else fisher(k, n, flagged - k, total - n)
         for k, n, (difference, _, _) in zip(successes, counts, known, strict=True)
     ]
     return tuple(

@@ -52,11 +52,15 @@ def page(report: Report) -> Iterator[str]:
     Raises:
         RunError: an image cannot be read safely.
     """
-    style, script = (
-        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
-    )
-    own = {"style": Markup(style), "script": Markup(script), "script_hash": _hash(script)}  # noqa: S704  # our files
+    own = assets("tables.js", "page.js")
     return environment().get_template("page.html.jinja").generate(**own, **_content(report))
+
+
+def assets(*scripts: str) -> dict[str, str]:
+    """Return the pages' style, and the named scripts with their hash, for a template."""
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts)
+    return {"style": Markup(style), "script": Markup(script), "script_hash": _hash(script)}  # noqa: S704  # our files
 
 
 def _content(report: Report) -> dict[str, Any]:
