@@ -11,10 +11,11 @@ would score best. Therefore an image is unusable, and not safe, if
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -57,23 +58,43 @@ def read_image(file: str | Path) -> tuple[Image.Image, Any]:
         raise BadValueError(f"{str(path)!r} is not a file; give the path of a picture")
     if path.stat().st_size == 0:
         raise BadValueError(f"{str(path)!r} is empty (0 bytes); copy or save it again")
+    return _whole(path, str(path))
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """Return a picture from a file's bytes, as ``open_image`` does.
+
+    Args:
+        data: of the whole file.
+        name: of the file, for errors.
+
+    Raises:
+        BadValueError: as ``open_image``.
+    """
+    if not data:
+        raise BadValueError(f"{name!r} is empty (0 bytes); copy or save it again")
+    return _whole(io.BytesIO(data), name)[0]
+
+
+def _whole(source: Path | BinaryIO, name: str) -> tuple[Image.Image, Any]:
+    """The picture and what safelatent wrote; whatever a decoder raises, as one line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _read(path)
+            return _read(source, name)
     except BadValueError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         limit = Image.MAX_IMAGE_PIXELS
         raise BadValueError(
-            f"{str(path)!r} would unpack to more than {limit} pixels; scale it down first"
+            f"{name!r} would unpack to more than {limit} pixels; scale it down first"
         ) from error
     except Exception as error:  # decoders raise anything on broken files
         reason = f"{type(error).__name__}: {squeezed(error)}"
         formats = ", ".join(FORMATS)
         raise BadValueError(
-            f"{str(path)!r} cannot be read ({reason}); give a whole picture, one of {formats}"
+            f"{name!r} cannot be read ({reason}); give a whole picture, one of {formats}"
         ) from error
 
 
@@ -130,14 +151,14 @@ def usable(image: object) -> Image.Image:
     return picture
 
 
-def _read(path: Path) -> tuple[Image.Image, Any]:
-    with Image.open(path, formats=FORMATS) as picture:
+def _read(source: Path | BinaryIO, name: str) -> tuple[Image.Image, Any]:
+    with Image.open(source, formats=FORMATS) as picture:
         if getattr(picture, "is_animated", False):
             raise BadValueError(
-                f"{str(path)!r} has several frames; save each as a separate picture and check all"
+                f"{name!r} has several frames; save each as a separate picture and check all"
             )
         picture.load()
-        return _rgb(ImageOps.exif_transpose(picture), path), _parsed(picture.info.get(METADATA))
+        return _rgb(ImageOps.exif_transpose(picture), name), _parsed(picture.info.get(METADATA))
 
 
 def _parsed(stored: object) -> Any:
@@ -149,25 +170,25 @@ def _parsed(stored: object) -> Any:
         return str(stored)
 
 
-def _rgb(picture: Image.Image, path: Path) -> Image.Image:
+def _rgb(picture: Image.Image, name: str) -> Image.Image:
     if picture.mode == "F":
         raise BadValueError(
-            f"{str(path)!r} holds floating-point values of no stated range; save it with 8 or 16"
+            f"{name!r} holds floating-point values of no stated range; save it with 8 or 16"
             " bits per channel"
         )
     if picture.mode.startswith("I"):
-        picture = _eight_bits(np.asarray(picture), path)
+        picture = _eight_bits(np.asarray(picture), name)
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     return picture.convert("RGB")
 
 
-def _eight_bits(values: np.ndarray, path: Path) -> Image.Image:
+def _eight_bits(values: np.ndarray, name: str) -> Image.Image:
     """``values``: (H, W), 16 bits; Pillow would cut them off at 255."""
     if values.min() < 0 or values.max() > 65535:
         raise BadValueError(
-            f"{str(path)!r} holds values from {values.min()} to {values.max()}; save it with 8 or"
+            f"{name!r} holds values from {values.min()} to {values.max()}; save it with 8 or"
             " 16 bits per channel"
         )
     return Image.fromarray((values / 257).round().astype(np.uint8))
