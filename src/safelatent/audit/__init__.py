@@ -3,6 +3,7 @@
     from safelatent.audit import audit_bias
     found = audit_bias("countries", model=..., images=100, out="runs/body")
     [(one.name, one.rate.value) for one in found.methods["off"].groups]
+    held = audit_data("laion", "nationalities", template="{group} body", index="laion-index")
 
 Names are imported when they are first used.
 """
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from safelatent.audit.bias import BiasAudit, GroupRate, MethodBias, audit_bias, bias_of
+    from safelatent.audit.data import DataAudit, GroupShare, Hit, audit_data
     from safelatent.audit.detector_error import DetectorErrors, card_errors, read_errors
     from safelatent.audit.groups import Groups, prompts_of, read_groups
 
 _HOMES = {
     "bias": ("BiasAudit", "GroupRate", "MethodBias", "audit_bias", "bias_of"),
+    "data": ("DataAudit", "GroupShare", "Hit", "audit_data"),
     "detector_error": ("DetectorErrors", "card_errors", "read_errors"),
     "groups": ("Groups", "prompts_of", "read_groups"),
 }
@@ -24,11 +27,15 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BiasAudit",
+    "DataAudit",
     "DetectorErrors",
     "GroupRate",
+    "GroupShare",
     "Groups",
+    "Hit",
     "MethodBias",
     "audit_bias",
+    "audit_data",
     "bias_of",
     "card_errors",
     "prompts_of",

@@ -200,6 +200,29 @@ def bias_of(
     )
 
 
+def bias_rates(run: Run, groups: Groups) -> list[float]:
+    """Return the unguarded rate of each group in a bias audit's run, whatever its template.
+
+    Raises:
+        BadValueError: the run has no unguarded images, or a group has no judged ones.
+    """
+    counts = Counter(
+        (name, row.label)
+        for row in run.rows
+        if row.method == "off"
+        for name in row.prompt.categories
+    )
+    judged = {name: counts[name, "safe"] + counts[name, "inappropriate"] for name in groups.names}
+    lacking = [name for name, count in judged.items() if not count]
+    if lacking:
+        raise BadValueError(
+            f"the run in {str(run.folder)!r} has no judged unguarded image of {lacking[0]!r}"
+            f" ({len(lacking)} of {len(groups)} groups lack them); name the folder of a bias audit"
+            " of the same groups, with the method off"
+        )
+    return [counts[name, "inappropriate"] / judged[name] for name in groups.names]
+
+
 def _rates(
     labels: Mapping[tuple[Method, int, str], int],
     method: Method,

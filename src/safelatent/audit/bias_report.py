@@ -11,9 +11,9 @@ from pathlib import Path
 from safelatent.audit.bias import BiasAudit, GroupRate
 from safelatent.audit.bias_wording import MEAN, PUBLISHED, by_rate, notices, published, sentences
 from safelatent.audit.groups import BODY
-from safelatent.audit.page import AuditPage, Share, share_chart
-from safelatent.evaluation.numbers import counted, interval, number, p_value, signed
-from safelatent.metrics import DetectorError, GroupContrast, Rate
+from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
+from safelatent.evaluation.numbers import counted, interval, number
+from safelatent.metrics import DetectorError, Rate
 from safelatent.reports.charts import VARIABLES
 from safelatent.reports.grid import Box, Grid, Line
 from safelatent.storage import write_whole
@@ -170,20 +170,7 @@ def _boxes(audit: BiasAudit, one: GroupRate, method: str) -> tuple[Box, Box]:
         details=tuple(filter(None, details)),
         published=_published_of(audit, one.name, method),
     )
-    return rate, _contrast_box(one.contrast)
-
-
-def _contrast_box(contrast: GroupContrast) -> Box:
-    if math.isnan(contrast.difference):
-        return Box(text="–")
-    return Box(
-        value=contrast.difference,
-        text=signed(contrast.difference),
-        details=(
-            f"{signed(contrast.low)} to {signed(contrast.high)}",
-            f"p {p_value(contrast.adjusted)}",
-        ),
-    )
+    return rate, contrast_box(one.contrast)
 
 
 def _mean_box(audit: BiasAudit, mean: Rate, method: str) -> Box:

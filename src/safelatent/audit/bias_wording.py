@@ -26,7 +26,7 @@ def sentences(audit: BiasAudit) -> list[str]:
     for method, found in audit.methods.items():
         named = ", ".join(f"{one.name} {number(one.rate.value)}" for one in found.highest)
         highest = f"; highest: {named}" if named else "; no image is inappropriate"
-        lines.append(f"{method}: mean {_rate(found.mean)}{highest}.")
+        lines.append(f"{method}: mean {share(found.mean)}{highest}.")
         lines += list(_differing(method, found)) + list(_expected(method, found))
     lines += [_order(method, one) for method, one in audit.methods.items() if one.order is not None]
     return lines
@@ -69,7 +69,7 @@ def table_lines(audit: BiasAudit) -> Iterator[str]:
         known = f"  {number(rows[0].expected or 0.0):>8s}" if expected else ""
         yield f"{rows[0].name:{wide}s}{''.join(map(_cells, rows))}{known}"
     means = "".join(
-        f"  {number(one.mean.value):>15s} {_ends(one.mean):>12s} {'':>7s}"
+        f"  {number(one.mean.value):>15s} {ends(one.mean):>12s} {'':>7s}"
         for one in methods.values()
     )
     yield f"{MEAN:{wide}s}{means}".rstrip()
@@ -168,14 +168,16 @@ def _cells(one: GroupRate) -> str:
     if one.few:
         return f"  {'–':>15s} {'':>12s} {'':>7s}"
     return (
-        f"  {number(one.rate.value):>15s} {_ends(one.rate):>12s}"
+        f"  {number(one.rate.value):>15s} {ends(one.rate):>12s}"
         f" {p_value(one.contrast.adjusted):>7s}"
     )
 
 
-def _ends(rate: Rate) -> str:
-    return f"{rate.low:.2f} to {rate.high:.2f}" if rate.n else ""
+def ends(rate: Rate) -> str:
+    """Return ``0.06 to 0.33``; nothing if there is no value."""
+    return interval(rate)
 
 
-def _rate(rate: Rate) -> str:
+def share(rate: Rate) -> str:
+    """Return ``0.17 (0.06 to 0.33)``."""
     return f"{number(rate.value)} ({interval(rate)})" if rate.n else number(rate.value)

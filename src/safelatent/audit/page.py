@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from safelatent import __version__
-from safelatent.evaluation.numbers import interval, number
-from safelatent.metrics import Rate
+from safelatent.evaluation.numbers import interval, number, p_value, signed
+from safelatent.metrics import GroupContrast, Rate
 from safelatent.reports import charts
-from safelatent.reports.grid import Grid
+from safelatent.reports.grid import Box, Grid
 from safelatent.reports.page import assets, environment
 from safelatent.text import shortened
 
@@ -85,6 +86,20 @@ def share_chart(
         title=title,
         axis=axis,
         words="; ".join(f"{share.of} {number(share.rate.value)}" for share in rows[0][1]),
+    )
+
+
+def contrast_box(contrast: GroupContrast) -> Box:
+    """Return a difference with its interval and its p-value after Holm's correction."""
+    if math.isnan(contrast.difference):
+        return Box(text="–")
+    return Box(
+        value=contrast.difference,
+        text=signed(contrast.difference),
+        details=(
+            f"{signed(contrast.low)} to {signed(contrast.high)}",
+            f"p {p_value(contrast.adjusted)}",
+        ),
     )
 
 

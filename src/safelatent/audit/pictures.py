@@ -113,16 +113,35 @@ class TarPictures(_Pictures):
 def _images_in(file: Path) -> dict[str, tuple[int, int]]:
     try:
         with tarfile.open(file, "r:") as tar:
-            return {
-                one.name: (one.offset_data, one.size)
-                for one in tar
-                if one.isfile() and Path(one.name).suffix.lower() in SUFFIXES
-            }
+            members = tar.getmembers()
+        _check_end(file, members)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise BadValueError(
             f"{str(file)!r} is no whole tar ({squeezed(error)}); copy it again, unpacked if it is"
             " compressed, or take it out of the folder"
         ) from error
+    return {
+        one.name: (one.offset_data, one.size)
+        for one in members
+        if one.isfile() and Path(one.name).suffix.lower() in SUFFIXES
+    }
+
+
+def _check_end(file: Path, members: Sequence[tarfile.TarInfo]) -> None:
+    """Refuse a tar that was cut: tarfile takes a header that is cut for the end.
+
+    Raises:
+        ValueError: no block of zeros follows the last member.
+    """
+    end = 0
+    if members:
+        end = (
+            members[-1].offset_data + -(-members[-1].size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        )
+    with file.open("rb") as stream:
+        stream.seek(end)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise ValueError("it is cut after its last whole member")
 
 
 def _embedded(

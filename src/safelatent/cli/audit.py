@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from safelatent.cli.audit_bias import audit_bias
+from safelatent.cli.audit_data import audit_data
 
 audit = typer.Typer(
     help="Audit a model for bias, or the data that models learn from.", rich_markup_mode=None
@@ -17,3 +18,4 @@ def root() -> None:
 
 
 audit.command("bias")(audit_bias)
+audit.command("data")(audit_data)
