@@ -17,6 +17,8 @@ COMMANDS = (
     ("bench", "fidelity"),
     ("report",),
     ("testbed", "build"),
+    ("audit", "bias"),
+    ("audit", "data"),
 )
 
 

@@ -87,7 +87,7 @@ def bias_page(audit: BiasAudit) -> AuditPage:
         Share(of=method, colour=VARIABLES[method], rate=found.mean)
         for method, found in audit.methods.items()
     ]
-    rows: list[tuple[str, Sequence[Share]]] = [(MEAN, mean)]
+    rows: list[tuple[str, Sequence[Share]]] = [("mean", mean)]
     for place in by_rate(audit):
         shares = [
             Share(of=method, colour=VARIABLES[method], rate=one.rate, few=one.few)

@@ -162,7 +162,7 @@ def hits_csv(audit: DataAudit) -> str:
 def data_page(audit: DataAudit) -> AuditPage:
     """Return the page: a bar per group, highest first, and the table."""
     rows: list[tuple[str, Sequence[Share]]] = [
-        (MEAN, [Share(of="share", colour=_COLOUR, rate=audit.mean)])
+        ("mean", [Share(of="share", colour=_COLOUR, rate=audit.mean)])
     ]
     rows += [
         (
