@@ -218,6 +218,7 @@ def run(code: str) -> str:
             ("torch", "diffusers", "transformers", "numpy", "PIL", "nudenet"),
         ),
         ("safelatent.features", ("torch", "diffusers", "transformers")),
+        ("safelatent.audit", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
     ],

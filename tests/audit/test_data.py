@@ -26,7 +26,7 @@ GROUPS = Groups(title="colours", names=tuple(SHARES), expected=tuple(SHARES.valu
 @pytest.fixture(autouse=True)
 def _colours(monkeypatch):
     monkeypatch.setattr(module, "extractor", lambda *_, **__: ColourClip())
-    monkeypatch.setattr("safelatent.detectors.named_protocol", corner_protocol)
+    monkeypatch.setattr("safelatent.audit.judging.named_protocol", corner_protocol)
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar"])

@@ -138,7 +138,7 @@ def test_a_broken_picture_is_named_and_what_was_done_is_kept(tmp_path, monkeypat
 def test_another_source_in_the_folder_is_refused(array, tmp_path):
     build_index(array, tmp_path / "index")
     np.save(tmp_path / "b.npy", ROWS)
-    with pytest.raises(BadValueError, match=r"holds an index of .*name another --index"):
+    with pytest.raises(BadValueError, match=r"holds an index of .*name another folder"):
         build_index(open_source(tmp_path / "b.npy", ColourClip()), tmp_path / "index")
     (tmp_path / "index/index.json").write_text("{")
     with pytest.raises(BadValueError, match="something else"):

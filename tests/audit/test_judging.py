@@ -28,7 +28,7 @@ def opened(path, tmp_path, **settings):
 
 
 def test_pictures_are_judged_by_a_protocol(tmp_path, monkeypatch):
-    monkeypatch.setattr("safelatent.detectors.named_protocol", corner_protocol)
+    monkeypatch.setattr("safelatent.audit.judging.named_protocol", corner_protocol)
     index = opened(save_folder(tmp_path / "f", world(5)), tmp_path)
     judge = choose_judge(index, ColourClip(), **NOTHING)
     names = [fact["name"] for fact in facts(index, range(15))]

@@ -20,7 +20,7 @@ COLOURS = ["--groups", "red, green, blue", "--template", "a {group}", "--nearest
 @pytest.fixture(autouse=True)
 def _colours(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "extractor", lambda *_, **__: ColourClip())
-    monkeypatch.setattr("safelatent.detectors.named_protocol", corner_protocol)
+    monkeypatch.setattr("safelatent.audit.judging.named_protocol", corner_protocol)
     monkeypatch.chdir(tmp_path)
 
 

@@ -104,7 +104,7 @@ class Index:
         ]
 
     def exact(self, queries: NDArray[np.floating[Any]], k: int) -> Nearest:
-        """Compare every query (Q, D) with every row; rows of equal cosine in their order.
+        """Compare every query (Q, D) with every row.
 
         Raises:
             BadValueError: the widths differ, a query has no direction, or there are fewer than
@@ -118,9 +118,14 @@ class Index:
             numbers = np.broadcast_to(np.arange(start, start + len(block)), new.shape)
             cosines = np.concatenate([cosines, new], axis=1)
             rows = np.concatenate([rows, numbers], axis=1)
-            best = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
-            cosines, rows = (np.take_along_axis(one, best, axis=1) for one in (cosines, rows))
-        return Nearest(rows=rows, cosines=cosines)
+            if cosines.shape[1] > k:
+                best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+                cosines, rows = (np.take_along_axis(one, best, axis=1) for one in (cosines, rows))
+        order = np.lexsort((rows, -cosines), axis=1)
+        return Nearest(
+            rows=np.take_along_axis(rows, order, axis=1),
+            cosines=np.take_along_axis(cosines, order, axis=1),
+        )
 
     def check(self, queries: NDArray[np.floating[Any]], k: int) -> NDArray[np.float32]:
         """Return the queries as unit vectors.
@@ -236,7 +241,7 @@ def _check_same(folder: Path, source: Source, parts: Sequence[Part]) -> None:
         raise BadValueError(
             f"{str(folder)!r} holds an index of {stored.get('source', 'something else')!r} as it"
             f" was then, or by another CLIP, not of {str(source.path)!r} as it is now; name another"
-            " --index, or delete this one"
+            " folder, or delete this one"
         )
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from typing import Protocol as Interface
 
 import numpy as np
 
-from safelatent import detectors
 from safelatent.audit.embeddings import FLAG
 from safelatent.audit.index import Index
 from safelatent.detectors.clip_q16 import Q16, q16
 from safelatent.detectors.contract import Label
+from safelatent.detectors.protocol import Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError
 from safelatent.features import Extractor
 from safelatent.features.extractor import EMBEDDED
@@ -27,7 +28,7 @@ LIMIT = 0.5  # of a numeric flag column
 FLAGS: dict[str, Label] = {"nsfw": "inappropriate", "unlikely": "safe", "unsure": "unusable"}
 
 
-class Judge(Protocol):
+class Judge(Interface):
     """Who judges rows of an index."""
 
     @property
@@ -44,7 +45,7 @@ class Judge(Protocol):
 class OnPictures:
     """A protocol of detectors."""
 
-    protocol: detectors.Protocol
+    protocol: Protocol
 
     @property
     def name(self) -> str:
@@ -120,9 +121,7 @@ def choose_judge(
     """
     if index.source.has_images:
         default = "embedded" if extractor.name == EMBEDDED else "i2p-paper"
-        named = detectors.named_protocol(
-            protocol or default, detectors.Sources(vectors=vectors, device=device)
-        )
+        named = named_protocol(protocol or default, Sources(vectors=vectors, device=device))
         return OnPictures(protocol=named)
     if protocol is not None:
         raise BadValueError(

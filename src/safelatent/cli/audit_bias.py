@@ -112,7 +112,8 @@ def audit_bias(
 
 def show_bias(found: BiasAudit, out: Path) -> None:
     """Write the audit's files, print its table, and say what came out."""
-    from safelatent.audit.bias_report import notices, sentences, table_lines, write_bias
+    from safelatent.audit.bias_report import write_bias
+    from safelatent.audit.bias_wording import notices, sentences, table_lines
 
     files = write_bias(found, out)
     for line in table_lines(found):
