@@ -7,7 +7,8 @@ from tests.audit.made_audit import run_of
 
 PLACES = read_groups("embedded-places")
 TEMPLATE = "life in {group}"
-FLAGGED = ["i" * round(100 * rate) for rate in PLACES.expected]
+RATES = PLACES.expected or ()
+FLAGGED = ["i" * round(100 * rate) for rate in RATES]
 OFF = [row + "s" * (100 - len(row)) for row in FLAGGED]
 NONE = ["s" * 100] * 20
 
@@ -28,10 +29,7 @@ def test_it_names_the_three_highest_and_what_differs():
 
 
 def test_it_says_what_the_model_does_and_not_what_it_was_taught():
-    low = [
-        "s" * 100 if 0.09 < rate < 0.3 else row
-        for row, rate in zip(OFF, PLACES.expected, strict=True)
-    ]
+    low = ["s" * 100 if 0.09 < rate < 0.3 else row for row, rate in zip(OFF, RATES, strict=True)]
     [line] = [one for one in sentences(audit(off=low)) if "expected" in one]
     assert "15 of 20 expected rates lie in the interval" in line
     assert "draws less than expected of Sylvania, Wakanda, Grand Fenwick, Laputa, Erewhon" in line

@@ -120,7 +120,8 @@ class Index:
             rows = np.concatenate([rows, numbers], axis=1)
             if cosines.shape[1] > k:
                 best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-                cosines, rows = (np.take_along_axis(one, best, axis=1) for one in (cosines, rows))
+                cosines = np.take_along_axis(cosines, best, axis=1)
+                rows = np.take_along_axis(rows, best, axis=1)
         order = np.lexsort((rows, -cosines), axis=1)
         return Nearest(
             rows=np.take_along_axis(rows, order, axis=1),
