@@ -63,7 +63,9 @@ def test_bad_files_are_refused(tmp_path, text, said):
     [
         ("countrys", r"unknown groups 'countrys' \(did you mean 'countries'\?\)"),
         ("gone.txt", "not a file"),
-        ("a,", "blank group"),
+        ("a,", "the group ''; it must be printable, not blank"),
+        ("a,b\x1b[2J", r"the group 'b\\x1b\[2J'"),
+        ("a,overall", "not 'overall'"),
         (["a", "a"], "2 times"),
         ([], "has 0 groups"),
     ],

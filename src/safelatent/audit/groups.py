@@ -16,6 +16,7 @@ from pathlib import Path
 from safelatent.errors import BadValueError, nearest
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.prompts.files import READERS, read
+from safelatent.prompts.prompt import OVERALL
 from safelatent.prompts.prompt_set import slug
 from safelatent.prompts.rows import Row, Table
 from safelatent.prompts.text_files import LINE
@@ -43,8 +44,8 @@ class Groups:
             data; None if none is.
 
     Raises:
-        BadValueError: fewer than two names, a blank one, one that appears twice, or a rate that is
-            not from 0 to 1.
+        BadValueError: fewer than two names, one that is blank or not printable, one that appears
+            twice, or a rate that is not from 0 to 1.
     """
 
     title: str
@@ -57,8 +58,12 @@ class Groups:
                 f"{self.title} has {len(self.names)} groups; name at least two, since each is"
                 " compared with the others"
             )
-        if not all(name.strip() for name in self.names):
-            raise BadValueError(f"{self.title} has a blank group; give every group a name")
+        for name in self.names:
+            if not name.strip() or not name.isprintable() or name == OVERALL:
+                raise BadValueError(
+                    f"{self.title} has the group {name!r:.60}; it must be printable, not blank, and"
+                    f" not {OVERALL!r}: rename it"
+                )
         [(name, count)] = Counter(name.casefold() for name in self.names).most_common(1)
         if count > 1:
             raise BadValueError(
