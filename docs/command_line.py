@@ -20,6 +20,8 @@ COMMANDS = (
     ("study", "create"),
     ("study", "serve"),
     ("study", "report"),
+    ("audit", "bias"),
+    ("audit", "data"),
 )
 
 

@@ -40,6 +40,7 @@ ORDER = [
     "reports",
     "testbed",
     "study",
+    "audit",
     "cli",
 ]
 RANK = {part: rank for rank, part in enumerate(ORDER)}
@@ -61,6 +62,7 @@ FORBIDDEN = {
     "reports": {"torch", "diffusers", "transformers", "typer"},
     "testbed": {"typer"},
     "study": {"torch", "diffusers", "transformers", "typer"},
+    "audit": {"typer"},
 }
 
 
@@ -221,6 +223,7 @@ def run(code: str) -> str:
             ("torch", "diffusers", "transformers", "numpy", "PIL", "nudenet"),
         ),
         ("safelatent.features", ("torch", "diffusers", "transformers")),
+        ("safelatent.audit", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
         ("safelatent.study.server", ("torch", "diffusers", "transformers", "numpy", "PIL")),

@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from safelatent import __version__
+from safelatent.cli.audit import audit
 from safelatent.cli.bench import bench
 from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
 from safelatent.cli.card import card
@@ -59,6 +60,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(testbed, name="testbed")
 app.add_typer(policy, name="policy")
 app.add_typer(study, name="study")
+app.add_typer(audit, name="audit")
 
 
 def main(arguments: list[str] | None = None) -> int:
