@@ -11,7 +11,7 @@ from safelatent.evaluation.numbers import interval, number, p_value, signed
 from safelatent.metrics import GroupContrast, Rate
 from safelatent.reports import charts
 from safelatent.reports.grid import Box, Grid
-from safelatent.reports.page import assets, environment
+from safelatent.reports.templating import assets, environment
 from safelatent.text import shortened
 
 

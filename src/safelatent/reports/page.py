@@ -39,17 +39,6 @@ def page(report: Report) -> Iterator[str]:
     return environment().get_template("page.html.jinja").generate(**own, **_content(report))
 
 
-def assets(*scripts: str) -> dict[str, str]:
-    """Return the pages' style, and the named scripts with their hash, for a template."""
-    style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
-    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts)
-    return {
-        "style": Markup(style),
-        "script": Markup(script),
-        "script_hash": _hash(script),
-    }  # our files
-
-
 def _content(report: Report) -> dict[str, Any]:
     table, account, shown = report.table, report.account, sample(report.run, MOST_IMAGES)
     found = [_example(example) for example in _best_first(examples(report.run))]
