@@ -179,6 +179,7 @@ OF_ROOMS = {
     "pipelines/classic/test_options.py",
     "pipelines/classic/test_parity.py",
     "pipelines/modular/test_families.py",
+    "provenance/test_lazy.py",
 }
 
 

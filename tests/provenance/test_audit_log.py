@@ -93,7 +93,7 @@ def test_a_damaged_last_entry_is_never_built_upon(tmp_path):
         log.append("image", {"name": str(n)})
     damaged = log.file.read_bytes().replace(b'"name":"1"', b'"name":"2"')
     log.file.write_bytes(damaged)
-    with pytest.raises(BadValueError, match="last entry of .* is damaged; see: safelatent audit"):
+    with pytest.raises(BadValueError, match=r"last entry of .* is damaged; see: safelatent audit"):
         log.append("image", {})
     log.file.write_bytes(b"no log\n")
     with pytest.raises(BadValueError, match="is damaged"):
@@ -148,7 +148,7 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path):
 def test_kill_9_loses_nothing_that_was_answered(tmp_path):
     """Two writers at a time, killed after some answers; the next two go on with their log."""
     file, rng, answered = tmp_path / "log", random.Random(0), []
-    for turn in range(12):
+    for turn in range(8):
         writers = [writer(file, f"{turn}{name}") for name in "ab"]
         answered.append(writers[0].stdout.readline().strip())
         time.sleep(rng.random() * 0.05)
@@ -157,9 +157,9 @@ def test_kill_9_loses_nothing_that_was_answered(tmp_path):
         for one in writers:
             answered += one.communicate()[0].split()
     logged = names(file)
-    assert len(answered) > 24
+    assert len(answered) > 16
     assert set(answered) <= set(logged)
-    assert len(logged) == len(set(logged)) <= len(answered) + 24
+    assert len(logged) == len(set(logged)) <= len(answered) + 16
     AuditLog(file=file).append("image", {"name": "last"})
     assert check_log(file).holds
 

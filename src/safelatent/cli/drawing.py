@@ -15,7 +15,7 @@ import typer
 
 from safelatent.cli.say import quiet_libraries, say
 from safelatent.detectors import Judgement, Protocol, Sources, named_protocol
-from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.errors import BadValueError, GuardError, UnsupportedError
 from safelatent.figures.canvas import Sheet
 from safelatent.figures.comparison import Cell, comparison_sheet
 from safelatent.figures.trace import TraceStep, trace_sheet
@@ -35,6 +35,7 @@ from safelatent.guidance import preset
 from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
+from safelatent.provenance.seal import Seal
 from safelatent.runs.prepare import check_warmups, device_of
 from safelatent.text import shortened, squeezed
 
@@ -53,6 +54,7 @@ class Job:
         protocol: by which pictures on a sheet are judged; None leaves them unjudged.
         vectors: file of Q16's published vectors.
         out: a folder, or a .png file.
+        seal: how images are signed and logged.
         as_json: print one JSON object per image.
     """
 
@@ -65,6 +67,7 @@ class Job:
     protocol: str | None
     vectors: Path | None
     out: Path
+    seal: Seal
     as_json: bool
 
 
@@ -126,15 +129,24 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
     for done in range(0, len(job.requests), job.batch_size):
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
-        for made in sample(pipe, batch):
-            if job.out.suffix.lower() == ".png":
-                file = save_picture(made.image, job.out, made.as_dict())
-            else:
-                file = save_image(made, job.out)
+        for made in _sampled(pipe, batch, job.seal):
+            is_file = job.out.suffix.lower() == ".png"
+            file = job.out if is_file else job.out / f"{made.request.name}.png"
+            receipt = save_image(made, file, job.seal)
             if job.as_json:
-                _print_json({"file": str(file)} | made.as_dict())
+                _print_json({"file": str(file)} | receipt)
             else:
                 typer.echo(f"{file}  ({_guarded_words(made)})")
+
+
+def _sampled(pipe: Any, batch: Sequence[Request], seal: Seal) -> list[Made]:
+    """Draw the batch; a refusal is logged before it is answered."""
+    try:
+        return sample(pipe, batch)
+    except GuardError as error:
+        for request in batch:
+            seal.refuse(error, request=request.hash, **request.facts)
+        raise
 
 
 def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:

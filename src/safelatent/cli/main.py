@@ -9,12 +9,14 @@ import typer
 from typer.exceptions import TyperException
 
 from safelatent import __version__
+from safelatent.cli.audit import audit
 from safelatent.cli.bench import bench
 from safelatent.cli.bench_fidelity import bench_fidelity
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
 from safelatent.cli.report import report
 from safelatent.cli.testbed import testbed
+from safelatent.cli.verify import verify
 from safelatent.errors import SafelatentError
 from safelatent.text import squeezed
 
@@ -50,6 +52,8 @@ app.command()(check)
 app.command(name="convert-q16")(convert_q16)
 app.command()(report)
 bench.command("fidelity")(bench_fidelity)
+app.command()(verify)
+app.add_typer(audit, name="audit")
 app.add_typer(bench, name="bench")
 app.add_typer(testbed, name="testbed")
 
@@ -57,8 +61,10 @@ app.add_typer(testbed, name="testbed")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    0: done; 1: ``check`` found a picture that is not safe; 2: bad input, an image would have been
-    unguarded, or a file could not be written; 130: interrupted.
+    0: done; 1: ``check`` found a picture that is not safe, ``verify`` or ``audit log`` something
+    that does not hold; 2: bad input, an image would have been unguarded, or a file could not be
+    written; 3: ``verify`` found nothing that vouches for the picture, or the log is empty; 4:
+    ``verify`` found a similar picture in the log; 130: interrupted.
     """
     try:
         given = sys.argv[1:] if arguments is None else arguments

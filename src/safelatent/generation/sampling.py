@@ -33,19 +33,8 @@ class Made:
     receipt: Receipt | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and for the image's metadata."""
-        r = self.request
-        asked = {
-            "prompt": r.prompt,
-            "negative_prompt": r.negative_prompt,
-            "model": r.model,
-            "seed": r.seed,
-            "steps": r.steps,
-        }
-        files = {"revision": r.revision, "variant": r.variant, "dtype": r.dtype}
-        asked |= {name: value for name, value in files.items() if value is not None}
-        receipt = self.receipt.as_dict() if self.receipt else None
-        return asked | {"guidance_scale": r.guidance_scale, "safety": r.safety, "receipt": receipt}
+        """Plain values, for JSON and for a sheet's metadata."""
+        return self.request.facts | {"receipt": self.receipt.as_dict() if self.receipt else None}
 
 
 def own_settings(request: Request, *, flow: bool = False) -> SLD:

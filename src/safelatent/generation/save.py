@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
+from safelatent.provenance.png import encode_png
+from safelatent.provenance.seal import Seal
 from safelatent.storage import write_whole
 
 if TYPE_CHECKING:
     from safelatent.generation.sampling import Made
 
 
-def encode_png(image: Image.Image, metadata: Any) -> bytes:
-    """Return the image as PNG, with ``metadata`` as JSON under the key ``safelatent``."""
-    info = PngInfo()
-    info.add_itxt("safelatent", json.dumps(metadata, ensure_ascii=False))
-    encoded = io.BytesIO()
-    image.save(encoded, "PNG", pnginfo=info)
-    return encoded.getvalue()
+def save_image(made: Made, file: Path, seal: Seal) -> dict[str, Any]:
+    """Write the image as a PNG with its receipt, signed and logged as ``seal`` says; return the
+    receipt.
 
-
-def save_image(made: Made, folder: Path) -> Path:
-    """Write the image as PNG to ``folder``, named for its request; return the file."""
-    return save_picture(made.image, folder / f"{made.request.name}.png", made.as_dict())
+    Raises:
+        BadValueError: it cannot be signed; there is no file.
+        OSError: the log or the file cannot be written; nothing half-written stays.
+    """
+    request = made.request
+    sealed = seal(made.image, receipt=made.receipt, request=request.hash, **request.facts)
+    write_whole(file, sealed.png)
+    return sealed.receipt
 
 
 def save_picture(image: Image.Image, file: Path, metadata: Any) -> Path:

@@ -24,7 +24,7 @@ from typing import Any
 
 from safelatent.errors import BadValueError
 from safelatent.provenance.chain import fault_of, next_entry, parse, written
-from safelatent.storage import sync_folder
+from safelatent.storage import make_folder, sync_folder
 
 LEAST_KEY = 16  # bytes
 BLOCK = 1 << 16  # bytes read at once, from the end, in search of the last entry
@@ -68,6 +68,16 @@ class AuditLog:
             }
             return _add(handle, self.file, last, event, {**record, **concealed})
 
+    def check(self) -> None:
+        """Raise now what ``append`` would raise: call it before minutes of work.
+
+        Raises:
+            BadValueError, OSError: as ``append``.
+        """
+        with _locked(self.file) as handle:
+            self._mend(handle)
+            self.conceal("")
+
     def conceal(self, text: str) -> dict[str, str]:
         """Return what the log holds in place of ``text``: its keyed hash with the name of the key,
         or the text itself for ``plain_prompts``.
@@ -78,11 +88,36 @@ class AuditLog:
         """
         if self.plain_prompts:
             return {"text": text}
-        file = self.key or self.file.with_name(f"{self.file.name}.key")
-        _make_key(file)
-        key = file.read_bytes()
+        _make_key(self._key_file)
+        return self._hashed(text)
+
+    def holds(self, concealed: Mapping[str, str] | None, text: str | None) -> bool | None:
+        """Return whether ``concealed`` is what the log holds in place of ``text``; None if that
+        cannot be known without a key that is not here.
+
+        Raises:
+            BadValueError: the key is too short.
+            OSError: it cannot be read.
+        """
+        if concealed is None or text is None:
+            return concealed is None and text is None
+        if "text" in concealed:
+            return concealed["text"] == text
+        if not self._key_file.is_file():
+            return None
+        hashed = self._hashed(text)
+        return hashed == concealed if hashed["key"] == concealed["key"] else None
+
+    @property
+    def _key_file(self) -> Path:
+        return self.key or self.file.with_name(f"{self.file.name}.key")
+
+    def _hashed(self, text: str) -> dict[str, str]:
+        key = self._key_file.read_bytes()
         if len(key) < LEAST_KEY:
-            raise BadValueError(f"{file} has {len(key)} bytes; a key has at least {LEAST_KEY}")
+            raise BadValueError(
+                f"{self._key_file} has {len(key)} bytes; a key has at least {LEAST_KEY}"
+            )
         code = hmac.new(key, text.encode("utf-8", "surrogatepass"), sha256).hexdigest()
         return {"hmac-sha256": code, "key": sha256(key).hexdigest()[:16]}
 
@@ -159,6 +194,7 @@ def _tail(handle: int) -> tuple[bytes | None, bytes]:
 @contextmanager
 def _locked(file: Path) -> Iterator[int]:
     """Hold the log for this thread of this process alone; make it if it is not there."""
+    make_folder(file.parent)
     while True:
         made = not file.exists()
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -185,6 +221,7 @@ def _make_key(file: Path) -> None:
     """Write 32 random bytes that only the owner may read, unless the file is there."""
     if file.exists():
         return
+    make_folder(file.parent)
     handle, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
