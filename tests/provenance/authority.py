@@ -157,8 +157,8 @@ def serving(answer: Any) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *args: Any) -> None:
-            pass
+        def log_request(self, code: Any = "-", size: Any = "-") -> None:
+            """Print nothing."""
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)

@@ -48,7 +48,11 @@ def store(data: bytes) -> tuple[str, dict, dict]:
     """State, active manifest and everything, by C2PA's reader with its own settings."""
     with c2pa.Reader("image/png", io.BytesIO(data)) as reader:
         whole = json.loads(reader.json())
-        return reader.get_validation_state(), whole["manifests"][whole["active_manifest"]], whole
+        return (
+            str(reader.get_validation_state()),
+            whole["manifests"][whole["active_manifest"]],
+            whole,
+        )
 
 
 def test_c2pas_own_reader_finds_what_was_signed():

@@ -18,6 +18,7 @@ from safelatent.provenance.receipt import (
     SCHEMA,
     System,
     faults_of,
+    is_same,
     new_receipt,
     pixel_digest,
     schema,
@@ -133,6 +134,24 @@ def test_the_digest_of_pixels_is_as_the_schema_says():
     assert pixel_digest(PICTURE) == sha256(b"4x3 RGB\n" + pixels).hexdigest()
     assert pixel_digest(PICTURE) == pixel_digest(PICTURE.convert("RGBA"))
     assert pixel_digest(PICTURE) != pixel_digest(PICTURE.resize((3, 4)))
+
+
+def test_receipts_are_the_same_up_to_the_last_bit_of_a_number():
+    assert is_same(made() | {"time": 1}, made() | {"time": 1}) is False  # another id
+    one, other = {"a": [0.1, None, "x"], "b": 2.0}, {"a": [0.1 + 2e-17, None, "x"], "b": 2}
+    assert is_same(one, other)
+    assert is_same(other, one)
+    for one, other in (
+        ({"a": 0.1}, {"a": 0.1000001}),
+        ({"a": 1}, {"a": 1, "b": 2}),
+        ({"a": 1}, {"b": 1}),
+        ([1, 2], [1]),
+        (1, True),
+        ("1", 1),
+        (None, 0),
+        (2**60, 2**60 + 1),
+    ):
+        assert not is_same(one, other)
 
 
 def test_a_system_is_a_name_and_a_version():

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace as changed
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -73,6 +75,20 @@ def test_a_signed_image_holds_and_every_mark_is_in_words(check):
     assert "guarded in 9 of 10 steps (max)" in words(found, "receipt")
     assert "Example Ltd, safelatent" in words(found, "disclosure")
     assert found.receipt["id"] in words(found, "disclosure")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.lists(st.floats(0, allow_infinity=False), min_size=20, max_size=20))
+def test_numbers_hold_whatever_they_are(check, numbers):
+    """C2PA's library does not read every double to the last bit."""
+    values = {f"n{n}": number for n, number in enumerate(numbers)}
+    receipt = changed(GUARDED, settings=values, gamma_ratio=numbers[0])
+    with TemporaryDirectory() as folder:
+        log = AuditLog(file=Path(folder) / "log")
+        data = Seal(signer=for_tests(), log=log)(IMAGE, receipt=receipt).png
+        verdict, _, found = check(data, log=log)
+    assert verdict == "holds", found
+    assert found.receipt["receipt"]["settings"] == values
 
 
 def test_a_signer_whom_a_named_authority_certified(check, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from safelatent.provenance.audit_log import AuditLog
 from safelatent.provenance.chain import links
 from safelatent.provenance.marks import BITS, SIMILAR, distance
+from safelatent.provenance.receipt import is_same
 from safelatent.provenance.seal import TEXTS
 
 State = Literal["holds", "broken", "similar", "claimed", "absent"]
@@ -122,7 +123,8 @@ def _compared(
     """Yield what in the receipt is not as it was logged."""
     record = entry["record"]
     logged = record["receipt"]
-    other = [n for n in {**logged, **receipt} if n not in TEXTS and logged.get(n) != receipt.get(n)]
+    names = [name for name in {**logged, **receipt} if name not in TEXTS]
+    other = [n for n in names if not is_same(logged.get(n), receipt.get(n))]
     hidden = {n: log.holds(record.get(n), receipt.get(n)) for n in TEXTS}
     other += [n for n, same in hidden.items() if same is False]
     if other:

@@ -8,13 +8,14 @@ policy there is no policy's hash, without checks there is no decision.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -114,6 +115,21 @@ def faults_of(receipt: object) -> list[str]:
     validators = require("jsonschema", extra="provenance", purpose="checking a receipt")
     found = validators.Draft202012Validator(schema()).iter_errors(receipt)
     return [f"{'.'.join(map(str, error.path)) or 'it'}: {error.message}" for error in found]
+
+
+def is_same(one: object, other: object) -> bool:
+    """Return whether two receipts, or parts of them, say the same.
+
+    C2PA's library reads a decimal number to within the last bit of a double, so numbers are the
+    same to 12 digits; the file's text, which is signed with the image, has them exactly.
+    """
+    if {type(one), type(other)} in ({float}, {float, int}):
+        return math.isclose(cast("float", one), cast("float", other), rel_tol=1e-12)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return type(one) is type(other) and one == other
 
 
 @cache

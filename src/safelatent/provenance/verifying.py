@@ -29,7 +29,7 @@ from safelatent.provenance.manifest import (
 )
 from safelatent.provenance.marks import ISCC, SIMILAR, Watermark, distance, fingerprint
 from safelatent.provenance.png import disclosure_of, read_disclosure
-from safelatent.provenance.receipt import SCHEMA, faults_of, pixel_digest
+from safelatent.provenance.receipt import SCHEMA, faults_of, is_same, pixel_digest
 
 Verdict = Literal["holds", "does not hold", "similar", "nothing found"]
 
@@ -165,7 +165,7 @@ def _of_receipt(
     manifest: Manifest | None, text: Any, pixels: str
 ) -> tuple[dict[str, Any] | None, list[Finding]]:
     signed = None if manifest is None or manifest.faults else manifest.receipt
-    receipt = text if signed is None else signed
+    receipt = text if signed is None or is_same(text, signed) else signed
     if receipt is None:
         return None, [Finding(mark="receipt", state="absent", words="none")]
     if not isinstance(receipt, dict) or receipt.get("schema") != SCHEMA:
@@ -177,7 +177,7 @@ def _of_receipt(
 
     if faults := faults_of(receipt):
         return broken(f"it breaks its schema: {'; '.join(faults)}")
-    if signed is not None and text is not None and text != signed:
+    if signed is not None and text is not None and not is_same(text, signed):
         return broken("the file's text is another receipt than the signed one")
     if receipt["image"]["sha256"] != pixels:
         return broken("its pixels are not those of this picture")
