@@ -33,6 +33,8 @@ for n in range(int(sys.argv[3])):
 
 def writer(file, name: str, count: int = 10_000, **options) -> subprocess.Popen[str]:
     call = [sys.executable, "-c", WRITER, str(file), name, str(count)]
+    # Coverage's data would be cut off by the kill, too.
+    options["env"] = {n: v for n, v in os.environ.items() if not n.startswith("COVERAGE")}
     return subprocess.Popen(call, stdout=subprocess.PIPE, text=True, **options)
 
 
@@ -44,6 +46,7 @@ def names(file) -> list[str]:
 def test_entries_follow_one_another(tmp_path):
     log = AuditLog(file=tmp_path / "log.jsonl")
     made = [log.append("image", {"name": str(n)}, {"prompt": "a cat"}) for n in range(3)]
+    assert [entry["number"] for entry in made] == [1, 2, 3]
     assert [json.loads(line) for line in log.file.read_text().splitlines()] == made
     assert check_log(log.file).entries == 3
     for file in (log.file, tmp_path / "log.jsonl.key"):
@@ -77,6 +80,35 @@ def test_a_destroyed_key_is_followed_by_another_with_another_name(tmp_path):
     assert before["key"] != after["key"]
     assert before["hmac-sha256"] != after["hmac-sha256"]
     assert check_log(log.file).holds
+
+
+def test_what_is_concealed_can_be_compared_by_who_has_the_key(tmp_path):
+    log = AuditLog(file=tmp_path / "log")
+    concealed = log.conceal("a cat")
+    assert log.holds(concealed, "a cat") is True
+    assert log.holds(concealed, "a dog") is False
+    assert log.holds({"text": "a cat"}, "a cat") is True
+    assert log.holds({"text": "a cat"}, "a dog") is False
+    assert log.holds(None, None) is True
+    assert log.holds(concealed, None) is False
+    assert log.holds(None, "a cat") is False
+    assert AuditLog(file=tmp_path / "other").holds(concealed, "a cat") is None
+    AuditLog(file=tmp_path / "other").conceal("a cat")
+    assert AuditLog(file=tmp_path / "other").holds(concealed, "a cat") is None
+
+
+def test_a_key_that_cannot_be_made_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
+    log = AuditLog(file=tmp_path / "log", key=tmp_path / "key")
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "link", fails)
+    with pytest.raises(OSError, match="No space left") as caught:
+        log.append("image", {}, {"prompt": "a cat"})
+    assert caught.value.filename == str(tmp_path / "key")
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    assert log.file.read_bytes() == b""
 
 
 def test_a_short_key_is_refused_and_nothing_is_written(tmp_path):

@@ -23,6 +23,8 @@ def receipt(n: int, **changes) -> dict:
 def log(tmp_path):
     log = AuditLog(file=tmp_path / "log")
     log.append("refused", {"error": "NotGuardedError"})
+    log.append("image", {"by": "another program"})
+    log.append("image", {"receipt": None, "file": "", "iscc": ""})
     for n in range(3):
         shown = {name: value for name, value in receipt(n).items() if name != "prompt"}
         record = {"receipt": shown, "file": f"file {n}", "iscc": CODES[n]}
@@ -40,20 +42,20 @@ def look(log, **wanted) -> list[tuple[str, str]]:
 def test_the_very_file(log):
     ((state, words),) = look(log, file="file 1")
     assert state == "holds"
-    assert words.startswith(f"this very file is entry 3 of {log.file}, of 20")
+    assert words.startswith(f"this very file is entry 5 of {log.file}, of 20")
 
 
 def test_the_pixels_in_another_file(log):
     ((state, words),) = look(log, pixels=pixel_digest(IMAGES[2]), fingerprint=CODES[2])
     assert state == "holds"
-    assert "the picture is entry 4" in words
+    assert "the picture is entry 6" in words
     assert "written again" in words
 
 
 def test_a_picture_that_looks_like_one(log):
     ((state, words),) = look(log, fingerprint=CODES[0])
     assert state == "similar"
-    assert words.startswith("looks like entry 2 of")
+    assert words.startswith("looks like entry 4 of")
     assert "differs in 0 of 256 bits" in words
 
 
@@ -100,7 +102,7 @@ def test_of_two_entries_with_the_same_pixels_the_receipts_own_is_taken(log):
     other = {"receipt": shown | {"id": IDS[0]}, "file": "again", "iscc": CODES[1]}
     log.append("image", other, {"prompt": "cat 1"})
     found = look(log, pixels=pixel_digest(IMAGES[1]), receipt=receipt(1, id=IDS[0]))
-    assert "entry 5" in found[0][1]
+    assert "entry 7" in found[0][1]
     assert [state for state, _ in found] == ["holds", "holds"]
 
 
@@ -114,7 +116,7 @@ def test_another_picture_with_a_copied_receipt_or_disclosure_is_found_out(log):
 def test_a_watermark_finds_its_entry_even_where_the_fingerprint_does_not(log):
     ((state, words),) = look(log, payload="222aa")
     assert state == "similar"
-    assert "its watermark is that of entry 4" in words
+    assert "its watermark is that of entry 6" in words
     assert look(log, payload="999aa")[0][0] == "absent"
 
 
@@ -122,7 +124,7 @@ def test_a_broken_chain_is_said_and_what_holds_is_still_used(log):
     log.file.write_bytes(log.file.read_bytes().replace(b'"seed":1', b'"seed":9'))
     found = look(log, file="file 0")
     assert found[0][0] == "broken"
-    assert f"{log.file} does not hold from line 3 on: its content does not" in found[0][1]
+    assert f"{log.file} does not hold from line 5 on: its content does not" in found[0][1]
     assert found[1][0] == "holds"
     assert [state for state, _ in look(log, file="file 2")] == ["broken", "absent"]
 

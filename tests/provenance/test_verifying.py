@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace as changed
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,7 @@ from safelatent.provenance.png import disclosure_of, encode_png
 from safelatent.provenance.seal import Seal
 from safelatent.provenance.verifying import verify
 from tests.detectors.tiny_detectors import drawn
-from tests.provenance.authority import GUARDED, Authority, authority, for_tests
+from tests.provenance.authority import GUARDED, Authority, authority, for_tests, time_stamps
 from tests.provenance.test_seal import FACTS, Corner
 
 IMAGE, OTHER = drawn(2)
@@ -186,6 +187,29 @@ def test_a_receipt_that_contradicts_itself_is_broken_without_a_log(check):
     assert "something else than the receipt: provider" in words(found, "disclosure")
 
 
+def test_a_receipt_without_what_it_must_have_is_broken_and_no_more(check, log):
+    data = sealed(log=log).png
+    for name in ("id", "system", "image", "receipt"):
+        receipt = json.loads(opened(data).text["safelatent"])
+        del receipt[name]
+        verdict, states, found = check(encode_png(opened(data), receipt), log=log)
+        assert verdict == "does not hold"
+        assert {("receipt", "broken"), ("log", "holds")} <= states
+        assert found.receipt is None
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the time stamps are openssl's")
+def test_a_time_stamp_is_in_words(check, tmp_path):
+    files = authority().files(tmp_path)
+    with time_stamps(tmp_path, authority()) as address:
+        data = sealed(signer=Signer.load(*files, timestamp=address)).png
+    for trust, state in ((None, "claimed"), (authority().pem, "holds")):
+        verdict, states, found = check(data, trust=trust)
+        assert verdict == "holds"
+        assert ("time stamp", state) in states
+        assert words(found, "time stamp").startswith("signed at 20")
+
+
 @pytest.mark.parametrize("text", [7, "text", [], {}, {"schema": "safelatent-receipt/9"}, {"a": 1}])
 def test_a_text_of_another_form_is_no_receipt(check, text):
     verdict, states, found = check(encode_png(IMAGE, text))
@@ -231,6 +255,11 @@ def test_an_input_with_its_marks_is_in_words(check):
     seal = Seal(signer=for_tests())
     data = seal(OTHER, receipt=GUARDED, inputs=[kept]).png
     assert words(check(data)[2], "input") == "drawn from an image; its own manifest held then"
+    broken = changed(kept, data=signed()[:-20] + bytes([signed()[-20] ^ 1]) + signed()[-19:])
+    data = seal(OTHER, receipt=GUARDED, inputs=[broken]).png
+    assert "its own manifest did not hold then: assertion.dataHash" in words(
+        check(data)[2], "input"
+    )
     data = seal(OTHER, receipt=GUARDED, inputs=[edited]).png
     found = check(data)[2]
     assert words(found, "input") == "edited from an image; it had no manifest"

@@ -68,7 +68,7 @@ def look_up(wanted: Wanted, log: AuditLog) -> Iterator[Finding]:
         if fault is not None:
             words = f"{log.file} does not hold from line {line} on: {fault}"
             yield Finding(mark="log", state="broken", words=words)
-        elif entry["event"] == "image":
+        elif _is_sealed(entry):
             rank = _rank(wanted, entry["record"])
             if rank is not None and (best is None or rank < best[0]):
                 best = rank, entry
@@ -79,6 +79,14 @@ def look_up(wanted: Wanted, log: AuditLog) -> Iterator[Finding]:
     yield _found(_RANKS[kind], bits, entry, log)
     if wanted.receipt is not None and (kind < _RANKS.index("receipt") or not other):
         yield from _compared(wanted.receipt, entry, log)
+
+
+def _is_sealed(entry: Mapping[str, Any]) -> bool:
+    """Whether ``Seal`` wrote the entry, about an image; others may append what they like."""
+    record = entry["record"]
+    if entry["event"] != "image" or not {"receipt", "file", "iscc"} <= record.keys():
+        return False
+    return isinstance(record["receipt"], dict) and {"id", "image"} <= record["receipt"].keys()
 
 
 def _rank(wanted: Wanted, record: Mapping[str, Any]) -> tuple[int, bool, int] | None:

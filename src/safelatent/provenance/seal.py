@@ -7,18 +7,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from PIL import Image
 
 from safelatent.errors import BadValueError
-from safelatent.provenance.audit_log import AuditLog
 from safelatent.provenance.certificate import Signer
 from safelatent.provenance.manifest import InputImage, sign_png
 from safelatent.provenance.marks import ISCC, Watermark, fingerprint
 from safelatent.provenance.png import disclosure_of, encode_png
 from safelatent.provenance.receipt import SAFELATENT, System, faults_of, new_receipt
+
+if TYPE_CHECKING:
+    from safelatent.provenance.audit_log import AuditLog  # locks files, which not every system can
 
 TEXTS = ("prompt", "negative_prompt", "request")  # what the log conceals
 

@@ -172,15 +172,15 @@ def _of_receipt(
         words = f"what the file says of itself is no receipt of the form {SCHEMA}"
         return None, [Finding(mark="receipt", state="claimed", words=words)]
 
-    def broken(words: str) -> tuple[dict[str, Any], list[Finding]]:
-        return receipt, [Finding(mark="receipt", state="broken", words=words)]
-
     if faults := faults_of(receipt):
-        return broken(f"it breaks its schema: {'; '.join(faults)}")
+        words = f"it breaks its schema: {'; '.join(faults)}"
+        return None, [Finding(mark="receipt", state="broken", words=words)]
     if signed is not None and text is not None and not is_same(text, signed):
-        return broken("the file's text is another receipt than the signed one")
+        words = "the file's text is another receipt than the signed one"
+        return receipt, [Finding(mark="receipt", state="broken", words=words)]
     if receipt["image"]["sha256"] != pixels:
-        return broken("its pixels are not those of this picture")
+        words = "its pixels are not those of this picture"
+        return receipt, [Finding(mark="receipt", state="broken", words=words)]
     words = f"{_receipt_words(receipt)}; its pixels are those of this picture"
     if signed is not None:
         return receipt, [Finding(mark="receipt", state="holds", words=f"signed; {words}")]
