@@ -8,6 +8,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from safelatent.cli import main, sealing
 from safelatent.provenance import check_log, verify
@@ -165,6 +166,22 @@ def test_without_the_extra_the_message_names_the_pip_line(
     assert (code, out) == (2, "")
     assert 'run pip install "safelatent[provenance]"' in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra_the_receipt_is_there_and_unsigned(run, tmp_path, monkeypatch):
+    for name in ("c2pa", "cryptography", "iscc_lib", "jsonschema"):
+        monkeypatch.setitem(sys.modules, name, None)
+    code, out, _ = run("--provider", "Example Ltd", "--json")
+    assert code == 0
+    assert json.loads(out)["provider"] == "Example Ltd"
+    assert json.loads(out)["receipt"]["guided_steps"] == 2
+    assert read_text(tmp_path / json.loads(out)["file"])["id"] == json.loads(out)["id"]
+
+
+def read_text(file) -> dict:
+    with Image.open(file) as picture:
+        picture.load()
+        return json.loads(picture.info["safelatent"])
 
 
 def test_a_log_that_fails_gives_no_image(run, tmp_path, monkeypatch):

@@ -178,7 +178,7 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path):
 
 
 def test_kill_9_loses_nothing_that_was_answered(tmp_path):
-    """Two writers at a time, killed after some answers; the next two go on with their log."""
+    """Two writers at a time, killed after some answers; the next two append to the same log."""
     file, rng, answered = tmp_path / "log", random.Random(0), []
     for turn in range(8):
         writers = [writer(file, f"{turn}{name}") for name in "ab"]

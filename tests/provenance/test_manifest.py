@@ -198,7 +198,7 @@ def test_an_input_without_marks_or_with_broken_ones_says_so():
 
 
 def test_an_input_that_is_no_picture_is_refused():
-    with pytest.raises(BadValueError, match="does not sign"):
+    with pytest.raises(BadValueError, match="the input 'input' is no image/png that C2PA reads"):
         sign(for_tests(), inputs=[InputImage(data=b"nothing", format="image/png")])
 
 

@@ -103,6 +103,15 @@ def test_what_breaks_the_schema_is_named(change, where):
         assert faults_of(broken)
 
 
+def test_what_is_said_of_a_fault_is_short():
+    (fault,) = faults_of(made() | {"seed": "x" * 100_000})
+    assert len(fault) < 300
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert faults_of(made() | {"note": deep})
+
+
 def test_every_required_field_is_missed():
     for name in schema()["required"]:
         receipt = deepcopy(made())

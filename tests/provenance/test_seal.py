@@ -132,6 +132,11 @@ def test_inputs_are_in_receipt_and_manifest(image):
     assert "compositeWith" in read_disclosure(opened(sealed.png).info["xmp"])["source_type"]
 
 
+def test_what_is_no_pil_image_is_refused():
+    with pytest.raises(BadValueError, match="the image is a bytes; give a PIL image"):
+        Seal()(b"", receipt=GUARDED)
+
+
 def test_a_misspelt_fact_is_refused(image):
     with pytest.raises(BadValueError, match=r"did you mean 'prompt'"):
         Seal()(image, receipt=GUARDED, promt="a cat")

@@ -155,7 +155,13 @@ def _signed(
         builder.set_intent(c2pa.C2paBuilderIntent.CREATE, source)
     for image in inputs:
         ingredient = {"title": image.title, "relationship": image.relation}
-        builder.add_ingredient(ingredient, image.format, io.BytesIO(image.data))
+        try:
+            builder.add_ingredient(ingredient, image.format, io.BytesIO(image.data))
+        except c2pa.C2paError as error:
+            raise BadValueError(
+                f"the input {image.title!r} is no {image.format} that C2PA reads"
+                f" ({squeezed(error)}); give the bytes of its file, and their MIME type"
+            ) from error
     signed = io.BytesIO()
     with c2pa.Signer.from_info(info) as native:
         builder.sign(native, "image/png", io.BytesIO(png), signed)

@@ -23,8 +23,10 @@ from safelatent import __version__
 from safelatent.errors import BadValueError, nearest
 from safelatent.optional import require
 from safelatent.provenance.manifest import InputImage
+from safelatent.text import shortened
 
 SCHEMA = "safelatent-receipt/1"  # the version of the schema that is written
+LONGEST = 200  # characters of what is said about one fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +115,14 @@ def faults_of(receipt: object) -> list[str]:
         UnsupportedError: the extra ``provenance`` is not installed.
     """
     validators = require("jsonschema", extra="provenance", purpose="checking a receipt")
-    found = validators.Draft202012Validator(schema()).iter_errors(receipt)
-    return [f"{'.'.join(map(str, error.path)) or 'it'}: {error.message}" for error in found]
+    try:
+        found = list(validators.Draft202012Validator(schema()).iter_errors(receipt))
+    except RecursionError:
+        return ["it: it is nested too deeply"]
+    return [
+        f"{'.'.join(map(str, error.path)) or 'it'}: {shortened(error.message, LONGEST)}"
+        for error in found
+    ]
 
 
 def is_same(one: object, other: object) -> bool:

@@ -73,11 +73,17 @@ class Seal:
             facts: ``prompt``, ``seed``, ``model`` and whatever else the receipt's schema has.
 
         Raises:
-            BadValueError: a fact that the schema does not have, C2PA does not take the certificate,
-                or the time-stamp authority does not answer; nothing was signed or logged.
+            BadValueError: not a PIL image, a fact that the schema does not have, C2PA does not take
+                the certificate, or the time-stamp authority does not answer; nothing was signed or
+                logged.
             OSError: the log cannot be written; the file must not be given out.
             UnsupportedError: the extra ``provenance`` is not installed, and is needed.
         """
+        if not isinstance(image, Image.Image):
+            raise BadValueError(
+                f"the image is a {type(image).__name__}; give a PIL image, as a pipeline returns it"
+                " with output_type='pil'"
+            )
         identity = str(uuid4())
         picture, mark = self._marked(image.convert("RGB"), identity)
         known = {
