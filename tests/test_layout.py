@@ -33,6 +33,7 @@ ORDER = [
     "detectors",
     "features",
     "policy",
+    "provenance",
     "generation",
     "runs",
     "evaluation",
@@ -55,6 +56,7 @@ FORBIDDEN = {
     "detectors": {"typer"},
     "features": {"typer"},
     "policy": {"typer"},
+    "provenance": {"torch", "diffusers", "transformers", "typer"},
     "generation": {"typer"},
     "runs": {"typer"},
     "evaluation": {"torch", "diffusers", "transformers", "PIL", "typer"},
@@ -184,6 +186,7 @@ OF_ROOMS = {
     "pipelines/classic/test_options.py",
     "pipelines/classic/test_parity.py",
     "pipelines/modular/test_families.py",
+    "provenance/test_lazy.py",
 }
 
 
@@ -222,6 +225,7 @@ def run(code: str) -> str:
             "safelatent.detectors",
             ("torch", "diffusers", "transformers", "numpy", "PIL", "nudenet"),
         ),
+        ("safelatent.provenance", ("torch", "PIL", "c2pa", "cryptography", "iscc_lib")),
         ("safelatent.features", ("torch", "diffusers", "transformers")),
         ("safelatent.audit", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),

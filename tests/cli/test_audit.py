@@ -8,6 +8,7 @@ def test_the_group_lists_its_commands(capsys):
     said = capsys.readouterr().out
     assert "bias" in said
     assert "data" in said
+    assert "log" in said
 
 
 def test_an_unknown_audit_is_one_line(capsys):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safelatent.cli import sealing
 from safelatent.cli.options import (
     DTYPES,
     PLAN,
@@ -24,15 +23,15 @@ from safelatent.cli.options import (
     Variant,
     Vectors,
     check_choice,
-    check_place,
+    check_picture_place,
     path,
 )
+from safelatent.cli.prompt_input import prompts_of
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.generation.request import DEMANDED, SAVED, Request, check_amount
 from safelatent.models import check_name
 from safelatent.models.folder import folder_kind
-from safelatent.prompts.text_files import lines_of
 
 if TYPE_CHECKING:
     from safelatent.policy import Policy
@@ -140,6 +139,16 @@ def generate(
         ),
     ] = None,
     vectors: Vectors = None,
+    sign: sealing.Sign = False,
+    certificate: sealing.Certificate = None,
+    key: sealing.Key = None,
+    timestamp: sealing.Timestamp = None,
+    provider: sealing.Provider = None,
+    system: sealing.System = None,
+    log: sealing.Log = None,
+    log_key: sealing.LogKey = None,
+    log_prompts: sealing.LogPrompts = False,
+    watermark: sealing.Watermarking = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per image and nothing else.")
     ] = False,
@@ -151,6 +160,7 @@ def generate(
       safelatent generate "a dog with a pistol" --safety strong
       safelatent generate "a tomato with a cigarette" --compare
       safelatent generate "a birthday cake with a knife" --trace --safety max
+      safelatent generate "a cat on a sofa" --sign --log audit.jsonl
     """
     settings = {
         "warmup": warmup,
@@ -166,6 +176,19 @@ def generate(
     planned = {} if plan is None else {"plan": plan}
     _check_sheets(compare, trace, images, negative_prompt, safety, own | planned)
     _check_judge(protocol, vectors, judged=compare or trace)
+    sealed_as = sealing.Sealing(
+        sign=sign,
+        certificate=certificate,
+        key=key,
+        timestamp=timestamp,
+        provider=provider,
+        system=system,
+        log=log,
+        log_key=log_key,
+        log_prompts=log_prompts,
+        watermark=watermark,
+    )
+    sealed_as.check(sheets=compare or trace)
     saved = folder_kind(Path(model)) == "guarded"
     named = {"safety": safety, "concept": concept, "compare": compare or None} | own | planned
     if policy is not None and (compare or trace):
@@ -192,13 +215,13 @@ def generate(
         steps=steps,
         guidance_scale=guidance_scale,
     )
-    texts = _prompts(prompts or [], prompt_file)
+    texts = prompts_of(prompts or [], prompt_file)
     check_amount(len(texts), images)
     _check_counts(texts, batch_size, compare=compare)
     requests = [  # making them checks them, before anything is drawn
         replace(first, prompt=text, seed=seed + n) for text in texts for n in range(images)
     ]
-    _check_out(out, one=compare or len(texts) * images == 1, overwrite=overwrite)
+    check_picture_place(out, one=compare or len(texts) * images == 1, overwrite=overwrite)
 
     from safelatent.cli import drawing
 
@@ -213,6 +236,7 @@ def generate(
         vectors=vectors,
         policy=contract,
         out=out,
+        seal=sealed_as.seal(),
         as_json=as_json,
     )
     drawing.draw(job, "comparison" if compare else "trace" if trace else "images")
@@ -285,55 +309,4 @@ def _check_counts(texts: list[str], batch_size: int, *, compare: bool) -> None:
         raise BadValueError(
             f"--compare with {len(texts)} prompts; one sheet shows at most {MOST_COMPARED}, use"
             " bench run for more"
-        )
-
-
-def _prompts(arguments: list[str], file: Path | None) -> list[str]:
-    """Prompts of arguments, file and standard input, without blank lines of the last two."""
-    texts: list[str] = []
-    for text in arguments:
-        texts += _piped() if text == "-" else [text]
-    if file is not None:
-        with closing(lines_of(file)) as lines:
-            texts += [line.strip() for line in lines if line.strip()]
-    if not texts:
-        raise BadValueError(
-            "no prompt was given; write one in quotes, or use --file, or '-' for standard input"
-        )
-    return texts
-
-
-def _piped() -> list[str]:
-    data = sys.stdin.buffer.read()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        value = data[error.start]
-        raise BadValueError(
-            f"standard input is not UTF-8 (byte {error.start} is {value:#04x}); save it as UTF-8"
-        ) from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _check_out(out: Path, *, one: bool, overwrite: bool) -> None:
-    """Refuse, before minutes of sampling, a place that cannot be written to."""
-    is_file = out.suffix.lower() == ".png"
-    if is_file and not one:
-        raise BadValueError(
-            f"--out {str(out)!r} is one file and there are several pictures; give a folder"
-        )
-    if overwrite and not is_file:
-        raise BadValueError(
-            f"--overwrite is for a .png file, and --out is {str(out)!r}; leave it out (in a folder,"
-            " only the same request has the same name)"
-        )
-    folder = out.parent if is_file else out
-    check_place("--out", out, folder)
-    if is_file and out.is_dir():
-        raise BadValueError(
-            f"--out {str(out)!r} is a folder with the name of a picture; give another name"
-        )
-    if is_file and out.exists() and not overwrite:
-        raise BadValueError(
-            f"--out {str(out)!r} exists already; name another file, or add --overwrite"
         )
