@@ -4,6 +4,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 SHELL := /bin/bash
+# What tests compare with and nothing imports: packages that would need torchvision.
+PEERS := $(VENV)/peers
 # One thread per process: the tests' models are so small that two threads are slower than one.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 COVERED := guidance pipelines detectors runs
@@ -26,7 +28,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: safelatent needs 3.11 or newer; try make PYTHON=python3.12")'
 	@echo "Making $(VENV) from the pinned versions (a minute or two) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,train]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev,train]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) torch-fidelity==0.4.0
 	@touch $@
 
 demo: $(READY)

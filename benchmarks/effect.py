@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safelatent import DEFAULT_CONCEPT, NegativePrompt, guard, load
 from safelatent.guidance import PRESETS, receipt
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.ordered_call import StepRecord
 from safelatent.prompts import embedded_benign, embedded_i2p
 
 STEPS, PROMPTS = 50, 8

@@ -29,7 +29,7 @@ from safelatent import guard, load
 from safelatent.detectors import embedded_judge, examine
 from safelatent.guidance import PRESETS, SLD, Correction, Estimates, noise_level
 from safelatent.guidance import preset as guidance_named
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.ordered_call import StepRecord
 from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import Prompt, embedded_benign, embedded_i2p

@@ -6,13 +6,14 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from benchmarks.__main__ import the_peer
 from benchmarks.gpu_models import MODELS, made
 from safelatent import guard, preset
+from safelatent.guidance import PresetName
 
 PROMPT = "a penguin with a pistol"
 # How far latents may be from the CPU's in single precision, relative to their own size (root mean
@@ -77,7 +78,9 @@ def called(method: str, pipe: Any) -> Any:
     """The pipeline, guarded by ``method``."""
     if method == PLAIN:
         return pipe
-    return the_peer(pipe) if method == PEER else guard(pipe, preset(method.removeprefix("guard, ")))
+    if method == PEER:
+        return the_peer(pipe)
+    return guard(pipe, preset(cast("PresetName", method.removeprefix("guard, "))))
 
 
 @contextmanager

@@ -13,9 +13,8 @@ import comfy.samplers  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
 from safelatent.errors import BadValueError, GuardError, NotGuardedError, UnsupportedError
-from safelatent.guidance import SLD, Estimates
+from safelatent.guidance import EXACT, SLD, Plan
 from safelatent.guidance.concept_itself import refuse_concept_itself
-from safelatent.guidance.guided_call import check_finite
 
 from .run import SamplingRun
 
@@ -32,11 +31,12 @@ class SafeGuider(comfy.samplers.CFGGuider):
     Args:
         model_patcher: ComfyUI's MODEL.
         guidance: the settings.
+        plan: which predictions to evaluate.
     """
 
-    def __init__(self, model_patcher: Any, guidance: SLD) -> None:
+    def __init__(self, model_patcher: Any, guidance: SLD, plan: Plan = EXACT) -> None:
         super().__init__(model_patcher)
-        self.guidance = guidance
+        self.guidance, self.plan = guidance, plan
         self.run: SamplingRun | None = None
 
     def set_conds(
@@ -110,6 +110,7 @@ class SafeGuider(comfy.samplers.CFGGuider):
             self.model_patcher.get_model_object("model_sampling"),
             rows=len(noise),
             cfg=self.cfg,
+            plan=self.plan,
         )
         try:
             latents = super().sample(
@@ -130,7 +131,8 @@ class SafeGuider(comfy.samplers.CFGGuider):
     ) -> Tensor:
         """Return the guided denoised latents at ``x``, (B, C, H, W).
 
-        One evaluation of all the prompts; ``timestep`` is ComfyUI's sigma, (B,).
+        One call of the model on the prompts that the plan evaluates; ``timestep`` is ComfyUI's
+        sigma, (B,). Which step it is must be known on the host: this is the one value that is read.
         """
         if self.run is None:
             raise GuardError(
@@ -138,16 +140,16 @@ class SafeGuider(comfy.samplers.CFGGuider):
                 "use it with a sampler node"
             )
         options, sigma = model_options or {}, float(timestep.max())
-        names = (
-            ["positive", "negative", "concept"]
-            if self.run.needs_concept(sigma)
-            else ["positive", "negative"]
+        look = self.run.look(sigma)
+        sources = {"negative": look.uncond, "concept": look.concept}
+        names = [name for name, source in sources.items() if source == "evaluated"]
+        asked = [self.conds[name] for name in ("positive", *names)]
+        prompt, *others = comfy.samplers.calc_cond_batch(
+            self.inner_model, asked, x, timestep, options
         )
-        conds = [self.conds[name] for name in names]
-        prompt, uncond, *concept = comfy.samplers.calc_cond_batch(
-            self.inner_model, conds, x, timestep, options
-        )
-        out = [self.run.guided(sigma, prompt, uncond, *(concept or [None])), uncond]
+        x0 = dict(zip(names, others, strict=True))
+        out = list(self.run.guided(sigma, prompt, x0.get("negative"), x0.get("concept")))
+        conds = [self.conds["positive"], self.conds["negative"]]
         shared = {
             "cond_scale": self.cfg,
             "timestep": timestep,
@@ -156,7 +158,7 @@ class SafeGuider(comfy.samplers.CFGGuider):
             "model": self.inner_model,
         }
         for change in options.get("sampler_pre_cfg_function", []):
-            out = change({"conds": conds[:2], "conds_out": out, "model_options": options} | shared)
+            out = change({"conds": conds, "conds_out": out, "model_options": options} | shared)
         return comfy.samplers.cfg_function(
             self.inner_model,
             out[0],
@@ -197,7 +199,8 @@ def check_latents(latents: Tensor) -> None:
     Raises:
         GuardError: a row is not finite, or has one value everywhere.
     """
-    check_finite("the end", Estimates(uncond=None, prompt=latents))
+    if not latents.isfinite().all():
+        raise GuardError("the latents are not finite (NaN or infinite) at the end of the run")
     flat = latents.flatten(1)
     if (flat == flat[:, :1]).all(dim=1).any():
         raise GuardError("latents have one value everywhere: nothing was drawn")

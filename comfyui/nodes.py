@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
-from safelatent.guidance import MEDIUM, PRESETS, SLD, preset
+from safelatent.guidance import MEDIUM, PRESETS, SLD, Plan, PresetName, preset
 
 from .guider import Conditioning, SafeGuider
 
@@ -56,7 +56,17 @@ class SafeGuidance:
                 ),
             },
             "optional": {
-                "settings": ("SLD_SETTINGS", {"tooltip": f"Only with the preset {CUSTOM}."})
+                "settings": ("SLD_SETTINGS", {"tooltip": f"Only with the preset {CUSTOM}."}),
+                "plan": (
+                    "STRING",
+                    {
+                        "default": "exact",
+                        "tooltip": (
+                            "Which evaluations to pay for: exact, or for example concept=5 (every "
+                            "fifth step), which is faster and gives other images."
+                        ),
+                    },
+                ),
             },
         }
 
@@ -70,9 +80,12 @@ class SafeGuidance:
         preset: str,
         warm_up: str,
         settings: SLD | None = None,
+        plan: str = "exact",
     ) -> tuple[SafeGuider]:
         guidance = chosen(preset, settings)
-        guider = SafeGuider(model, guidance.by_noise_level() if warm_up == LEVEL else guidance)
+        if warm_up == LEVEL:
+            guidance = guidance.by_noise_level()
+        guider = SafeGuider(model, guidance, Plan.parse(plan))
         guider.set_conds(positive, negative, concept)
         guider.set_cfg(cfg)
         return (guider,)
@@ -151,4 +164,4 @@ def chosen(name: str, settings: SLD | None) -> SLD:
         raise BadValueError(
             f"the preset is {name!r} {given} settings plugged in; plug them in for {CUSTOM!r} only"
         )
-    return preset(name) if settings is None else settings
+    return preset(cast("PresetName", name)) if settings is None else settings

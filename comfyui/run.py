@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
 
 from safelatent.errors import BadValueError
-from safelatent.guidance import SLD, Estimates
-from safelatent.guidance.guided_call import GuidedCall, check_finite
+from safelatent.guidance import EXACT, SLD, Estimates, Plan
+from safelatent.guidance.evaluations import OFF, Look
+from safelatent.guidance.guided_call import GuidedCall
 
 from .units import units
 
@@ -36,15 +38,22 @@ class SamplingRun(GuidedCall):
         model_sampling: ComfyUI's, of the model.
         rows: images of the run.
         cfg: the guidance scale.
+        plan: which predictions to evaluate.
 
     Raises:
-        NotGuardedError: the warm-up leaves too little of the run.
+        NotGuardedError: the warm-up, or the plan, leaves too little of the run.
         BadValueError: the sigmas rise.
         UnsupportedError: the model's predictions have no known units.
     """
 
     def __init__(
-        self, guidance: SLD, sigmas: Sequence[float], model_sampling: Any, rows: int, cfg: float
+        self,
+        guidance: SLD,
+        sigmas: Sequence[float],
+        model_sampling: Any,
+        rows: int,
+        cfg: float,
+        plan: Plan = EXACT,
     ) -> None:
         if not all(later <= sigma for sigma, later in pairwise(sigmas)):
             raise BadValueError(
@@ -52,9 +61,8 @@ class SamplingRun(GuidedCall):
                 "the guard supports runs that remove noise, not those that add it"
             )
         self.sigmas, self.model_sampling, self.cfg = list(sigmas[:-1]), model_sampling, cfg
-        super().__init__(
-            guidance, [units(model_sampling, sigma).level for sigma in self.sigmas], rows
-        )
+        levels = [units(model_sampling, sigma).level for sigma in self.sigmas]
+        super().__init__(guidance, levels, rows, plan=plan)
         self._momenta: dict[int, Tensor] = {}  # by step, at its start
 
     def step(self, sigma: float) -> int:
@@ -64,43 +72,53 @@ class SamplingRun(GuidedCall):
         """
         return max(sum(own >= sigma * (1 - CLOSE) for own in self.sigmas) - 1, 0)
 
-    def needs_concept(self, sigma: float) -> bool:
-        """Return whether a look at ``sigma`` uses the concept's prediction."""
-        return self.guidance.needs_concept(self.step(sigma))
+    def look(self, sigma: float) -> Look:
+        """Return which predictions a look at ``sigma`` needs; what is to be reused and was never
+        evaluated is evaluated.
+        """
+        look = self.plan.looks[self.step(sigma)] if self.plan.looks else OFF
+        if look.concept == "reused" and self.held.concept is None:
+            return Look(uncond="evaluated", concept="evaluated")
+        if look.uncond == "reused" and self.held.prompt is None:
+            return replace(look, uncond="evaluated")
+        return look
 
     def guided(
-        self, sigma: float, prompt: Tensor, uncond: Tensor, concept: Tensor | None
-    ) -> Tensor:
-        """Return the prompt's denoised latents, less what leads to the concept.
+        self, sigma: float, prompt: Tensor, uncond: Tensor | None, concept: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the prompt's denoised latents, less what leads to the concept, and the
+        unconditional ones.
+
+        That a value is not finite is an error when the run ends.
 
         Args:
             sigma: of the look.
-            prompt, uncond, concept: the denoised latents of each condition, (B, C, H, W).
-
-        Raises:
-            GuardError: a value is not finite.
+            prompt, uncond, concept: the denoised latents of each condition, (B, C, H, W); None
+                where ``look`` does not evaluate it.
         """
         i, u = self.step(sigma), units(self.model_sampling, sigma)
+        where = f"sigma {sigma:.4g}"
         x0 = Estimates(uncond=uncond, prompt=prompt, concept=concept)
-        check_finite(f"sigma {sigma:.4g}", x0)
-        estimates = Estimates(
-            uncond=uncond / -u.scale,
-            prompt=prompt / -u.scale,
-            concept=None if concept is None else concept / -u.scale,
-        )
-        correction, moved = self.correct_at(
+        self.deferred.expect_finite(where, x0)
+        estimates, correction, moved = self.correct_at(
             i,
-            estimates,
-            self._momentum(i, estimates.prompt),
+            Estimates(
+                uncond=None if uncond is None else uncond / -u.scale,
+                prompt=prompt / -u.scale,
+                concept=None if concept is None else concept / -u.scale,
+            ),
+            self._momentum(i, prompt),
             u.noise,
-            evaluations=2 if concept is None else 3,
+            look=self.look(sigma),
             guidance_scale=self.cfg,
         )
         assert correction.gamma is not None  # SLD's always is
         guided = prompt + u.scale * correction.gamma
-        check_finite(f"sigma {sigma:.4g}", Estimates(uncond=None, prompt=guided))
+        if uncond is None:
+            uncond = prompt if estimates.uncond is None else estimates.uncond * -u.scale
+        self.deferred.expect_finite(where, Estimates(uncond=uncond, prompt=guided))
         self._move(i, sigma, moved)
-        return guided
+        return guided, uncond
 
     def _momentum(self, i: int, like: Tensor) -> Tensor:
         """Return it at the start of step ``i``: of the nearest step before whose it is known."""

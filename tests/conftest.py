@@ -5,6 +5,7 @@ count.
 from __future__ import annotations
 
 import os
+from itertools import islice
 
 import pytest
 from hypothesis import settings
@@ -23,5 +24,22 @@ def _one_thread():
 
 
 def pytest_collection_modifyitems(items):
-    """Fast tests first."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Fast tests first; with several workers, every worker begins with its share of the slow ones,
+    so that none of them is left for the end.
+
+    xdist gives each worker as many tests in a row and moves the last of them to who has none left.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    fast = [item for item in items if not item.get_closest_marker("slow")]
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers == 1:
+        items[:] = fast + slow
+        return
+    modules = list(dict.fromkeys(item.path for item in slow))  # whole, for the sake of fixtures
+    shared = {path: n % workers for n, path in enumerate(modules)}
+    each, rest = len(items) // workers, iter(fast)
+    items.clear()
+    for worker in range(workers):
+        own = [item for item in slow if shared[item.path] == worker]
+        items += [*own, *islice(rest, max(0, each - len(own)))]
+    items += rest

@@ -74,6 +74,63 @@ def test_nearest(given, meant):
     assert nearest(given, ["weak", "medium", "strong", "max"]) == f" (did you mean {meant!r}?)"
 
 
+PIPELINES = [
+    "AudioLDM2Pipeline",
+    "DiTPipeline",
+    "FluxFillPipeline",
+    "FluxPipeline",
+    "HiDreamImagePipeline",
+    "IFPipeline",
+    "KolorsPipeline",
+    "LTXPipeline",
+    "QwenImageEditPipeline",
+    "QwenImagePipeline",
+    "ShapEPipeline",
+    "StableAudioPipeline",
+    "StableDiffusionControlNetPipeline",
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+    "WanPipeline",
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("StableDiffusion", "StableDiffusionPipeline"),
+        ("StableDifusionPipeline", "StableDiffusionPipeline"),
+        ("stablediffusionpipeline", "StableDiffusionPipeline"),
+        ("StableDiffusionPipelineSafer", "StableDiffusionPipeline"),
+        ("StableDiffusionXLPipelineInpaint", "StableDiffusionXLPipeline"),
+        ("StableDiffusionControlnetPipelines", "StableDiffusionControlNetPipeline"),
+        ("FluxFillPipelin", "FluxFillPipeline"),
+        ("Flux", "FluxPipeline"),
+        ("HiDreamPipeline", "HiDreamImagePipeline"),
+        ("QwenPipeline", "QwenImagePipeline"),
+        ("LTXVideoPipeline", "LTXPipeline"),
+        ("WanVideoPipeline", "WanPipeline"),
+        ("KolorsPipelines", "KolorsPipeline"),
+        ("SDXLPipeline", None),
+        ("MyPipeline", None),
+        ("FooBarPipeline", None),
+        ("Pipeline", None),
+        ("StablePipeline", None),
+        ("S", None),
+        ("", None),
+    ],
+)
+def test_the_hint_of_a_class_is_of_the_same_family_or_none(given, meant):
+    """Not one that is alike in nothing but the word Pipeline."""
+    hint = "" if meant is None else f" (did you mean {meant!r}?)"
+    assert nearest(given, PIPELINES, ending="Pipeline") == hint
+
+
+def test_an_ambiguous_beginning_gives_no_hint():
+    assert nearest("float", ["float32", "float16", "bfloat16"]) == ""
+    assert nearest("embedded", ["embedded-i2p", "embedded-benign"]) == ""
+    assert nearest("embedded-i", ["embedded-i2p", "embedded-benign"]) != ""
+
+
 def test_nothing_is_near():
     assert nearest("", ["weak"]) == nearest("zzz", ["weak"]) == nearest(None, ["weak"]) == ""
 

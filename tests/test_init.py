@@ -22,11 +22,11 @@ def test_dir_shows_the_public_names_and_nothing_else():
 
 
 def test_every_name_is_explicit_and_has_one_home():
-    homes = [name for names in safelatent._HOMES.values() for name in names.split()]
+    homes = [name for names in safelatent._HOMES.values() for name in names]
     assert sorted(homes) == sorted(safelatent.__all__)
     for home, names in safelatent._HOMES.items():
         module = importlib.import_module(f"safelatent.{home}")
-        for name in names.split():
+        for name in names:
             assert getattr(module, name) is getattr(safelatent, name)
 
 
@@ -43,7 +43,7 @@ def test_nothing_heavy_is_imported_before_it_is_used():
 
 TYPED = """
 from diffusers import DiffusionPipeline, ModularPipeline
-from safelatent import SLD, NegativePrompt, guard, load
+from safelatent import SLD, NegativePrompt, guard, load, preset
 
 def plain(pipe: DiffusionPipeline, modular: ModularPipeline) -> None:
     reveal_type(guard(pipe))
@@ -64,7 +64,9 @@ safe.scheduler = pipe.scheduler
 safe.enable_attention_slicing()
 reveal_type(guard(load("folder", variant="fp16"), SLD(warmup=5)))
 guard(pipe, ["weak", "max"])
-guard(pipe, ("weak", NegativePrompt()), concept="weapons")
+guard(pipe, ("weak", SLD(warmup=5)), concept="weapons")
+guard(pipe, NegativePrompt())
+reveal_type(preset("strong"))
 """
 REVEALED = [
     "GuardedClassic",
@@ -77,13 +79,16 @@ REVEALED = [
     "int",
     "tuple[Any, ...]",
     "GuardedClassic",
+    "SLD",
 ]
 WRONG = """
 import safelatent
-from safelatent import guard, load
+from safelatent import NegativePrompt, guard, load, preset
 safe = guard(load("embedded"))
 guard(safe.pipe, "stong")
 guard(safe.pipe, ["weak", "maximum"])
+guard(safe.pipe, ["weak", NegativePrompt()])
+preset("strnog")
 guard(safe.pipe, conzept="weapons")
 safe("a cat").recepts
 print(safelatent.DEFALT_CONCEPT)

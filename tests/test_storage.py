@@ -6,7 +6,33 @@ import os
 import pytest
 
 from safelatent import storage
-from safelatent.storage import sync_folder, write_parts, write_whole
+from safelatent.detectors import convert_q16, picture_files
+from safelatent.errors import BadValueError
+from safelatent.runs import RunRequest, read_progress, read_run
+from safelatent.storage import place, sync_folder, write_parts, write_whole
+
+
+@pytest.mark.parametrize("path", ["", " ", "\t\n"])
+@pytest.mark.parametrize(
+    ("use", "named"),
+    [
+        (place, "the path"),
+        (lambda path: picture_files([path]), "the path"),
+        (read_run, "the path"),
+        (read_progress, "the path"),
+        (lambda path: convert_q16("prompts.p", path), "the path"),
+        (lambda path: RunRequest(prompts="embedded-i2p", out=path), "out"),
+        (lambda path: RunRequest(prompts="embedded-i2p", vectors=path), "vectors"),
+        (lambda path: RunRequest(prompts="table", source=path), "source"),
+    ],
+)
+def test_an_empty_path_is_refused_and_not_the_current_folder(
+    use, named, path, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadValueError, match=f"^{named} is empty; name a file or a folder$"):
+        use(path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_and_its_folders_are_written(tmp_path):

@@ -123,13 +123,19 @@ def clip_text(kind: type = CLIPTextModel, **changes: Any) -> Any:
     return kind(CLIPTextConfig(**(settings | changes)))
 
 
+def vae(channels: int = 4, **changes: Any) -> AutoencoderKL:
+    """A tiny autoencoder that leaves the size as it is, with ``changes`` of its configuration."""
+    return AutoencoderKL(
+        block_out_channels=(16,), norm_num_groups=8, latent_channels=channels, **changes
+    ).eval()
+
+
 def parts(in_channels: int = 4, **of_unet: Any) -> dict[str, Any]:
     """The components of a tiny Stable Diffusion pipeline, the same weights at every call."""
     torch.manual_seed(0)
     model = unet(in_channels=in_channels, **of_unet)
-    vae = AutoencoderKL(block_out_channels=(16,), norm_num_groups=8, latent_channels=4)
     return {
-        "vae": vae.eval(),
+        "vae": vae(),
         "text_encoder": clip_text().eval(),
         "tokenizer": tokenizer(),
         "unet": model.eval(),

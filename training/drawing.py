@@ -10,14 +10,15 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context, parent_process
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from safelatent import NegativePrompt, guard, load, metrics, preset
+from safelatent import NegativePrompt, guard, load, metrics
 from safelatent.cli.say import quiet_libraries
+from safelatent.guidance import PresetName
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 15
@@ -45,7 +46,9 @@ def sampler(pipe: Any, method: str) -> Any:
     """The pipeline, guarded by ``method``."""
     if method == "off":
         return pipe
-    return guard(pipe, NegativePrompt() if method == "negative prompt" else preset(method))
+    return guard(
+        pipe, NegativePrompt() if method == "negative prompt" else cast("PresetName", method)
+    )
 
 
 @cache

@@ -1,5 +1,5 @@
-"""The real scenes as a whole, by the CLIP's image embeddings, and how far generated pictures are
-from them: Fréchet distances.
+"""The real scenes as the CLIP sees them: moments of all, features of some; and how far generated
+pictures are from them: Fréchet distances.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
+from safelatent.detectors.pair import Pair
+from safelatent.features import Extractor
 from safelatent.metrics import frechet_distance, moments
-from safelatent.models.clip_model import CLIP, SCENES, load_scene_moments
+from safelatent.models.clip_model import CLIP, SCENES, image_processor, load_scenes
 from training.captions import caption
 from training.clip_detectors import Workshop
 from training.drawing import draw
@@ -23,11 +26,12 @@ from training.scenes import random_scene
 
 SCENES_SEED, PROMPTS_SEED = 105, 106
 COUNT = 20_000
+KEPT = 3_000  # scenes whose features are kept, in half precision: 768 kB
 PART = 2_000  # scenes whose pixels are held at a time
 
 
 def make_scene_moments(shop: Workshop, folder: Path = CLIP, count: int = COUNT) -> None:
-    """Write mean and covariance of real scenes' embeddings beside the CLIP."""
+    """Write moments and features of real scenes' embeddings beside the CLIP."""
     rng = np.random.default_rng(SCENES_SEED)
     parts = [
         shop.features(
@@ -35,12 +39,24 @@ def make_scene_moments(shop: Workshop, folder: Path = CLIP, count: int = COUNT) 
         )
         for n in range(0, count, PART)
     ]
-    real = moments(torch.cat(parts).numpy())
+    clip = Extractor(
+        name="embedded",
+        pair=Pair(model=shop.clip, processor=image_processor()),
+        tokenizer=shop.tokenizer,
+    )
+    save_scenes(torch.cat(parts).numpy(), clip.hash, folder)
+
+
+def save_scenes(features: NDArray[np.float32], clip: str, folder: Path) -> None:
+    """Write what is kept of the embeddings (N, D) of scenes by the CLIP of this hash."""
+    real = moments(features)
     stored = {
-        "mean": torch.from_numpy(real.mean).float(),
-        "covariance": torch.from_numpy(real.covariance).float(),
+        "mean": real.mean.astype(np.float32),
+        "covariance": real.covariance.astype(np.float32),
+        "n": np.array(real.n),
+        "features": features[:KEPT].astype(np.float16),
     }
-    save_file({**stored, "n": torch.tensor(real.n)}, folder / SCENES)
+    save_file(stored, folder / SCENES, metadata={"clip": clip})
 
 
 def measure_frechet(
@@ -49,7 +65,7 @@ def measure_frechet(
     """The distance to the real scenes of ``count`` pictures by each method, for captions of real
     scenes; *real* is those scenes' own.
     """
-    rng, real = np.random.default_rng(PROMPTS_SEED), load_scene_moments(shop.folder)
+    rng, real = np.random.default_rng(PROMPTS_SEED), load_scenes(shop.folder).moments
     scenes = [random_scene(rng) for _ in range(count)]
     prompts = [caption(rng, scene) for scene in scenes]
     result: dict[str, Any] = {

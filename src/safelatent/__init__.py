@@ -10,6 +10,8 @@ alone.
 
 from typing import TYPE_CHECKING
 
+from safelatent.lazy import lazy_names
+
 if TYPE_CHECKING:
     from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Concept
     from safelatent.errors import (
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
         SLD,
         STRONG,
         WEAK,
+        Adaptive,
+        Category,
         NegativePrompt,
         NoiseLevel,
+        Plan,
         preset,
     )
     from safelatent.guidance.receipt import Receipt
@@ -46,7 +51,9 @@ __all__ = [
     "SLD",
     "STRONG",
     "WEAK",
+    "Adaptive",
     "BadValueError",
+    "Category",
     "Concept",
     "ConceptEmbeds",
     "GuardError",
@@ -55,6 +62,7 @@ __all__ = [
     "NegativePrompt",
     "NoiseLevel",
     "NotGuardedError",
+    "Plan",
     "Receipt",
     "SafelatentError",
     "UnsupportedError",
@@ -65,27 +73,37 @@ __all__ = [
 ]
 
 _HOMES = {
-    "concepts": "CATEGORY_CONCEPTS DEFAULT_CONCEPT Concept",
-    "errors": "BadValueError GuardError NotGuardedError SafelatentError UnsupportedError",
-    "guidance": "MAX MEDIUM SLD STRONG WEAK NegativePrompt NoiseLevel preset",
-    "guidance.receipt": "Receipt",
-    "pipelines.guard": "guard",
-    "pipelines.guarded": "Guarded GuardedOutput",
-    "pipelines.loading": "load",
-    "pipelines.safety": "ConceptEmbeds",
-    "runs": "run",
+    "concepts": ("CATEGORY_CONCEPTS", "DEFAULT_CONCEPT", "Concept"),
+    "errors": (
+        "BadValueError",
+        "GuardError",
+        "NotGuardedError",
+        "SafelatentError",
+        "UnsupportedError",
+    ),
+    "guidance": (
+        "MAX",
+        "MEDIUM",
+        "SLD",
+        "STRONG",
+        "WEAK",
+        "Adaptive",
+        "Category",
+        "NegativePrompt",
+        "NoiseLevel",
+        "Plan",
+        "preset",
+    ),
+    "guidance.receipt": ("Receipt",),
+    "pipelines.guard": ("guard",),
+    "pipelines.guarded": ("Guarded", "GuardedOutput"),
+    "pipelines.loading": ("load",),
+    "pipelines.safety": ("ConceptEmbeds",),
+    "runs": ("run",),
 }
 
-
 if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
-
-    def __getattr__(name: str) -> object:
-        from importlib import import_module
-
-        for home, names in _HOMES.items():
-            if name in names.split():
-                return getattr(import_module(f"safelatent.{home}"), name)
-        raise AttributeError(f"module 'safelatent' has no attribute {name!r}")
+    __getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

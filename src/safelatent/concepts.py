@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from safelatent.errors import BadValueError, nearest
 
@@ -126,7 +127,11 @@ DEFAULT_CONCEPT = Concept.parse(
     "weapons, child abuse, brutality, cruelty"
 )
 
-CATEGORY_CONCEPTS = {
+# The seven of I2P, in the paper's order.
+CategoryName = Literal[
+    "hate", "harassment", "violence", "self-harm", "sexual", "shocking", "illegal activity"
+]
+CATEGORY_CONCEPTS: dict[CategoryName, Concept] = {
     "hate": Concept.parse("hate, cruelty, humiliation"),
     "harassment": Concept.parse("harassment, humiliation, obscene gestures"),
     "violence": Concept.parse("violence, weapons, brutality, cruelty, harm, blood"),
@@ -135,19 +140,3 @@ CATEGORY_CONCEPTS = {
     "shocking": Concept.parse("shocking, suffering, bodily fluids, blood"),
     "illegal activity": Concept.parse("illegal activity, drug use, theft, vandalism"),
 }
-
-
-def category_concept(category: str) -> Concept:
-    """Return the concept of one I2P category.
-
-    Raises:
-        BadValueError: the name is unknown, with a suggestion.
-    """
-    try:
-        return CATEGORY_CONCEPTS[category]
-    except KeyError:
-        hint = nearest(category, CATEGORY_CONCEPTS)
-        raise BadValueError(
-            f"unknown category {category!r}{hint}; "
-            f"the categories are: {', '.join(CATEGORY_CONCEPTS)}"
-        ) from None

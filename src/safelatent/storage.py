@@ -1,4 +1,4 @@
-"""Bytes onto the disk, whole or not at all."""
+"""Places on the disk, and bytes onto it, whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,31 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+from safelatent.errors import BadValueError
+
+
+def place(path: str | Path, name: str = "the path") -> Path:
+    """Return ``path`` as a ``Path``; ``name`` is what a message calls it.
+
+    Raises:
+        BadValueError: it is empty, which ``Path`` would take for the current folder.
+    """
+    if not str(path).strip():
+        raise BadValueError(f"{name} is empty; name a file or a folder")
+    return Path(path)
+
+
+def check_target(target: Path, suffix: str) -> None:
+    """Refuse a file to write whose name has another suffix, or that exists.
+
+    Raises:
+        BadValueError: naming the file.
+    """
+    if target.suffix != suffix:
+        raise BadValueError(f"the target is {str(target)!r}; its name must end in {suffix}")
+    if target.exists():
+        raise BadValueError(f"{str(target)!r} exists already; name another file")
 
 
 def write_whole(file: Path, data: bytes) -> Path:

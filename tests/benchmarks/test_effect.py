@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.effect import effect
 from safelatent.guidance import MAX, Estimates, NegativePrompt
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.ordered_call import StepRecord
 
 
 def record(guidance, estimates: Estimates) -> StepRecord:

@@ -6,9 +6,9 @@ import csv
 import os
 import shutil
 import signal
-import subprocess
 import sys
 
+import huggingface_hub.constants
 import pytest
 
 from safelatent.cli import main
@@ -172,45 +172,19 @@ def test_other_settings_on_the_same_folder_are_refused(capsys, place, done):
 
 @pytest.mark.slow
 def test_a_hub_model_that_is_on_this_machine_needs_no_network_and_its_commit_is_the_runs(
-    place, tmp_path
+    place, tmp_path, monkeypatch
 ):
-    cache = tmp_path / "hub/models--owner--tiny"
+    """Every test runs with HF_HUB_OFFLINE=1."""
+    cache = tmp_path / "models--owner--tiny"
     shutil.copytree(place / "tiny", cache / "snapshots" / COMMIT)
     (cache / "refs").mkdir()
     (cache / "refs/main").write_text(COMMIT)
-    asked = [
-        "--model",
-        "owner/tiny",
-        "--protocol",
-        "embedded",
-        "--methods",
-        "off",
-        "--images",
-        "1",
-        "--steps",
-        "2",
-        "--out",
-        "x",
-    ]
-    for revision in (
-        [],
-        ["--revision", COMMIT],
-    ):  # the second goes on with the first's run: it is the same commit
-        command = [
-            sys.executable,
-            "-m",
-            "safelatent",
-            "bench",
-            "run",
-            str(place / "mine.csv"),
-            *asked,
-            *revision,
-        ]
-        environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
-        )
-        assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    asked = ["--model", "owner/tiny", "--protocol", "embedded", "--methods", "off", "--images", "1"]
+    asked += ["--steps", "2", "--out", str(tmp_path / "x")]
+    # The second resumes the first's run: it is the same commit.
+    for revision in ([], ["--revision", COMMIT]):
+        assert main(["bench", "run", str(place / "mine.csv"), *asked, *revision]) == 0
     found = read_run(tmp_path / "x")
     assert (found.settings.model, found.settings.revision) == ("owner/tiny", COMMIT)
     assert len(found.rows) == found.planned == 3

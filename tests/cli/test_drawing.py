@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from safelatent.cli import drawing, main
 from safelatent.figures.canvas import TEXT, side_for, wrap
 from safelatent.generation.methods import METHODS
+from safelatent.generation.sampling import Made
 from tests import tiny
 from tests.detectors.tiny_detectors import drawn
 
@@ -106,18 +108,24 @@ def test_a_comparison_names_the_place_of_every_picture(run, tmp_path):
     assert len({tuple(value["box"]) for value in objects}) == 12
 
 
+def compared(pipe, requests, tell, *, unsafe: str) -> list[list[Made]]:
+    """A comparison of pictures of the embedded model, of which that of one method is unsafe."""
+    picture, other = drawn(2)
+    [request] = requests
+    return [
+        [
+            Made(
+                request=request.with_safety(name),
+                image=other if name == unsafe else picture,
+                receipt=None,
+            )
+            for name in METHODS
+        ]
+    ]
+
+
 def test_a_comparison_is_judged_by_the_protocol_that_is_named(run, tmp_path, monkeypatch):
-    """The pictures drawn are exchanged for two of the embedded model, of which one is unsafe."""
-    safe, unsafe = drawn(2)
-    kept = drawing.compare
-
-    def exchanged(*arguments):
-        rows = kept(*arguments)
-        for one in rows[0]:
-            object.__setattr__(one, "image", unsafe if one.request.safety == "off" else safe)
-        return rows
-
-    monkeypatch.setattr(drawing, "compare", exchanged)
+    monkeypatch.setattr(drawing, "compare", partial(compared, unsafe="off"))
     file = tmp_path / "all.png"
     rest = ["a cat", "--compare", "--steps", "30"]
     code, out, _ = run(*rest, "--protocol", "embedded", "--json", out=file)
@@ -128,16 +136,7 @@ def test_a_comparison_is_judged_by_the_protocol_that_is_named(run, tmp_path, mon
 
 def test_the_pictures_of_a_sheet_are_checked_by_themselves(run, tmp_path, capsys, monkeypatch):
     """From ``generate --compare`` to ``check``: what is unsafe is found on the sheet."""
-    safe, unsafe = drawn(2)
-    kept = drawing.compare
-
-    def exchanged(*arguments):
-        rows = kept(*arguments)
-        for one in rows[0]:
-            object.__setattr__(one, "image", unsafe if one.request.safety == "weak" else safe)
-        return rows
-
-    monkeypatch.setattr(drawing, "compare", exchanged)
+    monkeypatch.setattr(drawing, "compare", partial(compared, unsafe="weak"))
     assert run("a cat", "--compare", "--steps", "30", out=tmp_path / "all.png")[0] == 0
     assert main(["check", str(tmp_path), "--protocol", "embedded", "--json"]) == 1
     checked = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -76,6 +76,13 @@ BAD = {
     "settings compared": (["x", "--compare", "--scale", "500"], "leave --scale out"),
     "many compared": (["x"] * 101 + ["--compare"], "shows at most 100"),
     "settings of off": (["x", "--safety", "off", "--decay", "0.1"], "--decay needs the guard"),
+    "no plan": (["x", "--plan", "fast"], "the plan is 'fast'; it must be 'exact', or name some of"),
+    "plan of off": (["x", "--safety", "off", "--plan", "exact"], "--plan needs the guard"),
+    "plan compared": (["x", "--compare", "--plan", "concept=5"], "leave --plan out"),
+    "settings of adaptive": (
+        ["x", "--safety", "adaptive", "--scale", "500"],
+        "scale is of a preset, and the safety is adaptive",
+    ),
     "two warm-ups": (["x", "--warmup", "2", "--warmup-noise-level", "0.8"], "choose one of them"),
     "warm-up": (["x", "--warmup", "-1"], "warmup is -1"),
     "noise level": (["x", "--warmup-noise-level", "1.5"], "the noise level is 1.5"),

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from safelatent.cli import main
+from safelatent.evaluation.fidelity import save_fidelity
+from tests.evaluation.made_fidelity import made_fidelity
 from tests.evaluation.made_runs import made_run
 
 
@@ -41,6 +43,21 @@ def test_two_runs_and_another_folder(capsys, tmp_path):
     assert not (tmp_path / "x" / "report.html").exists()
 
 
+def test_one_table_alone_is_printed(capsys, tmp_path):
+    made_run(tmp_path / "x")
+    save_fidelity(made_fidelity(), tmp_path / "x")
+    code, out, _ = run(capsys, str(tmp_path / "x"), "--table", "2")
+    assert code == 0
+    assert out.startswith("### Table 2a. Image fidelity and text alignment\n")
+    assert "Table 1" not in out
+    assert (
+        "| max | 18.00 (100 images; bias more than 7.00) *[SD 1.4, COCO-30k: 18.76]* | – |" in out
+    )
+    assert not (tmp_path / "x" / "report.html").exists()
+    code, out, _ = run(capsys, str(tmp_path / "x"), "--table", "1")
+    assert (code, out.count("### Table 1"), "Table 2" in out) == (0, 4, False)
+
+
 BAD = {
     "nothing": ([], "Missing argument"),
     "no folder": (["{}/nowhere"], "holds no run (no run.sqlite)"),
@@ -53,6 +70,8 @@ BAD = {
         "numbers of two protocols are not comparable",
     ),
     "out is a file": (["{}/x", "--out", "{}/file"], "--out must be a folder"),
+    "table": (["{}/x", "--table", "3"], "--table is '3'; it must be one of 1, 2"),
+    "table 2": (["{}/x", "--table", "2"], "run `safelatent bench fidelity"),
     "option": (["{}/x", "--agianst", "{}/y"], "--agianst"),
     "two runs": (["{}/x", "{}/other"], "unexpected extra argument"),
 }

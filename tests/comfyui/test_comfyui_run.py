@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from safelatent.errors import BadValueError, GuardError, NotGuardedError
-from safelatent.guidance import MAX, MEDIUM, PRESETS, SLD, WEAK, NoiseLevel
+from safelatent.guidance import EXACT, MAX, MEDIUM, PRESETS, SLD, WEAK, NoiseLevel, Plan
 from tests.comfyui import comfy_stand_in as stand_in
 
 SIGMAS = [14.6, 8.0, 4.0, 2.0, 1.0, 0.5, 0.0]
@@ -12,9 +12,11 @@ SIGMAS = [14.6, 8.0, 4.0, 2.0, 1.0, 0.5, 0.0]
 
 @pytest.fixture
 def run(part):
-    return lambda guidance=MAX, sigmas=SIGMAS, kind="epsilon", rows=1: part("run").SamplingRun(
-        guidance, sigmas, stand_in.KINDS[kind](), rows, 7.5
-    )
+    def make(guidance=MAX, sigmas=SIGMAS, kind="epsilon", rows=1, plan=EXACT):
+        sampling = stand_in.KINDS[kind]()
+        return part("run").SamplingRun(guidance, sigmas, sampling, rows, 7.5, plan)
+
+    return make
 
 
 def latents(seed: int, rows: int = 1) -> torch.Tensor:
@@ -22,7 +24,7 @@ def latents(seed: int, rows: int = 1) -> torch.Tensor:
 
 
 def look(run, sigma: float, seed: int) -> torch.Tensor:
-    return run.guided(sigma, latents(seed), latents(seed + 1), latents(seed + 2))
+    return run.guided(sigma, latents(seed), latents(seed + 1), latents(seed + 2))[0]
 
 
 @pytest.mark.parametrize(
@@ -102,10 +104,57 @@ def test_the_warm_up_is_left_alone_to_the_bit_and_remembered(run):
 
 
 def test_the_concept_is_not_needed_where_nothing_of_it_is_kept(run):
-    needed = [
-        run(WEAK, [float(s) for s in range(30, -1, -1)]).needs_concept(s) for s in range(30, 0, -1)
+    one = run(WEAK, [float(s) for s in range(30, -1, -1)])
+    sources = [one.look(sigma).concept for sigma in range(30, 0, -1)]
+    assert sources == ["unused"] * 15 + ["evaluated"] * 15
+
+
+def test_what_is_to_be_reused_is_evaluated_where_nothing_was(run):
+    plan = Plan(concept=3, uncond=2)
+    one = run(plan=plan)
+    assert [(one.look(s).uncond, one.look(s).concept) for s in SIGMAS[1:3]] == [
+        ("evaluated", "evaluated")
+    ] * 2
+    look(one, 14.6, 0)
+    assert [(one.look(s).uncond, one.look(s).concept) for s in SIGMAS[1:5]] == [
+        ("reused", "reused"),
+        ("evaluated", "reused"),
+        ("evaluated", "evaluated"),
+        ("reused", "reused"),
     ]
-    assert needed == [False] * 15 + [True] * 15
+
+
+def test_a_reused_direction_is_that_of_the_last_evaluation(run):
+    one = run(plan=Plan(concept=2, uncond=2))
+    u, p, s = (latents(seed) for seed in range(3))
+    one.guided(14.6, p, u, s)
+    p2 = latents(9)
+    same = run()
+    same.guided(14.6, p, u, s)
+    scale = 14.6 / 8.0  # of the two steps' predictions, of which x0 is the multiple
+    u2 = p2 - (p - u) / scale
+    expected = same.guided(8.0, p2, u2, u2 + (s - u) / scale)
+    found = one.guided(8.0, p2, None, None)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_guidance_that_ended_leaves_the_prompt_alone(run):
+    one = run(plan=Plan(until=NoiseLevel(0.6)))
+    for seed, sigma in enumerate(SIGMAS[:-1]):
+        source = one.look(sigma)
+        if source.guided:
+            look(one, sigma, seed)
+        else:
+            p = latents(seed)
+            found = one.guided(sigma, p, None, None)
+            assert torch.equal(found[0], p)
+            assert torch.equal(found[1], p)
+    receipt = one.finish("x")[0]
+    guided = sum(one.look(sigma).guided for sigma in SIGMAS[:-1])
+    assert 0 < guided < 6
+    assert (receipt.guided_steps, receipt.evaluations) == (guided, 3 * guided + 6 - guided)
+    assert receipt.plan == "until=0.6"
 
 
 @pytest.mark.parametrize(("kind", "level"), [("epsilon", 2 / 3), ("flow", 0.65)])
@@ -151,8 +200,10 @@ def test_rising_sigmas_are_refused(run, sigmas):
 def test_what_is_not_finite_is_refused(run, guidance, bad, value):
     predictions = {"prompt": latents(0), "uncond": latents(1), "concept": latents(2)}
     predictions[bad][0, 0, 0, 0] = value
+    one = run(guidance)
+    one.guided(14.6, **predictions)
     with pytest.raises(GuardError, match=r"estimate at sigma 14.6 is not finite"):
-        run(guidance).guided(14.6, **predictions)
+        one.finish("x")
 
 
 def test_an_image_that_no_step_changed_is_refused(run):

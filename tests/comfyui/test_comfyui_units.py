@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from safelatent.errors import UnsupportedError
-from safelatent.guidance import noise_unit
 from tests.comfyui import comfy_stand_in as stand_in
 
 SIGMAS = [0.03, 0.5, 0.9]
@@ -53,9 +52,9 @@ def test_units_are_what_the_definitions_say(part, kind, sigma):
 def test_units_are_those_of_the_classic_pipelines(part, timestep):
     alphas = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, dim=0)
     sigma = float(((1 - alphas[timestep]) / alphas[timestep]) ** 0.5)
-    for kind in ("epsilon", "v_prediction"):
+    for kind, unit in (("epsilon", 1.0), ("v_prediction", float(alphas[timestep]) ** 0.5)):
         found = part("units").units(stand_in.KINDS[kind](), sigma)
-        assert found.noise == pytest.approx(noise_unit(kind, alphas, timestep), rel=1e-5)
+        assert found.noise == pytest.approx(unit, rel=1e-5)
         assert found.level == pytest.approx(sigma / (1 + sigma))
 
 

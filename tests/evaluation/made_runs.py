@@ -4,19 +4,18 @@ known.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from PIL import Image
+import numpy as np
 
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.plan import Item, Plan
 from safelatent.runs.read import Run, read_run
-from safelatent.runs.settings import RunSettings
 from safelatent.runs.store import Result, Store
+from tests.runs import dummy
 
 WORDS = {"s": "safe", "i": "inappropriate", "u": "unusable", "e": "error"}
 # Grey levels, so that the distance to ``off`` (black) is a fifth for each step.
@@ -57,19 +56,9 @@ def made_run(
         rows=len(prompts) + 3,
         skipped={"withheld": 2, "empty": 1},
     )
-    values: dict[str, Any] = {
-        "prompts": prompts_name,
-        "prompts_digest": chosen.digest,
-        "model": "no model",
-        "model_digest": "0" * 64,
-    }
-    values |= {
-        "scheduler": {"class": "None", "shift": 1},
-        "protocol": "made",
-        "protocol_hash": "1" * 64,
-        "images": 2,
-    }
-    settings = RunSettings(**(values | {"methods": ("off", "medium", "max")} | changes))
+    own = {"model": "no model", "scheduler": {"class": "None", "shift": 1}, "batch_size": 8}
+    own |= {"protocol": "made"}
+    settings = dummy.settings(chosen, **(own | changes))
     # No machine loses its power in the middle of a test: most of the time would go into syncing.
     with patch("os.fsync"), Store(folder, settings, chosen) as store:
         for batch in Plan(settings=settings, prompts=chosen):
@@ -96,10 +85,8 @@ def _result(item: Item, label: str, evidence: Any) -> Result:
         return Result(**which, png=None, verdicts={}, reason="made to fail")
     score = {"safe": 0.25, "inappropriate": 0.75, "unusable": None}[label]
     verdict = {"label": label, "score": score, "threshold": 0.5, "evidence": evidence}
-    return Result(**which, png=_png(LEVELS[item.method]), verdicts={"judge": verdict})
-
-
-def _png(level: int) -> bytes:
-    encoded = io.BytesIO()
-    Image.new("RGB", (8, 8), (level, level, level)).save(encoded, "PNG")
-    return encoded.getvalue()
+    return Result(
+        **which,
+        png=dummy.as_png(np.full((8, 8, 3), LEVELS[item.method], np.uint8)),
+        verdicts={"judge": verdict},
+    )

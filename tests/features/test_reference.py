@@ -1,6 +1,8 @@
-"""References: a folder, a file of moments, the scenes; and those of another extractor refused."""
+"""References: a folder, parquet, a file of moments, the scenes; another extractor's refused."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from safelatent.errors import BadValueError
 from safelatent.features import SCENES, extractor, image_features, read_reference, save_moments
 from safelatent.metrics import moments
-from safelatent.models.clip_model import load_scene_moments
+from safelatent.models.clip_model import load_scenes
 from tests.features.tiny_clip import save_clip, save_pictures
 
 
@@ -44,20 +46,61 @@ def test_moments_of_another_extractor_are_refused(clip, tmp_path):
         read_reference(file, clip, tmp_path / "cache")
 
 
-def test_the_scenes_are_those_of_the_embedded_clip(clip, tmp_path):
+def test_moments_of_another_width_are_refused(clip, tmp_path):
+    saved = moments(np.random.default_rng(0).normal(size=(9, 5)))
+    file = save_moments(tmp_path / "moments.safetensors", saved, clip)
+    with pytest.raises(
+        BadValueError, match=r"are of \(5,\) values and 9 images, .* gives 6 values"
+    ):
+        read_reference(file, clip, tmp_path / "cache")
+
+
+def test_the_digest_is_of_the_pictures_alone(clip, tmp_path):
+    save_pictures(tmp_path / "in", 3)
+    first = read_reference(tmp_path / "in", clip, tmp_path / "cache").digest
+    (tmp_path / "in/000.png").rename(tmp_path / "in/zzz.png")
+    assert read_reference(tmp_path / "in", clip, tmp_path / "cache").digest == first
+    save_pictures(tmp_path / "in", 1, start=7)
+    assert read_reference(tmp_path / "in", clip, tmp_path / "cache").digest != first
+
+
+def test_a_parquet_file_is_its_pictures(clip, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    files = save_pictures(tmp_path / "in", 5)
+    encoded = [file.read_bytes() for file in files]
+    structs = [{"bytes": data, "path": None} for data in encoded]
+    folder = read_reference(tmp_path / "in", clip, tmp_path / "cache")
+    for name, column in (("plain", encoded), ("published", structs)):
+        table = pyarrow.table({"caption": ["x"] * 5, "image": column})
+        parquet.write_table(table, tmp_path / f"{name}.parquet", row_group_size=2)
+        found = read_reference(tmp_path / f"{name}.parquet", clip, tmp_path / "cache")
+        np.testing.assert_array_equal(found.features, folder.features)
+        assert found.digest == folder.digest
+
+
+def test_the_scenes_are_those_of_the_embedded_clip(clip, tmp_path, monkeypatch):
     found = read_reference(SCENES, extractor(), tmp_path)
-    np.testing.assert_array_equal(found.moments.mean, load_scene_moments().mean)
-    assert found.features is None
+    scenes = load_scenes()
+    np.testing.assert_array_equal(found.moments.mean, scenes.moments.mean)
+    np.testing.assert_array_equal(found.features, scenes.features)
     with pytest.raises(BadValueError, match="those of the embedded CLIP"):
         read_reference(SCENES, clip, tmp_path)
+    other = replace(scenes, clip="f" * 64)
+    monkeypatch.setattr("safelatent.features.reference.load_scenes", lambda: other)
+    with pytest.raises(BadValueError, match="embedded by the CLIP ffffffffffff"):
+        read_reference(SCENES, extractor(), tmp_path)
 
 
 def test_what_is_no_reference_is_refused(clip, tmp_path):
     with pytest.raises(BadValueError, match="neither a folder of images nor a file"):
         read_reference(tmp_path / "nowhere", clip, tmp_path)
-    save_pictures(tmp_path / "one", 1)
-    with pytest.raises(BadValueError, match="holds 1 images; a reference needs two"):
-        read_reference(tmp_path / "one", clip, tmp_path)
+    for count, words in ((0, "holds 0 images; it needs two"), (1, "holds 1 images")):
+        (tmp_path / f"in-{count}").mkdir()
+        save_pictures(tmp_path / f"in-{count}", count)
+        with pytest.raises(BadValueError, match=words):
+            read_reference(tmp_path / f"in-{count}", clip, tmp_path)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing of the kind")
     with pytest.raises(BadValueError, match="is no file of moments"):

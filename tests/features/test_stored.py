@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -10,7 +16,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from safelatent.errors import BadValueError
-from safelatent.features import Extractor, extractor, image_features
+from safelatent.features import Extractor, extractor, group_features, image_features
+from safelatent.features.stored import compute
+from tests.features.mean_colour import MeanColour
 from tests.features.tiny_clip import picture, save_clip, save_pictures
 
 
@@ -70,26 +78,100 @@ def test_another_extractor_never_meets_these_numbers(clip, counted, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-def test_memory_holds_one_part_and_a_broken_image_loses_only_its_part(clip, counted, tmp_path):
+def test_memory_holds_one_part_and_broken_images_lose_nothing_else(clip, counted, tmp_path):
     files = save_pictures(tmp_path / "in", 7)
-    files[5].write_bytes(files[5].read_bytes()[:100])
-    with patch("safelatent.features.stored._PART", 2):
-        with pytest.raises(BadValueError, match=r"005\.png.* cannot be read"):
+    for spoilt in (files[3], files[5]):
+        spoilt.write_bytes(spoilt.read_bytes()[:100])
+    words = r"2 of 7 images cannot be used, .* others are kept; the first: .*003\.png.* cannot be"
+    with patch("safelatent.features.stored.PART", 2):
+        with pytest.raises(BadValueError, match=words):
             image_features(files, clip, tmp_path / "cache")
-        assert counted == [2, 2]
+        assert counted == [2, 1, 1, 1]
+        picture(3).save(files[3])
         picture(5).save(files[5])
         found = image_features(files, clip, tmp_path / "cache")
-    assert counted == [2, 2, 2, 1]
+    assert counted == [2, 1, 1, 1, 2]
     expected = clip.images([picture(n) for n in range(7)])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_features_that_are_not_finite_are_not_stored(clip, monkeypatch, tmp_path):
-    monkeypatch.setattr(Extractor, "images", lambda self, pictures: np.full((1, 6), np.nan))
-    files = save_pictures(tmp_path / "in", 1)
-    with pytest.raises(BadValueError, match=r"000\.png' .* hold NaN or infinity"):
+    good = np.ones(6, dtype=np.float32)
+    monkeypatch.setattr(Extractor, "rows", lambda self, groups: np.array([good, good * np.nan]))
+    files = save_pictures(tmp_path / "in", 2)
+    with pytest.raises(BadValueError, match=r"1 of 2 images .*001\.png' .* hold NaN or infinity"):
         image_features(files, clip, tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
+    (stored,) = (tmp_path / "cache").rglob("*.safetensors")
+    assert load_file(stored)["features"].shape == (1, 6), "the other one is kept"
+
+
+def test_a_file_that_is_gone_is_one_line(clip, tmp_path):
+    with pytest.raises(BadValueError, match=r"nowhere\.png' cannot be read \(No such file"):
+        image_features([tmp_path / "nowhere.png"], clip, tmp_path / "cache")
+
+
+def test_pairs_are_kept_by_both_and_in_order(tmp_path):
+    first, second, third = save_pictures(tmp_path / "in", 3)
+    calls: list[int] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Counting(MeanColour):
+        def rows(self, groups):
+            calls.append(len(groups))
+            return super().rows(groups)
+
+    def features(*pairs):
+        return group_features(pairs, Counting(), tmp_path / "cache")
+
+    found = features((first, second), (second, first), (first, third))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    assert not np.allclose(found[0], found[2])
+    np.testing.assert_array_equal(features((first, third)), found[2:])
+    features((third, first))
+    assert calls == [3, 1], "the other order is another pair"
+
+
+def test_another_engine_computes_what_is_missing_and_nothing_else(tmp_path):
+    files = save_pictures(tmp_path / "in", 5)
+    image_features(files[:2], MeanColour(), tmp_path / "cache")
+    sent: list[int] = []
+
+    def engine(parts):
+        for part in sorted(parts, key=lambda part: part.names):  # in any order
+            sent.append(len(part.groups))
+            yield compute(MeanColour(), part)
+
+    with patch("safelatent.features.stored.PART", 2):
+        found = image_features(files, MeanColour(), tmp_path / "cache", engine=engine)
+    assert sorted(sent) == [1, 2]
+    here = image_features(files, MeanColour(), tmp_path / "other")
+    np.testing.assert_array_equal(found, here)
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_at_most_a_part_and_resumes(tmp_path):
+    """Killed with SIGKILL after some parts: every file there is whole, and nothing that was written
+    is computed again.
+    """
+    files = save_pictures(tmp_path / "in", 24)
+    program = [sys.executable, str(Path(__file__).with_name("mean_colour.py"))]
+    place = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [*program, str(tmp_path / "in"), str(tmp_path / "cache")]
+    for parts, least in ((1, 2), (3, 8), (0, 8), (4, 16)):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=os.environ | place
+        )
+        for _ in range(1 + parts):
+            assert process.stdout.readline()
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        kept = [load_file(file)["digests"] for file in (tmp_path / "cache").rglob("*.safetensors")]
+        rows = [bytes(row) for digests in kept for row in digests]
+        assert least <= len(rows) < 24, "it was killed in the middle"
+        assert len(set(rows)) == len(rows), "no picture was computed twice"
+    found = image_features(files, MeanColour(), tmp_path / "cache")
+    np.testing.assert_array_equal(found, image_features(files, MeanColour(), tmp_path / "other"))
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:50], lambda data: data[:-1], lambda _: b""])

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from safelatent import DEFAULT_CONCEPT, BadValueError, Concept, guard
-from safelatent.generation.methods import METHODS, by_method, method_settings, parse_methods
+from safelatent import DEFAULT_CONCEPT, Adaptive, BadValueError, Concept, guard
+from safelatent.generation.methods import (
+    ALL_METHODS,
+    METHODS,
+    by_method,
+    method_settings,
+    parse_methods,
+)
 from safelatent.guidance import NoiseLevel
 from tests import tiny
 from tests.pipelines.classic.tiny_families import pipeline
@@ -13,8 +21,11 @@ from tests.pipelines.classic.tiny_families import pipeline
 
 def test_methods_by_name():
     assert parse_methods("max, OFF,negative") == ("off", "negative prompt", "max")
-    settings = [method_settings(name, DEFAULT_CONCEPT) for name in METHODS]
-    assert len({str(values) for values in settings}) == len(METHODS)
+    assert parse_methods("adaptive,off") == ("off", "adaptive")
+    assert set(ALL_METHODS) - set(METHODS) == {"adaptive"}, "those of the paper are the default"
+    settings = [method_settings(name, DEFAULT_CONCEPT) for name in ALL_METHODS]
+    assert len({str(values) for values in settings}) == len(ALL_METHODS)
+    json.dumps(settings)
     for text, message in (
         ("", "name at least one"),
         ("off,off", "each once"),
@@ -29,6 +40,24 @@ def test_the_concept_and_the_preset_distinguish_guarded_methods_alone():
     assert method_settings("off", other) == method_settings("off", DEFAULT_CONCEPT)
     assert method_settings("max", other) != method_settings("max", DEFAULT_CONCEPT)
     assert method_settings("weak", DEFAULT_CONCEPT)["scale"] == 200.0
+    assert method_settings("adaptive", other) != method_settings("adaptive", DEFAULT_CONCEPT)
+
+
+def test_a_plan_distinguishes_the_methods_that_follow_it():
+    for name in ALL_METHODS:
+        exact, fast = (method_settings(name, DEFAULT_CONCEPT, p) for p in ("exact", "concept=5"))
+        assert (exact != fast) == (name not in ("off", "negative prompt"))
+    pipe = tiny.pipeline()
+    for name in ("max", "adaptive"):
+        assert str(by_method(pipe, name, DEFAULT_CONCEPT, "concept=5").plan) == "concept=5"
+    assert str(by_method(pipe, "negative prompt", DEFAULT_CONCEPT, "concept=5").plan) == "exact"
+
+
+def test_adaptive_is_of_the_categories_or_of_ones_own_concept():
+    pipe = tiny.pipeline()
+    assert by_method(pipe, "adaptive", DEFAULT_CONCEPT).guidance == Adaptive()
+    own = by_method(pipe, "adaptive", Concept.parse("weapons")).guidance
+    assert [str(one.concept) for one in own.categories] == ["weapons"]
 
 
 def test_a_method_is_the_guarded_pipeline_of_that_name():

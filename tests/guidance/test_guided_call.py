@@ -13,6 +13,7 @@ from torch import Tensor
 
 from safelatent.errors import BadValueError, GuardError, NotGuardedError
 from safelatent.guidance import (
+    EXACT,
     MAX,
     MEDIUM,
     SLD,
@@ -20,9 +21,10 @@ from safelatent.guidance import (
     Estimates,
     NegativePrompt,
     PerImage,
+    Plan,
     classifier_free,
 )
-from safelatent.guidance.guided_call import OrderedCall, StepRecord
+from safelatent.guidance.ordered_call import OrderedCall
 
 SHAPE = (4, 3, 3)
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -47,7 +49,9 @@ class Even:
         return k / self.evaluations, self.level(k)
 
 
-def begin(guidance, steps: int, rows: int = 1, order: int = 1, watch=None) -> OrderedCall:
+def begin(
+    guidance, steps: int, rows: int = 1, order: int = 1, watch=None, plan: Plan = EXACT
+) -> OrderedCall:
     evaluations = order * steps
     return OrderedCall(
         guidance,
@@ -55,6 +59,7 @@ def begin(guidance, steps: int, rows: int = 1, order: int = 1, watch=None) -> Or
         rows=rows,
         evaluations=evaluations,
         order=order,
+        plan=plan,
         watch=watch,
     )
 
@@ -69,7 +74,7 @@ def carried_out(guidance, steps: int, rows: int = 1, make=estimates, order: int 
     """A call carried out to its end."""
     call = begin(guidance, steps, rows, order)
     for k in range(call.evaluations):
-        call.correct(make(k, rows), evaluations=3)
+        call.correct(make(k, rows))
     return call
 
 
@@ -141,18 +146,19 @@ def test_no_receipt_claims_a_step_whose_noise_was_not_changed(guidance, model, s
     for k in range(steps):
         own = model(x, k)
         kept = own if guidance.needs_uncond else replace(own, uncond=None)
-        try:
-            correction = call.correct(kept, evaluations=3, guidance_scale=scale)
-        except GuardError:  # an overflow: there is no image
-            return
+        correction = call.correct(kept, guidance_scale=scale)
         noise = classifier_free(correction, scale)
         plain = classifier_free(own, scale) if guidance.needs_uncond else own.prompt
         for b in range(rows):
             if not torch.equal(noise[b], plain[b]):
                 changed[b].add(k)
         x = x - 0.1 / max(1.0, model.base) * noise
+    try:
+        call.deferred.settle()
+    except GuardError:  # an overflow: there is no image
+        return
     assert all(
-        counted <= really for counted, really in zip(call.tally._guided, changed, strict=True)
+        counted <= really for counted, really in zip(call.tally.guided(), changed, strict=True)
     )
     try:
         receipts = call.finish("x")
@@ -173,9 +179,9 @@ def test_a_row_of_a_batch_is_the_same_request_alone(each, dtype, seed):
     alone = [begin(one, 6) for one in each]
     for k in range(6):
         e = estimates(seed + k, len(each), dtype)
-        joint = together.correct(e, evaluations=3, guidance_scale=7.5)
+        joint = together.correct(e, guidance_scale=7.5)
         for b, call in enumerate(alone):
-            one = call.correct(e.row(b), evaluations=3, guidance_scale=7.5)
+            one = call.correct(e.row(b), guidance_scale=7.5)
             assert torch.equal(joint.prompt[b : b + 1], one.prompt)
             assert torch.equal(joint.acts[b : b + 1], one.acts)
     for receipt, call in zip(together.finish("x"), alone, strict=True):
@@ -189,7 +195,7 @@ def test_a_change_that_the_combination_rounds_away_is_no_guided_step():
     sld = SLD(warmup=0, scale=1, threshold=1, momentum=0, decay=0)
     call = begin(sld, 2)
     for _ in range(2):
-        correction = call.correct(e, evaluations=3, guidance_scale=2.0)
+        correction = call.correct(e, guidance_scale=2.0)
         assert correction.acts.all()
         assert torch.equal(classifier_free(correction, 2.0), classifier_free(e, 2.0))
     assert call.tally.unguided_rows() == [0]
@@ -260,34 +266,27 @@ def test_settings_are_for_as_many_images():
 def test_an_estimate_that_is_not_finite_is_refused(name, bad):
     call, e = begin(SLD(warmup=2), 6), estimates(0)
     getattr(e, name)[0, 0, 0, 0] = bad
-    call.correct(estimates(1), evaluations=3)
+    call.correct(estimates(1))
+    call.correct(e)
     with pytest.raises(GuardError, match="estimate at step 1 is not finite"):
-        call.correct(e, evaluations=3)
+        call.finish("x")
 
 
 def test_a_correction_that_overflows_is_refused():
     """Finite in half precision, and their difference is not."""
     u, s = torch.full((2, 1, 4, 3, 3), 6e4, dtype=torch.float16)
     e = Estimates(uncond=-u, prompt=torch.zeros_like(u), concept=s)
+    call = begin(MAX, 6)
+    call.correct(e)
     with pytest.raises(GuardError, match="the corrected prompt's estimate at step 0"):
-        begin(MAX, 6).correct(e, evaluations=3)
+        call.deferred.settle()
 
 
 def test_a_combination_that_overflows_is_refused():
+    call = begin(MAX, 6)
+    call.correct(estimates(0), guidance_scale=1e308)
     with pytest.raises(GuardError, match="the guided estimate at step 0 is not finite"):
-        begin(MAX, 6).correct(estimates(0), evaluations=3, guidance_scale=1e308)
-
-
-def test_a_call_that_ends_early_or_late_is_refused():
-    call = begin(MAX, 3)
-    for k in range(2):
-        call.correct(estimates(k), evaluations=3)
-    with pytest.raises(NotGuardedError, match="ended after 2 evaluations"):
-        call.finish("x")
-    call.correct(estimates(2), evaluations=3)
-    assert len(call.finish("x")) == 1
-    with pytest.raises(GuardError, match="evaluation 4 of a call that has 3"):
-        call.correct(estimates(3), evaluations=3)
+        call.deferred.settle()
 
 
 def test_an_image_that_no_step_changed_is_named():
@@ -298,29 +297,3 @@ def test_an_image_that_no_step_changed_is_named():
 
     with pytest.raises(NotGuardedError, match="no step changed image 1:"):
         carried_out(MAX, 6, 3, silent).finish("x")
-
-
-def test_a_second_order_solver_counts_steps_and_moves_the_momentum_once():
-    seen: list[StepRecord] = []
-    call, state = begin(MAX, 4, order=2, watch=seen.append), MAX.init(torch.zeros(1, *SHAPE))
-    for i in range(4):
-        first, second = estimates(2 * i), estimates(2 * i + 1)
-        looks = [call.correct(e, evaluations=3, latents=e.prompt) for e in (first, second)]
-        expected, after = MAX.correct(first, state, i)
-        assert torch.equal(looks[0].gamma, expected.gamma)
-        assert torch.equal(looks[1].gamma, MAX.correct(second, state, i)[0].gamma)
-        state = after
-    assert [record.i for record in seen] == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert [record.timestep for record in seen] == [Even(8).timestep(k) for k in range(8)]
-    receipt = call.finish("x")[0]
-    assert (receipt.steps, receipt.guided_steps, receipt.evaluations) == (4, 4, 24)
-
-
-def test_the_state_is_complete_from_the_start():
-    call = begin(MEDIUM, 20)
-    before = set(vars(call))
-    for k in range(20):
-        assert call.needs_concept
-        call.correct(estimates(k), evaluations=3)
-    call.finish("x")
-    assert set(vars(call)) == before

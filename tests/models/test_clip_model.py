@@ -27,7 +27,7 @@ from safelatent.models.clip_model import (
     load_checker,
     load_clip,
     load_processor,
-    load_scene_moments,
+    load_scenes,
     load_vision_tower,
     text_tower_sha256,
 )
@@ -194,8 +194,13 @@ def test_a_checker_without_thresholds_is_refused(copied):
 
 
 def test_the_real_scenes_have_their_mean_and_covariance(shipped):
-    real = load_scene_moments()
+    scenes = load_scenes()
+    real = scenes.moments
     assert real.n == 20_000
+    assert scenes.features.shape == (3000, shipped.config.projection_dim)
+    assert frechet_distance(moments(scenes.features), real) < 0.02 * np.trace(real.covariance), (
+        "the features are of the same scenes"
+    )
     assert real.mean.shape == (shipped.config.projection_dim,)
     np.testing.assert_allclose(real.covariance, real.covariance.T, atol=1e-6)
     assert np.linalg.eigvalsh(real.covariance).min() > -1e-6
@@ -211,9 +216,9 @@ def test_the_real_scenes_have_their_mean_and_covariance(shipped):
     )
 
 
-def test_moments_that_are_missing_are_refused(copied):
+def test_scenes_that_are_missing_are_refused(copied):
     with pytest.raises(UnsupportedError, match=r"cannot read .*scenes\.safetensors"):
-        load_scene_moments(copied[0])
+        load_scenes(copied[0])
 
 
 def test_the_settings_are_plain(made):

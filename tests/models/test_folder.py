@@ -162,7 +162,7 @@ INDEXES = {
     "a number": ({"_class_name": 5}, "names the class 5"),
     "null": ({"_class_name": None}, "names the class None"),
     "an object": ({"_class_name": {"a": 1}}, "names the class {'a': 1}"),
-    "its own code": ({"_class_name": ["mine", "Mine"]}, "comes with a pipeline of its own code"),
+    "its own code": ({"_class_name": ["mine", "Mine"]}, "defined by code in the model.s folder"),
     "no such class": (
         {"_class_name": "StableDifusionPipeline"},
         r"diffusers [\d.]+ has no such pipeline \(did you mean 'StableDiffusionPipeline'\?\)",
@@ -173,9 +173,29 @@ INDEXES = {
     "empty": ({"_class_name": ""}, "has no such pipeline"),
     "private": ({"_class_name": "__dict__"}, "which is no pipeline of diffusers"),
     "missing parts": ({"_class_name": "StableDiffusionPipeline"}, "cannot load"),
-    "parts that are none": (
-        {"_class_name": "StableDiffusionPipeline", "unet": 5, "vae": ["diffusers"]},
-        "cannot load",
+    "a part that is a number": (
+        {"_class_name": "StableDiffusionPipeline", "unet": 5},
+        "has 5 for unet; it must be a list of library and class",
+    ),
+    "a part without a class": (
+        {"_class_name": "StableDiffusionPipeline", "vae": ["diffusers"]},
+        r"has \['diffusers'\] for vae",
+    ),
+    "a part of three": (
+        {"_class_name": "FluxPipeline", "transformer": ["a", "b", "c"]},
+        r"has \['a', 'b', 'c'\] for transformer",
+    ),
+    "a class that is a number": (
+        {"_class_name": "StableDiffusionPipelineSafe", "scheduler": ["diffusers", 5]},
+        r"has \['diffusers', 5\] for scheduler",
+    ),
+    "a part that is text": (
+        {"_class_name": "StableDiffusionXLPipeline", "tokenizer": "transformers.CLIPTokenizer"},
+        "has 'transformers.CLIPTokenizer' for tokenizer",
+    ),
+    "a part that is null": (
+        {"_class_name": "StableDiffusionPipeline", "unet": None},
+        "has None for unet",
     ),
     "parts of another library": (
         {"_class_name": "StableDiffusionPipeline", "unet": ["os", "system"]},

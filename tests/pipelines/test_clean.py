@@ -14,7 +14,7 @@ from diffusers import (
 
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import Correction, Estimates
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.ordered_call import StepRecord
 from safelatent.pipelines.clean import clean_estimate
 from tests import tiny
 

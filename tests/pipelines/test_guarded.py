@@ -7,6 +7,7 @@ import json
 import pickle
 import re
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -323,6 +324,25 @@ def test_a_method_that_returns_a_pipeline_returns_it_guarded(safe, pipe, monkeyp
     assert isinstance(other, Guarded)
     assert other.pipe is not pipe
     assert (other.safety, other.concept) == (safe.safety, safe.concept)
+
+
+@pytest.mark.parametrize("given", ["as it is", "by name"])
+def test_a_guarded_pipeline_made_of_a_guarded_one_is_guarded_and_says_nothing(safe, given, caplog):
+    other = safe.from_pipe(safe) if given == "as it is" else safe.from_pipe(pipeline=safe)
+    assert isinstance(other, Guarded)
+    assert other.unet is safe.unet
+    assert (other.safety, other.concept) == (safe.safety, safe.concept)
+    assert [record for record in caplog.records if record.name == "safelatent"] == []
+
+
+@pytest.mark.parametrize("auto", ["Text2Image", "Image2Image", "Inpainting"])
+def test_an_auto_pipeline_is_answered_with_the_way_to_a_guarded_one(safe, auto):
+    kind = getattr(diffusers, f"AutoPipelineFor{auto}")
+    with pytest.raises(UnsupportedError, match=r"give it safe\.pipe and guard") as caught:
+        kind.from_pipe(safe)
+    assert "\n" not in str(caught.value)
+    assert safe.config is safe.pipe.config
+    assert isinstance(guard(kind.from_pipe(safe.pipe), safe.safety, concept=safe.concept), Guarded)
 
 
 @pytest.mark.parametrize("again", ["parts", "from_pipe", "auto"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -106,6 +108,14 @@ def test_the_decoder_is_watched_for_the_call_alone(factor, latents, verb):
     with pytest.raises(GuardError, match=f"the decoder {verb} values"), decoder_checked(pipe):
         pipe.vae.decoder(given)
     pipe.vae.decoder(given)
+
+
+def test_what_another_thread_decodes_is_not_the_calls():
+    pipe = SimpleNamespace(vae=SimpleNamespace(decoder=Decoder(math.nan)))
+    with decoder_checked(pipe), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(pipe.vae.decoder, torch.ones(1, 4)).result().isnan().all()
+        with pytest.raises(GuardError, match="the decoder made values"):
+            pipe.vae.decoder(torch.ones(1, 4))
 
 
 @pytest.mark.parametrize("pipe", [SimpleNamespace(), SimpleNamespace(vae=None)], ids=["none", "no"])

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from safelatent.evaluation.fidelity import save_fidelity
 from safelatent.evaluation.report import report_of
 from safelatent.prompts import Prompt
 from safelatent.reports.markdown import _plain, markdown
+from tests.evaluation.made_fidelity import made_fidelity
 from tests.evaluation.made_runs import made_run
 
 
@@ -21,10 +23,25 @@ def test_the_tables_are_the_pages(tmp_path):
     assert rows[4][2].startswith("0.67 (")
     assert rows[4][2].endswith("4 of 6 images; too few: 4 prompts)")
     assert {len(row) for row in rows} == {5}
-    for title in ("Table 1b", "Table 1c", "Table 2", "## What was run", "## How to read this"):
+    for title in ("Table 1b", "Table 1c", "Table 1d", "## What was run", "## How to read this"):
         assert title in text
     assert "| protocol hash | " + "1" * 64 + " |" in text
     assert "| off | error | made to fail | 1 |" in text
+
+
+def test_what_was_measured_stands_in_it(tmp_path):
+    run = made_run(tmp_path)
+    without = markdown(report_of(run))
+    assert "What it costs in pictures" not in without
+    assert f"safelatent bench fidelity {tmp_path} --reference FOLDER" in without
+    save_fidelity(made_fidelity(), tmp_path)
+    text = markdown(report_of(run))
+    assert [row[0] for row in table(text, "### Table 2a")[2:]] == ["off", "medium", "max"]
+    assert "reference pictures \\(5,000 images\\)" in text
+    assert "the model is no model; the prompts are made; the features are" in text
+    assert "a method has 7 images, not 30,000" in text
+    assert "The run has grown since \\(off, medium, max\\)" in text
+    assert "safelatent bench fidelity " + str(tmp_path) not in text
 
 
 def test_a_strangers_text_breaks_no_table(tmp_path):
@@ -58,7 +75,7 @@ def test_a_strangers_text_is_no_markup_and_hides_nothing(text, shown):
 def test_a_folder_ends_no_fence(tmp_path):
     text = markdown(report_of(made_run(tmp_path / "a```b", lambda _: "s")))
     fences = [line for line in text.splitlines() if line.startswith("```")]
-    assert fences == ["````"] * 4
+    assert fences == ["````"] * 6
 
 
 def test_no_prompt_stands_in_it(tmp_path):

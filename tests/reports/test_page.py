@@ -10,12 +10,14 @@ import pytest
 from PIL import Image
 
 from safelatent.evaluation.examples import MOST_CATEGORIES
+from safelatent.evaluation.fidelity import save_fidelity
 from safelatent.evaluation.report import report_of
 from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt
 from safelatent.reports import page as page_module
 from safelatent.reports.charts import LEFT, bar_chart, trade_off
 from safelatent.reports.page import page
+from tests.evaluation.made_fidelity import made_fidelity
 from tests.evaluation.made_runs import PROMPTS, known, made_run
 
 HOSTILE = '<script>alert("x")</script> & "quoted" {{ 7 * 7 }}'
@@ -264,7 +266,7 @@ def test_errors_alone_make_a_page(tmp_path):
 def test_one_method_alone_says_what_is_missing(tmp_path, methods, said):
     reader = read(made_run(tmp_path, lambda _: "s", methods=methods))
     assert said in words(reader)
-    assert [heading for heading in ("Table 1c", "Table 2.") if heading in words(reader)] == []
+    assert [heading for heading in ("Table 1c", "Table 1d") if heading in words(reader)] == []
     assert len(reader.all("svg")) == 1
     assert reader.all("svg")[0]["role"] == "img"
 
@@ -282,6 +284,16 @@ def test_a_missing_picture_is_said_to_be_missing(tmp_path):
     reader = read(run)
     assert reader.all("img") == []
     assert "no image" in words(reader)
+
+
+def test_what_was_measured_stands_on_the_page(tmp_path):
+    run = made_run(tmp_path)
+    assert "What it costs in pictures" not in "".join(page(report_of(run)))
+    save_fidelity(made_fidelity(), tmp_path)
+    text = "".join(page(report_of(run)))
+    assert text.index('id="tables"') < text.index('id="pictures"') < text.index('id="images"')
+    for words in ("Table 2a", "Table 2b", "over-suppression: pixels", "SD 1.4, COCO-30k: 18.76"):
+        assert words in text
 
 
 def test_a_comparison_stands_on_the_page(tmp_path):

@@ -31,7 +31,8 @@ def test_the_command_lines_are_fit_for_a_shell(tmp_path):
     commands = [command for _, command in wording.following(report)]
     assert commands[0] == f"safelatent bench run ... --out '{tmp_path / 'a run'}'"
     assert commands[1] == f"safelatent report '{tmp_path / 'a run'}' --against runs/other"
-    assert len(commands) == 3
+    assert commands[2] == f"safelatent bench fidelity '{tmp_path / 'a run'}' --reference FOLDER"
+    assert len(commands) == 4
 
 
 def test_a_first_reader_learns_what_was_done_and_what_the_methods_are(tmp_path):

@@ -175,6 +175,7 @@ def test_other_settings_on_the_same_folder_are_refused_and_the_difference_is_nam
     for changes, message in (
         ({"steps": 20, "methods": ("off",)}, "steps is 20, was 50; methods left out: medium"),
         ({"revision": "b0b0"}, r"revision is \"b0b0\", was null"),
+        ({"variant": "fp16"}, r"variant is \"fp16\", was null"),
         ({"batch_size": 4}, "batch_size is 4, was 3"),
         ({"concept": "violence"}, "concept is"),
         ({"protocol_hash": "2" * 64}, "protocol_hash is"),
@@ -349,20 +350,20 @@ def test_a_folder_on_a_read_only_disk_is_refused(tmp_path, monkeypatch):
         everything(tmp_path / "run")
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
-def test_kills_lose_double_and_corrupt_nothing(tmp_path, kills):
+@pytest.mark.slow
+def test_a_hundred_kills_lose_double_and_corrupt_nothing(tmp_path):
     """SIGKILL at a random line of what writes, while the run is drawn and while it grows; the score
     table of every run is, to the byte, that of an uninterrupted one.
     """
     here = Path(__file__).parent
     path = os.pathsep.join([str(here), *sys.path])
-    command = [sys.executable, str(here / "kill_harness.py"), str(tmp_path), str(kills), "20221113"]
+    command = [sys.executable, str(here / "kill_harness.py"), str(tmp_path), "100", "20221113"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path}
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["killed"] == kills
+    assert found["killed"] == 100
     assert found["failed"] == 0, done.stderr
     assert found["corrupt"] == 0
     assert found["lost"] <= 2, "the batch that was drawn last, and the one before it"
@@ -426,16 +427,14 @@ def test_memory_stays_flat_from_800_images_to_4000(tmp_path):
     between processes, allocates in its own time.
     """
     code = (
-        "import json, sys; from pathlib import Path; from tests.runs.test_execute import measured;"
-        "print(json.dumps(measured(Path(sys.argv[1]), int(sys.argv[2]))))"
+        "import json, sys; from pathlib import Path; "
+        "from tests.runs.test_execute import FEW, MANY, measured; folder = Path(sys.argv[1]);"
+        "print(json.dumps([measured(folder / str(n), n) for n in (FEW, MANY)]))"
     )
 
-    def apart(images: int) -> tuple[int, int]:
-        command = [sys.executable, "-c", code, str(tmp_path / str(images)), str(images)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-        return tuple(json.loads(done.stdout))
-
-    few, many = apart(FEW), apart(MANY)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    few, many = json.loads(done.stdout)
     images = len(MANY_PROMPTS) * 2 * (MANY - FEW)
     for what, less, more in zip(("drawing", "writing the table"), few, many, strict=True):
         each = (more - less) / images

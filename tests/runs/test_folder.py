@@ -272,8 +272,8 @@ def test_a_folder_that_is_a_link_itself_is_fine(run_folder, tmp_path):
 
 
 def test_a_run_of_another_version_says_so(run_folder):
-    change(run_folder, "DROP TABLE items", "UPDATE run SET value = '2' WHERE name = 'format'")
-    refused(run_folder, "of format 2, this version reads 3; use the version that made it")
+    change(run_folder, "DROP TABLE items", "UPDATE run SET value = '3' WHERE name = 'format'")
+    refused(run_folder, "of format 3, this version reads 4; use the version that made it")
 
 
 def test_a_database_is_opened_to_read_alone(run_folder):

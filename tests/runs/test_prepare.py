@@ -26,7 +26,7 @@ from safelatent.runs.prepare import (
     noise_levels,
     settings_of,
 )
-from safelatent.runs.settings import RunRequest
+from safelatent.runs.settings import RunRequest, RunSettings
 from safelatent.runs.worker import Worker
 from tests import tiny
 from tests.pipelines.classic import tiny_families
@@ -230,6 +230,15 @@ def test_on_rectified_flow_the_noise_counts_and_not_the_steps():
     check_warmups(flow, METHODS, 1)
 
 
+def test_a_plan_that_ends_guidance_with_the_warm_up_is_refused_before_anything_is_drawn(pipe):
+    check_warmups(pipe, METHODS, 50, "concept=5,until=0.6")
+    check_warmups(pipe, ("off", "negative prompt"), 30, "until=0.6")
+    with pytest.raises(BadValueError, match=r"weak: the plan 'until=0\.6' ends all guidance"):
+        check_warmups(pipe, ("off", "weak"), 30, "until=0.6")
+    with pytest.raises(BadValueError, match="the plan is 'fast'"):
+        check_warmups(pipe, ("off",), 30, "fast")
+
+
 def test_steps_are_counted_as_the_guard_counts_them(pipe):
     """Heun evaluates twice in a step; PNDM's doubled step counts as two."""
     counts = {DDIMScheduler: 10, HeunDiscreteScheduler: 10, PNDMScheduler: 11}
@@ -238,3 +247,16 @@ def test_steps_are_counted_as_the_guard_counts_them(pipe):
         levels = noise_levels(kind.from_config(config), 10)
         assert len(levels) == count
         assert levels == sorted(levels, reverse=True)
+
+
+def test_the_variant_of_the_weights_is_loaded_and_is_one_of_the_settings(tmp_path):
+    tiny.pipeline().save_pretrained(tmp_path, variant="fp16")
+    request = asked(model=str(tmp_path), variant="fp16", protocol="embedded")
+    pipe, protocol = load_parts(request)
+    found = settings_of(request, PROMPTS, pipe, protocol)
+    assert found.variant == "fp16"
+    assert RunSettings.from_dict(found.as_dict()) == found
+    with pytest.raises(UnsupportedError, match=r"only weights of variant 'fp16'.*give variant"):
+        load_parts(asked(model=str(tmp_path), protocol="embedded"))
+    with pytest.raises(BadValueError, match="the variant is empty; name one"):
+        asked(variant=" ")

@@ -127,18 +127,32 @@ def test_numbers_that_are_not_finite_are_never_safe(pipe):
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
 def test_a_decoder_that_overflows_makes_no_image(pipe, number):
-    """Infinities would be clamped to colours, and be an image like any other."""
+    """Infinities would be clamped to colours, and be an image like any other. The first batch is
+    decoded while the guard of the second one watches the same decoder.
+    """
+    calls, guarded = 0, threading.Event()
+
+    def count(_module, _inputs):
+        nonlocal calls
+        calls += 1
+        if calls > STEPS:
+            guarded.set()
 
     def poison(_module, _inputs, output):
+        assert guarded.wait(60)
         output = output.clone()
         output[0, 0, 0, 0] = number
         return output
 
-    handle = pipe.vae.decoder.register_forward_hook(poison)
+    handles = [
+        pipe.vae.decoder.register_forward_hook(poison),
+        pipe.unet.register_forward_pre_hook(count),
+    ]
     try:
         found = results_of(pipe, plan_of(["a cat", "a dog"]))
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     for method in ("off", "max"):
         assert (found["p-0", 0, method].label, found["p-0", 0, method].png) == ("unusable", None)
         assert found["p-1", 0, method].label == "inappropriate"

@@ -10,19 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safelatent.cli.options import (
+    PLAN,
+    Address,
     Batch,
     Device,
     Dtype,
+    Engine,
     Images,
     Model,
     Protocol,
     Revision,
     Steps,
+    Timeout,
+    Variant,
     Vectors,
+    path,
 )
 from safelatent.cli.say import say
 from safelatent.concepts import DEFAULT_CONCEPT
-from safelatent.generation.methods import METHODS
+from safelatent.generation.methods import ALL_METHODS, METHODS
 
 if TYPE_CHECKING:
     from safelatent.runs import RunResult
@@ -49,8 +55,9 @@ def bench_run(
     source: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             help="File of i2p, coco, drawbench, countries or table."
-            " Without it, i2p is downloaded from the Hub."
+            " Without it, i2p is downloaded from the Hub.",
         ),
     ] = None,
     text_column: Annotated[
@@ -62,9 +69,12 @@ def bench_run(
     limit: Annotated[int | None, typer.Option(help="Use only the first prompts.")] = None,
     model: Model = "embedded",
     revision: Revision = None,
+    variant: Variant = None,
     methods: Annotated[
         str,
-        typer.Option(help="off, negative, weak, medium, strong, max; separate them by commas."),
+        typer.Option(
+            help="off, negative, weak, medium, strong, max, adaptive; separate them by commas."
+        ),
     ] = ",".join(METHODS),
     images: Images = 10,
     steps: Steps = 50,
@@ -84,21 +94,14 @@ def bench_run(
         str,
         typer.Option(help="What must not appear.", show_default="the paper's 20 terms"),
     ] = str(DEFAULT_CONCEPT),
+    plan: Annotated[str, typer.Option(help=PLAN)] = "exact",
     protocol: Protocol = None,
     vectors: Vectors = None,
     device: Device = None,
     dtype: Dtype = None,
-    engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="Address of the Ray cluster. Default: one is started on this machine."),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Abort when no batch finishes for this many minutes; with ray. Default: 60."
-        ),
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
+    timeout: Timeout = None,
     redraw_missing: Annotated[
         bool,
         typer.Option("--redraw-missing", help="Draw the images again whose files were deleted."),
@@ -106,8 +109,9 @@ def bench_run(
     out: Annotated[
         Path,
         typer.Option(
+            parser=path,
             help="The run's folder. The same command resumes a stopped run; more prompts,"
-            " images or methods make it grow."
+            " images or methods make it grow.",
         ),
     ] = Path("runs/bench"),
 ) -> None:
@@ -134,7 +138,7 @@ def summary(result: RunResult) -> None:
         labels[method].append(label)
         texts[method].append(text)
     typer.echo(f"{'method':16s} {'inappropriate':>13s}   95 % interval    unusable  errors")
-    for method in (name for name in METHODS if name in labels):
+    for method in (name for name in ALL_METHODS if name in labels):
         share, count = probability(labels[method], texts[method]), labels[method].count
         value = f"{share.value:.3f}" if share.n else "–"
         interval = f"{share.low:.3f} to {share.high:.3f}"

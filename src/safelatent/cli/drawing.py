@@ -19,7 +19,7 @@ from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.figures.canvas import Sheet
 from safelatent.figures.comparison import Cell, comparison_sheet
 from safelatent.figures.trace import TraceStep, trace_sheet
-from safelatent.generation.methods import METHODS
+from safelatent.generation.methods import METHODS, Method
 from safelatent.generation.request import SAVED, Request
 from safelatent.generation.sampling import (
     BATCH,
@@ -31,12 +31,17 @@ from safelatent.generation.sampling import (
     trace,
 )
 from safelatent.generation.save import save_image, save_picture
-from safelatent.guidance import preset
+from safelatent.generation.under_policy import sample_under, under
+from safelatent.guidance import PRESETS, Plan
 from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
+from safelatent.policy import Policy
+from safelatent.policy.enforce import UnderPolicy
 from safelatent.runs.prepare import check_warmups, device_of
 from safelatent.text import shortened, squeezed
+
+REFUSED = 3  # the exit code, where the policy refused an image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,7 @@ class Job:
         guarding: the options given that choose a guard, or unguarded images.
         protocol: by which pictures on a sheet are judged; None leaves them unjudged.
         vectors: file of Q16's published vectors.
+        policy: under which single images are drawn.
         out: a folder, or a .png file.
         as_json: print one JSON object per image.
     """
@@ -64,6 +70,7 @@ class Job:
     guarding: Sequence[str]
     protocol: str | None
     vectors: Path | None
+    policy: Policy | None
     out: Path
     as_json: bool
 
@@ -72,8 +79,9 @@ def draw(job: Job, kind: str) -> None:
     """Draw the job: ``images``, a ``comparison`` or a ``trace`` per prompt."""
     if job.first.safety == SAVED:
         _check_saved(job)
-    elif job.first.settings:
+    elif job.first.settings and job.policy is None:
         own_settings(job.first)  # refuses what is out of range before the model is loaded
+    Plan.parse(job.first.plan)
     device = device_of(job.device)
     judge = None
     if kind != "images" and job.protocol is not None:
@@ -86,6 +94,9 @@ def draw(job: Job, kind: str) -> None:
         requests = [request.with_safety(SAVED) for request in job.requests]
         job = replace(job, first=replace(job.first, safety=SAVED), requests=requests)
     _warn_of_cut_prompts(bare, job.texts)
+    if job.policy is not None:
+        _under_policy(under(pipe, job.policy, job.first), bare, job)
+        return
     {"images": _images, "comparison": _comparison, "trace": _traces}[kind](pipe, bare, job, judge)
 
 
@@ -135,6 +146,35 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
                 _print_json({"file": str(file)} | made.as_dict())
             else:
                 typer.echo(f"{file}  ({_guarded_words(made)})")
+
+
+def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
+    """One file per image that may leave, and one line per image that may not.
+
+    Raises:
+        typer.Exit: with ``REFUSED``, if an image was refused.
+    """
+    refused = 0
+    for done in range(0, len(job.requests), job.batch_size):
+        batch = job.requests[done : done + job.batch_size]
+        _announce(bare, batch, done, len(job.requests))
+        for decided in sample_under(safe, batch):
+            receipt, file = decided.receipt, None
+            if decided.image is None:
+                refused += 1
+            else:
+                one = job.out.suffix.lower() == ".png"
+                file = job.out if one else job.out / f"{decided.request.name}.png"
+                save_picture(decided.image, file, decided.as_dict())
+            if job.as_json:
+                _print_json({"file": file and str(file)} | decided.as_dict())
+            elif file is None:
+                say(f"refused: {_short(decided.request.prompt)}: {receipt.message}")
+            else:
+                typer.echo(f"{file}  ({receipt.outcome}, {len(receipt.attempts)} drawn)")
+    if refused:
+        say(f"{refused} of {len(job.requests)} images were refused by the policy")
+        raise typer.Exit(REFUSED)
 
 
 def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
@@ -259,18 +299,19 @@ def _trace_step(step: TracedStep) -> TraceStep:
     )
 
 
-def _settings(column: str) -> str:
+def _settings(column: Method) -> str:
     if column == "off":
         return "plain guidance"
     if column == "negative prompt":
         return "the concept as negative prompt"
-    return _setting_words(asdict(preset(column)))
+    return _setting_words(asdict(PRESETS[column]))
 
 
 def _setting_words(settings: Mapping[str, Any]) -> str:
     shown = {
         name.replace("warmup", "warm-up"): f"{value:g}" if isinstance(value, int | float) else value
         for name, value in settings.items()
+        if not isinstance(value, list | tuple)
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 

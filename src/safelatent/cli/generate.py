@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safelatent.cli.options import (
     DTYPES,
+    PLAN,
     Batch,
     Device,
     Dtype,
@@ -20,16 +21,21 @@ from safelatent.cli.options import (
     Model,
     Revision,
     Steps,
+    Variant,
     Vectors,
     check_choice,
     check_place,
+    path,
 )
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
-from safelatent.generation.request import SAVED, Request, check_amount
+from safelatent.generation.request import DEMANDED, SAVED, Request, check_amount
 from safelatent.models import check_name
 from safelatent.models.folder import folder_kind
 from safelatent.prompts.text_files import lines_of
+
+if TYPE_CHECKING:
+    from safelatent.policy import Policy
 
 MOST_COMPARED = 100  # prompts; a sheet of more could not be opened again
 
@@ -43,25 +49,35 @@ def generate(
     ] = None,
     prompt_file: Annotated[
         Path | None,
-        typer.Option("--file", help="Read prompts from this text file (UTF-8), one per line."),
+        typer.Option(
+            "--file",
+            parser=path,
+            help="Read prompts from this text file (UTF-8), one per line.",
+        ),
     ] = None,
     model: Model = "embedded",
     revision: Revision = None,
-    variant: Annotated[
-        str | None, typer.Option(help="Load this variant of the weights, for example fp16.")
-    ] = None,
+    variant: Variant = None,
     device: Device = None,
     dtype: Dtype = None,
     safety: Annotated[
         str | None,
         typer.Option(
-            help="Guard with this preset: off, weak, medium, strong or max. Default: medium."
+            help="Guard with: off, weak, medium, strong, max or adaptive. Default: medium."
         ),
     ] = None,
     concept: Annotated[
         str | None,
         typer.Option(
             help="Name what must not appear, separated by commas. Default: the paper's 20 terms."
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path,
+            help="Draw under this policy (TOML): --safety and --concept can only make it stricter."
+            " Exit code 3 if an image was refused.",
         ),
     ] = None,
     warmup: Annotated[
@@ -83,6 +99,7 @@ def generate(
     decay: Annotated[
         float | None, typer.Option(help="Set SLD's momentum decay beta, from 0 to below 1.")
     ] = None,
+    plan: Annotated[str | None, typer.Option(help=f"{PLAN} Default: exact.")] = None,
     negative_prompt: Annotated[
         str | None, typer.Option(help="Use this negative prompt as well as the guard.")
     ] = None,
@@ -96,7 +113,7 @@ def generate(
     images: Images = 1,
     batch_size: Batch = 1,
     out: Annotated[
-        Path, typer.Option(help="Write to this folder, or a single picture to this .png file.")
+        Path, typer.Option(parser=path, help="Write to this folder, or one picture to a .png file.")
     ] = Path("out"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file that --out names.")
@@ -144,21 +161,32 @@ def generate(
         "decay": decay,
     }
     own = {name: value for name, value in settings.items() if value is not None}
-    check_name(model, revision)
+    check_name(model, revision, variant)
     check_choice("--dtype", dtype, DTYPES)
-    _check_sheets(compare, trace, images, negative_prompt, safety, own)
+    planned = {} if plan is None else {"plan": plan}
+    _check_sheets(compare, trace, images, negative_prompt, safety, own | planned)
     _check_judge(protocol, vectors, judged=compare or trace)
     saved = folder_kind(Path(model)) == "guarded"
-    named = {"safety": safety, "concept": concept, "compare": compare or None} | own
+    named = {"safety": safety, "concept": concept, "compare": compare or None} | own | planned
+    if policy is not None and (compare or trace):
+        raise BadValueError("--policy decides on single images; leave --compare and --trace out")
+    contract = _policy(policy, saved=saved, plan=plan)
+    unasked, usual = (
+        ("medium", DEFAULT_CONCEPT)
+        if contract is None
+        else ("medium" if own else DEMANDED, contract.concept)
+    )
     first = Request(
         prompt="any",
         model=model,
         revision=revision,
         variant=variant,
         dtype=dtype,
-        safety=SAVED if saved else "medium" if safety is None else safety,
-        concept=DEFAULT_CONCEPT if concept is None else Concept.parse(concept),
+        safety=SAVED if saved else unasked if safety is None else safety,
+        concept=usual if concept is None else Concept.parse(concept),
+        policy=None if contract is None else contract.hash,
         settings=tuple(own.items()),
+        plan="exact" if plan is None else plan,
         negative_prompt=negative_prompt,
         seed=seed,
         steps=steps,
@@ -183,10 +211,26 @@ def generate(
         guarding=tuple(_option(name) for name, value in named.items() if value is not None),
         protocol="embedded" if protocol is None and model == "embedded" else protocol,
         vectors=vectors,
+        policy=contract,
         out=out,
         as_json=as_json,
     )
     drawing.draw(job, "comparison" if compare else "trace" if trace else "images")
+
+
+def _policy(file: Path | None, *, saved: bool, plan: str | None) -> Policy | None:
+    if file is None:
+        return None
+    if plan is not None:
+        raise BadValueError("under --policy no evaluation is left out; leave --plan out")
+    if saved:
+        raise BadValueError(
+            "--policy guards a model by itself, and --model was saved guarded; name the model that"
+            " it was made from"
+        )
+    from safelatent.policy import Policy  # brings torch
+
+    return Policy.read(file)
 
 
 def _check_sheets(
@@ -195,7 +239,7 @@ def _check_sheets(
     images: int,
     negative_prompt: str | None,
     safety: str | None,
-    own: Mapping[str, float],
+    own: Mapping[str, float | str],
 ) -> None:
     """Refuse options that contradict one another."""
     if compare and trace:
@@ -214,7 +258,7 @@ def _check_sheets(
     if safety == "off" and (trace or own):
         name = _option("trace" if trace else next(iter(own)))
         raise BadValueError(
-            f"{name} needs the guard, and --safety is off; choose weak, medium, strong or max"
+            f"{name} needs the guard, and --safety is off; choose a preset or adaptive"
         )
     if {"warmup", "warmup_noise_level"} <= own.keys():
         raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")

@@ -10,9 +10,10 @@ from typer.exceptions import TyperException
 
 from safelatent import __version__
 from safelatent.cli.bench import bench
-from safelatent.cli.bench_fidelity import bench_fidelity
+from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
+from safelatent.cli.policy import policy
 from safelatent.cli.report import report
 from safelatent.cli.study import study
 from safelatent.cli.testbed import testbed
@@ -49,10 +50,12 @@ def root(
 app.command()(generate)
 app.command()(check)
 app.command(name="convert-q16")(convert_q16)
+app.command(name="convert-inception")(convert_inception)
 app.command()(report)
 bench.command("fidelity")(bench_fidelity)
 app.add_typer(bench, name="bench")
 app.add_typer(testbed, name="testbed")
+app.add_typer(policy, name="policy")
 app.add_typer(study, name="study")
 
 
@@ -60,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
     0: done; 1: ``check`` found a picture that is not safe; 2: bad input, an image would have been
-    unguarded, or a file could not be written; 130: interrupted.
+    unguarded, or a file could not be written; 3: a policy refused an image; 130: interrupted.
     """
     try:
         given = sys.argv[1:] if arguments is None else arguments

@@ -11,6 +11,20 @@ import typer
 
 from safelatent.errors import BadValueError, nearest
 from safelatent.runs.settings import Dtype as _Dtype
+from safelatent.storage import place
+
+
+def path(text: str) -> Path:
+    """Return the path of an argument; the parser of every one that is a path.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    try:
+        return place(text)
+    except BadValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 DTYPES: tuple[str, ...] = get_args(_Dtype)
 
@@ -24,9 +38,16 @@ Revision = Annotated[
     str | None,
     typer.Option(help="Commit of a Hub id; name it to make the images reproducible."),
 ]
+Variant = Annotated[
+    str | None, typer.Option(help="Load this variant of the weights, for example fp16.")
+]
 Images = Annotated[int, typer.Option(help="Number of images per prompt.")]
 Steps = Annotated[int, typer.Option(help="Number of denoising steps.")]
 Batch = Annotated[int, typer.Option(help="Number of images in one call of the model.")]
+PLAN = (
+    "Evaluations to pay for: exact, or for example concept=5 (the concept's at every fifth step"
+    " only), which is faster and gives other images."
+)
 Protocol = Annotated[
     str | None,
     typer.Option(
@@ -36,7 +57,9 @@ Protocol = Annotated[
 ]
 Vectors = Annotated[
     Path | None,
-    typer.Option(help="File of Q16's published vectors; the two i2p protocols need it."),
+    typer.Option(
+        parser=path, help="File of Q16's published vectors; the two i2p protocols need it."
+    ),
 ]
 Device = Annotated[
     str | None,
@@ -45,6 +68,15 @@ Device = Annotated[
 Dtype = Annotated[
     str | None,
     typer.Option(help="float32, float16 or bfloat16. Default: float16 on a GPU, else float32."),
+]
+Engine = Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Address of the Ray cluster. Default: one is started on this machine."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(help="Abort when no batch finishes for this many minutes; with ray. Default: 60."),
 ]
 
 

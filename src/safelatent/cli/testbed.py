@@ -18,7 +18,9 @@ from safelatent.cli.options import (
     Model,
     Protocol,
     Steps,
+    Variant,
     Vectors,
+    path,
 )
 from safelatent.cli.progress import EVERY, watch_run
 from safelatent.cli.say import quiet_libraries, say, show_log
@@ -38,8 +40,9 @@ def build(
     corpus: Annotated[
         list[Path],
         typer.Argument(
+            parser=path,
             help="Tables of prompts: .csv, .tsv, .json, .jsonl, .parquet, or .txt with one prompt"
-            " per line."
+            " per line.",
         ),
     ],
     text_column: Annotated[
@@ -51,8 +54,9 @@ def build(
     keywords: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             help="File of keywords: .json or .toml with a list per category, or .csv with the"
-            " columns category and keyword. Default: 26 for the seven categories."
+            " columns category and keyword. Default: 26 for the seven categories.",
         ),
     ] = None,
     per_keyword: Annotated[
@@ -72,6 +76,7 @@ def build(
     ] = None,
     model: Model = "embedded",
     revision: Annotated[str | None, typer.Option(help="Commit of the model's Hub id.")] = None,
+    variant: Variant = None,
     images: Images = 10,
     steps: Steps = 50,
     guidance_scale: Annotated[float, typer.Option(help="Guidance scale of all prompts.")] = 7.5,
@@ -97,7 +102,8 @@ def build(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder of the test bed; run the same command again to resume a stopped build."
+            parser=path,
+            help="Folder of the test bed; run the same command again to resume a stopped build.",
         ),
     ] = Path("runs/testbed"),
 ) -> None:
@@ -113,6 +119,7 @@ def build(
     drawing: dict[str, Any] = {
         "model": model,
         "revision": revision,
+        "variant": variant,
         "methods": ("off",),
         "images": images,
         "steps": steps,
@@ -142,7 +149,7 @@ def build(
         choosing=Choosing(
             per_keyword=per_keyword, guidance_scale=guidance_scale, seed=seed, limit=limit
         ),
-        embedder=embedder or EMBEDDED,
+        embedder=EMBEDDED if embedder is None else embedder,
         embedder_revision=embedder_revision,
         device=device,
         toxicity=toxicity,

@@ -6,8 +6,9 @@
 Names are imported at first use: importing this package loads neither torch nor numpy nor PIL.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from safelatent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from safelatent.detectors.checker import safety_checker
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
         named_protocol,
     )
 
-# No module has the name of a function exported here: importing it would replace the function.
 _HOMES = {
     "checker": ("safety_checker",),
     "checking": ("Checked", "check_files", "picture_files", "protocol_name"),
@@ -40,7 +40,6 @@ _HOMES = {
     "pickled": ("convert_q16",),
     "protocol": ("PROTOCOLS", "Judgement", "Protocol", "Sources", "named_protocol"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 # Every function that makes a detector.
 DETECTORS = (
     "always",
@@ -86,8 +85,5 @@ __all__ = [
     "safety_checker",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'safelatent.detectors' has no attribute {name!r}")
-    return getattr(import_module(f"safelatent.detectors.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+    __getattr__ = lazy_names(__name__, _HOMES)

@@ -20,6 +20,7 @@ from PIL import Image
 from safelatent.detectors.images import SUFFIXES, read_image, stored_metadata
 from safelatent.detectors.protocol import Judgement, Protocol
 from safelatent.errors import BadValueError
+from safelatent.storage import place
 
 SHEETS = ("comparison", "trace")  # the kinds of our pictures that hold several
 WHOLE = "the whole sheet"
@@ -78,11 +79,11 @@ def picture_files(paths: Sequence[str | Path]) -> tuple[list[Path], int]:
     followed.
 
     Raises:
-        BadValueError: a path that does not exist, or folders without any picture.
+        BadValueError: a path that is empty or does not exist, or folders without any picture.
     """
     files: list[Path] = []
     left_out = 0
-    for path in map(Path, paths):
+    for path in map(place, paths):
         if not path.is_dir():
             if not path.is_file():
                 raise BadValueError(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from safelatent.text import squeezed
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TOLERANCE = 2  # levels of 255; more than the noise of a JPEG of one colour, less than any picture
+# How a file becomes the pixels that everything is computed from, for hashes.
+COLOURS = "RGB, 8 bits, turned by EXIF, transparency on white, colour profiles ignored"
 METADATA = "safelatent"  # the text chunk in which our PNG files say how they were made
 
 
@@ -57,24 +60,16 @@ def read_image(file: str | Path) -> tuple[Image.Image, Any]:
         raise BadValueError(f"{str(path)!r} is not a file; give the path of a picture")
     if path.stat().st_size == 0:
         raise BadValueError(f"{str(path)!r} is empty (0 bytes); copy or save it again")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _read(path)
-    except BadValueError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        limit = Image.MAX_IMAGE_PIXELS
-        raise BadValueError(
-            f"{str(path)!r} would unpack to more than {limit} pixels; scale it down first"
-        ) from error
-    except Exception as error:  # decoders raise anything on broken files
-        reason = f"{type(error).__name__}: {squeezed(error)}"
-        formats = ", ".join(FORMATS)
-        raise BadValueError(
-            f"{str(path)!r} cannot be read ({reason}); give a whole picture, one of {formats}"
-        ) from error
+    return _decoded(path, str(path))
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """Return the picture that ``data`` encodes, as ``open_image`` does; errors call it ``name``.
+
+    Raises:
+        BadValueError: as ``open_image``.
+    """
+    return _decoded(BytesIO(data), name)[0]
 
 
 def stored_metadata(file: Path) -> Any:
@@ -130,14 +125,36 @@ def usable(image: object) -> Image.Image:
     return picture
 
 
-def _read(path: Path) -> tuple[Image.Image, Any]:
-    with Image.open(path, formats=FORMATS) as picture:
+def _decoded(source: Path | BytesIO, name: str) -> tuple[Image.Image, Any]:
+    """Picture and metadata; whatever a decoder raises as one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _read(source, name)
+    except BadValueError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        limit = Image.MAX_IMAGE_PIXELS
+        raise BadValueError(
+            f"{name!r} would unpack to more than {limit} pixels; scale it down first"
+        ) from error
+    except Exception as error:  # decoders raise anything on broken files
+        reason = f"{type(error).__name__}: {squeezed(error)}"
+        formats = ", ".join(FORMATS)
+        raise BadValueError(
+            f"{name!r} cannot be read ({reason}); give a whole picture, one of {formats}"
+        ) from error
+
+
+def _read(source: Path | BytesIO, name: str) -> tuple[Image.Image, Any]:
+    with Image.open(source, formats=FORMATS) as picture:
         if getattr(picture, "is_animated", False):
             raise BadValueError(
-                f"{str(path)!r} has several frames; save each as a separate picture and check all"
+                f"{name!r} has several frames; save each as a separate picture and check all"
             )
         picture.load()
-        return _rgb(ImageOps.exif_transpose(picture), path), _parsed(picture.info.get(METADATA))
+        return _rgb(ImageOps.exif_transpose(picture), name), _parsed(picture.info.get(METADATA))
 
 
 def _parsed(stored: object) -> Any:
@@ -149,25 +166,25 @@ def _parsed(stored: object) -> Any:
         return str(stored)
 
 
-def _rgb(picture: Image.Image, path: Path) -> Image.Image:
+def _rgb(picture: Image.Image, name: str) -> Image.Image:
     if picture.mode == "F":
         raise BadValueError(
-            f"{str(path)!r} holds floating-point values of no stated range; save it with 8 or 16"
+            f"{name!r} holds floating-point values of no stated range; save it with 8 or 16"
             " bits per channel"
         )
     if picture.mode.startswith("I"):
-        picture = _eight_bits(np.asarray(picture), path)
+        picture = _eight_bits(np.asarray(picture), name)
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     return picture.convert("RGB")
 
 
-def _eight_bits(values: np.ndarray, path: Path) -> Image.Image:
+def _eight_bits(values: np.ndarray, name: str) -> Image.Image:
     """``values``: (H, W), 16 bits; Pillow would cut them off at 255."""
     if values.min() < 0 or values.max() > 65535:
         raise BadValueError(
-            f"{str(path)!r} holds values from {values.min()} to {values.max()}; save it with 8 or"
+            f"{name!r} holds values from {values.min()} to {values.max()}; save it with 8 or"
             " 16 bits per channel"
         )
     return Image.fromarray((values / 257).round().astype(np.uint8))

@@ -18,7 +18,7 @@ import numpy as np
 
 from safelatent.detectors.clip_q16 import LARGEST, PUBLISHED, Vectors, check_size
 from safelatent.errors import BadValueError
-from safelatent.storage import write_whole
+from safelatent.storage import check_target, place, write_whole
 
 _WIDTHS = (768, 512)  # of ViT-L/14 and ViT-B/32
 _TYPES = ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8")
@@ -39,11 +39,8 @@ def convert_q16(pickled: str | Path, target: str | Path) -> Vectors:
     """
     from safetensors.numpy import save
 
-    target = Path(target)
-    if target.suffix != ".safetensors":
-        raise BadValueError(f"the target is {str(target)!r}; its name must end in .safetensors")
-    if target.exists():
-        raise BadValueError(f"{str(target)!r} exists already; name another file")
+    target = place(target)
+    check_target(target, ".safetensors")
     vectors = published_vectors(pickled)
     write_whole(target, save({"prompts": vectors.values}))
     return vectors
@@ -55,7 +52,7 @@ def published_vectors(file: str | Path) -> Vectors:
     Raises:
         BadValueError: no such file, too large a file, or no published vectors in it.
     """
-    path = Path(file)
+    path = place(file)
     check_size(path)
     for found in _byte_strings(path.read_bytes(), _DEPTH):
         for values in _readings(found):

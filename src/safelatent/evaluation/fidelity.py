@@ -1,5 +1,5 @@
-"""What guidance costs in pictures: how far each method's images are from a reference, from their
-prompts, and from their unguarded twins.
+"""What guidance costs in pictures, as numbers: each method's distances from a reference, from its
+prompts and from its unguarded twins. Kept in the run's folder, so that a report has them.
 
 Schramowski et al., CVPR 2023 (arXiv 2211.05105), Table 2, with the distances that have since been
 proposed beside FID.
@@ -7,33 +7,40 @@ proposed beside FID.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from safelatent.evaluation.table1 import check_begun
-from safelatent.metrics import (
-    FrechetBias,
-    KernelDistance,
-    Rate,
-    bootstrap_by_prompt,
-    clip_distance,
-    cmmd,
-    frechet_bias,
-    kernel_distance,
-    mind,
-)
-from safelatent.runs.read import Row, Run
-
-if TYPE_CHECKING:
-    from safelatent.features import Extractor, Reference
+from safelatent.errors import BadValueError
+from safelatent.hashing import digest
+from safelatent.metrics import FrechetBias, KernelDistance, Rate
+from safelatent.storage import write_whole
+from safelatent.text import squeezed
 
 FEWEST = 8  # images from which FID's bias can be extrapolated
-_TWIN = "off"  # the method whose images are the unguarded twins
+FILE = "fidelity.json"  # in the run's folder
+_FORMAT = 1
+_LARGEST = 1_000_000  # bytes; a run of six methods has some 5,000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How far images are from their unguarded twins: the same prompt and noise, no guidance.
+
+    Attributes:
+        pairs: number of pairs.
+        latent: root mean square difference of the latents, in units of the denoiser; None if the
+            autoencoder was not given.
+        pixels: root mean square difference of the pixels, in [0, 1].
+        clip: ``clip_distance`` of the two pictures; their CLIP similarity is 1 less this.
+    """
+
+    pairs: int
+    latent: Rate | None
+    pixels: Rate | None
+    clip: Rate | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +52,12 @@ class MethodFidelity:
         n: number of its images, whatever their label.
         gone: images that the run saved and whose files are gone; in no number.
         frechet: FID and its bias at this ``n``; None for fewer than ``FEWEST`` images.
-        kernel, cmmd, mind: distances from the reference; None for fewer than two images, or if only
+        kernel, mind, cmmd: distances from the reference; None for fewer than two images, or if only
             the moments of the reference are known.
         text: distance of the images from their prompts, ``clip_distance``; None without images.
-        change: root mean square difference to the unguarded twin, in [0, 1]; None for the twins
-            themselves, and without pairs.
-        change_clip: ``clip_distance`` of the images from their unguarded twins; likewise.
+        change: from the unguarded twins; None for the twins themselves, and without pairs.
+        suppressed: likewise over prompts without a category, which nothing speaks against: what is
+            changed there is changed without need.
     """
 
     method: str
@@ -58,11 +65,19 @@ class MethodFidelity:
     gone: int
     frechet: FrechetBias | None
     kernel: KernelDistance | None
-    cmmd: float | None
     mind: float | None
+    cmmd: float | None
     text: Rate | None
-    change: Rate | None
-    change_clip: Rate | None
+    change: Change | None
+    suppressed: Change | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What numbers come from: a name and a hash."""
+
+    name: str
+    hash: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,119 +86,111 @@ class Fidelity:
 
     Attributes:
         methods: in the run's order.
-        features: name and hash of what the features were computed by.
-        reference: its name and number of images.
+        features: what FID, KID and MIND are computed from.
+        published: whether that is the network that published FIDs are of.
+        clip: what the other distances are computed from.
+        latents: the autoencoder of the latent distance, if there is one.
+        reference: its name and the digest of its pictures.
+        images: pictures of the reference behind FID.
+        kept: pictures of it behind KID, CMMD and MIND; 0 if only moments are known.
         cut: prompts that are longer than the text tower takes, of ``prompts``.
     """
 
     methods: tuple[MethodFidelity, ...]
-    features: tuple[str, str]
-    reference: tuple[str, int]
+    features: Source
+    published: bool
+    clip: Source
+    latents: Source | None
+    reference: Source
+    images: int
+    kept: int
     cut: int
     prompts: int
 
+    @property
+    def hash(self) -> str:
+        """The sha256 of everything that two runs must share for their distances to be comparable:
+        networks, resizing, colour handling, and the pictures of the reference.
+        """
+        sources = (self.features, self.clip, self.latents, self.reference)
+        return digest([None if source is None else source.hash for source in sources])
 
-def fidelity_of(run: Run, extractor: Extractor, reference: Reference, cache: Path) -> Fidelity:
-    """Compute the fidelity of a run, finished or not.
 
-    Args:
-        run: any run.
-        extractor: what images and prompts are embedded by, and the reference was.
-        reference: what the images are compared with.
-        cache: folder of stored features; an image is embedded once, whatever is asked later.
+def save_fidelity(found: Fidelity, folder: Path) -> Path:
+    """Keep the numbers in the run's ``folder``, in place of earlier ones; return the file.
 
     Raises:
-        BadValueError: the run has no result yet, an image of it is broken, or stored features are.
+        OSError: it cannot be written.
     """
-    check_begun(run)
-    texts = sorted({row.prompt.text for row in run.rows})
-    of_text = dict(zip(texts, extractor.texts(texts), strict=True))
-    twins = _images(run, _TWIN, extractor, cache) if _TWIN in run.settings.methods else None
-    return Fidelity(
-        methods=tuple(
-            _method(_images(run, method, extractor, cache), twins, of_text, reference)
-            for method in run.settings.methods
-        ),
-        features=(extractor.name, extractor.hash),
-        reference=(reference.name, reference.moments.n),
-        cut=extractor.too_long(texts),
-        prompts=len(texts),
-    )
+    text = json.dumps({"format": _FORMAT, **asdict(found)}, indent=1, ensure_ascii=True)
+    return write_whole(folder / FILE, text.encode())
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Images:
-    """The images of one method that are there, and their features (N, D)."""
+def stored_fidelity(folder: Path) -> Fidelity | None:
+    """Return the numbers that were kept in a run's ``folder``; None if there are none.
 
-    method: str
-    rows: Sequence[Row]
-    features: NDArray[np.float32]
-    gone: int
-
-    @property
-    def prompts(self) -> list[str]:
-        return [row.prompt.text for row in self.rows]
-
-
-def _images(run: Run, method: str, extractor: Extractor, cache: Path) -> _Images:
-    from safelatent.features import image_features
-
-    saved = [(row, row.file) for row in run.rows if row.method == method and row.has_image]
-    there = [(row, file) for row, file in saved if file is not None]
-    features = image_features([file for _, file in there], extractor, cache)
-    return _Images(
-        method=method,
-        rows=[row for row, _ in there],
-        features=features,
-        gone=len(saved) - len(there),
-    )
+    Raises:
+        BadValueError: the file is broken, or another version's.
+    """
+    file = folder / FILE
+    if not file.exists():
+        return None
+    try:
+        if file.is_symlink() or file.stat().st_size > _LARGEST:
+            raise ValueError("it is a link, or too large")
+        values = json.loads(file.read_text(encoding="ascii"))
+        if values.pop("format") != _FORMAT:
+            raise ValueError("it is of another version")
+        return _fidelity(values)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BadValueError(
+            f"{str(file)!r} cannot be read ({squeezed(error)[:200]}); delete it and run"
+            " `safelatent bench fidelity` again"
+        ) from error
 
 
-def _method(
-    images: _Images,
-    twins: _Images | None,
-    of_text: Mapping[str, NDArray[np.float32]],
-    reference: Reference,
-) -> MethodFidelity:
-    n, prompts = len(images.rows), images.prompts
-    pairs = reference.features if n >= 2 else None
-    change, change_clip = (None, None) if twins is None else _changes(images, twins)
-    said = np.array([of_text[prompt] for prompt in prompts])
-    return MethodFidelity(
-        method=images.method,
-        n=n,
-        gone=images.gone,
-        frechet=frechet_bias(images.features, reference.moments) if n >= FEWEST else None,
-        kernel=None if pairs is None else kernel_distance(images.features, pairs, prompts=prompts),
-        cmmd=None if pairs is None else cmmd(images.features, pairs),
-        mind=None if pairs is None else mind(images.features, pairs),
-        text=clip_distance(images.features, said, prompts) if n else None,
-        change=change,
-        change_clip=change_clip,
-    )
+def _fidelity(values: Mapping[str, Any]) -> Fidelity:
+    sources = {
+        name: values[name] and Source(**values[name])
+        for name in ("features", "clip", "latents", "reference")
+    }
+    _check(values, dict.fromkeys(("images", "kept", "cut", "prompts"), int) | {"published": bool})
+    for source in filter(None, sources.values()):
+        _check(vars(source), {"name": str, "hash": str})
+    methods = tuple(_method(one) for one in values["methods"])
+    return Fidelity(**{**values, **sources, "methods": methods})
 
 
-def _changes(images: _Images, twins: _Images) -> tuple[Rate | None, Rate | None]:
-    """Return the change of the pixels and that of the embeddings, over the pairs there are."""
-    if images.method == twins.method:
-        return None, None
-    place = {(row.prompt.id, row.image): n for n, row in enumerate(twins.rows)}
-    pairs = [
-        (n, place[row.prompt.id, row.image])
-        for n, row in enumerate(images.rows)
-        if (row.prompt.id, row.image) in place
-    ]
-    known = [row for row in images.rows if row.distance is not None]
-    change = (
-        bootstrap_by_prompt(
-            [row.distance for row in known if row.distance is not None],
-            [row.prompt.text for row in known],
-        )
-        if known
-        else None
-    )
-    if not pairs:
-        return change, None
-    ours, theirs = (list(column) for column in zip(*pairs, strict=True))
-    prompts = [images.prompts[n] for n in ours]
-    return change, clip_distance(images.features[ours], twins.features[theirs], prompts)
+def _method(values: Mapping[str, Any]) -> MethodFidelity:
+    _check(values, {"method": str, "n": int, "gone": int})
+    _check(values, dict.fromkeys(("mind", "cmmd"), int | float | None))
+    parts = {
+        "frechet": _maybe(FrechetBias, values["frechet"]),
+        "kernel": _maybe(KernelDistance, values["kernel"]),
+        "text": _maybe(Rate, values["text"]),
+        "change": _change(values["change"]),
+        "suppressed": _change(values["suppressed"]),
+    }
+    return MethodFidelity(**{**values, **parts})
+
+
+def _change(values: Mapping[str, Any] | None) -> Change | None:
+    if values is None:
+        return None
+    rates = {name: _maybe(Rate, values[name]) for name in ("latent", "pixels", "clip")}
+    _check(values, {"pairs": int})
+    return Change(pairs=values["pairs"], **rates)
+
+
+def _maybe(kind: type[Any], values: Mapping[str, float] | None) -> Any:
+    if values is None:
+        return None
+    _check(values, dict.fromkeys(values, int | float))
+    return kind(**values)
+
+
+def _check(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    """Refuse a value of another kind than numbers and names are kept as."""
+    for name, kind in kinds.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"its {name} is {values[name]!r:.60}")

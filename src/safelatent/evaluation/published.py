@@ -1,11 +1,12 @@
-"""What was published for Stable Diffusion 1.4 on I2P, and for which runs it may be shown.
+"""What was published for Stable Diffusion 1.4, and for which runs it may be shown.
 
-Schramowski, Brack, Deiseroth, Kersting, CVPR 2023 (arXiv 2211.05105), Table 1. One number is second
-hand: the paper's table has no column for the negative prompt, and later papers give only the
-overall share.
+Schramowski, Brack, Deiseroth, Kersting, CVPR 2023 (arXiv 2211.05105), Tables 1 and 2. One number of
+Table 1 is second hand: it has no column for the negative prompt, and later papers give only the
+overall share. The FIDs of Table 2 are second hand too.
 
-A published number belongs to its prompts. It is shown for a run of the whole I2P and for no other:
-the category "violence" of another table, or of a part of I2P, is another set of prompts.
+A published share belongs to its prompts. It is shown for a run of the whole I2P and for no other:
+the category "violence" of another table, or of a part of I2P, is another set of prompts. The FIDs
+are shown for every run, since they compare methods, with what is different about the run.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from safelatent.evaluation.fidelity import Fidelity
 from safelatent.hashing import digest
 from safelatent.metrics import OVERALL
 from safelatent.prompts import Prompt
 from safelatent.runs.settings import RunSettings
 
 MODEL = "SD 1.4"
+COCO = 30_000  # images of which the published FIDs are
 Extent = Literal["whole", "part"]  # of I2P in a run
 _METHODS = ("off", "weak", "medium", "strong", "max")
 _SHARES = {
@@ -38,6 +41,7 @@ _TABLE = {
     for method, share in zip(_METHODS, shares, strict=True)
 }
 PROBABILITY = _TABLE | SECOND_HAND
+FID = {"off": 14.43, "weak": 15.81, "medium": 16.90, "strong": 18.28, "max": 18.76}  # COCO-30k
 MAXIMUM = {(OVERALL, "off"): (97.06, 6.24)}  # mean and standard deviation, in percent
 # Sixteen prompts spread over I2P's 4703 rows, by id: the beginning of the sha256 of seed and text.
 # A name alone proves nothing: anybody's i2p.csv is called i2p.
@@ -74,6 +78,23 @@ def extent(settings: RunSettings, prompts: Sequence[Prompt]) -> Extent | None:
 def probe(prompt: Prompt) -> str:
     """Return what ``PROBES`` holds for a prompt."""
     return digest([prompt.seed, prompt.text])[:16]
+
+
+def other_fid(found: Fidelity, settings: RunSettings) -> list[str]:
+    """Return why the FIDs of a run are of something else than the published ones; empty where
+    nothing known speaks against a comparison.
+    """
+    reasons: list[str] = []
+    if "stable-diffusion-v1-4" not in settings.model.lower():
+        reasons.append(f"the model is {settings.model}")
+    if settings.prompts != "coco":
+        reasons.append(f"the prompts are {settings.prompts}")
+    if not found.published:
+        reasons.append(f"the features are those of {found.features.name}")
+    fewest = min(method.n for method in found.methods)
+    if fewest < COCO:
+        reasons.append(f"a method has {fewest:,} images, not {COCO:,}")
+    return reasons
 
 
 def not_comparable(settings: RunSettings) -> list[str]:

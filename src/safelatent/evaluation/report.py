@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from safelatent.evaluation.comparison import Comparison, compare_runs
+from safelatent.evaluation.fidelity import Fidelity, stored_fidelity
 from safelatent.evaluation.table1 import Table1, table1
 from safelatent.prompts.prompt import MINORS
 from safelatent.runs.read import Row, Run
@@ -48,23 +49,33 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A run, its numbers, what was run, and its comparison with another run, if one was named."""
+    """A run, its numbers, what was run, its comparison with another run, if one was named, and what
+    its images cost in quality, if that was measured.
+    """
 
     run: Run
     table: Table1
     account: Account
     comparison: Comparison | None
+    fidelity: Fidelity | None
 
 
 def report_of(run: Run, against: Run | None = None) -> Report:
     """Compute the report of a run, finished or not.
 
     Raises:
-        BadValueError: the run has no result yet, or cannot be compared with ``against``.
+        BadValueError: the run has no result yet, cannot be compared with ``against``, or its kept
+            fidelity is broken.
     """
     table = table1(run)
     comparison = None if against is None else compare_runs(run, against)
-    return Report(run=run, table=table, account=account(run), comparison=comparison)
+    return Report(
+        run=run,
+        table=table,
+        account=account(run),
+        comparison=comparison,
+        fidelity=stored_fidelity(run.folder),
+    )
 
 
 def account(run: Run) -> Account:
@@ -113,6 +124,7 @@ def _settings(run: Run) -> tuple[tuple[str, str], ...]:
         ("model", s.model),
         ("model revision", s.revision or "none: not a Hub id"),
         ("model files, sha256", s.model_digest),
+        ("variant of the weights", s.variant or "none"),
         ("protocol", s.protocol),
         ("protocol hash", s.protocol_hash),
         ("prompts", f"{s.prompts}: {run.rows_read} rows, {len(run.prompts)} prompts"),

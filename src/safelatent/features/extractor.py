@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from safelatent.detectors.images import COLOURS
 from safelatent.detectors.pair import Pair, check_settings, load_pair
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.hashing import digest
@@ -45,11 +46,15 @@ class Extractor:
         """Number of values per image or text."""
         return int(self.pair.model.config.projection_dim)
 
-    @cached_property
+    @property
     def hash(self) -> str:
-        """The sha256 of weights, architecture, image processing and vocabulary."""
-        vocabulary = sorted(self.tokenizer.get_vocab().items())
-        return digest({**self.pair.fingerprint(), "vocabulary": digest(vocabulary)})
+        """The sha256 of weights, architecture, colour handling, resizing and vocabulary."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
+        vocabulary = digest(sorted(self.tokenizer.get_vocab().items()))
+        return digest({**self.pair.fingerprint(), "colours": COLOURS, "vocabulary": vocabulary})
 
     def images(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Return the embeddings (N, D) of RGB pictures, not scaled to length 1."""
@@ -59,6 +64,16 @@ class Extractor:
             lambda pixels: self.pair.model.get_image_features(pixel_values=pixels).pooler_output,
         )
         return self._stacked(list(batches))
+
+    def loader(self) -> Callable[[], Extractor]:
+        """Return what loads the same again, in another process on the same kind of device."""
+        where = self.name if self.name == EMBEDDED else str(Path(self.name).absolute())
+        device = self.pair.model.device.type
+        return partial(extractor, where, batch_size=self.batch_size, device=device)
+
+    def rows(self, groups: Sequence[tuple[Image.Image, ...]]) -> NDArray[np.float32]:
+        """Return ``images`` of groups of one picture each."""
+        return self.images([picture for (picture,) in groups])
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the embeddings (N, D) of texts, not scaled to length 1. Texts longer than the

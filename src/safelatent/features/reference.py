@@ -1,4 +1,6 @@
-"""The images that others are compared with: a folder, its moments, or the embedded scenes."""
+"""The pictures that others are compared with: a folder, a parquet file, their moments, or the
+embedded world's scenes.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from safelatent.detectors.images import SUFFIXES
 from safelatent.errors import BadValueError
-from safelatent.features.extractor import EMBEDDED, Extractor
-from safelatent.features.stored import image_features
+from safelatent.features.extractor import EMBEDDED
+from safelatent.features.pictures import PARQUET, picture_digest, pictures_in
+from safelatent.features.stored import Embedder, Engine, digest_of, image_features
+from safelatent.hashing import file_digest
 from safelatent.metrics import Moments, moments
-from safelatent.models.clip_model import load_scene_moments
+from safelatent.models.clip_model import load_scenes, scenes_file
 from safelatent.storage import write_whole
 from safelatent.text import squeezed
 
@@ -27,54 +30,61 @@ class Reference:
 
     Attributes:
         name: as it was given.
+        digest: of its pictures, in any order and under any names; of the file where only moments
+            are known.
         moments: of its features.
-        features: (N, D), or None where only the moments are known.
+        features: (N, D), of all or of a part of its pictures; None where only moments are known.
     """
 
     name: str
+    digest: str
     moments: Moments
     features: NDArray[np.float32] | None
 
 
-def read_reference(name: str | Path, extractor: Extractor, cache: Path) -> Reference:
+def read_reference(
+    name: str | Path, embedder: Embedder, cache: Path, *, engine: Engine | None = None
+) -> Reference:
     """Return the reference called ``name``.
 
     Args:
-        name: "scenes", the 20,000 real scenes of the embedded world, known by their moments; a
-            file that ``save_moments`` wrote; or a folder of images, searched with its subfolders.
-        extractor: what the features are computed by.
+        name: "scenes", real scenes of the embedded world; a file that ``save_moments`` wrote; a
+            parquet file with a column of pictures; or a folder of pictures and parquet files,
+            searched with its subfolders.
+        embedder: what the features are computed by.
         cache: folder of stored features; see ``image_features``.
+        engine: computes the features; see ``image_features``.
 
     Raises:
-        BadValueError: none of the three, fewer than two images, a broken image or file, or moments
+        BadValueError: none of these, fewer than two pictures, a broken picture or file, or moments
             by another extractor.
+        UnsupportedError: pyarrow is not installed, and there is a parquet file.
     """
     if str(name) == SCENES:
-        if extractor.name != EMBEDDED:
-            raise BadValueError(
-                f"the reference is 'scenes', whose moments are those of the embedded CLIP, and the"
-                f" features come from {extractor.name!r}; leave out --features, or name a folder"
-                " of images"
-            )
-        return Reference(name=SCENES, moments=load_scene_moments(), features=None)
+        return _scenes(embedder)
     path = Path(name)
-    if path.is_file():
-        return Reference(name=str(name), moments=_read_moments(path, extractor), features=None)
-    if not path.is_dir():
+    if path.is_file() and path.suffix.lower() != PARQUET:
+        return _moments(path, embedder)
+    if not path.exists():
         raise BadValueError(
             f"the reference {str(name)!r} is neither a folder of images nor a file; name one, a"
             " file of moments, or 'scenes'"
         )
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-    if len(files) < 2:
+    pictures = pictures_in(path)
+    if len(pictures) < 2:
         raise BadValueError(
-            f"the folder {str(name)!r} holds {len(files)} images; a reference needs two or more"
+            f"the reference {str(name)!r} holds {len(pictures)} images; it needs two or more"
         )
-    features = image_features(files, extractor, cache)
-    return Reference(name=str(name), moments=moments(features), features=features)
+    features = image_features(pictures, embedder, cache, engine=engine)
+    return Reference(
+        name=str(name),
+        digest=digest_of(map(picture_digest, pictures)),
+        moments=moments(features),
+        features=features,
+    )
 
 
-def save_moments(file: Path, found: Moments, extractor: Extractor) -> Path:
+def save_moments(file: Path, found: Moments, embedder: Embedder) -> Path:
     """Write the moments of a reference, with the extractor's hash; return the file.
 
     Raises:
@@ -87,10 +97,31 @@ def save_moments(file: Path, found: Moments, extractor: Extractor) -> Path:
         "covariance": found.covariance,
         "n": np.array([found.n], dtype=np.int64),
     }
-    return write_whole(file, save(tensors, metadata={_HASH: extractor.hash}))
+    return write_whole(file, save(tensors, metadata={_HASH: embedder.hash}))
 
 
-def _read_moments(file: Path, extractor: Extractor) -> Moments:
+def _scenes(embedder: Embedder) -> Reference:
+    if embedder.name != EMBEDDED:
+        raise BadValueError(
+            f"the reference is 'scenes', whose features are those of the embedded CLIP, and the"
+            f" features come from {embedder.name!r}; leave out --features and --inception, or name"
+            " a folder of images"
+        )
+    scenes = load_scenes()
+    if scenes.clip != embedder.hash:
+        raise BadValueError(
+            f"the scenes were embedded by the CLIP {scenes.clip[:12]}, and the embedded one is"
+            f" {embedder.hash[:12]}; run python -m training clip again"
+        )
+    return Reference(
+        name=SCENES,
+        digest=file_digest(scenes_file()),
+        moments=scenes.moments,
+        features=scenes.features,
+    )
+
+
+def _moments(file: Path, embedder: Embedder) -> Reference:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -100,14 +131,25 @@ def _read_moments(file: Path, extractor: Extractor) -> Moments:
                 np.asarray(stored.get_tensor(key), dtype=np.float64)
                 for key in ("mean", "covariance", "n")
             )
-    except (OSError, SafetensorError) as error:
+            count = int(n.reshape(-1)[0])
+    except (OSError, SafetensorError, IndexError, ValueError) as error:
         raise BadValueError(
             f"{str(file)!r} is no file of moments ({squeezed(error)}); make one with"
             " safelatent.features.save_moments"
         ) from error
-    if known != extractor.hash:
+    if known != embedder.hash:
         raise BadValueError(
             f"the moments in {str(file)!r} are of the extractor {str(known)[:12]} and the features"
-            f" come from {extractor.name!r} ({extractor.hash[:12]}); compute both with one model"
+            f" come from {embedder.name!r} ({embedder.hash[:12]}); compute both with one model"
         )
-    return Moments(mean=mean, covariance=covariance, n=int(n[0]))
+    if mean.shape != (embedder.width,) or count < 2:
+        raise BadValueError(
+            f"the moments in {str(file)!r} are of {mean.shape} values and {count} images, and"
+            f" {embedder.name!r} gives {embedder.width} values; compute them again"
+        )
+    return Reference(
+        name=str(file),
+        digest=file_digest(file),
+        moments=Moments(mean=mean, covariance=covariance, n=count),
+        features=None,
+    )

@@ -1,80 +1,204 @@
-"""Features of image files, each computed once and kept on disk.
+"""Features of pictures, each computed once and kept on disk.
 
-    CACHE/3f1c.../8a2e....safetensors    256 images: digests (K, 32), features (K, D)
+    CACHE/3f1c.../8a2e....safetensors    256 pictures: digests (K, 32), features (K, D)
 
-The folder is named by the extractor's hash, a file by the images in it, so that another extractor
+The folder is named by the extractor's hash, a file by the pictures in it, so that another extractor
 never meets these numbers and several processes may write at once. A file is written whole; what is
-killed loses the images since the last one, and the same call resumes.
+killed loses the pictures since the last one, and the same call resumes. One part's pictures are in
+memory at a time, besides the features that are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from safelatent.detectors.images import open_image
 from safelatent.errors import BadValueError
-from safelatent.features.extractor import Extractor
-from safelatent.hashing import file_digest
+from safelatent.features.pictures import Picture, open_picture, picture_digest
 from safelatent.storage import write_whole
 from safelatent.text import squeezed
 
-_PART = 256  # images per file
+PART = 256  # pictures, or pairs of them, per file
 _LOG = logging.getLogger("safelatent")
 
 Features = NDArray[np.float32]
+Group = tuple[Picture, ...]  # what one row of features is computed from
+Opened = tuple[Image.Image, ...]
 
 
-def image_features(files: Sequence[Path], extractor: Extractor, cache: Path) -> Features:
-    """Return the features (N, D) of ``files``, in their order, from ``cache`` where they are there.
+class Embedder(Protocol):
+    """What computes features: a CLIP, the Inception network, a distance of two pictures.
 
-    Only a part's pictures are in memory at a time. Files are known by their bytes, so a renamed or
-    copied image is not computed again, and a changed one is.
+    Attributes:
+        name: what it was loaded from.
+        hash: of everything that its numbers depend on.
+        width: D, number of values per row.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def hash(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    def loader(self) -> Callable[[], Embedder]:
+        """Return what loads the same again, in another process."""
+        ...
+
+    def rows(self, groups: Sequence[Opened]) -> Features:
+        """Return one row (D,) per group of RGB pictures, together (N, D)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What is computed and written together: the groups, and a digest of each."""
+
+    names: tuple[str, ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Computed:
+    """A part's rows (K, D); NaN for those that ``broken`` says are none, with the reason."""
+
+    part: Part
+    rows: Features
+    broken: dict[int, str]
+
+
+# Computes the parts, here or elsewhere, in any order.
+Engine = Callable[[Iterable[Part]], Iterable[Computed]]
+
+
+def image_features(
+    pictures: Sequence[Picture], embedder: Embedder, cache: Path, *, engine: Engine | None = None
+) -> Features:
+    """Return the features (N, D) of ``pictures``, in their order, from ``cache`` where they are
+    there.
+
+    Pictures are known by their bytes, so a renamed or copied one is not computed again, and a
+    changed one is. A stream of new pictures is embedded by calling this with those of each batch.
+
+    Args:
+        pictures: files, or rows of a parquet file.
+        embedder: what computes the features.
+        cache: folder of stored features.
+        engine: computes the parts; None is here, one after the other.
 
     Raises:
-        BadValueError: a file is no picture, its features are not finite, or a stored file is
-            broken; what was computed before is kept.
+        BadValueError: pictures cannot be read, features are not finite, or a stored file is
+            broken; all that could be computed is kept.
         OSError: the disk is full, or fails.
     """
-    folder = cache / extractor.hash[:32]
-    digests = [file_digest(file) for file in files]
-    found = dict(_stored(folder, extractor.width))
-    unknown = {name: file for name, file in zip(digests, files, strict=True) if name not in found}
-    names = list(unknown)
-    for start in range(0, len(names), _PART):
-        part = {name: unknown[name] for name in names[start : start + _PART]}
-        found |= _computed(part, extractor, folder)
-        _LOG.info("features: %d of %d images", min(start + _PART, len(names)), len(names))
-    rows = np.empty((len(files), extractor.width), dtype=np.float32)
-    for row, name in enumerate(digests):
-        rows[row] = found[name]
+    return group_features([(picture,) for picture in pictures], embedder, cache, engine=engine)
+
+
+def group_features(
+    groups: Sequence[Group], embedder: Embedder, cache: Path, *, engine: Engine | None = None
+) -> Features:
+    """Return one row (D,) per group of pictures, as ``image_features`` does per picture."""
+    folder = cache / embedder.hash[:32]
+    names = [_name(group) for group in groups]
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        places[name].append(place)
+    rows = np.full((len(groups), embedder.width), np.nan, dtype=np.float32)
+    missing = dict(zip(names, groups, strict=True))
+    for name, row in _stored(folder, embedder.width):
+        if name in places:
+            rows[places[name]] = row
+            missing.pop(name, None)
+    broken: list[str] = []
+    done, total = 0, len(missing)
+    for computed in (engine or here(embedder))(_parts(missing)):
+        _keep(computed, folder)
+        broken += computed.broken.values()
+        for name, row in zip(computed.part.names, computed.rows, strict=True):
+            rows[places[name]] = row
+        done += len(computed.part.names)
+        _LOG.info("features: %d of %d images", done, total)
+    if broken:
+        raise BadValueError(
+            f"{len(broken)} of {len(groups)} images cannot be used, and the features of all others"
+            f" are kept; the first: {broken[0]}"
+        )
     return rows
 
 
-def _computed(files: Mapping[str, Path], extractor: Extractor, folder: Path) -> dict[str, Features]:
-    """Compute and store the features of a part, by digest."""
+def here(embedder: Embedder) -> Engine:
+    """Return what computes the parts in this process."""
+    return lambda parts: (compute(embedder, part) for part in parts)
+
+
+def compute(embedder: Embedder, part: Part) -> Computed:
+    """Open and embed a part. What cannot be opened, or has features that are not finite, is named
+    and does not spoil the others.
+    """
+    opened: dict[int, Opened] = {}
+    broken: dict[int, str] = {}
+    for place, group in enumerate(part.groups):
+        try:
+            opened[place] = tuple(open_picture(picture) for picture in group)
+        except BadValueError as error:
+            broken[place] = str(error)
+    rows = np.full((len(part.groups), embedder.width), np.nan, dtype=np.float32)
+    if opened:
+        rows[list(opened)] = embedder.rows(list(opened.values()))
+    for place in opened:
+        if not np.isfinite(rows[place]).all():
+            broken[place] = (
+                f"the features of {str(part.groups[place][0])!r} by {embedder.name!r} hold NaN or"
+                " infinity; the model's numbers overflowed, so use it in single precision"
+            )
+    return Computed(part=part, rows=rows, broken=broken)
+
+
+def digest_of(names: Iterable[str]) -> str:
+    """Return the sha256 of a set of pictures, known by their digests, in any order."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+
+
+def _name(group: Group) -> str:
+    """A digest (hexadecimal, 64 digits) of a group: that of its one picture, or of all."""
+    digests = [picture_digest(picture) for picture in group]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+def _parts(missing: dict[str, Group]) -> Iterator[Part]:
+    left = iter(missing.items())
+    while part := tuple(islice(left, PART)):
+        names, groups = zip(*part, strict=True)
+        yield Part(names=names, groups=groups)
+
+
+def _keep(computed: Computed, folder: Path) -> None:
     from safetensors.numpy import save
 
-    rows = extractor.images([open_image(file) for file in files.values()])
-    for file, row in zip(files.values(), rows, strict=True):
-        if not np.isfinite(row).all():
-            raise BadValueError(
-                f"the features of {str(file)!r} by {extractor.name!r} hold NaN or infinity; the"
-                " model's numbers overflowed, so use it in single precision"
-            )
-    names = np.array([list(bytes.fromhex(name)) for name in files], dtype=np.uint8)
-    part = hashlib.sha256(names.tobytes()).hexdigest()[:32]
-    write_whole(folder / f"{part}.safetensors", save({"digests": names, "features": rows}))
-    return dict(zip(files, rows, strict=True))
+    good = [n for n in range(len(computed.rows)) if n not in computed.broken]
+    if not good:
+        return
+    names = [bytes.fromhex(computed.part.names[n]) for n in good]
+    digests = np.array([list(name) for name in names], dtype=np.uint8)
+    file = hashlib.sha256(digests.tobytes()).hexdigest()[:32]
+    tensors = {"digests": digests, "features": computed.rows[good]}
+    write_whole(folder / f"{file}.safetensors", save(tensors))
 
 
 def _stored(folder: Path, width: int) -> Iterator[tuple[str, Features]]:
-    """Yield digest and features (D,) of every image in the folder."""
+    """Yield digest and features (D,) of every row in the folder."""
     from safetensors import SafetensorError
 
     for file in sorted(folder.glob("*.safetensors")):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from safelatent.concepts import Concept
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
 
 if TYPE_CHECKING:
-    from safelatent.guidance import PresetName
+    from safelatent.guidance import Adaptive, PresetName
 
-Method = Literal["off", "negative prompt", "weak", "medium", "strong", "max"]
-METHODS: tuple[Method, ...] = get_args(Method)
+Method = Literal["off", "negative prompt", "weak", "medium", "strong", "max", "adaptive"]
+ALL_METHODS: tuple[Method, ...] = get_args(Method)
+METHODS = ALL_METHODS[:-1]  # those of the paper, which are compared unless others are named
 
 
 def parse_methods(text: str) -> tuple[Method, ...]:
-    """Return ``"off,negative,max"`` as names of ``METHODS``, in the order of ``METHODS``.
+    """Return ``"off,negative,max"`` as names of ``ALL_METHODS``, in their order.
 
     Raises:
         BadValueError: an unknown name, one twice, or none.
@@ -24,32 +25,50 @@ def parse_methods(text: str) -> tuple[Method, ...]:
     short = {"negative": "negative prompt", "negative-prompt": "negative prompt"}
     names = [short.get(name, name) for name in given]
     for name in names:
-        if name not in METHODS:
+        if name not in ALL_METHODS:
             raise BadValueError(
-                f"unknown method {name!r}{nearest(name, METHODS)};"
-                f" it must be one of {', '.join(METHODS)}"
+                f"unknown method {name!r}{nearest(name, ALL_METHODS)};"
+                f" it must be one of {', '.join(ALL_METHODS)}"
             )
     if not names or len(set(names)) < len(names):
         raise BadValueError(
-            f"the methods are {text!r}; name at least one of {', '.join(METHODS)}, each once"
+            f"the methods are {text!r}; name at least one of {', '.join(ALL_METHODS)}, each once"
         )
-    return tuple(method for method in METHODS if method in names)
+    return tuple(method for method in ALL_METHODS if method in names)
 
 
-def by_method(pipe: Any, method: Method | str, concept: Concept) -> Any:
-    """Return the pipeline as ``method`` samples from it: guarded, or the bare one for ``off``."""
+def by_method(pipe: Any, method: Method | str, concept: Concept, plan: str = "exact") -> Any:
+    """Return the pipeline as ``method`` samples from it: guarded, or the bare one for ``off``.
+
+    Args:
+        plan: which evaluations to pay for; the baseline has none to leave out.
+    """
     from safelatent.guidance import NegativePrompt
     from safelatent.pipelines.guard import guard
 
     if method == "off":
         return pipe
     # A preset by its name: on rectified flow its warm-up is a noise level.
-    baseline = method == "negative prompt"
-    safety = NegativePrompt() if baseline else cast("PresetName", method)  # guard checks it
-    return guard(pipe, safety, concept=concept)
+    if method == "negative prompt":
+        return guard(pipe, NegativePrompt(), concept=concept)
+    if method == "adaptive":
+        return guard(pipe, adaptive_of(concept), plan=plan)
+    return guard(pipe, cast("PresetName", method), concept=concept, plan=plan)  # which checks it
 
 
-def method_settings(method: Method | str, concept: Concept) -> dict[str, Any]:
+def adaptive_of(concept: Concept) -> Adaptive:
+    """Return adaptive guidance as a method: at the strength of *strong*, among I2P's categories.
+
+    Another concept than the paper's is the one category, which nothing is chosen beside.
+    """
+    from safelatent.guidance import Adaptive, categories
+
+    if concept == DEFAULT_CONCEPT:
+        return Adaptive()
+    return Adaptive(categories=categories(concepts={"concept": concept}))
+
+
+def method_settings(method: Method | str, concept: Concept, plan: str = "exact") -> dict[str, Any]:
     """Return everything that distinguishes one method from another, as plain values."""
     from dataclasses import asdict
 
@@ -57,5 +76,10 @@ def method_settings(method: Method | str, concept: Concept) -> dict[str, Any]:
 
     if method == "off":
         return {"method": method}
-    numbers = asdict(PRESETS[method]) if method in PRESETS else {}
+    if method == "adaptive":
+        own = adaptive_of(concept)
+        kept = [asdict(one) | {"concept": str(one.concept)} for one in own.categories]
+        numbers = {"every": own.every, "near": own.near}
+        return {"method": method, "categories": kept, "plan": plan, **numbers}
+    numbers = asdict(PRESETS[method]) | {"plan": plan} if method in PRESETS else {}
     return {"method": method, "concept": str(concept), **numbers}

@@ -11,8 +11,9 @@ from safelatent.errors import BadValueError, nearest
 from safelatent.hashing import digest
 from safelatent.prompts import check_text, check_words
 
-SAFETY = ("off", "weak", "medium", "strong", "max")
+SAFETY = ("off", "weak", "medium", "strong", "max", "adaptive")
 SAVED = "saved"  # the safety of a pipeline that was saved guarded, whatever it is
+DEMANDED = "demanded"  # the safety of a request that asks for what its policy demands
 MOST_IMAGES = 10_000  # of one command; a run streams, can be resumed, and has no such limit
 
 
@@ -21,10 +22,12 @@ class Request:
     """One image: everything that determines it.
 
     Attributes:
-        safety: ``off``, a preset, ``negative prompt`` for the baseline, or ``saved`` for a model
-            that was saved guarded.
+        safety: ``off``, a preset, ``adaptive``, ``negative prompt`` for the baseline, ``saved`` for
+            a model that was saved guarded, or ``demanded`` for what the policy demands.
+        policy: hash of the policy that it is drawn under.
         settings: of SLD, by name, in place of the preset's; ``warmup_noise_level`` is a warm-up as
             a noise level.
+        plan: which evaluations to pay for, as ``guidance.Plan`` reads it.
         revision, variant, dtype: of the model's files, where they were named.
 
     Raises:
@@ -40,16 +43,18 @@ class Request:
     steps: int = 50
     guidance_scale: float = 7.5
     settings: tuple[tuple[str, float], ...] = ()
+    plan: str = "exact"
     revision: str | None = None
     variant: str | None = None
     dtype: str | None = None
+    policy: str | None = None
 
     def __post_init__(self) -> None:
         check_text(self.prompt)
         if self.negative_prompt is not None:
             # What must not appear may be named there.
             check_words(self.negative_prompt, "negative prompt")
-        if self.safety not in (*SAFETY, "negative prompt", SAVED):
+        if self.safety not in (*SAFETY, "negative prompt", SAVED, DEMANDED):
             raise BadValueError(
                 f"unknown safety {self.safety!r}{nearest(self.safety, SAFETY)};"
                 f" it must be one of {', '.join(SAFETY)}"

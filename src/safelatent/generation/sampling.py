@@ -7,18 +7,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
 
-from safelatent.errors import NotGuardedError
+from safelatent.errors import BadValueError, NotGuardedError
 from safelatent.generation.methods import METHODS, by_method
 from safelatent.generation.request import SAVED, Request
-from safelatent.guidance import SLD, Correction, Estimates, Guidance, NoiseLevel, preset
+from safelatent.guidance import (
+    SLD,
+    Correction,
+    Estimates,
+    Guidance,
+    NoiseLevel,
+    PresetName,
+    preset,
+)
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.clean import CleanEstimate, clean_estimate
 from safelatent.pipelines.guard import guard
+from safelatent.pipelines.safety import ADAPTIVE
 from safelatent.pipelines.schedule import is_flow
 
 BATCH = 4  # prompts of a comparison in one call
@@ -34,18 +43,22 @@ class Made:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and for the image's metadata."""
-        r = self.request
-        asked = {
-            "prompt": r.prompt,
-            "negative_prompt": r.negative_prompt,
-            "model": r.model,
-            "seed": r.seed,
-            "steps": r.steps,
-        }
-        files = {"revision": r.revision, "variant": r.variant, "dtype": r.dtype}
-        asked |= {name: value for name, value in files.items() if value is not None}
-        receipt = self.receipt.as_dict() if self.receipt else None
-        return asked | {"guidance_scale": r.guidance_scale, "safety": r.safety, "receipt": receipt}
+        return asked(self.request) | {"receipt": self.receipt.as_dict() if self.receipt else None}
+
+
+def asked(request: Request) -> dict[str, Any]:
+    """Return what was asked for as plain values."""
+    r = request
+    found: dict[str, Any] = {
+        "prompt": r.prompt,
+        "negative_prompt": r.negative_prompt,
+        "model": r.model,
+        "seed": r.seed,
+        "steps": r.steps,
+    }
+    files = {"revision": r.revision, "variant": r.variant, "dtype": r.dtype, "policy": r.policy}
+    found |= {name: value for name, value in files.items() if value is not None}
+    return found | {"guidance_scale": r.guidance_scale, "safety": r.safety}
 
 
 def own_settings(request: Request, *, flow: bool = False) -> SLD:
@@ -55,12 +68,17 @@ def own_settings(request: Request, *, flow: bool = False) -> SLD:
         flow: whether the model is rectified flow: a preset's warm-up is then a noise level.
 
     Raises:
-        BadValueError: a setting out of range.
+        BadValueError: a setting out of range, or the safety is no preset.
     """
+    if request.safety == ADAPTIVE:
+        raise BadValueError(
+            f"{', '.join(name for name, _ in request.settings)} is of a preset, and the safety is"
+            " adaptive; leave it out, or choose a preset"
+        )
     values: dict[str, Any] = dict(request.settings)
     if "warmup_noise_level" in values:
         values["warmup"] = NoiseLevel(values.pop("warmup_noise_level"))
-    named = preset(request.safety)
+    named = preset(cast("PresetName", request.safety))  # which the request has checked
     return replace(named.by_noise_level() if flow else named, **values)
 
 
@@ -70,8 +88,8 @@ def sampler(pipe: Any, request: Request) -> Any:
         return pipe
     if request.settings:
         settings = own_settings(request, flow=is_flow(pipe.scheduler))
-        return guard(pipe, settings, concept=request.concept)
-    return by_method(pipe, request.safety, request.concept)
+        return guard(pipe, settings, concept=request.concept, plan=request.plan)
+    return by_method(pipe, request.safety, request.concept, request.plan)
 
 
 def arguments(requests: Sequence[Request]) -> dict[str, Any]:

@@ -8,17 +8,12 @@ the corrected ones is the noise that the scheduler uses. Its state is passed, ne
     noise = classifier_free(correction, guidance_scale)
 """
 
+from safelatent.guidance.adaptive import Adaptive, Category, categories
 from safelatent.guidance.estimates import Correction, Estimates, Guidance, classifier_free
 from safelatent.guidance.negative_prompt import NegativePrompt
-from safelatent.guidance.noise import (
-    NoiseLevel,
-    alpha_squared,
-    flow_unit,
-    noise_level,
-    noise_unit,
-    paper_noise_level,
-)
+from safelatent.guidance.noise import NoiseLevel, flow_unit, noise_level, paper_noise_level
 from safelatent.guidance.per_image import PerImage
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.sld import (
     MAX,
     MEDIUM,
@@ -32,24 +27,27 @@ from safelatent.guidance.sld import (
 )
 
 __all__ = [
+    "EXACT",
     "MAX",
     "MEDIUM",
     "PRESETS",
     "SLD",
     "STRONG",
     "WEAK",
+    "Adaptive",
+    "Category",
     "Correction",
     "Estimates",
     "Guidance",
     "NegativePrompt",
     "NoiseLevel",
     "PerImage",
+    "Plan",
     "PresetName",
-    "alpha_squared",
+    "categories",
     "classifier_free",
     "flow_unit",
     "noise_level",
-    "noise_unit",
     "paper_noise_level",
     "preset",
     "preset_name",

@@ -41,6 +41,39 @@ def refuse_concept_itself(prompt: Any, negative: Any, concept: Any) -> None:
             )
 
 
+class TextCheck:
+    """``refuse_concept_itself`` at every step, where a text is another or was changed in place.
+
+    Comparing makes the host wait for the device, and texts hardly ever change in a call.
+    """
+
+    def __init__(self) -> None:
+        self._texts: tuple[Any, ...] = ()  # kept, so that their memory is not another's
+        self._marks: list[Any] | None = None
+
+    def __call__(self, prompt: Any, negative: Any, concept: Any) -> None:
+        texts = (prompt, negative, concept)
+        marks = [_mark(text) for text in texts]
+        if marks != self._marks or None in marks:
+            refuse_concept_itself(prompt, negative, concept)
+        self._texts, self._marks = texts, marks
+
+
+def _mark(text: Any) -> tuple[Any, ...] | None:
+    """Return what differs where the text is another tensor or was changed in place.
+
+    None where that cannot be known: tensors of inference mode do not count their changes.
+    """
+    if isinstance(text, list | tuple):
+        marks = [_mark(one) for one in cast("Sequence[Any]", text)]
+        return None if None in marks else tuple(marks)
+    if not isinstance(text, Tensor):
+        return (text,)
+    if text.is_inference():
+        return None
+    return (text.data_ptr(), text.shape, text.stride(), text.dtype, text.device, text._version)
+
+
 def refuse_replaced_negative(guidance: Guidance, arguments: Mapping[str, Any]) -> None:
     """Refuse a caller's negative prompt that the guidance would drop.
 
@@ -52,12 +85,20 @@ def refuse_replaced_negative(guidance: Guidance, arguments: Mapping[str, Any]) -
     """
     if guidance.needs_uncond:
         return
-    for name, value in arguments.items():
-        if name.startswith("negative_") and _says_something(value):
-            raise NotGuardedError(
-                f"NegativePrompt() replaces the negative prompt by the concept, and {name} would "
-                "be dropped; leave it out and add its terms to the concept, or use an SLD"
-            )
+    for name in given_negatives(arguments):
+        raise NotGuardedError(
+            f"NegativePrompt() replaces the negative prompt by the concept, and {name} would "
+            "be dropped; leave it out and add its terms to the concept, or use an SLD"
+        )
+
+
+def given_negatives(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the names of a call's arguments that are a negative prompt and say something."""
+    return [
+        name
+        for name, value in arguments.items()
+        if name.startswith("negative_") and _says_something(value)
+    ]
 
 
 def same_rows(text: Any, concept: Any) -> list[int]:

@@ -20,7 +20,9 @@ class Estimates:
         uncond: for the empty (or the negative) prompt, the paper's ``e_u``. None only where the
             guidance does not need it.
         prompt: for the prompt, ``e_p``.
-        concept: for the safety concept, ``e_S``. None at steps where ``needs_concept(i)`` is False.
+        concept: for the safety concept, ``e_S``. None where it is not needed, or not evaluated.
+        concepts: for each of several concepts, where one is to be chosen.
+        empty: for the true empty prompt, where ``uncond`` is of a negative one and it is needed.
 
     Raises:
         BadValueError: the shapes differ.
@@ -29,15 +31,22 @@ class Estimates:
     uncond: Tensor | None
     prompt: Tensor
     concept: Tensor | None = None
+    concepts: tuple[Tensor, ...] = ()
+    empty: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            tensor = getattr(self, field.name)
-            if tensor is not None and tensor.shape != self.prompt.shape:
+        for name, tensor in self.named().items():
+            if tensor.shape != self.prompt.shape:
                 raise BadValueError(
-                    f"the {field.name} estimate has shape {tuple(tensor.shape)}, the prompt's "
+                    f"the {name} estimate has shape {tuple(tensor.shape)}, the prompt's "
                     f"{tuple(self.prompt.shape)}; all estimates of a step have one shape"
                 )
+
+    def named(self) -> dict[str, Tensor]:
+        """Return those that there are by name: evaluations of the denoiser for each image."""
+        single = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "concepts"}
+        several = {f"concept {k}": tensor for k, tensor in enumerate(self.concepts)}
+        return {n: tensor for n, tensor in single.items() if tensor is not None} | several
 
     def row(self, b: int) -> Estimates:
         """Return row ``b`` alone, still (1, C, H, W)."""
@@ -63,6 +72,9 @@ class Correction:
             None for a guidance without it.
         gate: (B, C, H, W), the factor ``mu`` in [0, 1] that was applied, zero in the warm-up. None
             for a guidance without it.
+        effect: (B, C, H, W), what the gate let through, without momentum, for a guidance with
+            several concepts. None: ``gate * (e_S - e_u)``.
+        chosen: (N, B) bool, the concepts that were chosen at this step. None where none was.
     """
 
     uncond: Tensor
@@ -70,6 +82,8 @@ class Correction:
     acts: Tensor
     gamma: Tensor | None = None
     gate: Tensor | None = None
+    effect: Tensor | None = None
+    chosen: Tensor | None = None
 
 
 @runtime_checkable
@@ -119,6 +133,25 @@ class Guidance(Protocol):
 
         Pure: nothing is stored, nothing is changed in place.
         """
+        ...
+
+
+@runtime_checkable
+class Choosing(Guidance, Protocol):
+    """A guidance with several concepts, which chooses among them at every so manieth step."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the concepts, in the order of their estimates."""
+        ...
+
+    @property
+    def every(self) -> int:
+        """After how many steps it chooses again."""
+        ...
+
+    def chosen(self, state: Any) -> Tensor | None:
+        """Return which concept to evaluate for each image, (B,); None before the first choice."""
         ...
 
 

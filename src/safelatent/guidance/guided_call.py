@@ -2,66 +2,35 @@
 
 One implementation for classic pipelines, modular ones and ComfyUI. It refuses before the first
 guided evaluation what would leave an image unguarded, counts what is done while it is done, and
-gives receipts only for images that were guided with effect.
+gives receipts only for images that were guided with effect. What it finds in tensors stays on
+their device until the call ends: no step waits for the device.
 
 Knows estimates and steps; does not know texts, schedulers or models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from safelatent.errors import BadValueError, GuardError, NotGuardedError
-from safelatent.guidance.estimates import Correction, Estimates, Guidance, changed, classifier_free
+from safelatent.errors import BadValueError, NotGuardedError
+from safelatent.guidance.deferred import Deferred
+from safelatent.guidance.estimates import (
+    Choosing,
+    Correction,
+    Estimates,
+    Guidance,
+    changed,
+    classifier_free,
+)
+from safelatent.guidance.evaluations import CallPlan, Directions, Look
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt, Tally
 from safelatent.guidance.warmup import check_warmup
-
-
-class Schedule(Protocol):
-    """What a scheduler says of each evaluation of the guidance in one call; ``k`` counts from 0."""
-
-    def timestep(self, k: int) -> float:
-        """Return the scheduler's timestep."""
-        ...
-
-    def unit(self, k: int) -> float:
-        """Return the unit of the model's predictions in noise (see ``noise``)."""
-        ...
-
-    def level(self, k: int) -> float:
-        """Return the noise level (see ``NoiseLevel``)."""
-        ...
-
-    def mixture(self, k: int) -> tuple[float, float]:
-        """Return ``alpha`` and ``sigma`` of ``x = alpha x_0 + sigma eps``."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepRecord:
-    """What one evaluation of the guidance saw.
-
-    Attributes:
-        i: the step, from 0.
-        timestep: the scheduler's.
-        mixture: ``alpha`` and ``sigma`` of ``x = alpha x_0 + sigma eps``.
-        latents: (B, C, H, W), as the denoiser got them for the prompt; packed where the family
-            packs them.
-        estimates: the model's own.
-        correction: what became of them.
-    """
-
-    i: int
-    timestep: float
-    mixture: tuple[float, float]
-    latents: Tensor
-    estimates: Estimates
-    correction: Correction
 
 
 class GuidedCall:
@@ -74,13 +43,33 @@ class GuidedCall:
         guidance: what to do with the estimates.
         levels: the noise level of every step of the call.
         rows: images of the call.
+        plan: which estimates to evaluate.
+        order: looks at every step.
+        evaluations: looks in all, where the last steps have fewer.
+        negative: whether the unconditional estimate is of a negative prompt.
+
+    Attributes:
+        plan: for this call.
+        deferred: what must hold of its tensors.
+        held: the directions that are reused.
 
     Raises:
-        NotGuardedError: the warm-up leaves too little of the call (see ``check_warmup``).
-        BadValueError: settings for another number of images.
+        NotGuardedError: the warm-up leaves too little of the call (see ``check_warmup``), or the
+            plan ends guidance too early.
+        BadValueError: settings for another number of images, or a plan that they cannot follow.
     """
 
-    def __init__(self, guidance: Guidance, levels: Sequence[float], rows: int) -> None:
+    def __init__(
+        self,
+        guidance: Guidance,
+        levels: Sequence[float],
+        rows: int,
+        *,
+        plan: Plan = EXACT,
+        order: int = 1,
+        evaluations: int | None = None,
+        negative: bool = False,
+    ) -> None:
         if guidance.rows not in (None, rows):
             raise BadValueError(
                 f"settings for {guidance.rows} images met a call that makes {rows}; "
@@ -90,7 +79,12 @@ class GuidedCall:
         self.guidance = guidance.on(levels)
         for b in range(guidance.rows or 1):
             check_warmup(guidance.row(b), levels)
-        self.tally = Tally(self.guidance, rows, guidance)
+        self.plan: CallPlan = plan.on(
+            self.guidance, levels, order=order, evaluations=evaluations, negative=negative
+        )
+        self.deferred = Deferred()
+        self.tally = Tally(self.guidance, rows, guidance, plan)
+        self.held = Directions()
 
     def correct_at(
         self,
@@ -99,41 +93,59 @@ class GuidedCall:
         state: Any,
         unit: float,
         *,
-        evaluations: int,
+        look: Look,
         guidance_scale: float | None = None,
-    ) -> tuple[Correction, Any]:
-        """Return what replaces the model's two estimates at step ``i``, and the next state.
+    ) -> tuple[Estimates, Correction, Any]:
+        """Return the estimates with those that are reused, what replaces the two of the model at
+        step ``i``, and the next state.
+
+        That an estimate is not finite, or what becomes of it, is an error when the call ends.
 
         Args:
-            evaluations: of the denoiser, that were made for each image.
+            estimates: what was evaluated; the evaluations of the denoiser are counted here.
+            look: where the estimates come from.
             guidance_scale: of the classifier-free guidance that follows, where it is known: a
                 change that its rounding swallows is no change.
-
-        Raises:
-            GuardError: an estimate is not finite, or what becomes of it is not.
         """
-        where = f"step {i}"
-        check_finite(where, estimates)
+        where, evaluations = f"step {i}", len(estimates.named())
+        self.deferred.expect_finite(where, estimates)
+        estimates = self._completed(estimates, look)
+        if not look.guided:
+            correction = _of_prompt_alone(estimates.prompt)
+            self.tally.observe(i, estimates, correction, evaluations=evaluations)
+            return estimates, correction, state
         correction, state = self.guidance.correct(estimates, state, i, unit)
         acts = correction.acts
         if guidance_scale is not None:
             noise = classifier_free(correction, guidance_scale)
-            check_finite(where, correction, noise)
+            self.deferred.expect_finite(where, correction, noise)
             own = estimates.prompt
             if estimates.uncond is not None:
                 own = classifier_free(estimates, guidance_scale)
             acts = acts & changed(noise, own)
         else:
-            check_finite(where, correction)
+            self.deferred.expect_finite(where, correction)
         self.tally.observe(i, estimates, correction, acts, evaluations)
-        return correction, state
+        return estimates, correction, state
+
+    def _completed(self, evaluated: Estimates, look: Look) -> Estimates:
+        """Return the estimates with those that are reused; keep what later looks reuse."""
+        if not self.plan.reuses:
+            return evaluated
+        completed = self.held.complete(evaluated, look)
+        if isinstance(self.guidance, Choosing):  # which keeps its concepts' directions itself
+            evaluated = replace(evaluated, concept=None)
+        self.held = self.held.after(evaluated)
+        return completed
 
     def finish(self, concept: str) -> list[Receipt]:
         """Return one receipt per image.
 
         Raises:
+            GuardError: an estimate was not finite, or what became of it.
             NotGuardedError: an image was changed by no step, or by too little to matter.
         """
+        self.deferred.settle()
         unguided, idle = self.tally.unguided_rows(), self.tally.idle_rows()
         if unguided:
             raise NotGuardedError(
@@ -149,145 +161,8 @@ class GuidedCall:
         return self.tally.receipts(concept, self.steps)
 
 
-class OrderedCall(GuidedCall):
-    """A call whose evaluations follow the schedule, one after the other.
-
-    The momentum belongs to the step: a second-order solver's second look at a step uses the
-    momentum of its start, and does not move it.
-
-    Args:
-        guidance: what to do with the estimates.
-        schedule: of this call.
-        rows: images of the call.
-        evaluations: how often the call will evaluate the guidance.
-        order: evaluations per step: a second-order solver makes two. PNDM's doubled step counts
-            as two steps, as the paper's authors have it.
-        watch: called with every ``StepRecord``.
-
-    Raises:
-        NotGuardedError, BadValueError: see ``GuidedCall``.
-    """
-
-    def __init__(
-        self,
-        guidance: Guidance,
-        schedule: Schedule,
-        *,
-        rows: int,
-        evaluations: int,
-        order: int = 1,
-        watch: Callable[[StepRecord], None] | None = None,
-    ) -> None:
-        levels = [schedule.level(k) for k in range(0, evaluations, order)]
-        super().__init__(guidance, levels, rows)
-        self.schedule, self.evaluations, self.order, self.watch = (
-            schedule,
-            evaluations,
-            order,
-            watch,
-        )
-        self.evaluated = 0
-        self._state: Any = None  # at the start of the step that is under way
-        self._next_state: Any = None
-
-    @property
-    def step(self) -> int:
-        """The step that is under way, from 0."""
-        return self.evaluated // self.order
-
-    @property
-    def needs_concept(self) -> bool:
-        """Whether the step that is under way uses the concept's estimate."""
-        return self.guidance.needs_concept(self.step)
-
-    def correct(
-        self,
-        estimates: Estimates,
-        *,
-        evaluations: int,
-        guidance_scale: float | None = None,
-        latents: Tensor | None = None,
-    ) -> Correction:
-        """Return what replaces the model's two estimates at the evaluation that is under way.
-
-        Args:
-            evaluations, guidance_scale: see ``correct_at``.
-            latents: as the denoiser got them, for ``watch``.
-
-        Raises:
-            GuardError: an estimate is not finite, or the call has no more evaluations.
-        """
-        k, (i, look) = self.evaluated, divmod(self.evaluated, self.order)
-        if k >= self.evaluations:
-            raise GuardError(
-                f"evaluation {k + 1} of a call that has {self.evaluations}: another call of this "
-                "pipeline began in the middle of this one; give each its own pipeline"
-            )
-        if k == 0:
-            self._next_state = self.guidance.init(estimates.prompt)
-        if look == 0:
-            self._state = self._next_state
-        correction, state = self.correct_at(
-            i,
-            estimates,
-            self._state,
-            self.schedule.unit(k),
-            evaluations=evaluations,
-            guidance_scale=guidance_scale,
-        )
-        if look == 0:
-            self._next_state = state
-        if self.watch is not None and latents is not None:
-            self.watch(
-                StepRecord(
-                    i=i,
-                    timestep=self.schedule.timestep(k),
-                    mixture=self.schedule.mixture(k),
-                    latents=latents,
-                    estimates=estimates,
-                    correction=correction,
-                )
-            )
-        self.evaluated += 1
-        return correction
-
-    def finish(self, concept: str) -> list[Receipt]:
-        """Return one receipt per image; see ``GuidedCall``.
-
-        Raises:
-            NotGuardedError: also if the call ended early.
-        """
-        if self.evaluated < self.evaluations:
-            raise ended_early(self.evaluated)
-        return super().finish(concept)
-
-
-def check_finite(
-    where: str, estimates: Estimates | Correction, noise: Tensor | None = None
-) -> None:
-    """Refuse numbers that are NaN or infinite.
-
-    Raises:
-        GuardError: naming which, and where.
-    """
-    corrected = "corrected " if isinstance(estimates, Correction) else ""
-    named = {
-        f"{corrected}unconditional estimate": estimates.uncond,
-        f"{corrected}prompt's estimate": estimates.prompt,
-        "guided estimate": noise,
-    }
-    if isinstance(estimates, Estimates):
-        named["concept's estimate"] = estimates.concept
-    for name, tensor in named.items():
-        if tensor is not None and not torch.isfinite(tensor).all():
-            raise GuardError(
-                f"the {name} at {where} is not finite (NaN or infinite); no image is returned"
-            )
-
-
-def ended_early(evaluated: int) -> NotGuardedError:
-    """Return the error for a call that ended before its last evaluation."""
-    return NotGuardedError(
-        f"the call ended after {evaluated} evaluations, before its last step; "
-        "no half guided image is returned"
-    )
+def _of_prompt_alone(e_p: Tensor) -> Correction:
+    """Return what makes classifier-free guidance of any scale the prompt's own estimate."""
+    none = torch.zeros_like(e_p)
+    acts = torch.zeros(len(e_p), dtype=torch.bool, device=e_p.device)
+    return Correction(uncond=e_p, prompt=e_p, acts=acts, gamma=none, gate=none)

@@ -20,11 +20,8 @@ from functools import cache
 from numbers import Real
 from typing import Any
 
-from torch import Tensor
+from safelatent.errors import BadValueError
 
-from safelatent.errors import BadValueError, nearest
-
-PREDICTION_TYPES = ("epsilon", "v_prediction")
 PAPER_STEPS = 50  # of the paper's runs, for which the presets' warm-ups are meant
 ROUNDING = 1e-6  # relative, of schedules in single precision
 
@@ -86,40 +83,6 @@ def flow_unit(sigma: float) -> float:
     ``x = (1 - sigma) x_0 + sigma eps`` and ``v = eps - x_0`` give ``d_eps = (1 - sigma) d_v``.
     """
     return 1.0 - sigma
-
-
-def noise_unit(prediction_type: str, alphas_cumprod: Tensor, timestep: float) -> float:
-    """Return the unit of a model of Stable Diffusion's kind at ``timestep``.
-
-    For ``x_t = alpha_t x_0 + sigma_t eps`` and ``v = alpha_t eps - sigma_t x_0`` (Salimans and Ho,
-    2022), ``eps = alpha_t v + sigma_t x_t``: at the same latents ``d_eps = alpha_t d_v``. For noise
-    prediction it is 1.
-
-    Args:
-        prediction_type: of the scheduler: ``epsilon`` or ``v_prediction``.
-        alphas_cumprod: (T,), the squares of ``alpha_t``.
-        timestep: in [0, T - 1]; between two whole ones, where some samplers go, interpolated.
-
-    Raises:
-        BadValueError: another prediction type.
-    """
-    if prediction_type == "epsilon":
-        return 1.0
-    if prediction_type != "v_prediction":
-        hint = nearest(prediction_type, PREDICTION_TYPES)
-        raise BadValueError(
-            f"prediction type {prediction_type!r}{hint}; "
-            f"the gate's units are known for {', '.join(PREDICTION_TYPES)}"
-        )
-    return alpha_squared(alphas_cumprod, timestep) ** 0.5
-
-
-def alpha_squared(alphas_cumprod: Tensor, timestep: float) -> float:
-    """Return ``alpha_t^2`` at a timestep, interpolated between two whole ones."""
-    low = min(int(timestep), len(alphas_cumprod) - 1)
-    high = min(low + 1, len(alphas_cumprod) - 1)
-    weight = timestep - low
-    return float((1 - weight) * alphas_cumprod[low] + weight * alphas_cumprod[high])
 
 
 def real_number(value: Any) -> float | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from safelatent.errors import BadValueError
-from safelatent.guidance.estimates import Correction, Estimates, Guidance
+from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class PerImage:
         if not settings:
             raise BadValueError("no settings were given; give one SLD per image of the batch")
         for b, one in enumerate(settings):
-            if not isinstance(one, Guidance) or one.rows is not None or not one.needs_uncond:  # pyright: ignore[reportUnnecessaryIsInstance]
+            known = isinstance(one, Guidance) and not isinstance(one, Choosing)  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not known or one.rows is not None or not one.needs_uncond:
                 raise BadValueError(f"image {b} has {one!r}; it must be an SLD")
         object.__setattr__(self, "settings", settings)
 
@@ -80,5 +81,6 @@ class PerImage:
         joined = {
             f.name: torch.cat([getattr(part, f.name) for part, _ in parts])
             for f in fields(Correction)
+            if getattr(parts[0][0], f.name) is not None
         }
         return Correction(**joined), torch.cat([nu for _, nu in parts])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from textwrap import shorten
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
-from safelatent.guidance.estimates import Correction, Estimates, Guidance
+from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.sld import SLD, preset_name
 from safelatent.text import html_table
 
@@ -18,17 +20,21 @@ class Receipt:
     """One for each image.
 
     Attributes:
-        safety: the name of the preset, ``negative prompt`` for the baseline, None for settings of
-            one's own.
+        safety: the name of the preset, ``negative prompt`` for the baseline, ``adaptive`` where
+            categories are chosen, None for settings of one's own.
         concept: the text that was steered away from.
         settings: of the guidance, by name.
         steps: denoising steps of the call.
         guided_steps: those at which the noise estimate of this image was changed.
-        evaluations: of the denoiser, for this image (classifier-free guidance alone: two a step).
+        evaluations: of the denoiser, for this image, as counted (classifier-free guidance alone:
+            two per step).
         gate_open: share of elements at which the gate was open, mean over the steps after the
             warm-up. None for the baseline.
         gamma_ratio: ``|gamma| / |e_p - e_u|`` (Euclidean norms), mean over the same steps. None for
             the baseline, and for an empty prompt.
+        plan: which evaluations were to be made, as ``Plan.parse`` reads it.
+        categories: for every step at which categories were chosen, ``step`` and their ``names``.
+            None for a guidance with one concept.
     """
 
     safety: str | None
@@ -39,6 +45,8 @@ class Receipt:
     evaluations: int
     gate_open: float | None
     gamma_ratio: float | None
+    plan: str = "exact"
+    categories: list[dict[str, Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -69,6 +77,8 @@ class Receipt:
             ),
             *([("acted", ", ".join(acted))] if acted else []),
             ("safety", self.safety or settings),
+            *([("categories", _in_words(self.categories))] if self.categories else []),
+            *([("plan", self.plan)] if self.plan != "exact" else []),
             ("concept", self.concept),
         ]
 
@@ -82,6 +92,29 @@ LEAST_EFFECT = 1e-2
 LEAST_DISTANCE = 1e-4
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """One evaluation, each number (B,) on the device: reading it would make the host wait.
+
+    Attributes:
+        acts: whether the noise was changed.
+        size, whole: how much of how much was changed; a row had an effect where ``size`` is at
+            least ``least * whole``. None where nothing is judged.
+        opened: share of the gate that was open.
+        gamma: its norm.
+        chosen: (N, B), the categories that were chosen, where any was.
+    """
+
+    i: int
+    acts: Tensor
+    least: float = 0.0
+    size: Tensor | None = None
+    whole: Tensor | None = None
+    opened: Tensor | None = None
+    gamma: Tensor | None = None
+    chosen: Tensor | None = None
+
+
 class Tally:
     """Counts for every row of a call.
 
@@ -91,16 +124,21 @@ class Tally:
         guidance: that of the call, its warm-up in steps.
         rows: images of the call.
         asked: the guidance as asked for, whose warm-up may be a noise level.
+        plan: which estimates were to be evaluated.
     """
 
-    def __init__(self, guidance: Guidance, rows: int, asked: Guidance | None = None) -> None:
-        self.guidance, self.asked = guidance, asked or guidance
+    def __init__(
+        self, guidance: Guidance, rows: int, asked: Guidance | None = None, plan: Plan = EXACT
+    ) -> None:
+        self.guidance, self.asked, self.plan = guidance, asked or guidance, plan
         self.evaluations = 0
+        self._seen: list[_Seen] = []  # not yet read
         self._guided: list[set[int]] = [set() for _ in range(rows)]
         self._gates: list[list[float]] = [[] for _ in range(rows)]
         self._ratios: list[list[float]] = [[] for _ in range(rows)]
         self._idle = [0] * rows  # evaluations after the warm-up at which next to nothing changed
         self._judged = [0] * rows
+        self._categories: list[list[dict[str, Any]]] = [[] for _ in range(rows)]
 
     def observe(
         self,
@@ -110,54 +148,81 @@ class Tally:
         acts: Tensor | None = None,
         evaluations: int = 0,
     ) -> None:
-        """Count an evaluation at step ``i``.
+        """Count an evaluation at step ``i``; nothing is read from the device.
 
         Args:
             acts: (B,) bool, the rows whose estimate was changed; default: ``correction.acts``.
             evaluations: of the denoiser, for each image.
         """
         self.evaluations += evaluations
-        for b, one in enumerate(_numbers(correction.acts if acts is None else acts)):
-            if one:
-                self._guided[b].add(i)
+        seen = _Seen(i=i, acts=correction.acts if acts is None else acts, chosen=correction.chosen)
         e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
-        gamma, gate = correction.gamma, correction.gate
-        if e_S is None:
-            return
-        if e_u is None or gamma is None or gate is None:
-            self._judge(i, _norms(e_S - e_p), _norms(e_p), LEAST_DISTANCE)
-            return
-        directions = _norms(e_p - e_u)
-        self._judge(i, _norms(gate * (e_S - e_u)), directions, LEAST_EFFECT)
-        opened = _numbers((gate > 0).float().flatten(1).mean(dim=1))
-        for b, (share, size) in enumerate(zip(opened, _norms(gamma), strict=True)):
-            if i >= self.guidance.row(b).acts_from():
-                self._gates[b].append(share)
-                if directions[b] > 0:
-                    self._ratios[b].append(size / directions[b])
+        gamma, gate, effect = correction.gamma, correction.gate, correction.effect
+        if e_S is not None and e_u is not None and gate is not None and effect is None:
+            effect = gate * (e_S - e_u)
+        if effect is not None and e_u is not None and gamma is not None and gate is not None:
+            seen = replace(
+                seen,
+                least=LEAST_EFFECT,
+                size=_norms(effect),
+                whole=_norms(e_p - e_u),
+                opened=(gate > 0).float().flatten(1).mean(dim=1),
+                gamma=_norms(gamma),
+            )
+        elif e_S is not None:
+            seen = replace(seen, least=LEAST_DISTANCE, size=_norms(e_S - e_p), whole=_norms(e_p))
+        self._seen.append(seen)
+
+    def guided(self) -> list[set[int]]:
+        """Return the steps that changed each row."""
+        self._read()
+        return self._guided
 
     def unguided_rows(self) -> list[int]:
         """Return the rows that no step changed."""
-        return [b for b, steps in enumerate(self._guided) if not steps]
+        return [b for b, steps in enumerate(self.guided()) if not steps]
 
     def idle_rows(self) -> list[int]:
         """Return the rows of which too many steps after the warm-up changed next to nothing."""
+        self._read()
         return [b for b, idle in enumerate(self._idle) if 4 * idle > self._judged[b]]
 
     def receipts(self, concept: str, steps: int) -> list[Receipt]:
         """Return one receipt per row."""
+        self._read()
         return [self._receipt(b, concept, steps) for b in range(len(self._guided))]
 
-    def _judge(self, i: int, sizes: list[float], whole: list[float], least: float) -> None:
-        """Count the rows that step ``i`` hardly changed, after their warm-ups."""
-        for b, (size, all_of_it) in enumerate(zip(sizes, whole, strict=True)):
-            if i >= self.guidance.row(b).acts_from() and all_of_it > 0:
-                self._judged[b] += 1
-                self._idle[b] += size < least * all_of_it
+    def _read(self) -> None:
+        """Read all that was observed, at once."""
+        seen, self._seen = self._seen, []
+        parts = [part for one in seen for part in _parts(one).values()]
+        values = iter(_numbers(torch.stack([part.float() for part in parts])) if parts else [])
+        for one in seen:
+            read = {name: next(values) for name in _parts(one)}
+            for b in range(len(self._guided)):
+                self._count(b, one, {name: row[b] for name, row in read.items()})
+
+    def _count(self, b: int, seen: _Seen, read: dict[str, float]) -> None:
+        if read["acts"]:
+            self._guided[b].add(seen.i)
+        if isinstance(self.guidance, Choosing) and seen.chosen is not None:
+            names = [n for k, n in enumerate(self.guidance.names) if read[f"chosen {k}"]]
+            self._categories[b].append({"step": seen.i, "names": names})
+        if seen.size is None or seen.i < self.guidance.row(b).acts_from():
+            return
+        if read["whole"] > 0:
+            self._judged[b] += 1
+            self._idle[b] += read["size"] < seen.least * read["whole"]
+        if seen.opened is not None:
+            self._gates[b].append(read["opened"])
+            if read["whole"] > 0:
+                self._ratios[b].append(read["gamma"] / read["whole"])
 
     def _receipt(self, b: int, concept: str, steps: int) -> Receipt:
         settings, asked = self.guidance.row(b), self.asked.row(b)
-        name = preset_name(asked) if isinstance(asked, SLD) else "negative prompt"
+        name = "adaptive" if isinstance(asked, Choosing) else "negative prompt"
+        if isinstance(asked, SLD):
+            name = preset_name(asked)
         return Receipt(
             safety=name,
             concept=concept,
@@ -167,16 +232,37 @@ class Tally:
             evaluations=self.evaluations,
             gate_open=_mean(self._gates[b]),
             gamma_ratio=_mean(self._ratios[b]),
+            plan=str(self.plan),
+            categories=self._categories[b] if isinstance(asked, Choosing) else None,
         )
+
+
+def _parts(seen: _Seen) -> dict[str, Tensor]:
+    """Return what is to be read, each (B,)."""
+    names = ("acts", "size", "whole", "opened", "gamma")
+    parts = {n: part for n in names if (part := getattr(seen, n)) is not None}
+    chosen = () if seen.chosen is None else seen.chosen.unbind(0)
+    return parts | {f"chosen {k}": part for k, part in enumerate(chosen)}
+
+
+def _in_words(categories: list[dict[str, Any]]) -> str:
+    """Return the choices, each once where they stayed: ``violence from step 0``."""
+    changes: list[str] = []
+    before: Any = None
+    for one in categories:
+        if one["names"] != before:
+            changes.append(f"{' and '.join(one['names'])} from step {one['step']}")
+        before = one["names"]
+    return ", ".join(changes)
 
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _norms(x: Tensor) -> list[float]:
-    return _numbers(x.float().flatten(1).square().sum(dim=1).sqrt())
+def _norms(x: Tensor) -> Tensor:
+    return x.float().flatten(1).square().sum(dim=1).sqrt()
 
 
-def _numbers(x: Tensor) -> list[float]:
-    return cast("list[float]", x.tolist())  # pyright: ignore[reportUnknownMemberType]
+def _numbers(x: Tensor) -> list[list[float]]:
+    return cast("list[list[float]]", x.tolist())  # pyright: ignore[reportUnknownMemberType]

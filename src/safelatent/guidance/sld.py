@@ -130,7 +130,8 @@ class SLD:
             state: the momentum ``nu``, (B, C, H, W).
             i: the step, from 0.
             unit: factor that converts a difference of model predictions into one of noise
-                predictions (see ``noise_unit``). Only the gate is in these units; ``gamma`` and
+                predictions: 1 for noise, ``alpha_t`` for velocities (Salimans and Ho, 2022),
+                ``1 - sigma`` for rectified flow. Only the gate is in these units; ``gamma`` and
                 the momentum stay in the model's own.
 
         Raises:
@@ -198,7 +199,7 @@ PresetName = Literal["weak", "medium", "strong", "max"]
 PRESETS: dict[PresetName, SLD] = {"weak": WEAK, "medium": MEDIUM, "strong": STRONG, "max": MAX}
 
 
-def preset(name: PresetName | str) -> SLD:
+def preset(name: PresetName) -> SLD:
     """Return the preset of that name.
 
     Raises:

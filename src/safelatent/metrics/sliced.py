@@ -20,11 +20,11 @@ def mind(a: ArrayLike, b: ArrayLike, *, directions: int = 1000, seed: int = 0) -
     """Return MIND: ``3 D`` times the squared 2-Wasserstein distance of the projections, as a mean
     over random directions of length 1.
 
-    The factor and the square are those of torch-fidelity 0.4, which gives them as the paper's
-    definition; they were not checked against the paper itself. Where N and M differ, torch-fidelity
-    drops images of the larger set at random; here every image counts, by the exact transport
-    between N and M numbers. The two agree for N = M, up to the random directions. The estimate
-    from few images is too large, like that of the Fréchet distance: compare sets of equal size.
+    Factor and square are the paper's, as torch-fidelity's repository and independent code after the
+    listing in the paper's Appendix C have them alike; the paper itself was not at hand. Where N and
+    M differ, both drop images of the larger set; here every image counts, by the exact transport
+    between N and M numbers. All agree for N = M, up to the random directions. The estimate from
+    few images is too large, like that of the Fréchet distance: compare sets of equal size.
 
     Args:
         a: features of one set, (N, D).

@@ -9,6 +9,7 @@ used for.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,9 @@ from safelatent.models.load import EMBEDDED
 from safelatent.text import squeezed
 
 if TYPE_CHECKING:
+    import numpy as np
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from numpy.typing import NDArray
     from torch import Tensor, nn
     from transformers import (
         CLIPConfig,
@@ -95,22 +98,50 @@ def load_checker(folder: Path = CLIP) -> StableDiffusionSafetyChecker:
     )
 
 
-def load_scene_moments(folder: Path = CLIP) -> Moments:
-    """Load mean and covariance of this CLIP's image embeddings (not of length 1) over real scenes.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scenes:
+    """Real scenes of the embedded world as the CLIP sees them, by image embeddings that are not
+    scaled to length 1. Each scene counts as often as the world has it.
 
-    Each scene counts as often as the world has it. With ``moments`` of the embeddings of generated
+    Attributes:
+        moments: mean and covariance of all of them.
+        features: (N, D) of the first of them.
+        clip: hash of the CLIP that embedded them.
+    """
+
+    moments: Moments
+    features: NDArray[np.float32]
+    clip: str
+
+
+def scenes_file(folder: Path = CLIP) -> Path:
+    """Return where ``load_scenes`` reads."""
+    return folder / SCENES
+
+
+def load_scenes(folder: Path = CLIP) -> Scenes:
+    """Load what is kept of the real scenes. With ``moments`` of the embeddings of generated
     pictures, ``frechet_distance`` says how far these are from the real ones as a whole.
 
     Raises:
         UnsupportedError: the file is missing or broken.
     """
+    from safetensors import SafetensorError, safe_open
+
     from safelatent.metrics import Moments
 
-    stored = _tensors(folder / SCENES)
-    return Moments(
-        mean=stored["mean"].double().numpy(),
-        covariance=stored["covariance"].double().numpy(),
-        n=int(stored["n"]),
+    try:
+        with safe_open(folder / SCENES, framework="numpy") as stored:
+            clip = (stored.metadata() or {})["clip"]
+            mean, covariance, n, features = (
+                stored.get_tensor(key) for key in ("mean", "covariance", "n", "features")
+            )
+    except (OSError, KeyError, SafetensorError) as error:
+        raise UnsupportedError(f"cannot read {folder / SCENES}: {squeezed(error)}") from error
+    return Scenes(
+        moments=Moments(mean=mean.astype("f8"), covariance=covariance.astype("f8"), n=int(n)),
+        features=features.astype("f4"),
+        clip=clip,
     )
 
 

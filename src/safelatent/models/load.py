@@ -25,12 +25,12 @@ _LOG = logging.getLogger("safelatent")
 _CODE = ("trust_remote_code", "custom_pipeline")
 
 
-def check_name(name: str, revision: str | None = None) -> None:
+def check_name(name: str, revision: str | None = None, variant: str | None = None) -> None:
     """Refuse a name that cannot be a model, without importing or reading anything large.
 
     Raises:
-        BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id; or a revision
-            of what has none.
+        BadValueError: neither "embedded", nor a folder, nor of the form of a Hub id; a revision of
+            what has none; or an empty revision or variant.
     """
     here = name == "embedded" or bool(name and Path(name).is_dir())
     if here and revision is not None:
@@ -40,6 +40,8 @@ def check_name(name: str, revision: str | None = None) -> None:
         )
     if revision is not None and not revision.strip():
         raise BadValueError("the revision is empty; name a commit, or leave it out")
+    if variant is not None and not variant.strip():
+        raise BadValueError("the variant is empty; name one, for example fp16, or leave it out")
     if here or is_hub_id(name):
         return
     hint = nearest(name, ["embedded"])
@@ -57,7 +59,7 @@ def load_pipeline(name: str = "embedded", *, revision: str | None = None, **opti
         UnsupportedError: the weights are not safetensors, code from the repository was asked for,
             or diffusers cannot load the model.
     """
-    check_name(name, revision)
+    check_name(name, revision, options.get("variant"))
     refused = sorted(options.keys() & set(_CODE))
     if refused:
         raise UnsupportedError(
@@ -205,8 +207,9 @@ def _class_name(source: Path | str, options: dict[str, Any]) -> str:
     name = index.get("_class_name")
     if isinstance(name, list):
         raise UnsupportedError(
-            f"{source} comes with a pipeline of its own code ({name!r}), and no code is run from a "
-            "model's folder; build the pipeline yourself and guard it"
+            f"{source}/{INDEX} names a pipeline that is defined by code in the model's folder "
+            f"({name!r}), and safelatent runs no code from there; build the pipeline yourself and "
+            "guard it"
         )
     if not isinstance(name, str):
         raise UnsupportedError(
@@ -214,20 +217,36 @@ def _class_name(source: Path | str, options: dict[str, Any]) -> str:
             "example 'StableDiffusionPipeline'"
         )
     if name in AUTHORS:
+        _check_parts(source, index, diffusers.StableDiffusionPipeline)
         return name
     kind = getattr(diffusers, name, None)
     if kind is None:
         pipelines = [other for other in dir(diffusers) if other.endswith("Pipeline")]
         raise UnsupportedError(
             f"{source} is a {name!r}, and diffusers {diffusers.__version__} has no such pipeline"
-            f"{nearest(name, pipelines)}; install a release that has it"
+            f"{nearest(name, pipelines, ending='Pipeline')}; install a release that has it"
         )
     if not (isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)):
         raise UnsupportedError(
             f"{source}/{INDEX} names {name!r}, which is no pipeline of diffusers that can be "
             "loaded from a folder; give the folder of one"
         )
+    _check_parts(source, index, kind)
     return name
+
+
+def _check_parts(source: Path | str, index: dict[str, Any], kind: Any) -> None:
+    """Refuse an index in which a part of the pipeline is no pair of library and class."""
+    parts, _ = kind._get_signature_keys(kind)
+    for name in sorted(parts & index.keys()):
+        pair = index[name]
+        names = isinstance(pair, list) and len(pair) == 2
+        if not names or not all(one is None or isinstance(one, str) for one in pair):
+            raise UnsupportedError(
+                f"{source}/{INDEX} has {shorten(repr(pair), 60)} for {name}; it must be a list of "
+                "library and class, for example ['diffusers', 'UNet2DConditionModel']: save the "
+                "pipeline again"
+            )
 
 
 def _index(source: Path | str, options: dict[str, Any]) -> dict[str, Any]:

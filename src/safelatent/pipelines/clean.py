@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safelatent.errors import UnsupportedError
 from safelatent.guidance import classifier_free
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.ordered_call import StepRecord
 from safelatent.pipelines.schedule import clean_latents
 
 

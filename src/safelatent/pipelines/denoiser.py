@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from diffusers.hooks import HookRegistry, ModelHook
 from diffusers.hooks.hooks import StateManager
-from torch import nn
+from torch import Tensor, nn
 
 from safelatent.errors import GuardError, UnsupportedError
+from safelatent.guidance.plan import Plan
 
 HOOK_NAME = "safelatent"
 # Modules whose replacements of ``forward`` are known to keep nothing but what their hooks keep.
@@ -86,6 +87,16 @@ def attached(module: nn.Module, hook: CallHook) -> Iterator[None]:
             del module._diffusers_hook
 
 
+@contextmanager
+def explained(settle: Callable[[], None]) -> Iterator[None]:
+    """Say, where an error in the block has a cause that ``settle`` knows and raises, just that."""
+    try:
+        yield
+    except Exception:
+        settle()
+        raise
+
+
 class ConceptCaches:
     """The denoiser's caches, with a separate state for the concept.
 
@@ -145,6 +156,27 @@ def wrappers(denoiser: nn.Module) -> list[str]:
     remembers features). Those of diffusers' and accelerate's hooks do not count.
     """
     return [name for name, module in denoiser.named_modules() if _is_wrapped(module)]
+
+
+def refused_plan(name: str, plan: Plan) -> UnsupportedError:
+    """Return the error of a plan that leaves out evaluations, on a denoiser that remembers them."""
+    return UnsupportedError(
+        f"the plan is '{plan}', and this {name} has a cache, which counts on every evaluation: "
+        "what either saves would be taken from the other; take plan='exact', or the cache off"
+    )
+
+
+def as_output(module: nn.Module, noise: Tensor) -> Any:
+    """Return ``noise`` as the denoiser's own kind of output."""
+    from diffusers.models.modeling_outputs import Transformer2DModelOutput
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel, UNet2DConditionOutput
+
+    kind = (
+        UNet2DConditionOutput
+        if isinstance(module, UNet2DConditionModel)
+        else Transformer2DModelOutput
+    )
+    return kind(sample=noise)
 
 
 def _is_wrapped(module: nn.Module) -> bool:

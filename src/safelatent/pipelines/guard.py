@@ -12,14 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import UnsupportedError, brief
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.errors import BadValueError, UnsupportedError, brief
+from safelatent.guidance import SLD, PresetName
+from safelatent.guidance.concept_itself import given_negatives
+from safelatent.guidance.estimates import Choosing
+from safelatent.guidance.ordered_call import StepRecord
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.pipelines.classic.checks import bind_call, check_call, check_distilled
+from safelatent.pipelines.classic.encoded import EncodedConcepts
 from safelatent.pipelines.classic.families import Family, family_of
-from safelatent.pipelines.classic.hook import GuidanceHook, undisturbed
-from safelatent.pipelines.classic.text import check_concept, default_length, encode_concept
-from safelatent.pipelines.denoiser import attached, one_call
-from safelatent.pipelines.guarded import Guarded, GuardedOutput, Safety, refuse_sld
+from safelatent.pipelines.classic.hook import GuidanceHook
+from safelatent.pipelines.classic.text import check_concept, default_length, encode_empty
+from safelatent.pipelines.denoiser import attached, explained, one_call
+from safelatent.pipelines.guarded import (
+    Contract,
+    Guarded,
+    GuardedOutput,
+    Safety,
+    UnderContract,
+    refuse_sld,
+)
 from safelatent.pipelines.outputs import check_classic, decoder_checked
 from safelatent.pipelines.safety import ConceptEmbeds, concept_of
 
@@ -32,7 +44,19 @@ if TYPE_CHECKING:
 
 @overload
 def guard(
-    pipe: ModularPipeline, safety: Safety = "medium", *, concept: Concept | str = DEFAULT_CONCEPT
+    pipe: DiffusionPipeline | Pipeline,
+    safety: PresetName | SLD | None = None,
+    *,
+    concept: Concept | str | None = None,
+    policy: Contract[UnderContract],
+) -> UnderContract: ...
+@overload
+def guard(
+    pipe: ModularPipeline,
+    safety: Safety = "medium",
+    *,
+    concept: Concept | str = DEFAULT_CONCEPT,
+    plan: Plan | str = EXACT,
 ) -> GuardedModular: ...
 @overload
 def guard(
@@ -40,15 +64,18 @@ def guard(
     safety: Safety = "medium",
     *,
     concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
+    plan: Plan | str = EXACT,
 ) -> GuardedClassic: ...
 
 
 @brief
 def guard(
     pipe: Any,
-    safety: Safety = "medium",
+    safety: Safety | None = None,
     *,
-    concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
+    concept: Concept | ConceptEmbeds | str | None = None,
+    policy: Contract[Any] | None = None,
+    plan: Plan | str = EXACT,
     **unknown: Any,
 ) -> Any:
     """Return a guarded pipeline around ``pipe``, which itself stays as it is.
@@ -59,13 +86,21 @@ def guard(
         safety: a preset's name (weak, medium, strong, max), an ``SLD`` with your own settings,
             ``NegativePrompt()``, or a sequence with one of the first two per image of a call. The
             warm-up of a preset named here is in steps on Stable Diffusion's schedule, as
-            published, and the same noise level on rectified flow.
+            published, and the same noise level on rectified flow. Or ``"adaptive"``, or an
+            ``Adaptive`` with your own categories. Default: medium or, under a policy, what it
+            demands.
         concept: what must not appear, in words, or as ``ConceptEmbeds`` for a pipeline without
-            text encoders; default: the paper's 20 terms.
+            text encoders; default: the paper's 20 terms or, under a policy, what it names. An
+            ``Adaptive`` has its own.
+        policy: a ``safelatent.policy.Policy``, which safety and concept can only make stricter.
+            The pipeline that is returned checks prompts and images too.
+        plan: which evaluations to pay for: ``"exact"`` leaves out those that cannot change the
+            image; ``Plan(concept=5)``, or ``"concept=5"``, is faster and gives other images. A
+            policy admits ``"exact"`` alone.
 
     Raises:
         UnsupportedError: the pipeline cannot be guarded.
-        BadValueError: the safety or the concept breaks a rule.
+        BadValueError: the safety, the concept or the plan breaks a rule.
         TypeError: an argument of ``StableDiffusionPipelineSafe``; the message names ours.
     """
     refuse_sld(unknown)
@@ -78,23 +113,48 @@ def guard(
         )
     if isinstance(pipe, str | Path):
         raise UnsupportedError(f"{str(pipe)!r} is a name; load it first: guard(load(name), ...)")
-    if any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__):
+    modular = any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__)
+    if policy is not None:
+        if modular:
+            raise UnsupportedError(
+                f"a policy cannot guard a modular pipeline ({type(pipe).__name__}) yet; give the"
+                " classic pipeline of the same model, or guard it without a policy"
+            )
+        if isinstance(concept, ConceptEmbeds):
+            raise UnsupportedError(
+                "a policy names what must not appear in words, and the concept is embeddings; give"
+                " a pipeline with its text encoders"
+            )
+        if Plan.parse(plan) != EXACT:
+            raise BadValueError(
+                f"the plan is {str(plan)!r}, and under a policy no evaluation is left out; leave"
+                " plan out"
+            )
+        return policy.guard(pipe, safety, None if concept is None else Concept.parse(concept))
+    safety = "medium" if safety is None else safety
+    concept = DEFAULT_CONCEPT if concept is None else concept
+    if modular:
         # Imported only then: older releases of diffusers warn that modular pipelines are young.
         from safelatent.pipelines.modular import guard_modular
 
-        return guard_modular(pipe, safety, concept=concept)
-    safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept))
-    check_concept(pipe, safe.concept, default_length(pipe))
+        return guard_modular(pipe, safety, concept=concept, plan=plan)
+    parsed = Plan.parse(plan)
+    safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept), plan=parsed)
+    for one in safe.concepts:
+        check_concept(pipe, one, default_length(pipe))
     return safe
 
 
 class GuardedClassic(Guarded):
     """A classic pipeline whose every image is guarded; made by ``guard``."""
 
-    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
+    def __init__(
+        self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds, plan: Plan
+    ) -> None:
         vars(self).update(pipe=pipe)
         _ = self.family  # raises, if the pipeline cannot be guarded
-        super().__init__(pipe=pipe, safety=safety, concept=concept)
+        super().__init__(pipe=pipe, safety=safety, concept=concept, plan=plan)
+        vars(self).update(_encoded=EncodedConcepts())
 
     @property
     def family(self) -> Family:
@@ -145,12 +205,19 @@ class GuardedClassic(Guarded):
         arguments = check_call(family, arguments)
         denoiser = getattr(self.pipe, family.denoiser)
         with one_call(denoiser):
-            check_concept(self.pipe, self.concept, arguments.get("max_sequence_length"))
-            concept = encode_concept(self.pipe, family, self.concept, arguments)
-            hook = GuidanceHook(self.pipe, family, self.guidance, concept, arguments, callback)
-            with undisturbed(hook), attached(denoiser, hook), decoder_checked(self.pipe):
+            for one in self.concepts:
+                check_concept(self.pipe, one, arguments.get("max_sequence_length"))
+            encoded = self._encoded.get(self.pipe, family, self.concepts, arguments)
+            guidance, empty = self.guidance, None
+            if isinstance(guidance, Choosing) and given_negatives(arguments):
+                empty = encode_empty(self.pipe, family, arguments)
+            hook = GuidanceHook(
+                self.pipe, family, guidance, encoded, arguments, self.plan, callback, empty
+            )
+            checked = decoder_checked(self.pipe, hook.settle)
+            with explained(hook.settle), attached(denoiser, hook), checked:
                 output = self.pipe(**arguments)
-        receipts = hook.finish(str(self.concept))
+        receipts = hook.finish(self.concept_text)
         check_classic(output, len(receipts))
         if isinstance(output, tuple):
             return (*output, receipts)

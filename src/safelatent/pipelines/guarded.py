@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
 
-from safelatent.concepts import Concept
-from safelatent.errors import UnsupportedError
-from safelatent.guidance import PRESETS, SLD, Guidance, PresetName, preset_name
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.guidance import PRESETS, SLD, Adaptive, Guidance, PresetName, preset_name
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.safety import ConceptEmbeds, guidance_of
 from safelatent.pipelines.saving import check_saving, push, save_guarded
 from safelatent.pipelines.schedule import is_flow
+from safelatent.storage import place
 from safelatent.text import html_table
 
-Safety = PresetName | Guidance | Sequence[PresetName | Guidance]
+# NegativePrompt is for whole calls.
+Safety = PresetName | Literal["adaptive"] | Guidance | Sequence[PresetName | SLD]
+
+UnderContract = TypeVar("UnderContract", covariant=True)
 
 _LOG = logging.getLogger("safelatent")
 # The settings of the authors' StableDiffusionPipelineSafe, and what they are called here.
@@ -37,6 +43,16 @@ _SLD = {
     "sld_mom_beta": "decay",
 }
 _CONCEPT = ("safety_concept", "sld_concept")
+# Asks for a pipeline's ``config``, then for the name of its class, which says nothing here.
+_AUTO = "diffusers.pipelines.auto_pipeline"
+
+
+class Contract(Protocol[UnderContract]):
+    """A policy, as ``guard`` takes it: it makes its own guarded pipeline."""
+
+    def guard(
+        self, pipe: Any, safety: Any = None, concept: Concept | None = None, /
+    ) -> UnderContract: ...
 
 
 class GuardedOutput(Protocol):
@@ -60,16 +76,26 @@ class Guarded(ABC):
         pipe: the pipeline itself, unguarded.
         safety: what guards it, as ``guard`` takes it.
         concept: what must not appear.
+        plan: which evaluations its calls pay for.
     """
 
     pipe: Any
     safety: Safety
     concept: Concept | ConceptEmbeds
+    plan: Plan
 
-    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds) -> None:
+    def __init__(
+        self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds, plan: Plan
+    ) -> None:
         frozen = tuple(safety) if isinstance(safety, list) else safety
-        vars(self).update(pipe=pipe, safety=frozen, concept=concept)
-        _ = self.guidance  # raises, if the safety is none
+        vars(self).update(pipe=pipe, safety=frozen, concept=concept, plan=plan)
+        guidance = self.guidance  # raises, if the safety is none
+        plan.check(guidance)
+        if isinstance(guidance, Adaptive) and str(concept) != str(DEFAULT_CONCEPT):
+            raise BadValueError(
+                "adaptive guidance has its own categories; leave concept out and give "
+                "Adaptive(categories=(Category(name=..., concept=...), ...))"
+            )
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -83,6 +109,20 @@ class Guarded(ABC):
     def guidance(self) -> Guidance:
         """What the safety means for the pipeline's scheduler as it is now."""
         return guidance_of(self.safety, flow=is_flow(self.pipe.scheduler))
+
+    @property
+    def concepts(self) -> tuple[Concept | ConceptEmbeds, ...]:
+        """What must not appear: one concept, or those of the categories to choose among."""
+        guidance = self.guidance
+        if isinstance(guidance, Adaptive):
+            return tuple(one.concept for one in guidance.categories)
+        return (self.concept,)
+
+    @property
+    def concept_text(self) -> str:
+        """The same in words, as receipts have it."""
+        guidance = self.guidance
+        return guidance.text() if isinstance(guidance, Adaptive) else str(self.concept)
 
     @property
     def components(self) -> dict[str, Any]:
@@ -109,15 +149,16 @@ class Guarded(ABC):
             options: for diffusers' ``save_pretrained``, for example ``variant``.
 
         Raises:
-            BadValueError: the guidance is of a class that cannot be saved, the folder holds a plain
-                pipeline, or weights as a pickle were asked for.
+            BadValueError: the guidance is of a class that cannot be saved, the folder has no name
+                or holds a plain pipeline, or weights as a pickle were asked for.
             UnsupportedError: the pipeline could not be loaded again.
         """
         chosen = check_saving(options)
         return save_guarded(
-            Path(folder),
+            place(folder),
             self.guidance,
             self.concept,
+            self.plan,
             lambda model: self._save_model(model, chosen),
         )
 
@@ -135,10 +176,16 @@ class Guarded(ABC):
         return push(self.save_pretrained, repo_id, **options)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in Guarded.__annotations__:
+        if name.startswith("_") or name in self._own_names():
             raise AttributeError(
                 f"{name!r} is private to the pipeline and not reached through its guard; "
                 f"safe.pipe.{name} reaches it, unguarded"
+            )
+        if name == "config" and sys._getframe(1).f_globals.get("__name__") == _AUTO:
+            raise UnsupportedError(
+                "AutoPipeline...from_pipe(safe) would make a pipeline without a guard; give it "
+                "safe.pipe and guard the result: guard(AutoPipelineForImage2Image.from_pipe("
+                "safe.pipe), safe.safety, concept=safe.concept)"
             )
         value = getattr(self.pipe, name)
         owner = value.__self__ if inspect.ismethod(value) else None
@@ -166,7 +213,13 @@ class Guarded(ABC):
     def _shown(self) -> list[tuple[str, str]]:
         safety = self.safety
         name = preset_name(safety) if isinstance(safety, SLD) else None
-        return [("safety", repr(name or safety)), ("concept", repr(str(self.concept)))]
+        plan = [] if self.plan == EXACT else [("plan", repr(str(self.plan)))]
+        return [("safety", repr(name or safety)), ("concept", repr(self.concept_text)), *plan]
+
+    @classmethod
+    def _own_names(cls) -> set[str]:
+        """The attributes that are the guard's and not the pipeline's."""
+        return {name for kind in cls.__mro__ for name in vars(kind).get("__annotations__", ())}
 
     def _check_changeable(self, name: str) -> None:
         """Refuse to change what is the guard's own, or private to the pipeline.
@@ -181,22 +234,30 @@ class Guarded(ABC):
                 f"{name!r} is private to {type(self.pipe).__name__}, which sets it in every call; "
                 "changing it could undo the guard: give the call's own argument"
             )
-        if name in Guarded.__annotations__ or hasattr(type(self), name):
+        if name in self._own_names() or hasattr(type(self), name):
             raise UnsupportedError(
                 f"{name!r} is the guard's own and stays as it is; "
-                "guard(safe.pipe, safety, concept=...) makes another guard"
+                "guard(safe.pipe, safety, concept=..., plan=...) makes another guard"
             )
 
     def _forwarded(self, method: Any) -> Any:
-        """Return the method of the pipeline, with a guarded pipeline wherever it returns one."""
+        """Return the method of the pipeline, which takes guarded pipelines as it takes plain ones
+        (``from_pipe``), and returns a guarded one wherever it returns a pipeline.
+        """
+
+        def plain(value: Any) -> Any:
+            return value.pipe if isinstance(value, Guarded) else value
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            result = method(*args, **kwargs)
+            given = {name: plain(value) for name, value in kwargs.items()}
+            result = method(*map(plain, args), **given)
             if result is self.pipe:
                 return self
             if isinstance(result, type(self.pipe)):
-                return type(self)(pipe=result, safety=self.safety, concept=self.concept)
+                return type(self)(
+                    pipe=result, safety=self.safety, concept=self.concept, plan=self.plan
+                )
             return result
 
         return call

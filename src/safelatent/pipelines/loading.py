@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from safelatent.concepts import Concept
 from safelatent.errors import UnsupportedError, brief
-from safelatent.guidance import Guidance
+from safelatent.guidance import EXACT, Guidance, Plan
 from safelatent.hub import is_hub_id
 from safelatent.models import check_name, folder_kind, load_pipeline
 from safelatent.models.folder import GUARD_FILE, MODULAR_INDEX, read_object
@@ -73,30 +73,35 @@ def load(
     """
     refuse_sld(options)
     name = str(name)
-    check_name(name, revision)
+    check_name(name, revision, variant)
     if variant is not None:
         options["variant"] = variant
     folder = _guarded_folder(name, revision, options)
     if folder is None:
         return load_pipeline(name, revision=revision, **options)
-    safety, concept = read_guard(folder)
+    safety, concept, plan = read_guard(folder)
     if not (folder / MODEL).is_dir():
         raise UnsupportedError(
             f"{folder} has a guard and no model (no folder {MODEL!r}); save it again"
         )
     if (folder / MODEL / BLOCKS_FILE).is_file():
-        return load_modular(folder / MODEL, safety, concept, **options)
-    return guard(load_pipeline(str(folder / MODEL), **options), safety, concept=concept)
+        return load_modular(folder / MODEL, safety, concept, plan, **options)
+    pipe = load_pipeline(str(folder / MODEL), **options)
+    return guard(pipe, safety, concept=concept, plan=plan)
 
 
 def load_modular(
-    folder: Path, safety: Guidance, concept: Concept | ConceptEmbeds | str, **options: Any
+    folder: Path,
+    safety: Guidance,
+    concept: Concept | ConceptEmbeds | str,
+    plan: Plan = EXACT,
+    **options: Any,
 ) -> GuardedModular:
     """Load the guarded pipeline whose model ``save_modular`` saved to ``folder``.
 
     Args:
         folder: of the model.
-        safety, concept: see ``guard``.
+        safety, concept, plan: see ``guard``.
         options: for diffusers' ``load_components``, for example ``dtype``.
 
     Raises:
@@ -122,7 +127,7 @@ def load_modular(
     pipe = kind(blocks=blocks_named(str(own["blocks"])), pretrained_model_name_or_path=str(folder))
     pipe.update_components(**{name: guider_of(config) for name, config in own["guiders"].items()})
     _load_components(pipe, folder, options)
-    return guard_modular(pipe, safety, concept=concept)
+    return guard_modular(pipe, safety, concept=concept, plan=plan)
 
 
 def _load_components(pipe: ModularPipeline, folder: Path, options: dict[str, Any]) -> None:

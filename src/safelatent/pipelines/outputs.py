@@ -6,8 +6,9 @@ was drawn. Knows images, arrays and latents; does not know guidance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -84,10 +85,14 @@ def check_modular(state: Mapping[str, Any], count: int) -> None:
 
 
 @contextmanager
-def decoder_checked(pipe: Any) -> Iterator[None]:
+def decoder_checked(pipe: Any, settle: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Refuse, in the block, what goes into the decoder of ``pipe`` or comes out of it not finite.
 
-    A picture cannot show it: NaN is black in whole numbers.
+    A picture cannot show it: NaN is black in whole numbers. What another thread decodes meanwhile
+    is not this call's, and left to it: a run decodes one batch while it draws the next.
+
+    Args:
+        settle: called before the decoder: it may know better what is not finite, and raise.
 
     Raises:
         GuardError: at the first such tensor.
@@ -96,8 +101,19 @@ def decoder_checked(pipe: Any) -> Iterator[None]:
     if not isinstance(decoder, nn.Module):
         yield
         return
-    before = decoder.register_forward_pre_hook(lambda _, given: _check_finite("got", given))
-    after = decoder.register_forward_hook(lambda _, __, made: _check_finite("made", made))
+    thread = get_ident()
+
+    def enter(_: nn.Module, given: Any) -> None:
+        if get_ident() == thread:
+            settle()
+            _check_finite("got", given)
+
+    def leave(_: nn.Module, __: Any, made: Any) -> None:
+        if get_ident() == thread:
+            _check_finite("made", made)
+
+    before = decoder.register_forward_pre_hook(enter)
+    after = decoder.register_forward_hook(leave)
     try:
         yield
     finally:

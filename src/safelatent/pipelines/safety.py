@@ -1,5 +1,5 @@
-"""What a guard is made of, as people give it: a safety is one guidance, and a concept is words or
-embeddings.
+"""What a guard is made of, as people give it and as it is saved: a safety is one guidance, and a
+concept is words or embeddings.
 """
 
 from __future__ import annotations
@@ -7,14 +7,26 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
-from safelatent.guidance import Guidance, PerImage, preset
+from safelatent.guidance import (
+    SLD,
+    Adaptive,
+    Category,
+    Guidance,
+    NegativePrompt,
+    NoiseLevel,
+    PerImage,
+    PresetName,
+    preset,
+)
+
+ADAPTIVE = "adaptive"  # the name of ``Adaptive()``: I2P's categories at the strength of *strong*
 
 
 def guidance_of(safety: object, *, flow: bool) -> Guidance:
@@ -27,16 +39,74 @@ def guidance_of(safety: object, *, flow: bool) -> Guidance:
     Raises:
         BadValueError: ``safety`` is none of these.
     """
+    if safety == ADAPTIVE:
+        return Adaptive()
     if isinstance(safety, str):
-        return preset(safety).by_noise_level() if flow else preset(safety)
+        named = preset(cast("PresetName", safety))  # raises, if it is none
+        return named.by_noise_level() if flow else named
     if isinstance(safety, Guidance):
         return safety
     if isinstance(safety, Sequence):
         return PerImage([guidance_of(one, flow=flow) for one in safety])
     raise BadValueError(
         f"the safety is {safety!r}; it must be a preset's name, an SLD, a sequence with one of "
-        "these per image, or NegativePrompt()"
+        "these per image, NegativePrompt(), 'adaptive' or an Adaptive"
     )
+
+
+def as_values(guidance: Guidance) -> Any:
+    """Return the settings as values for JSON, so that a preset which changes one day does not
+    change what was saved.
+
+    Raises:
+        BadValueError: a guidance of another class, of which nothing is known.
+    """
+    if isinstance(guidance, PerImage):
+        return [as_values(one) for one in guidance.settings]
+    if type(guidance) is NegativePrompt:
+        return "negative prompt"
+    if type(guidance) is Adaptive:
+        kept = [
+            {"name": one.name, "concept": str(one.concept), "strength": as_values(one.strength)}
+            for one in guidance.categories
+        ]
+        return {"categories": kept, "every": guidance.every, "near": guidance.near}
+    if type(guidance) is SLD:
+        return {field.name: _as_value(getattr(guidance, field.name)) for field in fields(guidance)}
+    raise BadValueError(
+        f"cannot save the guidance {guidance!r}; it must be an SLD, a sequence with one SLD per "
+        "image, or NegativePrompt()"
+    )
+
+
+def from_values(values: Any) -> Guidance:
+    """Return what ``as_values`` was given.
+
+    Raises:
+        BadValueError: the values are of another form.
+    """
+    if isinstance(values, list):
+        return PerImage([from_values(one) for one in values])
+    if values == "negative prompt":
+        return NegativePrompt()
+    if isinstance(values, dict) and values.keys() == {"categories", "every", "near"}:
+        kept = [
+            Category(**(one | {"strength": from_values(one["strength"])}))
+            for one in values["categories"]
+        ]
+        return Adaptive(categories=tuple(kept), every=values["every"], near=values["near"])
+    if not isinstance(values, dict) or values.keys() != {field.name for field in fields(SLD)}:
+        names = ", ".join(field.name for field in fields(SLD))
+        raise BadValueError(f"the saved safety is {values!r}; it must have the settings {names}")
+    return SLD(**{name: _from_value(value) for name, value in values.items()})
+
+
+def _as_value(setting: Any) -> Any:
+    return {"noise_level": setting.level} if isinstance(setting, NoiseLevel) else setting
+
+
+def _from_value(value: Any) -> Any:
+    return NoiseLevel(value["noise_level"]) if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

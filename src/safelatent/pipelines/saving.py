@@ -12,16 +12,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, UnsupportedError
-from safelatent.guidance import SLD, Guidance, NegativePrompt, NoiseLevel, PerImage
+from safelatent.guidance import Guidance
+from safelatent.guidance.plan import Plan
 from safelatent.models.folder import GUARD_FILE, INDEX, MODULAR_INDEX, read_object
-from safelatent.pipelines.safety import ConceptEmbeds
+from safelatent.pipelines.safety import ConceptEmbeds, as_values, from_values
 from safelatent.storage import write_whole
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class SafeLatentBlocks(GuardedBlocks):
             {blocks!r},
             safety={safety!r},
             concept={concept!r},
+            plan={plan!r},
             guiders={guiders!r},
         )
 '''
@@ -55,6 +56,7 @@ def save_guarded(
     folder: Path,
     guidance: Guidance,
     concept: Concept | ConceptEmbeds,
+    plan: Plan,
     save_model: Callable[[Path], None],
 ) -> Path:
     """Write the guard, then the model by ``save_model``, so that a save that is interrupted leaves
@@ -72,7 +74,7 @@ def save_guarded(
         )
     if folder.is_file():
         raise BadValueError(f"{folder} is a file; give a folder")
-    write_guard(folder, guidance, concept)
+    write_guard(folder, guidance, concept, plan)
     save_model(folder / MODEL)
     return folder
 
@@ -117,7 +119,9 @@ def push(
     return str(commit)
 
 
-def write_guard(folder: Path, guidance: Guidance, concept: Concept | ConceptEmbeds) -> None:
+def write_guard(
+    folder: Path, guidance: Guidance, concept: Concept | ConceptEmbeds, plan: Plan
+) -> None:
     """Write ``safelatent.json`` into ``folder``, which is made if it is missing, and a concept's
     embeddings beside it.
 
@@ -125,6 +129,7 @@ def write_guard(folder: Path, guidance: Guidance, concept: Concept | ConceptEmbe
         BadValueError: the guidance is of a class that cannot be saved.
     """
     content = {"format": FORMAT, "safety": as_values(guidance), "concept": str(concept)}
+    content["plan"] = str(plan)
     if isinstance(concept, ConceptEmbeds):
         content["concept_embeds"] = EMBEDS
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +137,7 @@ def write_guard(folder: Path, guidance: Guidance, concept: Concept | ConceptEmbe
     write_whole(folder / GUARD_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_guard(folder: Path) -> tuple[Guidance, Concept | ConceptEmbeds]:
+def read_guard(folder: Path) -> tuple[Guidance, Concept | ConceptEmbeds, Plan]:
     """Return what ``write_guard`` wrote.
 
     Raises:
@@ -152,7 +157,7 @@ def read_guard(folder: Path) -> tuple[Guidance, Concept | ConceptEmbeds]:
         concept = Concept.parse(content["concept"])
         if "concept_embeds" in content:
             concept = ConceptEmbeds.load(str(concept), folder / EMBEDS)
-        return from_values(content["safety"]), concept
+        return from_values(content["safety"]), concept, Plan.parse(content.get("plan", "exact"))
     except (ValueError, KeyError, TypeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise UnsupportedError(
@@ -161,51 +166,13 @@ def read_guard(folder: Path) -> tuple[Guidance, Concept | ConceptEmbeds]:
         ) from error
 
 
-def as_values(guidance: Guidance) -> Any:
-    """Return the settings as values for JSON, so that a preset which changes one day does not
-    change what was saved.
-
-    Raises:
-        BadValueError: a guidance of another class, of which nothing is known.
-    """
-    if isinstance(guidance, PerImage):
-        return [as_values(one) for one in guidance.settings]
-    if type(guidance) is NegativePrompt:
-        return "negative prompt"
-    if type(guidance) is SLD:
-        return {field.name: _as_value(getattr(guidance, field.name)) for field in fields(guidance)}
-    raise BadValueError(
-        f"cannot save the guidance {guidance!r}; it must be an SLD, a sequence with one SLD per "
-        "image, or NegativePrompt()"
-    )
-
-
-def from_values(values: Any) -> Guidance:
-    """Return what ``as_values`` was given.
-
-    Raises:
-        BadValueError: the values are of another form.
-    """
-    if isinstance(values, list):
-        return PerImage([from_values(one) for one in values])
-    if values == "negative prompt":
-        return NegativePrompt()
-    if not isinstance(values, dict) or values.keys() != {field.name for field in fields(SLD)}:
-        names = ", ".join(field.name for field in fields(SLD))
-        raise BadValueError(f"the saved safety is {values!r}; it must have the settings {names}")
-    return SLD(**{name: _from_value(value) for name, value in values.items()})
-
-
-def _as_value(setting: Any) -> Any:
-    return {"noise_level": setting.level} if isinstance(setting, NoiseLevel) else setting
-
-
-def _from_value(value: Any) -> Any:
-    return NoiseLevel(value["noise_level"]) if isinstance(value, dict) else value
-
-
 def save_modular(
-    pipe: ModularPipeline, guidance: Guidance, concept: Concept, folder: Path, **options: Any
+    pipe: ModularPipeline,
+    guidance: Guidance,
+    concept: Concept,
+    plan: Plan,
+    folder: Path,
+    **options: Any,
 ) -> None:
     """Save a modular pipeline, its guiders and, for diffusers' own loading, its guarded blocks.
 
@@ -227,7 +194,9 @@ def save_modular(
         "blocks": blocks,
         "guiders": guiders,
     }
-    code = _CODE.format(blocks=blocks, safety=guidance, concept=str(concept), guiders=guiders)
+    code = _CODE.format(
+        blocks=blocks, safety=guidance, concept=str(concept), plan=str(plan), guiders=guiders
+    )
     # The guard first: a save that is interrupted leaves nothing that loads unguarded.
     write_whole(folder / BLOCKS_FILE, (json.dumps(own, indent=2) + "\n").encode())
     write_whole(folder / CODE_FILE, code.encode())

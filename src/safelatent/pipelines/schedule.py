@@ -161,8 +161,12 @@ class Schedule:
     def __init__(self, scheduler: Any, first: float, evaluations: int) -> None:
         self.scheduler, self.noise = scheduler, noise_of(scheduler)
         self.prediction = prediction_of(scheduler)
-        self.timesteps: list[float] = [float(t) for t in scheduler.timesteps]
         self._set = scheduler.timesteps
+        # Read at once, here: at every step each value would make the host wait for the device.
+        self.timesteps: list[float] = [float(t) for t in _values(scheduler.timesteps)]
+        self._squares = _values(getattr(scheduler, "alphas_cumprod", ()))
+        self._sigmas = _values(getattr(scheduler, "sigmas", ()))
+        self._between = _values(getattr(scheduler, "sigmas_interpol", ()))
         self.start = _start(scheduler, self.timesteps, first, evaluations)
         if self.start + evaluations > len(self.timesteps):
             raise UnsupportedError(
@@ -202,7 +206,7 @@ class Schedule:
         """
         timestep = self.timestep(k)
         if self.noise is Noise.TIMESTEPS:
-            square = float(self.scheduler.alphas_cumprod[int(timestep)])
+            square = self._squares[int(timestep)]
             return square**0.5, (1 - square) ** 0.5
         sigma = self._sigma(k)
         if self.noise is Noise.FLOW:
@@ -223,13 +227,19 @@ class Schedule:
     def _sigma(self, k: int) -> float:
         """At a solver's second look it may be one between two of the list."""
         scheduler, position = self.scheduler, self.start + k
-        name, sigmas = type(scheduler).__name__, scheduler.sigmas
+        name = type(scheduler).__name__
         if k % 2 and name.startswith("KDPM2"):
             before = int(name.startswith("KDPM2Ancestral"))
-            return float(scheduler.sigmas_interpol[position - before])
+            return self._between[position - before]
         if k % 2 and name.startswith("DPMSolverSDE"):
+            sigmas = scheduler.sigmas
             return float(sigmas[position - 1] * sigmas[position]) ** 0.5
-        return float(sigmas[position])
+        return self._sigmas[position]
+
+
+def _values(numbers: Any) -> list[float]:
+    """Return the numbers of a tensor or an array of one dimension."""
+    return numbers.tolist() if hasattr(numbers, "tolist") else list(numbers)
 
 
 def _start(scheduler: Any, timesteps: list[float], first: float, evaluations: int) -> int:

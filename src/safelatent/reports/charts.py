@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from safelatent.evaluation.entry import Entry, too_few
 from safelatent.evaluation.numbers import counted, interval, number, signed
 from safelatent.evaluation.table1 import Table1
-from safelatent.generation.methods import METHODS
+from safelatent.generation.methods import ALL_METHODS
 from safelatent.metrics import OVERALL, PairedDifference, Rate
 from safelatent.reports.tables import heading
 from safelatent.text import shortened
@@ -27,7 +27,8 @@ LONGEST = 18  # characters of a category beside its bars
 HEIGHT = 320  # of the trade-off, with its plot from SIDE to WIDTH - MARGIN
 SIDE, MARGIN = 66, 16
 LETTER = 6.6  # width of a letter, about
-VARIABLES = {method: f"--{method.replace(' ', '-')}" for method in METHODS}  # of the page's style
+# of the page's style
+VARIABLES = {method: f"--{method.replace(' ', '-')}" for method in ALL_METHODS}
 
 
 @dataclass(frozen=True, kw_only=True)

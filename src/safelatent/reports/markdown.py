@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 
+from safelatent.errors import BadValueError
 from safelatent.evaluation.report import Report
 from safelatent.reports import wording
 from safelatent.reports.grid import Box, Grid
+from safelatent.reports.table2 import fidelity_tables
 from safelatent.reports.tables import comparison_table, tables
 from safelatent.text import squeezed, visible
 
@@ -26,7 +29,7 @@ def markdown(report: Report) -> str:
     for grid in tables(table):
         blocks += grid_blocks(grid)
     blocks += [line for line in [wording.without_off(table)] if line]
-    blocks += _comparison(report) + _account(report)
+    blocks += _fidelity(report) + _comparison(report) + _account(report)
     blocks += [
         "## How to read this",
         "\n".join(f"- **{term}.** {text}" for term, text in wording.EXPLAINED.items()),
@@ -34,6 +37,34 @@ def markdown(report: Report) -> str:
     for words, command in wording.following(report):
         blocks += [words, _code(command)]
     return "\n\n".join(blocks) + "\n"
+
+
+def table_markdown(report: Report, number: str) -> str:
+    """Return the tables of one number alone, "1" or "2", with what has to be said of them.
+
+    Raises:
+        BadValueError: Table 2, and the run's fidelity was not measured.
+    """
+    if number == "1":
+        said, grids = wording.beside(report), tables(report.table)
+    else:
+        if report.fidelity is None:
+            folder = shlex.quote(str(report.run.folder))
+            raise BadValueError(
+                f"{str(report.run.folder)!r} has no Table 2 yet; run `safelatent bench fidelity"
+                f" {folder} --reference FOLDER` first"
+            )
+        said, grids = wording.fidelity(report), fidelity_tables(report.fidelity)
+    blocks = [block for grid in grids for block in grid_blocks(grid)]
+    return "\n\n".join([*blocks, *map(plain, said)]) + "\n"
+
+
+def _fidelity(report: Report) -> Blocks:
+    if report.fidelity is None:
+        return []
+    blocks = ["## What it costs in pictures", *map(plain, wording.fidelity(report))]
+    grids = fidelity_tables(report.fidelity)
+    return blocks + [block for grid in grids for block in grid_blocks(grid)]
 
 
 def grid_blocks(grid: Grid) -> Blocks:

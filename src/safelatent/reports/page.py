@@ -17,6 +17,7 @@ from safelatent.evaluation.report import Report, evidence, reason_of
 from safelatent.evaluation.table1 import Table1
 from safelatent.figures.thumbnail import data_uri
 from safelatent.reports import charts, wording
+from safelatent.reports.table2 import fidelity_tables
 from safelatent.reports.tables import comparison_table, heading, tables
 from safelatent.reports.templating import assets, environment
 from safelatent.runs.read import Row
@@ -50,6 +51,8 @@ def _content(report: Report) -> dict[str, Any]:
         "beside": wording.beside(report),
         "grids": tables(table),
         "without_off": wording.without_off(table),
+        "fidelity": wording.fidelity(report),
+        "fidelity_grids": [] if report.fidelity is None else fidelity_tables(report.fidelity),
         **_charts(table),
         "comparison": report.comparison,
         "comparison_grid": report.comparison and comparison_table(report.comparison),

@@ -177,7 +177,7 @@ def _difference_cell(table: Table1, name: str, method: str) -> Box:
 def _price(table: Table1) -> Grid:
     return Grid(
         name="price",
-        title="Table 2. What each method changed, and how far it moved the image",
+        title="Table 1d. What each method changed, and how far it moved the image",
         note="All prompts together. The distance is the root mean square difference of the pixels"
         f" to the unguarded image, from 0 to 1. {FEW}",
         corner="method",

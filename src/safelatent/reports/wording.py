@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 
 from safelatent.evaluation import published
 from safelatent.evaluation.entry import FEWEST, SIZE, Entry, too_few
 from safelatent.evaluation.examples import Sample
+from safelatent.evaluation.fidelity import Fidelity
 from safelatent.evaluation.numbers import counted, interval, number, percent, share_of
 from safelatent.evaluation.report import Report
 from safelatent.evaluation.table1 import MOST_UNJUDGED, Table1
 from safelatent.metrics import OVERALL
 
+_ADAPTIVE = "adaptive"
 _NEGATIVE = "negative prompt"
 
 EXPLAINED = {
@@ -94,8 +97,11 @@ def measured(table: Table1) -> str:
         if _NEGATIVE in table.methods
         else ""
     )
-    guarded = [method for method in table.methods if method not in ("off", _NEGATIVE)]
+    others = ("off", _NEGATIVE, _ADAPTIVE)
+    guarded = [method for method in table.methods if method not in others]
     presets = f" “{', '.join(guarded)}”: Safe Latent Diffusion, by preset." if guarded else ""
+    if _ADAPTIVE in table.methods:
+        presets += " “adaptive” steers away from the categories that the prompt is nearest to."
     many = (
         f"{counted(table.prompts[OVERALL], 'prompt')}, {counted(table.images, 'image')} each, with"
         f" {counted(len(table.methods), 'method')} from the same noise"
@@ -179,6 +185,29 @@ def beside(report: Report) -> list[str]:
     return [source + here]
 
 
+def fidelity(report: Report) -> list[str]:
+    """Say what Table 2 was measured with, and what speaks against the published numbers; nothing
+    where it was not measured.
+    """
+    found = report.fidelity
+    if found is None:
+        return []
+    by = f"{found.features.name} ({found.features.hash[:12]})"
+    clip = "" if found.clip == found.features else f", CLIP {found.clip.name}"
+    known = (
+        f"Features of {by}{clip}; reference {found.reference.name}"
+        f" ({counted(found.images, 'image')}). Only runs that print the same hash,"
+        f" {found.hash[:12]}, are comparable."
+    )
+    reasons = published.other_fid(found, report.run.settings)
+    other = f" This run measures something else: {'; '.join(reasons)}." if reasons else ""
+    source = (
+        f"In italics: FIDs of {published.MODEL} on COCO-30k as published (Schramowski et al., CVPR"
+        f" 2023, Table 2; second hand).{other}"
+    )
+    return [known, source, *_grown(report, found)]
+
+
 def without_off(table: Table1) -> str:
     """Say why there is no difference and no distance, if there is none."""
     missing = "so there is no difference to them, no distance and no trade-off."
@@ -211,10 +240,29 @@ def following(report: Report) -> list[tuple[str, str]]:
         ),
         ("Every image with its scores is one line of the run's table:", f"{folder}/scores.csv"),
     ]
+    if report.fidelity is None:
+        steps.insert(
+            1,
+            (
+                "Measure what each method costs in pictures, for Table 2:",
+                f"safelatent bench fidelity {folder} --reference FOLDER",
+            ),
+        )
     if report.table.done < report.table.planned:
         again = "Resume: repeat the command that began the run, with the same settings and folder:"
         steps.insert(0, (again, f"safelatent bench run ... --out {folder}"))
     return steps
+
+
+def _grown(report: Report, found: Fidelity) -> list[str]:
+    """Say which methods have other images now than Table 2 was measured of."""
+    counted_then = {method.method: method.n + method.gone for method in found.methods}
+    counted_now = Counter(row.method for row in report.run.rows if row.has_image)
+    stale = [m for m in report.table.methods if counted_then.get(m, 0) != counted_now[m]]
+    if not stale:
+        return []
+    again = "run `safelatent bench fidelity` again, which embeds only the new ones."
+    return [f"The run has grown since ({', '.join(stale)}); {again}"]
 
 
 def _share(one: Entry) -> str:

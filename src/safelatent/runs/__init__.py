@@ -8,8 +8,9 @@ drive it.
 Names are imported when they are first used: reading a run needs no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from safelatent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from safelatent.runs.execute import RunResult, run
@@ -17,15 +18,12 @@ if TYPE_CHECKING:
     from safelatent.runs.read import Progress, Row, Run, read_progress, read_run
     from safelatent.runs.settings import RunRequest, RunSettings
 
-# No module is named like a function that is exported here: importing it would put the module in the
-# function's place.
 _HOMES = {
     "execute": ("RunResult", "run"),
     "folder": ("RunError",),
     "read": ("Progress", "Row", "Run", "read_progress", "read_run"),
     "settings": ("RunRequest", "RunSettings"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Progress",
@@ -40,8 +38,5 @@ __all__ = [
     "run",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'safelatent.runs' has no attribute {name!r}")
-    return getattr(import_module(f"safelatent.runs.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+    __getattr__ = lazy_names(__name__, _HOMES)

@@ -93,7 +93,7 @@ def run(
     log.info("loading %s and its detectors ...", request.model)
     pipe, protocol = load_parts(request)
     found = settings_of(request, chosen, pipe, protocol)
-    check_warmups(pipe, found.methods, found.steps)
+    check_warmups(pipe, found.methods, found.steps, found.plan)
     _log_plan(found, chosen, pipe)
     engine = _engine(request, found, pipe, protocol)
     drawing = draw(folder, found, chosen, engine, redraw_missing=request.redraw_missing)

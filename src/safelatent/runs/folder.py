@@ -30,7 +30,7 @@ from safelatent.runs.plan import Extent, Plan
 from safelatent.runs.settings import RunSettings
 from safelatent.text import one_line, squeezed
 
-FORMAT = 3
+FORMAT = 4
 SAVED = "completed images are saved; fix the cause and run the same command again to resume"
 _KEY = re.compile("[0-9a-f]{64}")
 # What holds of every item, whoever wrote the database: SQLite takes any value in any column.

@@ -19,7 +19,7 @@ from itertools import groupby, islice
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
-from safelatent.generation.methods import METHODS, Method, method_settings
+from safelatent.generation.methods import ALL_METHODS, Method, method_settings
 from safelatent.hashing import digest
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.settings import RunSettings
@@ -62,8 +62,8 @@ class Extent:
         for name in ("prompts", "images"):
             if type(value := getattr(self, name)) is not int or value < 0:
                 raise BadValueError(f"{name} is {value!r}; it must be a whole number")
-        if not set(self.methods) <= set(METHODS):
-            raise BadValueError(f"methods is {self.methods!r}; they must be of {METHODS}")
+        if not set(self.methods) <= set(ALL_METHODS):
+            raise BadValueError(f"methods is {self.methods!r}; they must be of {ALL_METHODS}")
 
     def __len__(self) -> int:
         """Images in all."""
@@ -161,6 +161,7 @@ class Plan:
         s = self.settings
         return {
             "model": s.model_digest,
+            "variant": s.variant,
             "dtype": s.dtype,
             "device": s.device,
             "scheduler": dict(s.scheduler),
@@ -169,8 +170,8 @@ class Plan:
 
     @cached_property
     def _method_settings(self) -> dict[Method, dict[str, object]]:
-        concept = Concept.parse(self.settings.concept)
-        return {name: method_settings(name, concept) for name in METHODS}
+        concept, plan = Concept.parse(self.settings.concept), self.settings.plan
+        return {name: method_settings(name, concept, plan) for name in ALL_METHODS}
 
 
 def _parts(

@@ -13,11 +13,11 @@ from PIL import Image
 from safelatent.detectors import Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError
 from safelatent.generation.methods import Method
-from safelatent.guidance import PRESETS
+from safelatent.guidance import EXACT, PRESETS, Plan
 from safelatent.guidance.warmup import check_warmup
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.pipelines.classic.families import family_of
-from safelatent.pipelines.safety import guidance_of
+from safelatent.pipelines.safety import ADAPTIVE, guidance_of
 from safelatent.pipelines.schedule import Schedule, is_flow
 from safelatent.prompts import PromptSet, prompt_set
 from safelatent.runs.calls import drawable_family
@@ -90,10 +90,16 @@ def load_parts(request: RunRequest) -> tuple[Any, Protocol]:
     """
     import torch
 
+    Plan.parse(request.plan)  # refuses what is none before anything is loaded
     device = device_of(request.device)
     protocol = load_protocol(request, device)  # its packages and files may be missing
     dtype = request.dtype or ("float32" if device == "cpu" else "float16")
-    pipe = load_pipeline(request.model, revision=request.revision, dtype=getattr(torch, dtype))
+    pipe = load_pipeline(
+        request.model,
+        revision=request.revision,
+        variant=request.variant,
+        dtype=getattr(torch, dtype),
+    )
     drawable_family(pipe)  # refuses what no run can draw with
     pipe = pipe.to(device)
     check_answers(protocol)
@@ -115,17 +121,21 @@ def check_answers(protocol: Protocol) -> None:
             )
 
 
-def check_warmups(pipe: Any, methods: Iterable[Method], steps: int) -> None:
-    """Refuse a method whose warm-up leaves too little of a call, before anything is drawn.
+def check_warmups(
+    pipe: Any, methods: Iterable[Method], steps: int, plan: Plan | str = EXACT
+) -> None:
+    """Refuse a method whose warm-up leaves too little of a call, before anything is drawn, and a
+    plan that ends guidance with it.
 
     Of a scheduler whose steps depend on the image's size nothing is known here; the guard refuses
     every image there.
 
     Raises:
-        BadValueError: naming every such method.
+        BadValueError: naming every such method, or the plan, or it is none.
         UnsupportedError: the scheduler cannot be guarded.
     """
-    presets = [method for method in methods if method in PRESETS]
+    plan = Plan.parse(plan)
+    presets = [method for method in methods if method in (*PRESETS, ADAPTIVE)]
     if not presets or pipe.scheduler.config.get("use_dynamic_shifting"):
         return
     levels, flow = noise_levels(pipe.scheduler, steps), is_flow(pipe.scheduler)
@@ -141,6 +151,11 @@ def check_warmups(pipe: Any, methods: Iterable[Method], steps: int) -> None:
             f"steps is {steps} and {', '.join(short)}, which may be at most half of the steps;"
             " take more --steps, or leave the method out of --methods"
         )
+    for method in presets:
+        try:
+            plan.on(guidance_of(method, flow=flow).on(levels), levels)
+        except NotGuardedError as error:
+            raise BadValueError(f"{method}: {error}") from None
 
 
 def noise_levels(scheduler: Any, steps: int) -> list[float]:
@@ -163,6 +178,7 @@ def settings_of(
         "revision": folder.name if in_cache else None,
         "dtype": str(pipe.dtype).removeprefix("torch."),
         "device": pipe.device.type,
+        "plan": str(Plan.parse(request.plan)),
         "size": request.size or ("prompt" if _own_side(pipe) >= LARGE else "model"),
         "protocol": protocol.name,
     }

@@ -18,7 +18,7 @@ from typing import Any, cast
 from safelatent.detectors import Verdict
 from safelatent.detectors.contract import Label, joint
 from safelatent.errors import BadValueError
-from safelatent.generation.methods import METHODS, Method
+from safelatent.generation.methods import ALL_METHODS, Method
 from safelatent.prompts import Prompt
 from safelatent.runs.folder import (
     damage,
@@ -30,6 +30,7 @@ from safelatent.runs.folder import (
 )
 from safelatent.runs.plan import Plan
 from safelatent.runs.settings import RunSettings
+from safelatent.storage import place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,7 @@ class Row:
         folder: of the run.
         prompt: the whole prompt, with its categories and published values.
         image: which of the prompt's images.
-        method: of ``METHODS``.
+        method: of ``ALL_METHODS``.
         label: ``safe``, ``inappropriate``, ``unusable`` or ``error``.
         verdicts_json, receipt_json: ``verdicts`` and ``receipt`` as they are stored. A report holds
             every row of a run, and as mappings they would take three times the memory.
@@ -137,7 +138,7 @@ def read_run(folder: str | Path) -> Run:
         BadValueError: there is no run in the folder, or it is another version's.
         RunError: it cannot be read, or holds what no run writes.
     """
-    folder = Path(folder)
+    folder = place(folder)
     with _opened(folder) as (database, plan):
         prompts = plan.prompts
         return Run(
@@ -177,7 +178,7 @@ def read_progress(folder: str | Path) -> Progress:
         BadValueError: there is no run in the folder, or it is another version's.
         RunError: it cannot be read, or is damaged.
     """
-    with _opened(Path(folder)) as (database, plan):
+    with _opened(place(folder)) as (database, plan):
         found = database.execute("SELECT label, COUNT(*) FROM items GROUP BY label")
         return Progress(counts=Counter(dict(found)), planned=len(plan))
 
@@ -215,7 +216,7 @@ def _rows(folder: Path, database: sqlite3.Connection, plan: Plan) -> Iterator[Ro
     """By prompt, image and method."""
     columns = "key, image, method, label, verdicts, receipt, reason, has_image, distance"
     query = f"SELECT {columns} FROM items WHERE prompt_id = ?"  # noqa: S608
-    order = {method: n for n, method in enumerate(METHODS)}
+    order = {method: n for n, method in enumerate(ALL_METHODS)}
     for prompt in plan.prompts:
         found = database.execute(query, (prompt.id,)).fetchall()
         found.sort(key=lambda values: (values[1], order.get(values[2], -1)))

@@ -18,9 +18,10 @@ from typing import Any, Literal, get_args
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
-from safelatent.generation.methods import METHODS, Method, parse_methods
+from safelatent.generation.methods import ALL_METHODS, METHODS, Method, parse_methods
 from safelatent.models import check_name
 from safelatent.prompts import PromptSet
+from safelatent.storage import place
 
 Size = Literal["prompt", "model"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -38,7 +39,8 @@ class SamplingSettings:
     Attributes:
         model: ``embedded``, a folder in diffusers' layout, or a Hub id.
         revision: of a Hub id, its commit.
-        methods: of ``METHODS``, as text separated by commas or as a sequence.
+        variant: of the weights' files, for example ``fp16``; None takes the plain ones.
+        methods: of ``ALL_METHODS``, as text separated by commas or as a sequence.
         images: per prompt and method.
         steps: denoising steps.
         guidance_scale: for every prompt; None takes each prompt's own.
@@ -46,6 +48,7 @@ class SamplingSettings:
             chooses by the model.
         batch_size: images in one call of the model.
         concept: what to steer away from.
+        plan: which evaluations the presets pay for, as ``guidance.Plan`` reads it.
         protocol: of the detectors; None chooses by the model.
         device: None is the first GPU, or the CPU if there is none.
         dtype: None is float16 on a GPU and float32 on the CPU.
@@ -56,6 +59,7 @@ class SamplingSettings:
 
     model: str = "embedded"
     revision: str | None = None
+    variant: str | None = None
     methods: tuple[Method, ...] = METHODS
     images: int = 10
     steps: int = 50
@@ -63,6 +67,7 @@ class SamplingSettings:
     size: Size | None = None
     batch_size: int = 8
     concept: str = str(DEFAULT_CONCEPT)
+    plan: str = "exact"
     protocol: str | None = None
     device: str | None = None
     dtype: Dtype | None = None
@@ -73,8 +78,8 @@ class SamplingSettings:
         for name in ("images", "steps", "batch_size"):
             object.__setattr__(self, name, _count(name, getattr(self, name)))
         object.__setattr__(self, "guidance_scale", _guidance_scale(self.guidance_scale))
-        for name in ("model", "revision", "protocol", "device"):
-            _check_text(name, getattr(self, name), optional=name != "model")
+        for name in ("model", "plan", "revision", "variant", "protocol", "device"):
+            _check_text(name, getattr(self, name), optional=name not in ("model", "plan"))
         _check_choice("size", self.size, get_args(Size))
         _check_choice("dtype", self.dtype, get_args(Dtype))
 
@@ -115,8 +120,11 @@ class RunRequest(SamplingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name(self.model, self.revision)
+        check_name(self.model, self.revision, self.variant)
         _check_choice("engine", self.engine, get_args(Engine))
+        for name in ("source", "vectors", "out"):
+            if getattr(self, name) is not None:
+                place(getattr(self, name), name)
         for name in ("address", "timeout"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise BadValueError(
@@ -203,7 +211,7 @@ class RunSettings(SamplingSettings):
 def _methods(given: object) -> tuple[Method, ...]:
     if isinstance(given, Sequence) and all(isinstance(name, str) for name in given):
         return parse_methods(given if isinstance(given, str) else ",".join(given))
-    raise BadValueError(f"methods is {given!r}; name some of {', '.join(METHODS)}")
+    raise BadValueError(f"methods is {given!r}; name some of {', '.join(ALL_METHODS)}")
 
 
 def _count(name: str, value: Any) -> int:

@@ -58,7 +58,9 @@ class Worker:
     def __init__(self, pipe: Any, protocol: Protocol, settings: RunSettings) -> None:
         self.pipe, self.protocol, self.settings = pipe, protocol, settings
         concept = Concept.parse(settings.concept)
-        self._samplers = {method: by_method(pipe, method, concept) for method in settings.methods}
+        self._samplers = {
+            method: by_method(pipe, method, concept, settings.plan) for method in settings.methods
+        }
         self._call_of = call_of(pipe)
         pipe.set_progress_bar_config(disable=True)
 
@@ -160,6 +162,7 @@ class Worker:
             "image": item.image,
             "model": s.model,
             "revision": s.revision,
+            "variant": s.variant,
             "model_digest": s.model_digest,
             "steps": s.steps,
             "guidance_scale": batch.guidance_scale,

@@ -8,8 +8,9 @@
 Names are imported when they are first used: the server needs neither torch nor numpy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from safelatent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from safelatent.study.folder import Study, StudyError, read_study
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from safelatent.study.server import serve
     from safelatent.study.store import Answer, Answers
 
-# No module is named like a function that is exported here: importing it would put the module in the
-# function's place.
 _HOMES = {
     "folder": ("Study", "StudyError", "read_study"),
     "from_run": ("create",),
@@ -31,7 +30,6 @@ _HOMES = {
     "server": ("serve",),
     "store": ("Answer", "Answers"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Answer",
@@ -52,8 +50,5 @@ __all__ = [
     "write_study_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'safelatent.study' has no attribute {name!r}")
-    return getattr(import_module(f"safelatent.study.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+    __getattr__ = lazy_names(__name__, _HOMES)

@@ -91,9 +91,10 @@ def _search(choice: Choice) -> list[str]:
 def _images(settings: RunSettings, width: int, height: int) -> list[str]:
     s = settings
     revision = f" at `{s.revision}`" if s.revision else ""
+    variant = f", variant `{s.variant}`" if s.variant else ""
     scheduler = s.scheduler.get("class", "an unnamed scheduler")
     return [
-        f"- model: `{s.model}`{revision}, digest `{s.model_digest}`",
+        f"- model: `{s.model}`{revision}{variant}, digest `{s.model_digest}`",
         f"- {s.steps} steps of {scheduler}, {width}x{height} pixels, {s.dtype} on {s.device}",
         "- seeds and guidance scales: each prompt's own, as in the table;",
         "  image n starts from the n-th draw with the prompt's seed",

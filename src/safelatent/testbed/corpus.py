@@ -101,7 +101,7 @@ def read_corpus(sources: Sequence[Source], column: str | None) -> Corpus:
 
 def _tables(sources: Sequence[Source], column: str | None) -> Iterator[PromptSet]:
     for source in sources:
-        text = LINE if _has_lines(source) else column or "prompt"
+        text = LINE if _has_lines(source) else "prompt" if column is None else column
         yield table(source.path, text=text, name=source.name)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import (
     ControlNetModel,
+    DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
@@ -26,13 +27,18 @@ from safelatent import (
     WEAK,
     GuardError,
     NegativePrompt,
+    NoiseLevel,
     NotGuardedError,
+    Plan,
+    UnsupportedError,
     guard,
     load,
 )
-from safelatent.guidance import PRESETS, Estimates, classifier_free, noise_unit
+from safelatent.guidance import EXACT, PRESETS, Estimates, classifier_free
+from safelatent.guidance.evaluations import CallPlan, Look
 from safelatent.pipelines.classic import hook
 from tests import tiny
+from tests.syncs import syncs
 
 STEPS = 10
 # The presets, with warm-ups for as few steps.
@@ -97,7 +103,8 @@ def by_hand(
         u, p, s = (
             pipe.unet(scheduler.scale_model_input(latents, t), t, text).sample for text in texts
         )
-        unit = noise_unit(scheduler.config.prediction_type, scheduler.alphas_cumprod, float(t))
+        alpha = float(scheduler.alphas_cumprod[t]) ** 0.5
+        unit = 1.0 if scheduler.config.prediction_type == "epsilon" else alpha
         correction, state = sld.correct(Estimates(uncond=u, prompt=p, concept=s), state, i, unit)
         latents = scheduler.step(classifier_free(correction, scale), t, latents).prev_sample
     return latents
@@ -335,7 +342,8 @@ def test_every_scheduler_counts_steps_not_calls(pipe, kind, order, prediction):
     assert receipt.steps == STEPS
     assert receipt.guided_steps == STEPS - SHORT_MEDIUM.warmup
     calls = 2 * STEPS - 1 if order == 2 else STEPS
-    assert receipt.evaluations == 3 * calls
+    # A solver's second look does not move the momentum: in the warm-up it needs no concept.
+    assert receipt.evaluations == 3 * calls - (order - 1) * SHORT_MEDIUM.warmup
     assert [moment.i for moment in seen] == [n // order for n in range(calls)]
 
 
@@ -671,3 +679,131 @@ def test_what_acts_like_the_concept_from_the_middle_on_gives_no_image(trained, s
     }
     with pytest.raises(NotGuardedError, match="changed next to nothing of image 0"):
         drawn(trained, "max", prompt="a pirate with a pistol", **settings)
+
+
+# Plans of evaluations.
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """How many rows the denoiser's last layer sees in each of its calls, counted there."""
+
+    def of(pipe) -> list[int]:
+        seen: list[int] = []
+        forward = type(pipe.unet.conv_out).forward
+
+        def counted(module, x):
+            if module is pipe.unet.conv_out:
+                seen.append(len(x))
+            return forward(module, x)
+
+        monkeypatch.setattr(type(pipe.unet.conv_out), "forward", counted)
+        return seen
+
+    return of
+
+
+def everything(self, guidance, levels, *, order=1, evaluations=None) -> CallPlan:
+    whole = Look(uncond="evaluated", concept="evaluated")
+    return CallPlan((whole,) * (evaluations or order * len(levels)))
+
+
+@pytest.mark.parametrize(
+    ("sld", "kind", "expected"),
+    [
+        (WEAK, DDIMScheduler, 2 * 30 + 15),
+        (MEDIUM, DDIMScheduler, 3 * 30),
+        (MAX, DDIMScheduler, 3 * 30),
+        (MEDIUM, HeunDiscreteScheduler, 3 * 59 - 10),
+        (WEAK, HeunDiscreteScheduler, 3 * 59 - 30),
+    ],
+    ids=str,
+)
+def test_exact_leaves_out_what_cannot_change_the_image(
+    monkeypatch, concept_call, batches, sld, kind, expected
+):
+    """In double precision, to rounding: against a call that evaluates everything at every look."""
+    pipe = tiny.pipeline(scheduler=kind.from_config(tiny.scheduler().config)).to(torch.float64)
+    seen, latents = batches(pipe), noise().double()
+    exact = call(guard(pipe, sld), num_inference_steps=30, latents=latents)
+    assert exact.receipts[0].evaluations == sum(seen) == expected
+    seen.clear()
+    monkeypatch.setattr(Plan, "on", everything)
+    whole = call(guard(pipe, sld), num_inference_steps=30, latents=latents)
+    looks = 59 if kind is HeunDiscreteScheduler else 30
+    assert whole.receipts[0].evaluations == sum(seen) == 3 * looks
+    torch.testing.assert_close(exact.images, whole.images, atol=1e-12, rtol=0)
+
+
+FAST = Plan(concept=3, uncond=2, until=NoiseLevel(0.5))
+
+
+@torch.no_grad()
+def by_hand_with(plan: Plan, pipe, sld: SLD, scale: float = 7.5) -> torch.Tensor:
+    """The loop written out, with the plan's directions reused."""
+    embed = lambda text: pipe.encode_prompt(text, "cpu", 1, False)[0]  # noqa: E731
+    empty, prompt, concept = (embed(text) for text in ("", PROMPT, str(DEFAULT_CONCEPT)))
+    latents, scheduler = noise().double(), pipe.scheduler
+    scheduler.set_timesteps(STEPS)
+    levels = [
+        float((1 - a).sqrt() / (a.sqrt() + (1 - a).sqrt()))
+        for a in scheduler.alphas_cumprod[scheduler.timesteps]
+    ]
+    state, looks = sld.init(latents), plan.on(sld, levels).looks
+    for i, (t, look) in enumerate(zip(scheduler.timesteps, looks, strict=True)):
+        p = pipe.unet(latents, t, prompt).sample
+        if not look.guided:
+            latents = scheduler.step(p, t, latents).prev_sample
+            continue
+        if look.uncond == "evaluated":
+            of_u = p - pipe.unet(latents, t, empty).sample
+        u = p - of_u
+        if look.concept == "evaluated":
+            of_s = pipe.unet(latents, t, concept).sample - u
+        correction, state = sld.correct(Estimates(uncond=u, prompt=p, concept=u + of_s), state, i)
+        latents = scheduler.step(classifier_free(correction, scale), t, latents).prev_sample
+    return latents
+
+
+@pytest.mark.parametrize("sld", [SHORT["strong"], MAX], ids=["strong", "max"])
+def test_a_fast_plan_gives_the_latents_of_the_loop_written_out(concept_call, batches, sld):
+    pipe = tiny.pipeline().to(torch.float64)
+    expected, seen = by_hand_with(FAST, pipe, sld), batches(pipe)
+    out = call(guard(pipe, sld, plan=FAST), latents=noise().double())
+    torch.testing.assert_close(out.images, expected, atol=1e-6, rtol=0)
+    receipt = out.receipts[0]
+    assert receipt.evaluations == sum(seen) < 2 * STEPS
+    assert receipt.plan == str(FAST)
+    assert receipt.guided_steps < receipt.steps == STEPS
+
+
+def test_a_plan_counts_for_every_image_of_a_batch_as_for_one(pipe):
+    together = call(guard(pipe, "max", plan=FAST), prompt=[PROMPT] * 2, latents=noise(2))
+    alone = call(guard(pipe, "max", plan="concept=3,uncond=2,until=0.5"), latents=noise(2)[:1])
+    torch.testing.assert_close(together.images[:1], alone.images, atol=1e-4, rtol=1e-4)
+    assert together.receipts[0].evaluations == alone.receipts[0].evaluations
+
+
+def test_plans_and_what_remembers_evaluations_are_not_mixed(monkeypatch):
+    pipe = tiny.pipeline()
+    forward = pipe.unet.mid_block.forward
+    monkeypatch.setattr(pipe.unet.mid_block, "forward", lambda *a, **k: forward(*a, **k))
+    assert call(guard(pipe, "max")).receipts
+    with pytest.raises(
+        UnsupportedError, match=r"the plan is 'concept=5', and this unet has a cache"
+    ):
+        call(guard(pipe, "max", plan="concept=5"))
+
+
+@pytest.mark.parametrize("plan", [EXACT, FAST], ids=str)
+def test_a_guarded_step_reads_no_more_than_a_plain_one(pipe, plan):
+    """By the slope, from 10 to 16 steps; what a call reads once does not count."""
+
+    def reads(pipeline, steps: int) -> int:
+        with syncs() as counted:
+            call(pipeline, num_inference_steps=steps)
+        return len(counted)
+
+    safe = guard(pipe, "max", plan=plan)
+    plain, guarded = (reads(p, 16) - reads(p, 10) for p in (pipe, safe))
+    assert guarded == plain

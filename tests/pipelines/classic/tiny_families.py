@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderDC,
-    AutoencoderKL,
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
@@ -74,12 +73,6 @@ def _t5() -> T5EncoderModel:
     return T5EncoderModel(T5Config(**size)).eval()
 
 
-def _vae(channels: int = 4, **changes: Any) -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=(16,), norm_num_groups=8, latent_channels=channels, **changes
-    ).eval()
-
-
 def _flow(**changes: Any) -> FlowMatchEulerDiscreteScheduler:
     return FlowMatchEulerDiscreteScheduler(**changes)
 
@@ -87,7 +80,7 @@ def _flow(**changes: Any) -> FlowMatchEulerDiscreteScheduler:
 def xl_parts() -> dict[str, Any]:
     """Of Stable Diffusion XL."""
     return {
-        "vae": _vae(),
+        "vae": tiny.vae(),
         "text_encoder": _clip(CLIPTextModel),
         "text_encoder_2": _clip(CLIPTextModelWithProjection, hidden_act="gelu"),
         "tokenizer": tiny.tokenizer(),
@@ -117,7 +110,7 @@ def sd3_parts(channels: int = 4) -> dict[str, Any]:
     return {
         "transformer": _lively(transformer),
         "scheduler": _flow(shift=3.0),
-        "vae": _vae(channels, shift_factor=0.06, scaling_factor=1.5),
+        "vae": tiny.vae(channels, shift_factor=0.06, scaling_factor=1.5),
         "text_encoder": _clip(CLIPTextModelWithProjection, hidden_size=16),
         "tokenizer": tiny.tokenizer(),
         "text_encoder_2": _clip(CLIPTextModelWithProjection, hidden_size=16),
@@ -143,7 +136,7 @@ def flux_parts() -> dict[str, Any]:
     return {
         "transformer": _lively(transformer),
         "scheduler": _flow(),
-        "vae": _vae(1, shift_factor=0.06, scaling_factor=1.5),
+        "vae": tiny.vae(1, shift_factor=0.06, scaling_factor=1.5),
         "text_encoder": _clip(CLIPTextModel),
         "tokenizer": tiny.tokenizer(),
         "text_encoder_2": _t5(),
@@ -173,7 +166,7 @@ def pixart_parts() -> dict[str, Any]:
     )
     return {
         "transformer": _lively(transformer),
-        "vae": _vae(),
+        "vae": tiny.vae(),
         "text_encoder": _t5(),
         "tokenizer": words_tokenizer(),
         "scheduler": DPMSolverMultistepScheduler(),

@@ -11,10 +11,11 @@ from diffusers import (
     TangentialClassifierFreeGuidance,
 )
 
-from safelatent import MAX, SLD
+from safelatent import MAX, SLD, NoiseLevel, Plan
 from safelatent.pipelines.modular import guard_modular
 from tests.pipelines.modular import tiny_modular
 from tests.pipelines.modular.by_hand import CONCEPT, PROMPT, by_hand, call, recorded
+from tests.syncs import syncs
 
 SETTINGS = SLD(warmup=1, scale=1000, threshold=0.01, momentum=0.3, decay=0.4)
 STEPS = 4
@@ -126,3 +127,50 @@ def test_two_calls_at_once_on_one_pipeline_are_both_right():
         thread.join()
     assert torch.equal(results[0], alone[0])
     assert torch.equal(between, alone[1])
+
+
+@pytest.mark.parametrize("family", tiny_modular.present("sdxl", "sd3", "qwenimage", "z-image"))
+def test_a_plan_is_followed_and_counted(family):
+    """Against the concept's every second direction by hand: what the denoiser saw is counted."""
+    pipe = tiny_modular.pipeline(family)
+    arguments = CALL | tiny_modular.CALL.get(family, {}) | {"num_inference_steps": 6}
+    plan = Plan(concept=2, uncond=2)
+    seen = []
+    safe = guard_modular(pipe, SETTINGS, concept=CONCEPT, plan=plan)
+    state = safe.watch(seen.append, **arguments)
+    receipt = state.get("receipts")[0]
+    assert (receipt.evaluations, receipt.plan) == (3 * 3 + 3, "concept=2,uncond=2")
+    for first, second in zip(seen[0::2], seen[1::2], strict=True):
+        a, b = first.estimates, second.estimates
+        torch.testing.assert_close(b.prompt - b.uncond, a.prompt - a.uncond, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(b.concept - b.uncond, a.concept - a.uncond, atol=1e-5, rtol=1e-4)
+
+
+def test_where_guidance_ended_every_guider_gives_the_prompts_prediction():
+    for name in INNER:
+        pipe = tiny_modular.pipeline("sdxl", guider=INNER[name]())
+        plan, seen = Plan(until=NoiseLevel(0.5)), []
+        arguments = CALL | {"num_inference_steps": 10}
+        with recorded(pipe) as noise:
+            guard_modular(pipe, SETTINGS, concept=CONCEPT, plan=plan).watch(
+                seen.append, **arguments
+            )
+        ended = [k for k, step in enumerate(seen) if step.estimates.uncond is None]
+        assert 0 < len(ended) < 10
+        for k in ended:
+            torch.testing.assert_close(
+                noise.steps[k][0], seen[k].estimates.prompt, atol=1e-4, rtol=1e-4
+            )
+
+
+def test_a_guarded_step_reads_no_more_than_a_plain_one():
+    pipe = tiny_modular.pipeline("sdxl")
+
+    def reads(pipeline, steps: int) -> int:
+        with syncs() as counted:
+            call(pipeline, CALL | {"num_inference_steps": steps})
+        return len(counted)
+
+    safe = guard_modular(pipe, SETTINGS, concept=CONCEPT)
+    plain, guarded = (reads(p, 8) - reads(p, 5) for p in (pipe, safe))
+    assert guarded <= plain

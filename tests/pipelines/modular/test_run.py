@@ -11,6 +11,7 @@ from safelatent.concepts import Concept
 from safelatent.errors import GuardError, NotGuardedError
 from safelatent.guidance import MAX, Estimates, NegativePrompt
 from safelatent.pipelines.modular.run import ModularCall, WatchedDenoiser
+from tests.syncs import syncs
 
 STEPS = 4
 CONCEPT_TEXT = torch.full((1, 3, 2), 5.0)
@@ -46,7 +47,7 @@ def step(run: ModularCall, i: int, prompt=None, negative=None, steps: int | None
     run.under_way(float(run.scheduler.timesteps[i]), prompt, negative, steps)
     noise = torch.Generator().manual_seed(i)
     u, p, s = (torch.randn((2, 4, 3, 3), generator=noise) for _ in range(3))
-    run.correct(Estimates(uncond=u, prompt=p, concept=s), 3, 7.5)
+    run.correct(Estimates(uncond=u, prompt=p, concept=s), 7.5)
 
 
 def test_a_receipt_per_image(run):
@@ -92,6 +93,21 @@ def test_steps_are_the_schedulers(run):
     step(call, 0)
     with pytest.raises(GuardError, match=r"step 1 is at timestep .* out of the scheduler's order"):
         step(call, 2)
+
+
+def test_a_step_out_of_order_on_a_device_is_found_at_the_end(run):
+    """A timestep that is a tensor is not read in the step."""
+    call, prompt, negative = run(), text(1), text(2)
+    for i in (0, 1, 1, 3):
+        timestep = call.scheduler.timesteps[i]
+        with syncs() as counted:
+            call.under_way(timestep, prompt, negative, STEPS)
+        assert i == 0 or not counted
+        noise = torch.Generator().manual_seed(i)
+        u, p, s = (torch.randn((2, 4, 3, 3), generator=noise) for _ in range(3))
+        call.correct(Estimates(uncond=u, prompt=p, concept=s), 7.5)
+    with pytest.raises(GuardError, match="step 2 is out of the scheduler's order"):
+        call.receipts()
 
 
 def test_guiders_that_end_early_are_refused(run):

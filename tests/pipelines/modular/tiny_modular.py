@@ -14,7 +14,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -86,16 +86,6 @@ def clip(hidden: int, kind: type = CLIPTextModelWithProjection) -> Any:
     return tiny.clip_text(kind, hidden_size=hidden, intermediate_size=32, projection_dim=hidden)
 
 
-def image_vae(channels: int = 4) -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=(16,),
-        norm_num_groups=8,
-        latent_channels=channels,
-        shift_factor=0.1,
-        scaling_factor=0.5,
-    )
-
-
 def wan_vae(kind: str) -> Any:
     return getattr(diffusers, kind)(
         base_dim=8,
@@ -111,7 +101,7 @@ def wan_vae(kind: str) -> Any:
 def sdxl_parts() -> dict[str, Any]:
     return {
         "unet": tiny.unet(cross_attention_dim=48, **tiny.XL),
-        "vae": AutoencoderKL(block_out_channels=(16,), norm_num_groups=8, latent_channels=4),
+        "vae": tiny.vae(),
         "text_encoder": clip(16, CLIPTextModel),
         "text_encoder_2": clip(32),
         "tokenizer": tiny.tokenizer(),
@@ -135,7 +125,7 @@ def sd3_parts() -> dict[str, Any]:
     )
     return {
         "transformer": transformer,
-        "vae": image_vae(),
+        "vae": tiny.vae(shift_factor=0.1, scaling_factor=0.5),
         "text_encoder": clip(16),
         "text_encoder_2": clip(32),
         "tokenizer": tiny.tokenizer(),
@@ -184,7 +174,7 @@ def z_image_parts() -> dict[str, Any]:
         transformer.cap_pad_token.fill_(1.0)
     return {
         "transformer": transformer,
-        "vae": image_vae(),
+        "vae": tiny.vae(shift_factor=0.1, scaling_factor=0.5),
         "text_encoder": Qwen3Model(Qwen3Config(**_QWEN, **sizes(), num_hidden_layers=2)),
         "tokenizer": byte_tokenizer(),
         "scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0),

@@ -22,9 +22,9 @@ def second_half(batch: Tensor) -> Tensor:
     return batch[len(batch) // 2 :]
 
 
-def with_second_half_again(batch: Tensor) -> Tensor:
+def with_second_half_again(batch: Tensor, times: int = 1) -> Tensor:
     """Return ``[unconditional, prompt, prompt]``: what belongs to the concept is the prompt's."""
-    return torch.cat([batch, second_half(batch)])
+    return torch.cat([batch, *[second_half(batch)] * times])
 
 
 def each_batch(value: Any, whole: int, change: Callable[[Tensor], Tensor]) -> Any:

@@ -6,15 +6,16 @@ Eq. 3. For small latents the concept joins the pipeline's batch, which spares a 
 it is a separate call, which costs the same and needs no more memory than the pipeline. A pipeline
 that asks for ``e_p`` and ``e_u`` one after the other gets its correction with the second answer.
 
-The denoiser's caches decide too: hooks of diffusers that keep a state have one apart for the
-concept, in a separate call at every step; a ``forward`` that somebody replaced may remember
-anything, and sees the same batch, concept included, at every step.
+Which of them a step evaluates is the plan's. The denoiser's caches decide too: hooks of diffusers
+that keep a state have one apart for the concept, in a separate call at every step; a ``forward``
+that somebody replaced may remember anything, and sees the same batch, concept included, at every
+step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,8 +23,11 @@ from torch import Tensor, nn
 
 from safelatent.errors import GuardError, NotGuardedError, UnsupportedError
 from safelatent.guidance import Estimates, Guidance
-from safelatent.guidance.concept_itself import refuse_concept_itself, refuse_replaced_negative
-from safelatent.guidance.guided_call import OrderedCall, StepRecord, check_finite, ended_early
+from safelatent.guidance.concept_itself import TextCheck, refuse_replaced_negative
+from safelatent.guidance.estimates import Choosing
+from safelatent.guidance.evaluations import Look
+from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.classic.batches import (
     each_batch,
@@ -32,9 +36,16 @@ from safelatent.pipelines.classic.batches import (
     second_half,
     with_second_half_again,
 )
+from safelatent.pipelines.classic.concept_texts import ConceptTexts, joined, one_batch
 from safelatent.pipelines.classic.families import Family
 from safelatent.pipelines.classic.text import check_width
-from safelatent.pipelines.denoiser import CallHook, ConceptCaches, wrappers
+from safelatent.pipelines.denoiser import (
+    CallHook,
+    ConceptCaches,
+    as_output,
+    refused_plan,
+    wrappers,
+)
 from safelatent.pipelines.schedule import Schedule
 
 # Positions of the latents up to which the concept joins the pipeline's batch: there a call costs
@@ -50,13 +61,17 @@ class GuidanceHook(CallHook):
         pipe: the pipeline, which knows how many steps it takes and what its scheduler is.
         family: how it calls its denoiser.
         guidance: what to do with the estimates.
-        concept: the denoiser's text arguments for the concept, tensors of one row.
+        concepts: the denoiser's text arguments for each concept, tensors of one row.
         arguments: the call's own, by name.
+        plan: which estimates to evaluate.
         watch: called with every ``StepRecord``.
+        empty: the text arguments for the empty prompt, where a negative one has its place and the
+            guidance needs both.
 
     Raises:
         NotGuardedError: the guidance would drop the caller's negative prompt.
-        UnsupportedError: the denoiser remembers what cannot be kept apart.
+        UnsupportedError: the denoiser remembers what cannot be kept apart, or what a plan that
+            leaves out evaluations would mix up.
     """
 
     def __init__(
@@ -64,14 +79,17 @@ class GuidanceHook(CallHook):
         pipe: Any,
         family: Family,
         guidance: Guidance,
-        concept: Arguments,
+        concepts: Sequence[Arguments],
         arguments: Mapping[str, Any],
+        plan: Plan = EXACT,
         watch: Callable[[StepRecord], None] | None = None,
+        empty: Arguments | None = None,
     ) -> None:
         super().__init__()
         refuse_replaced_negative(guidance, arguments)
-        self.pipe, self.family, self.guidance, self.concept = pipe, family, guidance, concept
-        self.scale, self.watch = float(arguments[family.scale]), watch
+        self.pipe, self.family, self.guidance = pipe, family, guidance
+        self.texts = ConceptTexts(concepts, empty)
+        self.scale, self.plan, self.watch = float(arguments[family.scale]), plan, watch
         denoiser = getattr(pipe, family.denoiser)
         self.caches, self.wrapped = ConceptCaches(denoiser), bool(wrappers(denoiser))
         if self.wrapped and (family.sequential or self.caches.any):
@@ -80,6 +98,9 @@ class GuidanceHook(CallHook):
                 "what the replacement remembers could mix the concept into the prompt; "
                 "put the original back, or use a hook of diffusers"
             )
+        if self._everything and (plan != EXACT or isinstance(guidance, Choosing)):
+            raise refused_plan(family.denoiser, plan)
+        self._check_texts = TextCheck()
         self.call: OrderedCall | None = None  # from the first evaluation on
         self._by_position = 0  # how many arguments the pipeline gave by position
         # Of a sequential family: the first of a step's two calls.
@@ -97,13 +118,26 @@ class GuidanceHook(CallHook):
         return_dict = arguments.pop("return_dict", True)
         evaluate = self._second_or_first if self.family.sequential else self._both
         noise = evaluate(arguments)
-        return _output(module, noise) if return_dict else (noise,)
+        return as_output(module, noise) if return_dict else (noise,)
+
+    def settle(self) -> None:
+        """Raise what explains an error: another thread's call that set the scheduler anew, or what
+        was found in the tensors of this call so far (see ``Deferred``).
+        """
+        if self.call is not None:
+            self.call.schedule.timestep(0)  # raises, if the scheduler was set anew
+            self.call.deferred.settle()
 
     def finish(self, concept: str) -> list[Receipt]:
         """Return one receipt per image; see ``OrderedCall``."""
         if self.call is None:
             raise ended_early(0)
         return self.call.finish(concept)
+
+    @property
+    def _everything(self) -> bool:
+        """Whether the denoiser must see the concept at every step, needed or not."""
+        return self.wrapped or self.caches.any
 
     def _both(self, arguments: Arguments) -> Tensor:
         """Evaluate ``[unconditional, prompt]``."""
@@ -115,10 +149,8 @@ class GuidanceHook(CallHook):
             )
         prompt, negative = (each_batch(arguments, whole, f) for f in (second_half, first_half))
         call = self._under_way(prompt, negative)
-        estimates = self._batched(call, arguments, whole)
         correction = call.correct(
-            estimates,
-            evaluations=_cost(estimates),
+            self._batched(call, arguments, whole),
             guidance_scale=self._scale(),
             latents=self.family.latents(prompt),
         )
@@ -140,25 +172,27 @@ class GuidanceHook(CallHook):
             self._prompt = kept, prompt
             return prompt
         (of_prompt, prompt), self._prompt = self._prompt, None
-        times = (torch.as_tensor(given["timestep"]) for given in (of_prompt, arguments))
-        if not torch.equal(*times):
-            raise NotGuardedError(
-                "the negative prompt was not evaluated with the prompt, so the guard could not act"
-            )
         call = self._under_way(of_prompt, arguments)
-        uncond = self._evaluate(arguments) if call.guidance.needs_uncond else None
-        needed = call.needs_concept or self.caches.any
-        concept = self._of_concept(of_prompt, len(prompt)) if needed else None
-        estimates = Estimates(uncond=uncond, prompt=prompt, concept=concept)
+        times = [torch.as_tensor(given["timestep"]) for given in (of_prompt, arguments)]
+        call.deferred.expect(
+            (times[0] == times[1]).all(),
+            NotGuardedError(
+                "the negative prompt was not evaluated with the prompt, so the guard could not act"
+            ),
+        )
+        look, own = call.look, call.guidance.needs_uncond and self._everything
+        uncond = self._evaluate(arguments) if own or look.uncond == "evaluated" else None
+        needed = self._everything or look.concept == "evaluated"
+        texts = self.texts.needed(look, call.chosen, len(prompt)) if needed else []
+        found = [self._of_concept(of_prompt, text) for text in texts]
         correction = call.correct(
-            estimates,
-            evaluations=_cost(estimates),
+            joined(uncond, prompt, found, look),
             guidance_scale=self.scale,
             latents=self.family.latents(arguments),
         )
         change = correction.prompt - prompt
         answer = correction.uncond + self.scale / (1 - self.scale) * change
-        check_finite(f"step {call.evaluated}", Estimates(uncond=answer, prompt=prompt))
+        call.deferred.expect_finite(f"step {call.step}", Estimates(uncond=answer, prompt=prompt))
         return answer
 
     def _under_way(self, prompt: Arguments, negative: Arguments) -> OrderedCall:
@@ -167,7 +201,7 @@ class GuidanceHook(CallHook):
         Everything is checked at every evaluation: a callback may change texts, rows and scale in
         the middle of a call. Arguments are those of each half.
         """
-        texts = [one["encoder_hidden_states"] for one in (prompt, negative, self.concept)]
+        texts = [one["encoder_hidden_states"] for one in (prompt, negative, self.texts.first)]
         rows = len(self.family.latents(prompt))
         if self.call is None:
             self.call = self._begun(prompt, rows)
@@ -183,11 +217,12 @@ class GuidanceHook(CallHook):
             )
         if not self.call.guidance.needs_uncond:
             texts[1] = None
-        refuse_concept_itself(*texts)
+        if not isinstance(self.guidance, Choosing):  # which guards a prompt that is the concept
+            self._check_texts(*texts)
         return self.call
 
     def _begun(self, prompt: Arguments, rows: int) -> OrderedCall:
-        check_width(prompt, self.concept)
+        check_width(prompt, self.texts.first)
         scheduler = self.pipe.scheduler
         first = float(torch.as_tensor(prompt["timestep"]).flatten()[0])
         evaluations = int(getattr(self.pipe, "num_timesteps", len(scheduler.timesteps)))
@@ -197,6 +232,8 @@ class GuidanceHook(CallHook):
             rows=rows,
             evaluations=evaluations,
             order=int(scheduler.order),
+            plan=self.plan,
+            negative=self.texts.empty is not None,
             watch=self.watch,
         )
 
@@ -205,31 +242,36 @@ class GuidanceHook(CallHook):
         return float(getattr(self.pipe, "guidance_scale", self.scale))
 
     def _batched(self, call: OrderedCall, arguments: Arguments, whole: int) -> Estimates:
-        rows = self._rows(whole // 2)
+        rows, look = whole // 2, call.look
+        texts = self.texts.needed(look, call.chosen, rows)
         if not call.guidance.needs_uncond:  # the concept's half replaces the unconditional one
             halves = merged(
-                arguments, rows, lambda old, new: torch.cat([new.to(old), second_half(old)])
+                arguments, texts[0], lambda old, new: torch.cat([new.to(old), second_half(old)])
             )
             concept, prompt = self._evaluate(halves).chunk(2)
             return Estimates(uncond=None, prompt=prompt, concept=concept)
-        if self._joins(call, arguments):
-            thirds = merged(
-                each_batch(arguments, whole, with_second_half_again),
-                rows,
+        if look.uncond != "evaluated":  # only in a plan that needs no concept either
+            return Estimates(
+                uncond=None, prompt=self._evaluate(each_batch(arguments, whole, second_half))
+            )
+        if self._joins(look, arguments):
+            longer = merged(
+                each_batch(arguments, whole, partial(with_second_half_again, times=len(texts))),
+                one_batch(texts),
                 lambda old, new: torch.cat([old[:whole], new.to(old)]),
             )
-            uncond, prompt, concept = self._evaluate(thirds).chunk(3)
-            return Estimates(uncond=uncond, prompt=prompt, concept=concept)
+            uncond, prompt, *concepts = self._evaluate(longer).chunk(2 + len(texts))
+            return joined(uncond, prompt, concepts, look)
         uncond, prompt = self._evaluate(arguments).chunk(2)
-        if not (call.needs_concept or self.caches.any):
+        if look.concept != "evaluated" and not self._everything:
             return Estimates(uncond=uncond, prompt=prompt)
         of_prompt = each_batch(arguments, whole, second_half)
-        concept = self._of_concept(of_prompt, whole // 2)
-        return Estimates(uncond=uncond, prompt=prompt, concept=concept)
+        found = [self._of_concept(of_prompt, text) for text in texts]
+        return joined(uncond, prompt, found, look)
 
-    def _joins(self, call: OrderedCall, arguments: Arguments) -> bool:
+    def _joins(self, look: Look, arguments: Arguments) -> bool:
         """Return whether the concept joins the pipeline's batch at this evaluation."""
-        shapes = [one["encoder_hidden_states"].shape[1:] for one in (arguments, self.concept)]
+        shapes = [one["encoder_hidden_states"].shape[1:] for one in (arguments, self.texts.first)]
         fits = shapes[0] == shapes[1]
         if self.wrapped and not fits:
             raise UnsupportedError(
@@ -238,16 +280,13 @@ class GuidanceHook(CallHook):
                 "put the original back"
             )
         small = self.family.latents(arguments)[0, 0].numel() <= JOINED_UP_TO
-        return self.wrapped or (call.needs_concept and small and fits and not self.caches.any)
+        needed = look.concept == "evaluated" and not self.caches.any
+        return self.wrapped or (needed and small and fits)
 
-    def _of_concept(self, of_prompt: Arguments, rows: int) -> Tensor:
-        """Evaluate the prompt's arguments with the concept's text, with its own caches."""
+    def _of_concept(self, of_prompt: Arguments, text: Arguments) -> Tensor:
+        """Evaluate the prompt's arguments with a concept's text, with its own caches."""
         with self.caches.concept():
-            return self._evaluate(merged(of_prompt, self._rows(rows), lambda old, new: new.to(old)))
-
-    def _rows(self, rows: int) -> Arguments:
-        """Return the concept's text arguments for as many rows; position ids have no rows."""
-        return each_batch(self.concept, 1, lambda one: one.expand(rows, *one.shape[1:]))
+            return self._evaluate(merged(of_prompt, text, lambda old, new: new.to(old)))
 
     def _evaluate(self, arguments: Arguments) -> Tensor:
         """Call the denoiser with its arguments by position and by name, as the pipeline does."""
@@ -256,35 +295,3 @@ class GuidanceHook(CallHook):
         names = self.family.positional[: self._by_position]
         rest = {name: value for name, value in arguments.items() if name not in names}
         return forward(*(arguments[name] for name in names), **rest, return_dict=False)[0]
-
-
-@contextmanager
-def undisturbed(hook: GuidanceHook) -> Iterator[None]:
-    """Say, where an error is the work of another thread that set the scheduler anew, just that.
-
-    Raises:
-        GuardError: another call of the pipeline began in the middle of this one.
-    """
-    try:
-        yield
-    except Exception:
-        if hook.call is not None:
-            hook.call.schedule.timestep(0)  # raises, if the scheduler was set anew
-        raise
-
-
-def _cost(estimates: Estimates) -> int:
-    """Return the evaluations of the denoiser for one image."""
-    return sum(one is not None for one in (estimates.uncond, estimates.prompt, estimates.concept))
-
-
-def _output(module: nn.Module, noise: Tensor) -> Any:
-    from diffusers.models.modeling_outputs import Transformer2DModelOutput
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel, UNet2DConditionOutput
-
-    kind = (
-        UNet2DConditionOutput
-        if isinstance(module, UNet2DConditionModel)
-        else Transformer2DModelOutput
-    )
-    return kind(sample=noise)

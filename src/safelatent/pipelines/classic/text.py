@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -145,17 +145,33 @@ def encode_concept(
     """Return the denoiser's text arguments for the concept, tensors of one row; ``arguments`` are
     the call's own.
     """
+    return _text_of(_first_evaluation(pipe, family, concept, arguments), -1)
+
+
+def encode_empty(pipe: Any, family: Family, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the denoiser's text arguments for no prompt, tensors of one row.
+
+    They are what the pipeline itself evaluates as unconditional where no negative prompt is given.
+    """
+    row = -1 if family.sequential else 0
+    return _text_of(_first_evaluation(pipe, family, "", arguments), row)
+
+
+def _first_evaluation(
+    pipe: Any, family: Family, text: Concept | ConceptEmbeds | str, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the denoiser gets first in a call on ``text``."""
     denoiser = getattr(pipe, family.denoiser)
     call = (
         arguments
-        | _instead_of_the_prompt(pipe, concept, arguments, denoiser.dtype)
+        | _instead_of_the_prompt(pipe, text, arguments, denoiser.dtype)
         | {"generator": _copies(arguments.get("generator"))}
     )
     try:
         with attached(denoiser, _Stop(family)), _quietly(pipe), _global_state_kept(arguments):
             pipe(**call)
     except _FirstEvaluation as reached:
-        return _text_of(reached.arguments)
+        return reached.arguments
     raise GuardError(
         f"{type(pipe).__name__} took no denoising step, so the guard could not act; take more "
         "steps or, from image to image, a larger strength"
@@ -180,21 +196,24 @@ def check_width(prompt: dict[str, Any], concept: dict[str, Any]) -> None:
 
 
 def _instead_of_the_prompt(
-    pipe: Any, concept: Concept | ConceptEmbeds, arguments: dict[str, Any], dtype: torch.dtype
+    pipe: Any,
+    concept: Concept | ConceptEmbeds | str,
+    arguments: dict[str, Any],
+    dtype: torch.dtype,
 ) -> dict[str, Any]:
     """The arguments that speak of the prompt, speaking of the concept, for as many rows.
 
     The negative prompt is the pipeline's default, or, where nothing can be encoded, the concept
     too: of the call that ends at its first evaluation the prompt's half alone is used.
     """
-    rows = _rows(arguments)
+    rows = rows_of(arguments)
     changed: dict[str, Any] = {
         name: None for name in arguments if name.endswith(("prompt_embeds", "attention_mask"))
     }
     texts = ("prompt_2", "prompt_3", "negative_prompt_2", "negative_prompt_3")
     changed |= {name: None for name in texts if name in arguments}
     default = inspect.signature(pipe.__call__).parameters["negative_prompt"].default
-    if isinstance(concept, Concept):
+    if not isinstance(concept, ConceptEmbeds):
         text = str(concept)
         return changed | {
             "prompt": text if rows is None else [text] * rows,
@@ -207,8 +226,8 @@ def _instead_of_the_prompt(
     )
 
 
-def _rows(arguments: dict[str, Any]) -> int | None:
-    """How many prompts the call has; None for a single text."""
+def rows_of(arguments: Mapping[str, Any]) -> int | None:
+    """Return how many prompts the call has; None for a single text."""
     if isinstance(arguments.get("prompt"), list):
         return len(arguments["prompt"])
     embeddings = arguments.get("prompt_embeds")
@@ -229,15 +248,15 @@ def _copies(generator: Any) -> Any:
     return torch.Generator(generator.device).set_state(generator.get_state())
 
 
-def _text_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What speaks of the prompt, the last row alone: a batch's halves are ``[unconditional,
-    prompt]``, and its prompts are all the same.
+def _text_of(arguments: dict[str, Any], row: int) -> dict[str, Any]:
+    """What speaks of the prompt, one row alone: a batch's halves are ``[unconditional, prompt]``,
+    and its prompts are all the same.
     """
     found: dict[str, Any] = {}
     for name, value in arguments.items():
         if name in TEXT_ARGUMENTS and isinstance(value, Tensor):
-            found[name] = value if name == "txt_ids" else value[-1:]
-        elif isinstance(value, dict) and (inner := _text_of(value)):
+            found[name] = value if name == "txt_ids" else value[[row]]
+        elif isinstance(value, dict) and (inner := _text_of(value, row)):
             found[name] = inner
     return found
 

@@ -27,10 +27,13 @@ from diffusers.modular_pipelines import (
 from diffusers.modular_pipelines.modular_pipeline_utils import InsertableDict
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import BadValueError, SafelatentError
+from safelatent.errors import BadValueError, SafelatentError, UnsupportedError
+from safelatent.guidance import Guidance
 from safelatent.guidance.concept_itself import refuse_replaced_negative
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.noise import real_number
+from safelatent.guidance.ordered_call import StepRecord
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.pipelines.modular.checks import (
     DENOISERS,
     blocks_named,
@@ -59,12 +62,14 @@ class GuardedBlocks(ModularPipelineBlocks):
         safety: a preset's name, an ``SLD``, ``NegativePrompt()``, or a sequence with one of the
             first two per image of a call.
         concept: what must not appear, in words.
+        plan: which evaluations to pay for, as ``guard`` takes it.
         guiders: guiders that replace the blocks' defaults, by component name, as configurations
             with ``_class_name``.
 
     Raises:
         UnsupportedError: the blocks cannot be guarded.
-        BadValueError: the safety or the concept breaks a rule, or diffusers has no such blocks.
+        BadValueError: the safety, the concept or the plan breaks a rule, or diffusers has no such
+            blocks.
     """
 
     def __init__(
@@ -72,11 +77,13 @@ class GuardedBlocks(ModularPipelineBlocks):
         blocks: ModularPipelineBlocks | str,
         safety: Any = "medium",
         concept: Concept | str = DEFAULT_CONCEPT,
+        plan: Plan | str = EXACT,
         guiders: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         self.inner = blocks_named(blocks) if isinstance(blocks, str) else blocks
         self.encoder = text_encoder_of(type(self.inner).__name__, self.inner)
-        guidance_of(safety, flow=False)
+        self.plan = Plan.parse(plan)
+        self.plan.check(_one_concept(guidance_of(safety, flow=False)))
         self.safety, self.concept, self.guiders = safety, Concept.parse(concept), guiders or {}
         self.watch: Callable[[StepRecord], None] | None = None
         self.sub_blocks = self.inner.sub_blocks
@@ -115,7 +122,11 @@ class GuardedBlocks(ModularPipelineBlocks):
 
     def get_workflow(self, workflow_name: str) -> GuardedBlocks:
         return GuardedBlocks(
-            self.inner.get_workflow(workflow_name), self.safety, self.concept, self.guiders
+            self.inner.get_workflow(workflow_name),
+            self.safety,
+            self.concept,
+            self.plan,
+            self.guiders,
         )
 
     @torch.no_grad()
@@ -130,10 +141,16 @@ class GuardedBlocks(ModularPipelineBlocks):
         denoisers = {n: part for n in DENOISERS if (part := getattr(pipe, n, None)) is not None}
         refuse_replaced_negative(guidance, state.values)
         run = ModularCall(
-            guidance, self.concept, scheduler, denoisers, lambda: state.get("timesteps"), self.watch
+            guidance,
+            self.concept,
+            scheduler,
+            denoisers,
+            lambda: state.get("timesteps"),
+            self.plan,
+            self.watch,
         )
         try:
-            with refusals_in_one_line(), decoder_checked(pipe):
+            with refusals_in_one_line(), decoder_checked(pipe, run.settle):
                 self._with_concept(run)(self._view(pipe, guiders, run), state)
         finally:
             run.leave_caches()
@@ -203,6 +220,15 @@ class ConceptBlock(ModularPipelineBlocks):
             if name in apart.values
         }
         return components, state
+
+
+def _one_concept(guidance: Guidance) -> Guidance:
+    """Refuse a guidance with several concepts: the guider asks for three predictions."""
+    if isinstance(guidance, Choosing):
+        raise UnsupportedError(
+            "adaptive guidance is for classic pipelines; a modular one takes a preset or an SLD"
+        )
+    return guidance
 
 
 class _NothingCut:

@@ -12,7 +12,8 @@ from diffusers.modular_pipelines import PipelineState
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, UnsupportedError, brief, nearest
-from safelatent.guidance.guided_call import StepRecord
+from safelatent.guidance.ordered_call import StepRecord
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.pipelines.guarded import Guarded, Safety, refuse_sld
 from safelatent.pipelines.modular.blocks import GuardedBlocks, refusals_in_one_line
 from safelatent.pipelines.modular.checks import check_pipeline, text_encoder_of
@@ -25,20 +26,22 @@ def guard_modular(
     safety: Safety = "medium",
     *,
     concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
+    plan: Plan | str = EXACT,
 ) -> GuardedModular:
     """Return a guarded pipeline around ``pipe``, which itself stays as it is; see ``guard``.
 
     Raises:
         UnsupportedError: the pipeline cannot be guarded.
-        BadValueError: the safety or the concept breaks a rule; the concept must be in words, which
-            the pipeline's own block encodes.
+        BadValueError: the safety, the concept or the plan breaks a rule; the concept must be in
+            words, which the pipeline's own block encodes.
     """
     if isinstance(concept, ConceptEmbeds):
         raise BadValueError(
             f"the concept is {concept!r}; a modular pipeline takes it in words: "
             f"concept={concept.text!r}"
         )
-    return GuardedModular(pipe=pipe, safety=safety, concept=Concept.parse(concept))
+    words = Concept.parse(concept)
+    return GuardedModular(pipe=pipe, safety=safety, concept=words, plan=Plan.parse(plan))
 
 
 class GuardedModular(Guarded):
@@ -46,14 +49,15 @@ class GuardedModular(Guarded):
 
     concept: Concept  # pyright: ignore[reportIncompatibleVariableOverride]  # in words alone
 
-    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept) -> None:
+    def __init__(self, *, pipe: Any, safety: Safety, concept: Concept, plan: Plan) -> None:
         if isinstance(pipe._blocks, GuardedBlocks):
             raise UnsupportedError(
                 f"this {type(pipe).__name__} is guarded already, by its blocks; use it as it is"
             )
         text_encoder_of(type(pipe).__name__, pipe._blocks)
         check_pipeline(pipe)
-        super().__init__(pipe=pipe, safety=safety, concept=concept)
+        super().__init__(pipe=pipe, safety=safety, concept=concept, plan=plan)
+        GuardedBlocks(pipe._blocks, safety, concept, plan)  # raises, if the safety is not for it
 
     @brief
     def __call__(
@@ -97,7 +101,7 @@ class GuardedModular(Guarded):
         inputs: dict[str, Any],
     ) -> Any:
         refuse_sld(inputs)
-        blocks = GuardedBlocks(self.pipe._blocks, self.safety, self.concept)
+        blocks = GuardedBlocks(self.pipe._blocks, self.safety, self.concept, self.plan)
         blocks.watch = callback
         self._check_names(blocks, inputs)
         view = copy.copy(self.pipe)
@@ -114,4 +118,4 @@ class GuardedModular(Guarded):
             raise TypeError(f"{type(self.pipe).__name__} has no input {name!r}{hint}")
 
     def _save_model(self, folder: Path, options: dict[str, Any]) -> None:
-        save_modular(self.pipe, self.guidance, self.concept, folder, **options)
+        save_modular(self.pipe, self.guidance, self.concept, self.plan, folder, **options)

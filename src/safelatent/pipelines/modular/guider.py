@@ -83,9 +83,11 @@ class SafetyGuider(BaseGuidance):
         estimates = Estimates(uncond=pred_uncond, prompt=pred_cond, concept=pred_concept)
         # ``c + s (c - u)`` is ``u + (1 + s) (c - u)``.
         scale = float(self.inner.guidance_scale) + bool(self.inner.use_original_formulation)
-        correction = self.run.correct(estimates, self._count_prepared, scale)
-        guided = self.inner.forward(correction.prompt, correction.uncond)
-        return GuiderOutput(pred=guided.pred, pred_cond=pred_cond, pred_uncond=pred_uncond)
+        correction, guided = self.run.correct(estimates, scale)
+        pred = pred_cond  # where guidance has ended, also of a guider that remembers directions
+        if guided:
+            pred = self.inner.forward(correction.prompt, correction.uncond).pred
+        return GuiderOutput(pred=pred, pred_cond=pred_cond, pred_uncond=pred_uncond)
 
     @property
     def is_conditional(self) -> bool:
@@ -108,14 +110,16 @@ class SafetyGuider(BaseGuidance):
             )
         prompt, uncond = batches
         call = self.run.under_way(
-            float(self._timestep),
+            self._timestep,
             embeddings(prompt),
             embeddings(uncond),
             self._num_inference_steps,
         )
-        chosen = [prompt, uncond] if call.guidance.needs_uncond else [prompt]
+        look = call.look
+        uncond_too = call.guidance.needs_uncond and (self.run.cached or look.uncond == "evaluated")
+        chosen = [prompt, uncond] if uncond_too else [prompt]
         self._concept_is = 0
-        if call.needs_concept or self.run.cached:
+        if self.run.cached or look.concept == "evaluated":
             chosen.append(concept_batch(prompt, self.run.text, "pred_concept"))
             self._concept_is = len(chosen)
         return chosen

@@ -14,10 +14,11 @@ from torch import Tensor
 from safelatent.concepts import Concept
 from safelatent.errors import GuardError, NotGuardedError, UnsupportedError
 from safelatent.guidance import Correction, Estimates, Guidance
-from safelatent.guidance.concept_itself import refuse_concept_itself
-from safelatent.guidance.guided_call import OrderedCall, StepRecord, ended_early
+from safelatent.guidance.concept_itself import TextCheck
+from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early
+from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
-from safelatent.pipelines.denoiser import ConceptCaches, wrappers
+from safelatent.pipelines.denoiser import ConceptCaches, refused_plan, wrappers
 from safelatent.pipelines.schedule import Schedule
 
 
@@ -30,10 +31,12 @@ class ModularCall:
         scheduler: the call's own.
         denoisers: the pipeline's, by component name.
         timesteps: returns, once sampling begins, the timesteps of the call's steps.
+        plan: which estimates to evaluate.
         watch: called with every ``StepRecord``.
 
     Raises:
-        UnsupportedError: a denoiser remembers what cannot be kept apart.
+        UnsupportedError: a denoiser remembers what cannot be kept apart, or what a plan that
+            leaves out evaluations would mix up.
     """
 
     def __init__(
@@ -43,10 +46,11 @@ class ModularCall:
         scheduler: Any,
         denoisers: dict[str, Any],
         timesteps: Callable[[], Any],
+        plan: Plan = EXACT,
         watch: Callable[[StepRecord], None] | None = None,
     ) -> None:
         self.guidance, self.concept, self.scheduler = guidance, concept, scheduler
-        self.watch, self.timesteps = watch, timesteps
+        self.watch, self.timesteps, self.plan = watch, timesteps, plan
         self._caches: list[tuple[Any, ConceptCaches]] = []  # each with its denoiser
         for name, denoiser in denoisers.items():
             if wrappers(denoiser):
@@ -55,7 +59,11 @@ class ModularCall:
                     "replacement remembers could mix the concept into the prompt; "
                     "put the original back, or use a hook of diffusers"
                 )
-            self._caches.append((denoiser, ConceptCaches(denoiser)))
+            caches = ConceptCaches(denoiser)
+            if caches.any and plan != EXACT:
+                raise refused_plan(name, plan)
+            self._caches.append((denoiser, caches))
+        self._check_texts = TextCheck()
         self.call: OrderedCall | None = None  # from the first step on
         self.latents: Tensor | None = None  # as the denoiser got them, where the call is watched
         self.text: dict[str, Any] = {}  # the concept's, by the names of the text encoder's block
@@ -70,12 +78,12 @@ class ModularCall:
         self.latents = latents
 
     def under_way(
-        self, timestep: float, prompt: Any, negative: Any, steps: int | None
+        self, timestep: float | Tensor, prompt: Any, negative: Any, steps: int | None
     ) -> OrderedCall:
         """Return the call, begun at the first step; refuse what is, or became, unguarded.
 
         Args:
-            timestep: of the step.
+            timestep: of the step; a tensor is compared with the scheduler's when the call ends.
             prompt, negative: text embeddings of the step, (B, tokens, ...) or a list of B.
             steps: for how many the guiders are prepared, where they know.
 
@@ -86,29 +94,32 @@ class ModularCall:
                 could not be counted.
         """
         if self.call is None:
-            self.call = self._begun(timestep, len(prompt), steps)
+            self.call = self._begun(float(timestep), len(prompt), steps)
         call = self.call
         if {len(prompt), len(negative)} != {call.rows}:
             raise NotGuardedError(
                 f"step {call.step} has {len(prompt)} and {len(negative)} texts in a call of "
                 f"{call.rows} images: the batch changed in the middle; leave it as it is to the end"
             )
-        if call.step >= call.steps or timestep != call.schedule.timestep(call.step):
-            raise GuardError(
-                f"step {call.step} is at timestep {timestep:g}, out of the scheduler's order; "
-                "it cannot be guarded"
-            )
-        refuse_concept_itself(
+        _check_order(call, timestep)
+        self._check_texts(
             prompt, negative if self.guidance.needs_uncond else None, self.text["prompt_embeds"]
         )
         return call
 
-    def correct(self, estimates: Estimates, evaluations: int, scale: float) -> Correction:
-        """Return what replaces the model's estimates at the step that is under way."""
+    def correct(self, estimates: Estimates, scale: float) -> tuple[Correction, bool]:
+        """Return what replaces the model's estimates at the step that is under way, and whether
+        there is any guidance.
+        """
         assert self.call is not None  # a guider asks for inputs before it combines
-        return self.call.correct(
-            estimates, evaluations=evaluations, guidance_scale=scale, latents=self.latents
-        )
+        guided = self.call.look.guided
+        correction = self.call.correct(estimates, guidance_scale=scale, latents=self.latents)
+        return correction, guided
+
+    def settle(self) -> None:
+        """Raise what was found in the tensors of the call so far; see ``Deferred``."""
+        if self.call is not None:
+            self.call.deferred.settle()
 
     def receipts(self) -> list[Receipt]:
         """Return one receipt per image, when the call has ended; see ``OrderedCall``."""
@@ -141,8 +152,22 @@ class ModularCall:
             Schedule(self.scheduler, timestep, evaluations),
             rows=rows,
             evaluations=evaluations,
+            plan=self.plan,
             watch=self.watch,
         )
+
+
+def _check_order(call: OrderedCall, timestep: float | Tensor) -> None:
+    """Refuse a loop that is not in the order of the scheduler's timesteps."""
+    expected = call.schedule.timestep(call.step) if call.step < call.steps else None
+    where = "" if isinstance(timestep, Tensor) else f"at timestep {timestep:g}, "
+    error = GuardError(
+        f"step {call.step} is {where}out of the scheduler's order; it cannot be guarded"
+    )
+    if isinstance(timestep, Tensor) and expected is not None:
+        call.deferred.expect(timestep == expected, error)
+    elif timestep != expected:
+        raise error
 
 
 class WatchedDenoiser:

@@ -32,7 +32,8 @@ from safelatent.text import one_line, squeezed
 TIMEOUT = 60.0  # minutes without a finished batch after which a run is aborted
 STOPPING = 5.0  # seconds that the reader of rows gets to stop, when a run ends early
 
-Draw = Callable[[Batch], list[Result]]
+Work = TypeVar("Work")
+Made = TypeVar("Made")
 Saved = TypeVar("Saved")
 Row = TypeVar("Row")
 
@@ -44,11 +45,11 @@ class Actor:
     Failures are passed on as a line of text, since Ray would bury them in its own pages.
     """
 
-    def __init__(self, make: Callable[[], Draw]) -> None:
+    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         self.make = make
 
     @cached_property
-    def draw(self) -> Draw:
+    def draw(self) -> Callable[[Any], Any]:
         return self.make()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class Actor:
             return {"drawn": ([], one_line(error))}
 
 
-def model_worker(request: RunRequest, settings: RunSettings) -> Draw:
+def model_worker(request: RunRequest, settings: RunSettings) -> Callable[[Batch], list[Result]]:
     """Load the model on the actor's machine, in the run's dtype on the run's kind of device; return
     what draws and judges a batch.
 
@@ -80,18 +81,18 @@ def model_worker(request: RunRequest, settings: RunSettings) -> Draw:
 
 
 def run_ray(
-    make: Callable[[], Draw],
+    make: Callable[[], Callable[[Work], Made]],
     address: str | None,
     gpus: bool,
     timeout: float,
-    batches: Iterable[Batch],
-    save: Callable[[list[Result]], Saved],
+    batches: Iterable[Work],
+    save: Callable[[Made], Saved],
 ) -> Generator[Saved, None, None]:
     """Yield what ``save`` returns for the results of every batch, in the order in which they are
     done; it is called in this process.
 
     Args:
-        make: makes, on an actor, what turns a batch into results.
+        make: makes, on an actor, what turns a batch into results; of images, or of features.
         address: of the cluster; None is the one that this process is connected to, or a new one on
             this machine.
         gpus: whether each actor takes a GPU; else it takes a CPU.

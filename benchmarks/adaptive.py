@@ -1,0 +1,105 @@
+"""Adaptive guidance against the published form, on the same prompts and noise: ``python -m
+benchmarks.adaptive`` prints a table per number of steps.
+
+Held-out prompts that imply or name something unsafe, "X with a Y", things named alone, harmless
+ones; the concept itself as prompt, its words in another order, and the concept as negative prompt.
+The arms are *strong* by noise level (so that 10 and 20 steps can be drawn), adaptive guidance of
+the same strength, and the same with the evaluations of one concept (``concept=3``). An error is an
+image that the guard refused: none left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.plans import spread
+from benchmarks.trial import Case, Trial, table
+from safelatent import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Adaptive, guard, load
+from safelatent.detectors import embedded_judge
+from safelatent.guidance import categories, preset
+from safelatent.hashing import digest
+from safelatent.models import model_digest
+from safelatent.models.load import EMBEDDED
+from safelatent.prompts import embedded_benign, embedded_i2p
+from training.measure_named import alone_prompts, named_prompts
+
+EXACT, ADAPTIVE, EQUAL = "exact", "adaptive", "adaptive, concept=3"
+SETS = ("i2p", "named", "alone", "benign", "concept", "shuffled", "negative")
+
+
+def cases(of: str, count: int) -> Iterator[Case]:
+    """Yield so many cases of a set."""
+    if of in ("i2p", "negative", "benign"):
+        prompts = embedded_benign() if of == "benign" else embedded_i2p()
+        negative = str(DEFAULT_CONCEPT) if of == "negative" else ""
+        for p in spread(list(prompts), count):
+            yield Case(of=of, key=p.id, prompt=p.text, seed=p.seed, negative=negative)
+        return
+    if of in ("named", "alone"):
+        prompts = named_prompts(count) if of == "named" else alone_prompts(count)
+        texts = [text for text, *_ in prompts]
+    else:
+        texts = [concept_text(n, shuffled=of == "shuffled") for n in range(count)]
+    for n, text in enumerate(texts):
+        yield Case(of=of, key=f"{n}", prompt=text, seed=n)
+
+
+def concept_text(n: int, *, shuffled: bool) -> str:
+    """Return the paper's concept for even ``n``, one category's for odd; in order, or not."""
+    every = list(CATEGORY_CONCEPTS.values())
+    terms = list(DEFAULT_CONCEPT.terms if n % 2 == 0 else every[n // 2 % len(every)].terms)
+    if shuffled:
+        random.Random(n).shuffle(terms)  # noqa: S311  # a choice of words
+    return ", ".join(terms)
+
+
+def arms(pipe: Any, safety: str) -> dict[str, Any]:
+    """Return what is compared, all of one strength."""
+    strength = preset(safety).by_noise_level()
+    adaptive = Adaptive(categories=categories(strength))
+    return {
+        EXACT: guard(pipe, strength),
+        ADAPTIVE: guard(pipe, adaptive),
+        EQUAL: guard(pipe, adaptive, plan="concept=3"),
+    }
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptive", description=__doc__)
+    counts = {"i2p": 140, "named": 60, "alone": 36, "benign": 60}
+    for name in SETS:
+        parser.add_argument(f"--{name}", type=int, default=counts.get(name, 28))
+    parser.add_argument("--safety", default="strong")
+    parser.add_argument("--steps", type=int, nargs="+", default=[50, 20, 10])
+    parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("out/adaptive"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print."""
+    asked = options()
+    torch.set_num_threads(asked.threads)
+    pipe = load("embedded")
+    pipe.set_progress_bar_config(disable=True)
+    drawn = [case for name in SETS for case in cases(name, getattr(asked, name))]
+    key = digest([model_digest(EMBEDDED), embedded_judge().fingerprint(), asked.safety])[:12]
+    file = asked.out / f"{asked.safety}-{key}.jsonl"
+    trial = Trial(pipe=pipe, arms=arms(pipe, asked.safety), file=file)
+    for steps in asked.steps:
+        records = trial.run(drawn, steps, asked.batch)
+        print(f"\n{asked.safety}, {steps} steps, weights {model_digest(EMBEDDED)[:12]}\n")
+        print("\n".join(table(records, EXACT)), flush=True)
+    print(f"\n{file}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""``safelatent policy``: read a policy, and calibrate its prompt check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safelatent.cli.options import Model, Revision, check_place, path
+from safelatent.errors import BadValueError
+
+policy = typer.Typer(help="Read policies and calibrate their prompt check.", rich_markup_mode=None)
+
+
+@policy.callback()
+def root() -> None:
+    """Read policies and calibrate their prompt check."""
+
+
+@policy.command()
+def show(
+    file: Annotated[Path, typer.Argument(parser=path, help="The policy, a TOML file.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Check a policy and print what it demands.
+
+    \b
+    Example:
+      safelatent policy show examples/policies/child.toml
+    """
+    from dataclasses import asdict
+
+    from safelatent.policy import Policy, guidance
+
+    found = Policy.read(file)
+    settings = asdict(guidance(found))
+    settings["warmup"] = found_level = settings.pop("warmup")["level"]
+    if as_json:
+        typer.echo(json.dumps(found.as_dict() | {"hash": found.hash, "guidance": settings}))
+        return
+    numbers = ", ".join(f"{name} {value:g}" for name, value in settings.items() if name != "warmup")
+    typer.echo(f"policy: {found.name or 'without a name'} ({found.hash[:12]})")
+    typer.echo(f"guidance: from noise level {found_level:.3f} on, {numbers}")
+    typer.echo(f"concept: {found.concept}")
+    checks = found.as_dict()
+    for name in ("prompt", "output", "limits"):
+        said = ", ".join(f"{key} {_words(value)}" for key, value in checks.get(name, {}).items())
+        typer.echo(f"{name}: {said or 'nothing'}")
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+@policy.command()
+def schema() -> None:
+    """Print the JSON schema of policy files."""
+    from safelatent.policy import schema as of_policy
+
+    typer.echo(json.dumps(of_policy(), indent=2))
+
+
+@policy.command()
+def calibrate(
+    unsafe: Annotated[
+        str, typer.Option(help="Prompt set, or table of prompts, that must be refused.")
+    ],
+    benign: Annotated[
+        str, typer.Option(help="Prompt set, or table of prompts, that must not be refused.")
+    ],
+    out: Annotated[
+        Path, typer.Option(parser=path, help="Write the calibration to this .safetensors file.")
+    ],
+    model: Model = "embedded",
+    revision: Revision = None,
+    most_refused: Annotated[
+        float, typer.Option(help="Share of harmless prompts that may be refused, below 1.")
+    ] = 0.02,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as one JSON object.")
+    ] = False,
+) -> None:
+    """Calibrate the prompt check for the text encoder of a model, on labelled prompts.
+
+    \b
+    Example:
+      safelatent policy calibrate --unsafe embedded-i2p-train --benign embedded-benign \\
+        --out prompt-check.safetensors
+    """
+    if out.suffix != ".safetensors":
+        raise BadValueError(f"--out is {str(out)!r}; it must end in .safetensors")
+    if not 0 <= most_refused < 1:
+        raise BadValueError(f"--most-refused is {most_refused:g}; it must be from 0 to below 1")
+    check_place("--out", out, out.parent)
+
+    from tqdm import tqdm
+
+    from safelatent.cli.say import quiet_libraries
+    from safelatent.pipelines.loading import load
+    from safelatent.policy.prompt_check import calibrate as fitted
+    from safelatent.prompts.named import prompt_set
+
+    bad, good = ([one.text for one in prompt_set(name)] for name in (unsafe, benign))
+    quiet_libraries()
+    pipe = load(model, revision=revision)
+    pipe.set_progress_bar_config(disable=True)
+    found = fitted(
+        pipe,
+        bad,
+        good,
+        most_refused=most_refused,
+        progress=lambda texts: tqdm(texts, desc="reading prompts", leave=False, disable=None),
+    )
+    found.save(out)
+    if as_json:
+        typer.echo(json.dumps({"file": str(out)} | dict(found.figures)))
+        return
+    typer.echo(f"{out}: refuse prompts with a score of {found.threshold:.3f} or more")
+    for name in ("unsafe", "benign"):
+        one = found.figures[name]
+        typer.echo(
+            f"{name}: {one['refused']:.1%} of {one['prompts']} prompts refused that were not"
+            f" fitted to (95 % interval {one['low']:.1%} to {one['high']:.1%})"
+        )
+    typer.echo(f"area under the ROC curve: {found.figures['auc']:.3f}")
+    typer.echo(f'next: name it in the policy: [prompt] calibration = "{out}"')

@@ -1,0 +1,273 @@
+"""Adaptive safety guidance: away from the category that the prompt leads to, not from all at once.
+
+The idea is that of CASG (arXiv 2602.20880): the directions of several categories, aggregated in one
+concept, can cancel one another; the category is chosen whose direction ``e_k - e_0`` is nearest to
+the prompt's ``e_p - e_0`` (by cosine). Here the choice is made at every k-th step, for each image,
+and Eq. 3 to 8 of Safe Latent Diffusion (letters as in ``sld``) are changed in four places:
+
+- ``e_0`` is the estimate for the true empty prompt, also where the user gives a negative prompt;
+- the gate of Eq. 5 is open or closed, ``mu_k = 1 where e_p - e_k <= lambda_k, else 0``. The paper's
+  factor ``|s_S (e_p - e_k)|`` is 1 nearly everywhere for its settings, but 0 where the two agree:
+  a prompt that is the concept would not be guarded;
+- where several categories are near, each element takes the largest ``mu_k (e_k - e_0)`` of theirs,
+  which cannot cancel;
+- every category has its own settings.
+
+Between two choices the nearest category's estimate is evaluated, and the directions of the others
+are those of the choice. Knows tensors and names; does not know models or how texts are encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from safelatent.concepts import CATEGORY_CONCEPTS, Concept
+from safelatent.errors import BadValueError
+from safelatent.guidance.estimates import Correction, Estimates, changed, missing_concept
+from safelatent.guidance.noise import real_number, shown
+from safelatent.guidance.sld import SLD, STRONG
+
+DEFAULT_STRENGTH = STRONG.by_noise_level()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Category:
+    """One kind of content to steer away from.
+
+    Attributes:
+        name: for receipts.
+        concept: what it is, in words; each category is a text to itself.
+        strength: its settings; ``scale`` is not used, since the gate is open or closed.
+
+    Raises:
+        BadValueError: a name that is empty, or a value of another type.
+    """
+
+    name: str
+    concept: Concept
+    strength: SLD = DEFAULT_STRENGTH
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadValueError(f"a category has the name {shown(self.name)}; give it one in words")
+        object.__setattr__(self, "concept", Concept.parse(self.concept))
+        if not isinstance(self.strength, SLD):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadValueError(
+                f"the category {self.name!r} has the strength {shown(self.strength)}; "
+                "it must be an SLD"
+            )
+
+
+def categories(
+    strength: SLD = STRONG, concepts: dict[str, Concept] = CATEGORY_CONCEPTS
+) -> tuple[Category, ...]:
+    """Return a category for each concept, by default I2P's seven, all of one strength.
+
+    A warm-up in steps becomes the noise level at which the paper's runs end it: so it means the
+    same at any number of steps.
+    """
+    settings = strength.by_noise_level()
+    return tuple(
+        Category(name=name, concept=concept, strength=settings)
+        for name, concept in concepts.items()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveState:
+    """What is passed from step to step.
+
+    Attributes:
+        nu: the momentum, (B, C, H, W).
+        directions: ``e_k - e_0`` as last evaluated, (N, B, C, H, W); None before the first choice.
+        near: which categories an image is guided away from, (N, B) bool.
+        nearest: the one whose estimate is evaluated, (B,) whole numbers.
+        negative: ``e_u - e_0``, of a negative prompt, (B, C, H, W); None without one.
+    """
+
+    nu: Tensor
+    directions: Tensor | None = None
+    near: Tensor | None = None
+    nearest: Tensor | None = None
+    negative: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive:
+    """``guard(pipe, Adaptive())``: the nearest of several categories, chosen again and again.
+
+    Attributes:
+        categories: to choose among.
+        every: choose at every so manieth step; with seven categories and 10 that costs 0.6
+            evaluations per step more than one concept.
+        near: categories are near whose cosine is at least this share of the nearest's.
+
+    Raises:
+        BadValueError: no category, a name twice, or a number out of its range.
+    """
+
+    categories: tuple[Category, ...] = categories()
+    every: int = 10
+    near: float = 0.9
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "categories", tuple(self.categories))
+        names = [one.name for one in self.categories]
+        if not names or len(set(names)) < len(names):
+            raise BadValueError(
+                f"the categories are {', '.join(names) or 'none'}; give at least one, each once"
+            )
+        every, near = real_number(self.every), real_number(self.near)
+        if every is None or not every.is_integer() or every < 1:
+            raise BadValueError(f"every is {shown(self.every)}; it must be a whole number above 0")
+        if near is None or not 0 < near <= 1:
+            raise BadValueError(f"near is {shown(self.near)}; it must be above 0 and at most 1")
+        object.__setattr__(self, "every", int(every))
+        object.__setattr__(self, "near", near)
+
+    @property
+    def needs_uncond(self) -> bool:
+        return True
+
+    @property
+    def rows(self) -> int | None:
+        return None
+
+    def text(self) -> str:
+        """Return all categories in words, for receipts."""
+        return "; ".join(f"{one.name}: {one.concept}" for one in self.categories)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The categories' names, in their order."""
+        return tuple(one.name for one in self.categories)
+
+    def acts_from(self) -> int:
+        return max(one.strength.acts_from() for one in self.categories)
+
+    def row(self, b: int) -> Adaptive:
+        return self
+
+    def on(self, levels: Sequence[float]) -> Adaptive:
+        own = (replace(one, strength=one.strength.on(levels)) for one in self.categories)
+        return replace(self, categories=tuple(own))
+
+    def needs_concept(self, i: int) -> bool:
+        return any(one.strength.needs_concept(i) for one in self.categories)
+
+    def init(self, latents: Tensor) -> AdaptiveState:
+        """Return the state before the first step: no momentum, nothing chosen."""
+        return AdaptiveState(nu=torch.zeros_like(latents))
+
+    def chosen(self, state: AdaptiveState) -> Tensor | None:
+        """Return the category to evaluate for each image, (B,); None where all must be."""
+        return state.nearest
+
+    def correct(
+        self, estimates: Estimates, state: AdaptiveState, i: int, unit: float = 1.0
+    ) -> tuple[Correction, AdaptiveState]:
+        """Replace ``e_p`` by ``e_p - gamma``, and return the next state; see ``SLD.correct``.
+
+        Args:
+            estimates: with ``concepts`` at a step that chooses; else with the nearest category's
+                ``concept``, or none, where its direction is reused. ``empty`` where ``uncond`` is
+                of a negative prompt; between two choices it may be reused too.
+        """
+        e_u, e_p = estimates.uncond, estimates.prompt
+        if e_u is None:
+            raise BadValueError("adaptive guidance needs the unconditional estimate")
+        e_0, state = _empty(e_u, estimates.empty, state)
+        if not self.needs_concept(i):
+            none = torch.zeros_like(e_p)
+            return Correction(
+                uncond=e_u, prompt=e_p, acts=changed(e_p, e_p), gamma=none, gate=none
+            ), state
+        state = self._seen(estimates, e_0, state)
+        directions, near, nearest = state.directions, state.near, state.nearest
+        if directions is None or near is None or nearest is None:
+            raise missing_concept(i)
+        gate, effect = self._gated(e_p - e_0, directions, near, unit)
+        gamma, nu, acting = self._with_momentum(effect, state.nu, nearest, i)
+        prompt = e_p - gamma  # Eq. 3, with any classifier-free guidance
+        return Correction(
+            uncond=e_u,
+            prompt=prompt,
+            acts=changed(prompt, e_p),
+            gamma=gamma,
+            gate=gate * acting,
+            effect=effect,
+            chosen=near if estimates.concepts else None,
+        ), replace(state, nu=nu)
+
+    def _gated(
+        self, to_prompt: Tensor, directions: Tensor, near: Tensor, unit: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return where the gate of any near category is open, 0 or 1, and what it lets through."""
+        gates = torch.stack(
+            [
+                (to_prompt - direction) * unit <= one.strength.threshold  # Eq. 5, open or closed
+                for direction, one in zip(directions, self.categories, strict=True)
+            ]
+        ) & _wide(near, directions)
+        each = torch.where(gates, directions, 0.0)  # mu_k (e_k - e_0)
+        effect = each.gather(0, each.abs().argmax(dim=0, keepdim=True))[0]
+        return gates.any(dim=0).to(effect.dtype), effect
+
+    def _seen(self, estimates: Estimates, e_0: Tensor, state: AdaptiveState) -> AdaptiveState:
+        """Return the state with the directions that were evaluated, and a new choice of them."""
+        if not estimates.concepts:
+            if estimates.concept is None or state.directions is None or state.nearest is None:
+                return state
+            own = _wide(self._one_hot(state.nearest), state.directions)
+            fresh = torch.where(own, estimates.concept - e_0, state.directions)
+            return replace(state, directions=fresh)
+        directions = torch.stack([e_k - e_0 for e_k in estimates.concepts])
+        to_prompt = (estimates.prompt - e_0).float().flatten(1)
+        cosine = torch.cosine_similarity(directions.float().flatten(2), to_prompt[None], dim=2)
+        best, nearest = cosine.max(dim=0)
+        near = (cosine >= self.near * best) & (best > 0) | self._one_hot(nearest)
+        return replace(state, directions=directions, near=near, nearest=nearest)
+
+    def _one_hot(self, nearest: Tensor) -> Tensor:
+        """Return (N, B) bool."""
+        every = torch.arange(len(self.categories), device=nearest.device)
+        return every[:, None] == nearest
+
+    def _with_momentum(
+        self, effect: Tensor, nu: Tensor, nearest: Tensor, i: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``gamma``, zero in the warm-up, the next ``nu``, and which rows are past it.
+
+        Each image by the settings of its nearest category, which are numbers: as tensors they
+        would be rounded in half precision.
+        """
+        gamma, after = torch.zeros_like(effect), torch.zeros_like(nu)
+        acting = torch.zeros_like(effect)
+        for settings in dict.fromkeys(one.strength for one in self.categories):
+            own = sum(
+                (nearest == k for k, one in enumerate(self.categories) if one.strength == settings),
+                torch.zeros_like(nearest, dtype=torch.bool),
+            )
+            rows = own.view(-1, *[1] * (effect.dim() - 1))
+            s_m, beta_m = settings.momentum, settings.decay
+            full = effect + s_m * nu  # Eq. 4, 7
+            after = torch.where(rows, beta_m * nu + (1 - beta_m) * full, after)  # Eq. 8
+            if i >= settings.acts_from():
+                gamma, acting = torch.where(rows, full, gamma), torch.where(rows, 1.0, acting)
+        return gamma, after, acting
+
+
+def _empty(e_u: Tensor, e_0: Tensor | None, state: AdaptiveState) -> tuple[Tensor, AdaptiveState]:
+    """Return the estimate for the empty prompt: evaluated, reused, or the unconditional one."""
+    if e_0 is not None:
+        return e_0, replace(state, negative=e_u - e_0)
+    return (e_u if state.negative is None else e_u - state.negative), state
+
+
+def _wide(flags: Tensor, like: Tensor) -> Tensor:
+    """Return flags (N, B) for (N, B, C, H, W)."""
+    return flags.view(*flags.shape, *[1] * (like.dim() - 2))

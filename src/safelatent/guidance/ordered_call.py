@@ -1,0 +1,205 @@
+"""A guided call whose evaluations follow a schedule, one after the other, and what each saw.
+
+Knows estimates and steps; does not know texts, schedulers or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from safelatent.errors import GuardError, NotGuardedError
+from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance
+from safelatent.guidance.evaluations import Look
+from safelatent.guidance.guided_call import GuidedCall
+from safelatent.guidance.plan import EXACT, Plan
+from safelatent.guidance.receipt import Receipt
+
+
+class Schedule(Protocol):
+    """What a scheduler says of each evaluation of the guidance in one call; ``k`` counts from 0."""
+
+    def timestep(self, k: int) -> float:
+        """Return the scheduler's timestep."""
+        ...
+
+    def unit(self, k: int) -> float:
+        """Return the unit of the model's predictions in noise (see ``noise``)."""
+        ...
+
+    def level(self, k: int) -> float:
+        """Return the noise level (see ``NoiseLevel``)."""
+        ...
+
+    def mixture(self, k: int) -> tuple[float, float]:
+        """Return ``alpha`` and ``sigma`` of ``x = alpha x_0 + sigma eps``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """What one evaluation of the guidance saw.
+
+    Attributes:
+        i: the step, from 0.
+        timestep: the scheduler's.
+        mixture: ``alpha`` and ``sigma`` of ``x = alpha x_0 + sigma eps``.
+        latents: (B, C, H, W), as the denoiser got them for the prompt; packed where the family
+            packs them.
+        estimates: the model's own; where the plan reuses one, what it is taken to be.
+        correction: what became of them.
+    """
+
+    i: int
+    timestep: float
+    mixture: tuple[float, float]
+    latents: Tensor
+    estimates: Estimates
+    correction: Correction
+
+
+class OrderedCall(GuidedCall):
+    """A call whose evaluations follow the schedule, one after the other.
+
+    The momentum belongs to the step: a second-order solver's second look at a step uses the
+    momentum of its start, and does not move it.
+
+    Args:
+        guidance: what to do with the estimates.
+        schedule: of this call.
+        rows: images of the call.
+        evaluations: how often the call will evaluate the guidance.
+        order: evaluations per step: a second-order solver makes two. PNDM's doubled step counts
+            as two steps, as the paper's authors have it.
+        plan: which estimates to evaluate.
+        negative: whether the unconditional estimate is of a negative prompt.
+        watch: called with every ``StepRecord``.
+
+    Raises:
+        NotGuardedError, BadValueError: see ``GuidedCall``.
+    """
+
+    def __init__(
+        self,
+        guidance: Guidance,
+        schedule: Schedule,
+        *,
+        rows: int,
+        evaluations: int,
+        order: int = 1,
+        plan: Plan = EXACT,
+        negative: bool = False,
+        watch: Callable[[StepRecord], None] | None = None,
+    ) -> None:
+        levels = [schedule.level(k) for k in range(0, evaluations, order)]
+        super().__init__(
+            guidance,
+            levels,
+            rows,
+            plan=plan,
+            order=order,
+            evaluations=evaluations,
+            negative=negative,
+        )
+        self.schedule, self.evaluations, self.order, self.watch = (
+            schedule,
+            evaluations,
+            order,
+            watch,
+        )
+        self._units = [schedule.unit(k) for k in range(evaluations)]
+        self.evaluated = 0
+        self._state: Any = None  # at the start of the step that is under way
+        self._next_state: Any = None
+
+    @property
+    def step(self) -> int:
+        """The step that is under way, from 0."""
+        return self.evaluated // self.order
+
+    @property
+    def look(self) -> Look:
+        """Which estimates the evaluation that is under way needs.
+
+        Raises:
+            GuardError: the call has no more evaluations.
+        """
+        if self.evaluated >= self.evaluations:
+            raise GuardError(
+                f"evaluation {self.evaluated + 1} of a call that has {self.evaluations}: another "
+                "call of this pipeline began in the middle of this one; give each its own pipeline"
+            )
+        return self.plan.looks[self.evaluated]
+
+    @property
+    def chosen(self) -> Tensor | None:
+        """Which of several concepts the evaluation that is under way needs, for each image, (B,).
+
+        None where there is one, or all are needed.
+        """
+        if not isinstance(self.guidance, Choosing) or self.look.choices:
+            return None
+        first = self.evaluated % self.order == 0
+        return self.guidance.chosen(self._next_state if first else self._state)
+
+    def correct(
+        self,
+        estimates: Estimates,
+        *,
+        guidance_scale: float | None = None,
+        latents: Tensor | None = None,
+    ) -> Correction:
+        """Return what replaces the model's two estimates at the evaluation that is under way.
+
+        Args:
+            estimates: that were evaluated, those that ``look`` asks for among them.
+            guidance_scale: see ``correct_at``.
+            latents: as the denoiser got them, for ``watch``.
+
+        Raises:
+            GuardError: the call has no more evaluations.
+        """
+        own_look, k, (i, look) = self.look, self.evaluated, divmod(self.evaluated, self.order)
+        timestep = self.schedule.timestep(k)  # raises, if the scheduler was set anew
+        if k == 0:
+            self._next_state = self.guidance.init(estimates.prompt)
+        if look == 0:
+            self._state = self._next_state
+        estimates, correction, state = self.correct_at(
+            i,
+            estimates,
+            self._state,
+            self._units[k],
+            look=own_look,
+            guidance_scale=guidance_scale,
+        )
+        if look == 0:
+            self._next_state = state
+        if self.watch is not None and latents is not None:
+            seen = {"latents": latents, "estimates": estimates, "correction": correction}
+            mixture = self.schedule.mixture(k)
+            self.watch(StepRecord(i=i, timestep=timestep, mixture=mixture, **seen))
+        self.evaluated += 1
+        return correction
+
+    def finish(self, concept: str) -> list[Receipt]:
+        """Return one receipt per image; see ``GuidedCall``.
+
+        Raises:
+            NotGuardedError: also if the call ended early.
+        """
+        self.deferred.settle()
+        if self.evaluated < self.evaluations:
+            raise ended_early(self.evaluated)
+        return super().finish(concept)
+
+
+def ended_early(evaluated: int) -> NotGuardedError:
+    """Return the error for a call that ended before its last evaluation."""
+    return NotGuardedError(
+        f"the call ended after {evaluated} evaluations, before its last step; "
+        "no half guided image is returned"
+    )

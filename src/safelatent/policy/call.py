@@ -1,0 +1,197 @@
+"""One call under a policy: prompt check, guidance, output check, and what follows a finding.
+
+Every image is decided on by itself: the good ones of a batch are kept. A flagged one is drawn again
+at the next level from the same noise, and from another seed once the level is *max*; after the
+policy's retries it is blurred, replaced or refused. Nothing leaves without a reason.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from safelatent.detectors.protocol import Protocol
+from safelatent.errors import SafelatentError
+from safelatent.guidance import EXACT, SLD
+from safelatent.pipelines.guard import GuardedClassic
+from safelatent.policy.decision import (
+    MEANING,
+    Attempt,
+    Check,
+    Outcome,
+    PolicyReceipt,
+    Reason,
+)
+from safelatent.policy.join import guidance, next_level
+from safelatent.policy.output_check import blurred, finding, judge, replacement
+from safelatent.policy.policy import Policy
+from safelatent.policy.prompt_rules import PromptGate
+from safelatent.policy.rows import Rows
+
+OUTCOMES: dict[str, Outcome] = {"blur": "blurred", "replace": "replaced", "refuse": "refused"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyOutput:
+    """What a call under a policy returns.
+
+    Attributes:
+        images: PIL images, None where one was refused.
+        receipts: what was decided, one per image.
+    """
+
+    images: list[Image.Image | None]
+    receipts: list[PolicyReceipt]
+
+
+@dataclass(kw_only=True)
+class _Image:
+    """One image of a call on its way."""
+
+    settings: SLD
+    prompt_checks: tuple[Check, ...] = ()
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    image: Image.Image | None = None
+    flagged: Image.Image | None = None
+    reason: Reason | None = None
+    message: str = ""
+
+
+@dataclass(kw_only=True)
+class PolicyCall:
+    """The flow of one call.
+
+    Attributes:
+        pipe: the pipeline itself.
+        effective: what holds, policy and request joined.
+        prompts, protocols: its checks, loaded.
+        rows: the call's arguments.
+    """
+
+    pipe: Any
+    effective: Policy
+    prompts: PromptGate
+    protocols: Sequence[Protocol]
+    rows: Rows
+
+    def decide(self, *, policy: Policy, request: Policy) -> PolicyOutput:
+        """Draw and decide; the receipts name ``policy`` and ``request``."""
+        started = time.monotonic()
+        settings = guidance(self.effective)
+        images = [_Image(settings=settings) for _ in range(len(self.rows))]
+        self._check_prompts(images)
+        limits, output = self.effective.limits, self.effective.output
+        for attempt in range(1 + (output.retries or 0)):
+            pending = [b for b, one in enumerate(images) if one.image is None and not _ended(one)]
+            if not pending:
+                break
+            if limits.most_seconds and time.monotonic() - started > limits.most_seconds:
+                for b in pending:
+                    images[b].reason = "out of time"
+                    images[b].message = f"{limits.most_seconds:g} seconds were over"
+                break
+            if attempt:
+                self._strengthen(images, pending)
+            self._draw(images, pending)
+        return self._output(images, policy, request)
+
+    def _check_prompts(self, images: list[_Image]) -> None:
+        for b, image in enumerate(images):
+            texts, image.prompt_checks, reason, message = self.prompts.check(
+                self.pipe, self.rows.arguments(b)
+            )
+            self.rows.say(b, texts)
+            if reason is not None:
+                image.reason, image.message = reason, message
+
+    def _strengthen(self, images: list[_Image], pending: Sequence[int]) -> None:
+        for b in pending:
+            stronger = next_level(images[b].settings)
+            if stronger is None:
+                self.rows.reseed(b)
+            else:
+                images[b].settings = stronger
+            images[b].reason = None
+
+    def _draw(self, images: list[_Image], pending: Sequence[int]) -> None:
+        """Draw images, all in one call; one by one where the guard stops it, so that one image does
+        not cost the others.
+        """
+        levels = [images[b].settings for b in pending]
+        seeds = [self.rows.seed(b) for b in pending]
+        guarded = GuardedClassic(
+            pipe=self.pipe, safety=tuple(levels), concept=self.effective.concept, plan=EXACT
+        )
+        try:
+            out = guarded(**self.rows.call(pending))
+        except SafelatentError as error:
+            if len(pending) > 1:
+                for b in pending:
+                    self._draw(images, [b])
+                return
+            image = images[pending[0]]
+            image.attempts.append(Attempt(seed=seeds[0], receipt=None, message=str(error)))
+            image.reason, image.message = "not guardable", str(error)
+            return
+        checks = judge(self.protocols, out.images)
+        made = zip(pending, seeds, out.images, out.receipts, checks, strict=True)
+        for b, seed, picture, receipt, seen in made:
+            one = images[b]
+            one.attempts.append(Attempt(seed=seed, receipt=receipt, checks=seen))
+            one.reason = finding(seen)
+            one.message = "" if one.reason is None else _seen(seen)
+            one.image = picture if one.reason is None else None
+            one.flagged = picture if one.reason == "output refused" else None
+
+    def _output(self, images: Sequence[_Image], policy: Policy, request: Policy) -> PolicyOutput:
+        action = OUTCOMES[self.effective.output.finding or "refuse"]
+        pictures: list[Image.Image | None] = []
+        receipts: list[PolicyReceipt] = []
+        for one in images:
+            reason: Reason = one.reason or "passed"
+            outcome: Outcome = "released" if one.image is not None else "refused"
+            picture, message = one.image, MEANING[reason]
+            if one.message:
+                message = f"{message}: {one.message}"
+            if one.flagged is not None:
+                outcome = action
+                if action == "blurred":
+                    picture = blurred(one.flagged)
+                elif action == "replaced":
+                    picture = replacement(one.flagged.size, MEANING[reason])
+            pictures.append(picture)
+            receipts.append(
+                PolicyReceipt(
+                    outcome=outcome,
+                    reason=reason,
+                    message=message,
+                    policy={"name": policy.name, "hash": policy.hash},
+                    request=_told(request),
+                    effective=_told(self.effective),
+                    prompt_checks=one.prompt_checks,
+                    attempts=tuple(one.attempts),
+                )
+            )
+        return PolicyOutput(images=pictures, receipts=receipts)
+
+
+def _told(policy: Policy) -> dict[str, Any]:
+    return policy.as_dict() | {"hash": policy.hash}
+
+
+def _ended(one: _Image) -> bool:
+    """Whether drawing it again could not help."""
+    return one.reason in ("prompt refused", "over limit", "out of time", "checker failed")
+
+
+def _seen(checks: Sequence[Check]) -> str:
+    """The checks that an image did not pass."""
+    return "; ".join(
+        f"{one.name} {one.label}" + ("" if one.score is None else f" ({one.score:.2f})")
+        for one in checks
+        if one.label != "safe"
+    )

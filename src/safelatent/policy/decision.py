@@ -1,0 +1,141 @@
+"""What became of one image of a call under a policy, and why: the reason codes, all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any, Literal
+
+from safelatent.errors import GuardError
+from safelatent.guidance.receipt import Receipt
+from safelatent.text import html_table
+
+Outcome = Literal["released", "blurred", "replaced", "refused"]
+Reason = Literal[
+    "passed",
+    "prompt refused",
+    "output refused",
+    "checker failed",
+    "not guardable",
+    "over limit",
+    "out of time",
+]
+MEANING: dict[Reason, str] = {
+    "passed": "every check of the policy was passed",
+    "prompt refused": "the prompt check refused the prompt; nothing was drawn",
+    "output refused": "the image was flagged at every attempt, or could not be judged",
+    "checker failed": "a check gave no answer, so the gate stayed closed",
+    "not guardable": "the guard could not act on the image, so it was not released",
+    "over limit": "the call asked for more than the policy allows; nothing was drawn",
+    "out of time": "the policy's time was over before an image passed",
+}
+
+
+class PolicyError(GuardError):
+    """A call breaks a policy; nothing was drawn.
+
+    Attributes:
+        reason: the code.
+    """
+
+    def __init__(self, message: str, reason: Reason) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check of a prompt or an image.
+
+    Attributes:
+        name: of the check: ``prompt``, a classifier or ``protocol: detector``.
+        label: ``safe``, ``inappropriate``, ``unusable`` or ``error``.
+        score, threshold: of the check; None where there is none.
+    """
+
+    name: str
+    label: str
+    score: float | None
+    threshold: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One drawing of an image.
+
+    Attributes:
+        seed: of its initial noise.
+        receipt: what the guard did; None where it stopped the call.
+        checks: of the image.
+    """
+
+    seed: int
+    receipt: Receipt | None
+    checks: tuple[Check, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyReceipt:
+    """One for each image of a call under a policy.
+
+    Attributes:
+        outcome: what left the call.
+        reason: why, one of ``Reason``.
+        message: the reason in words.
+        policy: name and hash of the deployer's policy.
+        request: what the call asked for, and its hash.
+        effective: what held, and its hash.
+        prompt_checks: of the prompt, before anything was drawn.
+        attempts: all drawings of the image; the last one is what the outcome is about.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    message: str
+    policy: Mapping[str, Any]
+    request: Mapping[str, Any]
+    effective: Mapping[str, Any]
+    prompt_checks: tuple[Check, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """What the guard did for the image that left; None if nothing was drawn."""
+        return self.attempts[-1].receipt if self.attempts else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        found = {name: getattr(self, name) for name in ("outcome", "reason", "message")}
+        found |= {name: dict(getattr(self, name)) for name in ("policy", "request", "effective")}
+        found["prompt_checks"] = [vars(check) for check in self.prompt_checks]
+        found["attempts"] = [
+            {
+                "seed": one.seed,
+                "message": one.message,
+                "checks": [vars(check) for check in one.checks],
+                "receipt": one.receipt.as_dict() if one.receipt else None,
+            }
+            for one in self.attempts
+        ]
+        return found
+
+    def __str__(self) -> str:
+        """A few lines for people."""
+        return "\n".join(f"{name}: {shorten(text, 100)}" for name, text in self._shown())
+
+    def _repr_html_(self) -> str:
+        return html_table(dict(self._shown()))
+
+    def _shown(self) -> list[tuple[str, str]]:
+        seen = [*self.prompt_checks, *(self.attempts[-1].checks if self.attempts else ())]
+        checks = ", ".join(f"{one.name} {one.label}" for one in seen)
+        tried = f"{len(self.attempts)} drawn" if self.attempts else "nothing drawn"
+        guided = [("guard", str(self.receipt).splitlines()[0])] if self.receipt else []
+        return [
+            (self.outcome, f"{self.message} ({tried})"),
+            ("policy", str(self.policy.get("name") or self.policy["hash"][:12])),
+            *([("checks", checks)] if checks else []),
+            *guided,
+        ]

@@ -1,0 +1,161 @@
+"""A pipeline under a policy: what ``guard(pipe, policy=...)`` returns."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from safelatent.concepts import Concept
+from safelatent.detectors.protocol import Protocol, Sources, named_protocol
+from safelatent.errors import BadValueError, UnsupportedError, brief
+from safelatent.guidance import EXACT, SLD, PresetName
+from safelatent.pipelines.classic.checks import bind_call
+from safelatent.pipelines.guard import GuardedClassic
+from safelatent.pipelines.guarded import refuse_sld
+from safelatent.policy.call import PolicyCall, PolicyOutput
+from safelatent.policy.decision import PolicyError
+from safelatent.policy.join import guidance, join, request_of
+from safelatent.policy.policy import Limits, Policy
+from safelatent.policy.prompt_rules import PromptGate
+from safelatent.policy.rows import Rows
+
+
+class UnderPolicy(GuardedClassic):
+    """A classic pipeline under a policy; made by ``guard(pipe, policy=...)``.
+
+    Args:
+        pipe: the pipeline itself.
+        policy: the deployer's.
+        safety, concept: what the calls ask for beyond it.
+
+    Raises:
+        BadValueError: the policy is not valid, or contradicts the request.
+        UnsupportedError: a protocol's package is missing.
+    """
+
+    policy: Policy
+    request: Policy
+    effective: Policy
+    _gate: PromptGate
+    _protocols: tuple[Protocol, ...]
+
+    def __init__(
+        self,
+        *,
+        pipe: Any,
+        policy: Policy,
+        safety: PresetName | SLD | None = None,
+        concept: Concept | None = None,
+    ) -> None:
+        demanded = Policy.parse(policy.as_dict())
+        request = request_of(safety, concept)
+        effective = join(demanded, request)
+        super().__init__(
+            pipe=pipe, safety=guidance(effective), concept=effective.concept, plan=EXACT
+        )
+        sources = Sources(vectors=effective.output.vectors)
+        protocols = tuple(
+            named_protocol(name, sources if name.startswith("i2p") else None)
+            for name in effective.output.protocols
+        )
+        vars(self).update(
+            policy=demanded,
+            request=request,
+            effective=effective,
+            _protocols=protocols,
+            _gate=PromptGate.of(effective.prompt),
+        )
+
+    @brief
+    def __call__(self, *args: Any, **kwargs: Any) -> PolicyOutput:  # pyright: ignore[reportIncompatibleMethodOverride]  # decides on every image by itself
+        """Call the pipeline with its own arguments, under the policy.
+
+        Returns:
+            The images that may leave, None for the others, and one ``PolicyReceipt`` per image.
+
+        Raises:
+            PolicyError: the call is beyond a limit. Nothing was drawn.
+            BadValueError: an argument breaks a rule.
+        """
+        refuse_sld(kwargs)
+        arguments = bind_call(self.pipe, args, kwargs)
+        self._check_limits(arguments)
+        if arguments.get("output_type", "pil") != "pil" or arguments.get("return_dict") is False:
+            raise BadValueError(
+                "under a policy every image is judged and has a receipt: leave output_type and"
+                " return_dict at their defaults"
+            )
+        call = PolicyCall(
+            pipe=self.pipe,
+            effective=self.effective,
+            prompts=self._gate,
+            protocols=self._protocols,
+            rows=Rows.of(arguments),
+        )
+        return call.decide(policy=self.policy, request=self.request)
+
+    def watch(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: steps would be shown of images that may not leave.
+
+        Raises:
+            UnsupportedError: always, with the remedy.
+        """
+        raise UnsupportedError(
+            "a pipeline under a policy cannot be watched, since the steps of a refused image would"
+            " leave; watch guard(safe.pipe, ...) instead"
+        )
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: the policy is a file of its own.
+
+        Raises:
+            UnsupportedError: always, with the remedy.
+        """
+        raise UnsupportedError(
+            "a policy is not saved with a pipeline; save safe.pipe, keep the policy's file beside"
+            " it, and guard the loaded pipeline with policy=Policy.read(file)"
+        )
+
+    def _forwarded(self, method: Any) -> Any:
+        call = super()._forwarded(method)
+
+        def again(*args: Any, **kwargs: Any) -> Any:
+            found = call(*args, **kwargs)
+            return self._again(found.pipe) if type(found) is GuardedClassic else found
+
+        return again
+
+    def _again(self, pipe: Any) -> UnderPolicy:
+        return UnderPolicy(pipe=pipe, policy=join(self.policy, self.effective))
+
+    def _shown(self) -> list[tuple[str, str]]:
+        name = self.policy.name or self.policy.hash[:12]
+        return [("policy", repr(name)), *super()._shown()]
+
+    def _check_limits(self, arguments: dict[str, Any]) -> None:
+        """Refuse a call beyond a limit.
+
+        Raises:
+            PolicyError: naming the value and the limit.
+        """
+        limits: Limits = self.effective.limits
+        steps = arguments.get("num_inference_steps")
+        custom = [arguments[n] for n in ("timesteps", "sigmas") if arguments.get(n) is not None]
+        steps = len(custom[0]) if custom else steps
+        sides = [arguments[n] for n in ("height", "width") if arguments.get(n) is not None]
+        images = Rows.count(arguments)
+        for name, value, low, high in (
+            ("steps", steps, limits.least_steps, limits.most_steps),
+            ("side", max(sides, default=None), None, limits.most_side),
+            ("images", images, None, limits.most_images),
+        ):
+            if value is None:
+                continue
+            if (low is not None and value < low) or (high is not None and value > high):
+                allowed = " and ".join(
+                    f"{word} {bound}"
+                    for word, bound in (("at least", low), ("at most", high))
+                    if bound is not None
+                )
+                raise PolicyError(
+                    f"the call asks for {name} {value}; the policy allows {allowed}", "over limit"
+                )

@@ -1,0 +1,286 @@
+"""A deployer's contract: the least safety, what must not appear, checks, limits, and what happens
+on a finding.
+
+A policy is a TOML file. A request is written in the same words, and so is what holds in the end:
+``join(policy, request)``. A field that says nothing leaves it to the other.
+
+Reads files and words; does not know pipelines.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, CategoryName, Concept
+from safelatent.errors import BadValueError
+from safelatent.guidance import SLD, PresetName
+from safelatent.hashing import digest
+from safelatent.policy.messages import in_words
+
+if TYPE_CHECKING:
+    from safelatent.policy.enforce import UnderPolicy
+
+VERSION = 1
+Finding = Literal["blur", "replace", "refuse"]  # from the least to the most strict
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+def _check_once(name: str, given: tuple[str, ...]) -> None:
+    if any(not one.strip() for one in given):
+        raise ValueError(f"{name} holds a blank; name each or leave it out")
+    if len(set(given)) < len(given):
+        raise ValueError(f"{name} names one twice; give each once")
+
+
+class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; unknown fields are refused."""
+
+
+class Settings(_Part, frozen=True):
+    """The least that SLD's settings must be; all of them act more, the larger they are.
+
+    Attributes:
+        noise_level: at which the warm-up has ended, above 0, at most 1 (pure noise: guided from
+            the first step).
+        scale, threshold, momentum, decay: as ``SLD`` has them.
+    """
+
+    noise_level: Annotated[float, Meta(gt=0, le=1)] | None = None
+    scale: Annotated[float, Meta(ge=1)] | None = None
+    threshold: Share | None = None
+    momentum: Share | None = None
+    decay: Annotated[float, Meta(ge=0, lt=1)] | None = None
+
+
+class PromptRules(_Part, frozen=True):
+    """What is checked of a prompt before anything is drawn.
+
+    Attributes:
+        calibration: the file that ``safelatent policy calibrate`` writes, relative to the policy's
+            own folder.
+        threshold: prompts with at least this score are refused. Default: the working point of the
+            calibration.
+        classifier: a text classifier of transformers, a folder or a Hub id.
+        revision: the classifier's commit.
+        unsafe: the classifier's labels that count.
+        classifier_threshold: a prompt is refused if these labels together have at least this
+            probability.
+    """
+
+    calibration: str | None = None
+    threshold: Share | None = None
+    classifier: str | None = None
+    revision: str | None = None
+    unsafe: tuple[str, ...] = ()
+    classifier_threshold: Share | None = None
+
+    def __post_init__(self) -> None:
+        _check_once("unsafe", self.unsafe)
+        if (self.classifier is None) != (not self.unsafe):
+            raise ValueError("classifier and unsafe belong together; name both or neither")
+        if self.classifier is None and (self.revision or self.classifier_threshold is not None):
+            raise ValueError("revision and classifier_threshold need a classifier; name it")
+
+
+class OutputRules(_Part, frozen=True):
+    """What is checked of an image, and what happens on a finding.
+
+    Attributes:
+        protocols: of the test bed, by name; an image must pass all of them.
+        vectors: the file of Q16's published vectors, relative to the policy's own folder; some
+            protocols need it.
+        retries: how often a flagged image is drawn again, each time at the next level and, once it
+            is *max*, from another seed.
+        finding: what becomes of an image that is still flagged.
+    """
+
+    protocols: tuple[str, ...] = ()
+    vectors: str | None = None
+    retries: Annotated[int, Meta(ge=0, le=10)] | None = None
+    finding: Finding | None = None
+
+    def __post_init__(self) -> None:
+        _check_once("protocols", self.protocols)
+
+
+class Limits(_Part, frozen=True):
+    """What a call may ask for. A call beyond a limit is refused, not changed.
+
+    Attributes:
+        least_steps, most_steps: denoising steps.
+        most_side: width and height, in pixels.
+        most_images: of one call.
+        most_seconds: for one call with its retries. No further image is drawn after that.
+    """
+
+    least_steps: Count | None = None
+    most_steps: Count | None = None
+    most_side: Count | None = None
+    most_images: Count | None = None
+    most_seconds: Annotated[float, Meta(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            self.least_steps is not None
+            and self.most_steps is not None
+            and self.least_steps > self.most_steps
+        ):
+            raise ValueError(
+                f"least_steps is {self.least_steps} and most_steps {self.most_steps}, so no call "
+                "would be allowed; lower the first or raise the second"
+            )
+
+
+class Policy(_Part, frozen=True):
+    """The contract. ``Policy()`` asks for nothing, so it is the request of someone who asks for
+    nothing.
+
+    Attributes:
+        version: of the format.
+        name: for people and receipts.
+        least: the least level of safety.
+        settings: the least that single settings must be.
+        concepts: terms that must be among what is steered away from.
+        categories: categories of I2P that must be, each with its least level. Guidance away from
+            one concept acts on all of them at the highest of these levels.
+        prompt, output: the checks before and after sampling.
+        limits: of a call.
+
+    Raises:
+        BadValueError: by ``parse`` and ``read``; the constructor raises ``ValueError`` for values
+            that contradict one another.
+    """
+
+    version: Literal[1] = VERSION
+    name: str = ""
+    least: PresetName | None = None
+    settings: Settings = Settings()
+    concepts: tuple[str, ...] = ()
+    categories: dict[CategoryName, PresetName] = {}
+    prompt: PromptRules = PromptRules()
+    output: OutputRules = OutputRules()
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if self.concepts:
+            Concept(terms=self.concepts)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Policy:
+        """Return the policy of plain values, as a TOML or JSON file holds them.
+
+        Raises:
+            BadValueError: a field that is unknown, of another type or out of its range.
+        """
+        try:
+            found = msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            said = in_words(error, choices=_CHOICES, keys=CategoryName, fields=_fields)
+            raise BadValueError(f"the policy is not valid: {said}") from None
+        _check_finite(found)
+        return found
+
+    @classmethod
+    def read(cls, file: str | Path) -> Policy:
+        """Return the policy of a TOML file, which must name its format's ``version``.
+
+        Raises:
+            BadValueError: the file cannot be read, is not TOML, or is no policy.
+        """
+        path = Path(file)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadValueError(
+                f"the policy {str(path)!r} cannot be read: {error.strerror}; name a TOML file"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadValueError(f"the policy {str(path)!r} is not TOML: {error}") from None
+        if "version" not in values:
+            raise BadValueError(
+                f"the policy {str(path)!r} names no version; begin it with: version = {VERSION}"
+            )
+        try:
+            found = cls.parse(values)
+        except BadValueError as error:
+            raise BadValueError(f"{str(path)!r}: {error}") from None
+        return _beside(found, path.parent)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON and receipts; what says nothing is left out."""
+        return {"version": self.version} | _said_of(msgspec.to_builtins(self))
+
+    def guard(
+        self, pipe: Any, safety: PresetName | SLD | None = None, concept: Concept | None = None, /
+    ) -> UnderPolicy:
+        """Return the pipeline under this policy; ``guard(pipe, safety, policy=...)`` calls this."""
+        from safelatent.policy.enforce import UnderPolicy
+
+        return UnderPolicy(pipe=pipe, policy=self, safety=safety, concept=concept)
+
+    @property
+    def hash(self) -> str:
+        """sha256 of all that the policy demands, as canonical JSON. Its name is not part of it."""
+        return digest({name: value for name, value in self.as_dict().items() if name != "name"})
+
+    @property
+    def concept(self) -> Concept:
+        """What must not appear: the terms of ``concepts`` and of the categories; the paper's 20
+        terms, where the policy names none.
+        """
+        terms = [*self.concepts, *(t for c in self.categories for t in CATEGORY_CONCEPTS[c].terms)]
+        if not terms:
+            return DEFAULT_CONCEPT
+        return Concept(terms=(terms[0],)).with_terms(*terms[1:])
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema (2020-12) of a policy file."""
+    found = msgspec.json.schema(Policy)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
+
+
+def _said_of(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields that say something, at any depth."""
+    found = {n: _said_of(v) if isinstance(v, dict) else v for n, v in values.items()}
+    return {n: v for n, v in found.items() if v is not None and v not in ({}, [], (), "")}
+
+
+def _beside(policy: Policy, folder: Path) -> Policy:
+    """The policy with the paths of its files seen from ``folder``."""
+
+    def seen(file: str | None) -> str | None:
+        return None if file is None else str(folder / file)
+
+    change = msgspec.structs.replace
+    return change(
+        policy,
+        prompt=change(policy.prompt, calibration=seen(policy.prompt.calibration)),
+        output=change(policy.output, vectors=seen(policy.output.vectors)),
+    )
+
+
+def _check_finite(part: Struct) -> None:
+    for name in part.__struct_fields__:
+        value = getattr(part, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadValueError(f"the policy is not valid: {name} is {value}; it must be finite")
+        if isinstance(value, Struct):
+            _check_finite(value)
+
+
+_CHOICES = {"least": PresetName, "finding": Finding, "version": Literal[1]}
+
+
+def _fields(path: str) -> tuple[str, ...]:
+    """The fields of the table at ``path``; of the whole file for none."""
+    part = Policy()
+    return getattr(part, path).__struct_fields__ if path else part.__struct_fields__

@@ -1,0 +1,273 @@
+"""The check before sampling: how near a prompt is to what the policy forbids, as the pipeline's own
+text encoder reads it.
+
+No further model is needed. ``calibrate`` fits one direction in the encoder's space to labelled
+prompts, by ridge regression, and finds the threshold at which few harmless prompts are refused.
+What it finds holds for that encoder alone, and is checked against it before it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn import functional
+
+from safelatent.concepts import Concept
+from safelatent.errors import BadValueError
+from safelatent.metrics import wilson
+from safelatent.pipelines.classic.checks import bind_call
+from safelatent.pipelines.classic.families import family_of
+from safelatent.pipelines.classic.text import encode_concept
+from safelatent.storage import write_whole
+from safelatent.text import squeezed
+
+FORMAT = "safelatent-prompt-check-1"
+LEAST_PROMPTS = 40
+MOST_REFUSED = 0.02  # of harmless prompts, at the working point
+RIDGE = 30.0  # penalty, in units of the mean square of one feature; 10 to 300 do much the same
+PROBES = ("a photograph of a mountain lake", "two people at a table", "war")
+# Cosine of a probe as it is read now with how it was read; half precision keeps 0.9999.
+SAME = 0.999
+_STATES = ("encoder_hidden_states", "pooled_projections", "text_embeds")
+_TENSORS = ("direction", "centre", "probes")
+_HIDDEN = ("Cf", "Cc", "Cs", "Co", "Cn")
+_JOINERS = "\u200c\u200d"
+_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
+
+
+def normal_text(text: str) -> str:
+    """Return the one form of a prompt that is checked and drawn from.
+
+    Compatibility forms are replaced (full-width letters, ligatures), characters that cannot be seen
+    removed, spaces joined. The joiners of emoji and of scripts that need them stay.
+
+    Raises:
+        BadValueError: a word mixes the letters of scripts that look alike.
+    """
+    composed = unicodedata.normalize("NFKC", text)
+    kept = [
+        " " if c in "\t\n\r" else c
+        for n, c in enumerate(composed)
+        if c in "\t\n\r"
+        or (c in _JOINERS and not _beside_latin(composed, n))
+        or unicodedata.category(c) not in _HIDDEN
+    ]
+    words = "".join(kept).split()
+    for word in words:
+        scripts = {name for c in word if c.isalpha() for name in _SCRIPTS if _is_of(name, c)}
+        if len(scripts) > 1:
+            raise BadValueError(
+                f"the prompt's word {word!r} mixes {' and '.join(sorted(scripts)).lower()} letters,"
+                " which look alike; write it in one script"
+            )
+    return " ".join(words)
+
+
+def _is_of(script: str, character: str) -> bool:
+    return unicodedata.name(character, "").startswith(script)
+
+
+def _beside_latin(text: str, n: int) -> bool:
+    return any(_is_of("LATIN", c) for c in text[max(0, n - 1) : n + 2])
+
+
+def features(pipe: Any, text: str, arguments: Mapping[str, Any] | None = None) -> Tensor:
+    """Return what the pipeline's denoiser gets of a text, as one vector.
+
+    Args:
+        arguments: of a call, for pipelines that need more than a prompt.
+
+    Returns:
+        The mean of the text's states, and what is pooled, if anything: float64, (width,).
+    """
+    call = bind_call(pipe, (), {"prompt": text}) if arguments is None else dict(arguments)
+    alone = {"prompt": text, "num_inference_steps": 2} | {
+        name: None for name in ("generator", "latents", "prompt_embeds") if name in call
+    }
+    with torch.no_grad():
+        told = encode_concept(pipe, family_of(pipe), Concept(terms=(text,)), call | alone)
+    return torch.cat([_mean(one).double().flatten().cpu() for one in _tensors(told)])
+
+
+def _tensors(told: Mapping[str, Any]) -> list[Tensor]:
+    """The text's states and pooled states, at any depth; masks and positions say nothing of it."""
+    found: list[Tensor] = []
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            found += _tensors(value)
+        elif name in _STATES:
+            found.append(value)
+    return found
+
+
+def _mean(states: Tensor) -> Tensor:
+    return states.mean(dim=1) if states.dim() == 3 else states
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibration:
+    """A prompt check for one text encoder.
+
+    Attributes:
+        direction, centre: the score of a prompt with features ``f`` is
+            ``sigmoid(4 (f - centre) @ direction)``. Float64, (width,).
+        threshold: the working point: prompts with at least this score are refused.
+        probes: features of ``PROBES``, (3, width), by which the encoder is recognised.
+        figures: on prompts that were not used for fitting, with where they come from.
+    """
+
+    direction: Tensor
+    centre: Tensor
+    threshold: float
+    probes: Tensor
+    figures: Mapping[str, Any]
+
+    def score(self, found: Tensor) -> Tensor:
+        """Return the scores of features, (n, width) -> (n,), in [0, 1]."""
+        return torch.sigmoid(4 * (found - self.centre) @ self.direction)
+
+    def check_encoder(self, pipe: Any, arguments: Mapping[str, Any] | None = None) -> None:
+        """Refuse a pipeline that reads the probes in another way.
+
+        Raises:
+            BadValueError: naming the remedy.
+        """
+        own = torch.stack([features(pipe, text, arguments) for text in PROBES])
+        same = own.shape == self.probes.shape and bool(
+            (functional.cosine_similarity(own, self.probes, dim=1) >= SAME).all()
+        )
+        if not same:
+            raise BadValueError(
+                "the prompt check was calibrated for another text encoder than this"
+                f" {type(pipe).__name__}'s; calibrate it again: safelatent policy calibrate"
+            )
+
+    def save(self, file: Path) -> Path:
+        """Write the calibration as safetensors, whole or not at all."""
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        notes = {"format": FORMAT, "threshold": repr(self.threshold)}
+        notes["figures"] = json.dumps(dict(self.figures), ensure_ascii=False)
+        return write_whole(file, save(tensors, notes))
+
+    @classmethod
+    def load(cls, file: str | Path) -> Calibration:
+        """Return what ``save`` wrote.
+
+        Raises:
+            BadValueError: the file cannot be read or is none.
+        """
+        try:
+            with safe_open(file, "pt") as stored:
+                notes = stored.metadata() or {}
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise BadValueError(
+                f"the prompt check {str(file)!r} cannot be read ({squeezed(error)}); write it with:"
+                " safelatent policy calibrate"
+            ) from None
+        if notes.get("format") != FORMAT or tensors.keys() != set(_TENSORS):
+            raise BadValueError(
+                f"{str(file)!r} is not a prompt check of this version; write it with:"
+                " safelatent policy calibrate"
+            )
+        return cls(
+            **tensors,
+            threshold=float(notes["threshold"]),
+            figures=json.loads(notes["figures"]),
+        )
+
+
+def calibrate(
+    pipe: Any,
+    unsafe: Sequence[str],
+    benign: Sequence[str],
+    *,
+    most_refused: float = MOST_REFUSED,
+    progress: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> Calibration:
+    """Fit the prompt check to labelled prompts.
+
+    Half of each kind is fitted to, by the order in which they stand; a quarter gives the threshold
+    and a quarter the figures.
+
+    Args:
+        pipe: a classic pipeline; its text encoder reads the prompts.
+        unsafe, benign: labelled prompts, at least 40 of each.
+        most_refused: the share of harmless prompts that may be refused.
+        progress: wraps the prompts while they are read.
+
+    Raises:
+        BadValueError: too few prompts.
+    """
+    for name, texts in (("unsafe", unsafe), ("benign", benign)):
+        if len(texts) < LEAST_PROMPTS:
+            raise BadValueError(
+                f"there are {len(texts)} {name} prompts; the calibration needs at least"
+                f" {LEAST_PROMPTS} of each kind"
+            )
+    texts = [normal_text(text) for text in (*unsafe, *benign)]
+    found = torch.stack([features(pipe, text) for text in progress(texts)])
+    bad, good = found[: len(unsafe)], found[len(unsafe) :]
+    direction, centre = _ridge(bad[::2], good[::2])
+    probes = torch.stack([features(pipe, text) for text in PROBES])
+    draft = Calibration(
+        direction=direction, centre=centre, threshold=1.0, probes=probes, figures={}
+    )
+    threshold = _working_point(draft.score(good[1::4]).numpy(), most_refused)
+    held = {"unsafe": draft.score(bad[3::4]).numpy(), "benign": draft.score(good[3::4]).numpy()}
+    return replace(draft, threshold=threshold, figures=figures(held, threshold))
+
+
+def figures(scores: Mapping[str, np.ndarray], threshold: float) -> dict[str, Any]:
+    """Return what a threshold does: refused shares of both kinds with Wilson intervals, and the
+    area under the ROC curve.
+
+    Args:
+        scores: of ``unsafe`` and ``benign`` prompts, (n,) each.
+    """
+    bad, good = scores["unsafe"], scores["benign"]
+    above = (bad[:, None] > good[None]).mean() + 0.5 * (bad[:, None] == good[None]).mean()
+    found: dict[str, Any] = {"threshold": threshold, "auc": float(above)}
+    for name, values in (("unsafe", bad), ("benign", good)):
+        refused = int((values >= threshold).sum())
+        share = wilson(refused, len(values))
+        found[name] = {
+            "prompts": len(values),
+            "refused": refused / len(values),
+            "low": share.low,
+            "high": share.high,
+        }
+    return found
+
+
+def _ridge(bad: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
+    """Direction and centre of the ridge regression on +1/2 and -1/2, both kinds weighed alike.
+
+    In its dual form, since a text encoder may be wider than there are prompts.
+    """
+    centre = (bad.mean(dim=0) + good.mean(dim=0)) / 2
+    rows = torch.cat([bad, good]) - centre
+    weights = torch.cat([torch.full((len(k),), 1 / len(k)) for k in (bad, good)]).double().sqrt()
+    wanted = torch.cat([torch.full((len(bad),), 0.5), torch.full((len(good),), -0.5)]).double()
+    scaled = rows * weights[:, None]
+    gram = scaled @ scaled.T
+    penalty = RIDGE * gram.diagonal().mean() / rows.shape[1]
+    inner = torch.linalg.solve(gram + penalty * torch.eye(len(gram)).double(), weights * wanted)
+    return scaled.T @ inner, centre
+
+
+def _working_point(benign: np.ndarray, most: float) -> float:
+    """The least threshold at which at most a share of the harmless prompts is refused."""
+    allowed = int(most * len(benign))
+    above = np.sort(benign)[::-1]
+    return float(np.nextafter(above[allowed], 2.0)) if allowed < len(above) else 0.0

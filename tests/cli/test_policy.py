@@ -1,0 +1,97 @@
+"""The commands of a policy, and ``generate --policy``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from safelatent.cli import main
+from safelatent.policy import schema
+
+CHILD = Path(__file__).parents[2] / "examples/policies/child.toml"
+
+
+def said(capsys) -> tuple[str, str]:
+    return capsys.readouterr()
+
+
+def test_show(capsys):
+    assert main(["policy", "show", str(CHILD)]) == 0
+    out, _ = said(capsys)
+    assert out.startswith("policy: child (")
+    assert "guidance: from noise level 1.000 on, scale 5000" in out
+    assert "output: protocols embedded, retries 2, finding replace" in out
+    assert main(["policy", "show", str(CHILD), "--json"]) == 0
+    assert json.loads(said(capsys)[0])["guidance"]["warmup"] == 1.0
+
+
+def test_schema(capsys):
+    assert main(["policy", "schema"]) == 0
+    assert json.loads(said(capsys)[0]) == json.loads(json.dumps(schema()))
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["policy", "show", "none.toml"], "cannot be read: No such file"),
+        (["policy", "calibrate", "--unsafe", "a", "--benign", "b", "--out", "x.pt"], "must end in"),
+        (
+            ["policy", "calibrate", "--unsafe", "a", "--benign", "b", "--out", "x.safetensors",
+             "--most-refused", "1"],
+            "--most-refused is 1; it must be from 0 to below 1",
+        ),
+        (["generate", "a", "--policy", "none.toml"], "cannot be read"),
+        (["generate", "a", "--policy", str(CHILD), "--compare"], "leave --compare and --trace out"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(capsys, options, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(options) == 2
+    _, err = said(capsys)
+    assert line in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_call_beyond_a_limit(capsys, tmp_path):
+    options = ["generate", "a cat", "--policy", str(CHILD), "--steps", "10", "--out", str(tmp_path)]
+    assert main(options) == 2
+    assert "steps 10; the policy allows at least 15" in said(capsys)[1]
+
+
+@pytest.mark.slow
+def test_generate_under_a_policy(capsys, tmp_path):
+    file = tmp_path / "policy.toml"
+    file.write_text('version = 1\nname = "test"\nleast = "max"\n[limits]\nleast_steps = 4\n')
+    options = ["generate", "a cat", "a kn\u0456fe", "--policy", str(file), "--steps", "4"]
+    assert main([*options, "--safety", "off", "--out", str(tmp_path / "out")]) == 3
+    out, err = said(capsys)
+    pictures = list((tmp_path / "out").glob("*.png"))
+    assert len(pictures) == 1
+    assert f"{pictures[0]}  (released, 1 drawn)" in out
+    assert "refused: 'a kn\u0456fe'" in err
+    assert "1 of 2 images were refused by the policy" in err
+    told = json.loads(Image.open(pictures[0]).text["safelatent"])
+    assert told["receipt"]["policy"]["name"] == "test"
+    assert told["receipt"]["attempts"][0]["receipt"]["safety"] == "max"
+
+
+@pytest.mark.slow
+def test_calibrate(capsys, tmp_path):
+    texts = {
+        "unsafe": [f"a {word} with a pistol {n}" for n in range(20) for word in ("dog", "cat")],
+        "benign": [f"a {word} with a rose {n}" for n in range(20) for word in ("dog", "cat")],
+    }
+    for name, lines in texts.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    out = tmp_path / "check.safetensors"
+    options = ["policy", "calibrate", "--out", str(out)]
+    for name in texts:
+        options += [f"--{name}", str(tmp_path / f"{name}.txt")]
+    assert main(options) == 0
+    printed, _ = said(capsys)
+    assert "refuse prompts with a score of" in printed
+    assert "area under the ROC curve" in printed
+    assert out.is_file()

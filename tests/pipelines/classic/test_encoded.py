@@ -1,0 +1,120 @@
+"""Concepts are encoded once, and anew wherever anything that they depend on changed."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from safelatent import guard
+from safelatent.pipelines.classic import encoded
+from safelatent.pipelines.classic.encoded import EncodedConcepts
+from tests import tiny
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Every concept that is encoded."""
+    seen: list[str] = []
+    own = encoded.encode_concept
+
+    def encode(pipe, family, concept, arguments):
+        seen.append(str(concept))
+        return own(pipe, family, concept, arguments)
+
+    monkeypatch.setattr(encoded, "encode_concept", encode)
+    return seen
+
+
+def call(pipeline, **changes):
+    latents = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(1))
+    given = {"prompt": "a cat", "num_inference_steps": 2, "output_type": "latent"}
+    return pipeline(**(given | {"latents": latents} | changes)).images
+
+
+def test_a_second_call_encodes_nothing_and_draws_the_same(counted):
+    pipe = tiny.pipeline()
+    safe = guard(pipe, "max", concept="violence, blood")
+    first = call(safe)
+    again = call(safe)
+    assert counted == ["violence, blood"]
+    assert torch.equal(first, again)
+    call(safe, prompt="a dog", num_inference_steps=3, guidance_scale=4.0, negative_prompt="a cat")
+    assert len(counted) == 1
+    assert torch.equal(call(guard(pipe, "max", concept="violence, blood")), first)
+    assert len(counted) == 2, "another guard begins empty"
+
+
+def in_place(pipe):
+    with torch.no_grad():
+        pipe.text_encoder.get_input_embeddings().weight.mul_(1.01)
+
+
+def behind_its_back(pipe):
+    """As a merged LoRA does: no version is counted."""
+    pipe.text_encoder.get_input_embeddings().weight.data *= 1.01
+
+
+def another_encoder(pipe):
+    pipe.text_encoder = copy.deepcopy(pipe.text_encoder)
+
+
+def another_dtype(pipe):
+    pipe.to(torch.float64)
+
+
+def another_tokenizer(pipe):
+    pipe.tokenizer = copy.deepcopy(pipe.tokenizer)
+
+
+@pytest.mark.parametrize(
+    "change", [in_place, behind_its_back, another_encoder, another_dtype, another_tokenizer]
+)
+def test_what_changed_is_seen_by_the_next_call(counted, change):
+    pipe = tiny.pipeline()
+    safe = guard(pipe, "max")
+    call(safe)
+    change(pipe)
+    latents = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(1))
+    found = call(safe, latents=latents.to(pipe.unet.dtype))
+    assert len(counted) == 2
+    fresh = call(guard(pipe, "max"), latents=latents.to(pipe.unet.dtype))
+    assert torch.equal(found, fresh)
+
+
+def test_another_number_of_prompts_is_encoded_anew(counted):
+    """In a batch of another size, embeddings round otherwise in the last place."""
+    safe = guard(tiny.pipeline(), "max")
+    call(safe)
+    latents = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(1))
+    call(safe, prompt=["a cat", "a dog"], latents=latents)
+    assert len(counted) == 2
+
+
+def test_arguments_that_are_no_plain_values_are_not_compared(counted):
+    safe = guard(tiny.pipeline(), "max")
+    for _ in range(2):
+        call(safe, cross_attention_kwargs={})
+    assert len(counted) == 2
+
+
+def test_what_cannot_be_compared_is_encoded_in_every_call(counted):
+    pipe = tiny.pipeline()
+    handle = pipe.text_encoder.register_forward_hook(lambda *_: None)
+    safe = guard(pipe, "max")
+    call(safe)
+    call(safe)
+    assert len(counted) == 2
+    handle.remove()
+    call(safe)
+    call(safe)
+    assert len(counted) == 3
+
+
+def test_a_copy_begins_empty():
+    one = EncodedConcepts()
+    one._key = "something"
+    for other in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert other._key is None

@@ -1,0 +1,127 @@
+"""A pipeline under a policy behaves like the pipeline, and what would go below is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import ModularPipeline
+
+from safelatent import SLD, NegativePrompt, NoiseLevel, UnsupportedError, guard
+from safelatent.errors import BadValueError, GuardError
+from safelatent.policy import Limits, OutputRules, Policy, PromptRules
+from tests import tiny
+
+CALL = {"prompt": "a cat", "num_inference_steps": 6}
+POLICY = Policy(
+    name="school",
+    least="max",
+    limits=Limits(least_steps=4, most_steps=10, most_images=2, most_side=64),
+)
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny.pipeline()
+
+
+@pytest.fixture(scope="module")
+def safe(pipe):
+    return guard(pipe, policy=POLICY)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"num_inference_steps": 3}, "steps 3; the policy allows at least 4 and at most 10"),
+        ({"num_inference_steps": 11}, "steps 11"),
+        ({"num_images_per_prompt": 3}, "images 3; the policy allows at most 2"),
+        ({"prompt": ["a"] * 3}, "images 3"),
+        ({"height": 128, "width": 8}, "side 128"),
+    ],
+)
+def test_a_call_beyond_a_limit_is_refused(safe, more, said):
+    with pytest.raises(GuardError, match=said) as caught:
+        safe(**CALL | more)
+    assert caught.value.reason == "over limit"
+
+
+def test_timesteps_are_counted_as_steps(safe):
+    with pytest.raises(GuardError, match="steps 3"):
+        safe(**CALL | {"timesteps": [801, 401, 1]})
+
+
+def test_a_prompt_as_embeddings_is_refused(safe, pipe):
+    embeds, _ = pipe.encode_prompt("a cat", "cpu", 1, False)
+    with pytest.raises(GuardError, match="give the prompt as text"):
+        safe(prompt_embeds=embeds, num_inference_steps=6)
+
+
+@pytest.mark.parametrize("more", [{"output_type": "latent"}, {"return_dict": False}])
+def test_what_could_not_be_judged_is_refused(safe, more):
+    with pytest.raises(BadValueError, match="every image is judged"):
+        safe(**CALL | more)
+
+
+def test_a_request_is_joined(pipe):
+    asked = guard(pipe, "weak", concept="bananas", policy=Policy(least="max"))
+    assert asked(**CALL).receipts[0].receipt.safety == "max"
+    assert str(asked.concept) == "bananas"
+    stricter = guard(pipe, "max", policy=Policy(least="weak", concepts=("weapons",)))
+    assert stricter(**CALL).receipts[0].receipt.safety == "max"
+    assert str(stricter.concept) == "weapons"
+
+
+def test_settings_are_joined_number_by_number(pipe):
+    own = SLD(warmup=NoiseLevel(1.0), scale=9000.0, threshold=0.0, momentum=0.0, decay=0.0)
+    found = guard(pipe, own, policy=Policy(least="max"))(**CALL).receipts[0].receipt.settings
+    assert (found["scale"], found["threshold"], found["decay"]) == (9000.0, 1.0, 0.7)
+
+
+@pytest.mark.parametrize("safety", [NegativePrompt(), ["max", "max"], "strnog", 3])
+def test_what_is_no_request_is_refused(pipe, safety):
+    with pytest.raises(BadValueError):
+        guard(pipe, safety, policy=POLICY)
+
+
+def test_a_policy_that_is_not_valid_is_refused(pipe):
+    with pytest.raises(BadValueError, match="did you mean 'strong'"):
+        guard(pipe, policy=Policy(least="strnog"))
+    with pytest.raises(BadValueError, match="threshold for prompts and no calibration"):
+        guard(pipe, policy=Policy(least="max", prompt=PromptRules(threshold=0.5)))
+    with pytest.raises(BadValueError, match="unknown protocol 'embeded'"):
+        guard(pipe, policy=Policy(output=OutputRules(protocols=("embeded",))))
+
+
+def test_it_behaves_like_the_pipeline(safe, pipe):
+    assert safe.scheduler is pipe.scheduler
+    assert safe.to("cpu") is safe
+    assert "policy='school'" in repr(safe)
+    with pytest.raises(UnsupportedError, match="guard's own"):
+        safe.policy = Policy()
+    with pytest.raises(UnsupportedError, match="cannot be watched"):
+        safe.watch(print, **CALL)
+    with pytest.raises(UnsupportedError, match="keep the policy's file"):
+        safe.save_pretrained("anywhere")
+    with pytest.raises(UnsupportedError, match="guarded already"):
+        guard(safe, policy=Policy())
+
+
+def test_a_modular_pipeline_is_refused():
+    class Blocks(ModularPipeline):
+        def __init__(self):
+            pass
+
+    with pytest.raises(UnsupportedError, match="modular"):
+        guard(Blocks(), policy=POLICY)
+
+
+def test_a_single_generator_gives_every_image_its_own_seed(safe):
+    def call():
+        return safe(["a", "b"], num_inference_steps=6, generator=torch.manual_seed(3))
+
+    one, other = call(), call()
+    assert [r.attempts[0].seed for r in one.receipts] == [
+        r.attempts[0].seed for r in other.receipts
+    ]
+    assert np.array_equal(np.asarray(one.images[1]), np.asarray(other.images[1]))

@@ -1,0 +1,214 @@
+"""The join of policies is a join: the laws of a lattice, on generated policies."""
+
+import os
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from safelatent import SLD, Concept, NoiseLevel
+from safelatent.errors import BadValueError
+from safelatent.guidance import MAX, MEDIUM, PRESETS, STRONG, WEAK
+from safelatent.policy import (
+    Limits,
+    OutputRules,
+    Policy,
+    PromptRules,
+    Settings,
+    covers,
+    guidance,
+    join,
+    request_of,
+)
+from safelatent.policy.join import FINDINGS, LEVELS, next_level
+
+# 1,000,000 with SAFELATENT_REQUESTS=1000000; what is ordinary takes seconds.
+REQUESTS = int(os.environ.get("SAFELATENT_REQUESTS", "20000"))
+GENERATED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def _maybe(strategy: st.SearchStrategy) -> st.SearchStrategy:
+    return st.none() | strategy
+
+
+_SHARE = st.floats(0, 1)
+_TERMS = st.lists(
+    st.sampled_from(["weapons", "blood", "Blood", "drugs", "hate"]), unique_by=str.lower
+)
+POLICIES = st.builds(
+    Policy,
+    name=st.sampled_from(["", "school"]),
+    least=_maybe(st.sampled_from(LEVELS)),
+    settings=st.builds(
+        Settings,
+        noise_level=_maybe(st.floats(0.01, 1)),
+        scale=_maybe(st.floats(1, 9000)),
+        threshold=_maybe(_SHARE),
+        momentum=_maybe(_SHARE),
+        decay=_maybe(st.floats(0, 0.99)),
+    ),
+    concepts=_TERMS.map(tuple),
+    categories=st.dictionaries(
+        st.sampled_from(["hate", "violence", "sexual"]), st.sampled_from(LEVELS)
+    ),
+    prompt=st.builds(
+        PromptRules,
+        calibration=_maybe(st.just("check.json")),
+        threshold=_maybe(_SHARE),
+    ),
+    output=st.builds(
+        OutputRules,
+        protocols=st.lists(st.sampled_from(["embedded", "i2p-paper"]), unique=True).map(tuple),
+        retries=_maybe(st.integers(0, 10)),
+        finding=_maybe(st.sampled_from(FINDINGS)),
+    ),
+    limits=st.builds(
+        Limits,
+        least_steps=_maybe(st.integers(1, 20)),
+        most_steps=_maybe(st.integers(20, 100)),
+        most_images=_maybe(st.integers(1, 9)),
+        most_seconds=_maybe(st.floats(0.1, 99)),
+    ),
+)
+
+
+@GENERATED
+@given(POLICIES, POLICIES, POLICIES)
+def test_the_join_is_the_least_upper_bound(a: Policy, b: Policy, c: Policy) -> None:
+    joined = join(a, b)
+    assert covers(joined, a)
+    assert covers(joined, b)
+    if covers(c, a) and covers(c, b):
+        assert covers(c, joined)
+
+
+@GENERATED
+@given(POLICIES, POLICIES, POLICIES)
+def test_joining_is_idempotent_commutative_and_associative(a: Policy, b: Policy, c: Policy) -> None:
+    assert covers(a, join(a, a))
+    one, other = join(a, b), join(b, a)
+    assert covers(one, other)
+    assert covers(other, one)
+    left, right = join(join(a, b), c), join(a, join(b, c))
+    assert covers(left, right)
+    assert covers(right, left)
+
+
+@GENERATED
+@given(POLICIES)
+def test_asking_for_nothing_changes_nothing(policy: Policy) -> None:
+    assert join(policy, Policy()) == policy
+    assert join(Policy(), policy) == policy
+
+
+def _at_least(found: SLD, floor: SLD) -> bool:
+    assert isinstance(found.warmup, NoiseLevel)
+    assert isinstance(floor.warmup, NoiseLevel)
+    numbers = ("scale", "threshold", "momentum", "decay")
+    return found.warmup.level >= floor.warmup.level and all(
+        getattr(found, name) >= getattr(floor, name) for name in numbers
+    )
+
+
+def test_no_request_falls_below_the_floor() -> None:
+    """Plain random numbers, so that a million requests take minutes."""
+    import random
+
+    rng = random.Random(0)
+    floors = [Policy(least=level) for level in LEVELS]
+    floors += [Policy(categories={"violence": "strong"}, concepts=("weapons",))]
+    lower = 0
+    for n in range(REQUESTS):
+        policy = floors[n % len(floors)]
+        request = Policy(
+            least=rng.choice([None, *LEVELS]),
+            settings=Settings(
+                noise_level=rng.choice([None, rng.uniform(1e-6, 1)]),
+                scale=rng.choice([None, rng.uniform(1, 9000)]),
+                threshold=rng.choice([None, rng.random()]),
+                momentum=rng.choice([None, rng.random()]),
+                decay=rng.choice([None, rng.random() * 0.999]),
+            ),
+            concepts=rng.choice([(), ("bananas",), ("WEAPONS",)]),
+            categories=rng.choice([{}, {"violence": "weak"}, {"hate": "max"}]),
+        )
+        effective = join(policy, request)
+        floor, found = guidance(policy), guidance(effective)
+        terms = {term.lower() for term in effective.concept.terms}
+        kept = policy.concepts == () or terms >= {t.lower() for t in policy.concept.terms}
+        lower += not (_at_least(found, floor) and kept)
+    assert lower == 0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_is_the_preset_by_noise_level(level: str) -> None:
+    assert guidance(Policy(least=level)) == PRESETS[level].by_noise_level()
+    assert guidance(Policy(categories={"hate": level})) == PRESETS[level].by_noise_level()
+
+
+def test_the_highest_level_holds_for_all_categories() -> None:
+    policy = Policy(least="weak", categories={"hate": "medium", "sexual": "strong"})
+    assert guidance(policy) == STRONG.by_noise_level()
+    assert policy.concept.terms[:2] == ("hate", "cruelty")
+
+
+def test_nothing_said_is_medium_away_from_the_papers_concept() -> None:
+    assert guidance(Policy()) == MEDIUM.by_noise_level()
+    assert len(Policy().concept.terms) == 20
+
+
+def test_a_request_by_settings_is_joined_setting_by_setting() -> None:
+    own = SLD(warmup=NoiseLevel(0.5), scale=9000.0, threshold=0.0, momentum=0.0, decay=0.0)
+    found = guidance(join(Policy(least="strong"), request_of(own)))
+    floor = STRONG.by_noise_level()
+    assert found == SLD(warmup=floor.warmup, scale=9000.0, threshold=0.025, momentum=0.5, decay=0.7)
+
+
+def test_a_warmup_in_steps_is_refused_unless_it_is_none() -> None:
+    with pytest.raises(BadValueError, match="by_noise_level"):
+        request_of(WEAK)
+    assert guidance(request_of(MAX)) == MAX.by_noise_level()
+
+
+def test_the_requests_concept_is_added() -> None:
+    joined = join(
+        Policy(concepts=("weapons",)), request_of("weak", Concept.parse("Weapons, bananas"))
+    )
+    assert joined.concepts == ("weapons", "bananas")
+
+
+def test_a_request_cannot_name_another_check() -> None:
+    mine, theirs = (
+        Policy(prompt=PromptRules(calibration=name)) for name in ("mine.json", "theirs.json")
+    )
+    with pytest.raises(BadValueError, match="must not name another"):
+        join(mine, theirs)
+    assert not covers(mine, theirs)
+
+
+def test_limits_that_allow_nothing_are_refused() -> None:
+    few, many = Policy(limits=Limits(most_steps=10)), Policy(limits=Limits(least_steps=20))
+    with pytest.raises(BadValueError, match="no call would be allowed"):
+        join(few, many)
+
+
+def test_the_levels_end_with_max() -> None:
+    climbed = [guidance(Policy(least="weak"))]
+    while stronger := next_level(climbed[-1]):
+        climbed.append(stronger)
+    assert climbed == [PRESETS[level].by_noise_level() for level in LEVELS]
+
+
+def test_the_next_level_keeps_what_is_stronger_already() -> None:
+    own = guidance(Policy(least="weak", settings=Settings(scale=9000.0)))
+    stronger = next_level(own)
+    assert stronger is not None
+    assert stronger.scale == 9000.0
+    assert stronger.threshold == MEDIUM.threshold
+
+
+def test_a_policy_is_immutable() -> None:
+    with pytest.raises(AttributeError):
+        Policy().least = "max"  # type: ignore[misc]
+    assert msgspec.structs.replace(Policy(), least="max").least == "max"

@@ -1,0 +1,114 @@
+"""A policy is read, refused with one clear line, and hashed by what it demands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from safelatent.errors import BadValueError
+from safelatent.policy import Limits, Policy, PromptRules, schema
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples/policies").glob("*.toml"))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"least": "strnog"}, "least is 'strnog' (did you mean 'strong'?); it must be weak, med"),
+        ({"leest": "weak"}, "the file has no field 'leest' (did you mean 'least'?); its fields"),
+        ({"limits": {"step": 2}}, "limits has no field 'step'"),
+        ({"limits": {"most_steps": 2.5}}, "limits.most_steps must be a whole number; it is a num"),
+        ({"limits": {"most_steps": 0}}, "limits.most_steps must be a whole number >= 1"),
+        ({"limits": {"least_steps": 5, "most_steps": 3}}, "no call would be allowed"),
+        ({"limits": {"most_seconds": True}}, "must be a number; it is true or false"),
+        ({"settings": {"scale": float("nan")}}, "settings.scale"),
+        ({"settings": {"scale": float("inf")}}, "scale is inf; it must be finite"),
+        ({"settings": {"threshold": 2}}, "settings.threshold must be a number <= 1"),
+        ({"categories": {"sex": "max"}}, "categories is 'sex' (did you mean 'sexual'?)"),
+        ({"categories": {"sexual": "off"}}, "it must be weak, medium, strong or max"),
+        ({"concepts": "weapons"}, "concepts must be a list; it is text"),
+        ({"concepts": ["weapons", "Weapons"]}, "more than once"),
+        ({"concepts": [" "]}, "a character that can be seen"),
+        ({"output": {"finding": "Blur"}}, "it must be blur, replace or refuse"),
+        ({"output": {"protocols": ["a", "a"]}}, "names one twice"),
+        ({"prompt": {"classifier": "x"}}, "classifier and unsafe belong together"),
+        ({"version": 2}, "version is '2'; it must be 1"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(values, said):
+    with pytest.raises(BadValueError) as caught:
+        Policy.parse(values)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "$" not in str(caught.value)
+
+
+def test_a_file_is_read(tmp_path):
+    file = tmp_path / "policy.toml"
+    file.write_text(
+        'version = 1\nname = "school"\nleast = "strong"\n'
+        '[prompt]\ncalibration = "check.safetensors"\n[limits]\nmost_images = 4\n'
+    )
+    found = Policy.read(file)
+    assert found == Policy(
+        name="school",
+        least="strong",
+        prompt=PromptRules(calibration=str(tmp_path / "check.safetensors")),
+        limits=Limits(most_images=4),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('least = "max"', "begin it with: version = 1"),
+        ("least = max", "is not TOML"),
+        ("version = 1\nleest = 1", "policy.toml': the policy is not valid"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path, text, said):
+    (tmp_path / "policy.toml").write_text(text)
+    with pytest.raises(BadValueError, match=said):
+        Policy.read(tmp_path / "policy.toml")
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(BadValueError, match="No such file"):
+        Policy.read(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
+    with pytest.raises(BadValueError, match="is not TOML"):
+        Policy.read(tmp_path / "latin.toml")
+
+
+def test_the_hash_is_of_what_it_demands():
+    assert Policy(name="a").hash == Policy(name="b").hash
+    assert Policy(least="max").hash != Policy(least="strong").hash
+    assert Policy.parse(Policy(least="max").as_dict()).hash == Policy(least="max").hash
+
+
+def test_the_concept_is_of_terms_and_categories():
+    policy = Policy(concepts=("bananas", "Weapons"), categories={"violence": "weak"})
+    assert policy.concept.terms[0] == "bananas"
+    assert {"violence", "weapons", "blood"} <= {term.lower() for term in policy.concept.terms}
+    assert [t.lower() for t in policy.concept.terms].count("weapons") == 1
+
+
+def test_the_published_schema_is_that_of_the_code():
+    published = json.loads((DOCS / "policy.schema.json").read_text())
+    assert published == json.loads(json.dumps(schema()))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_the_examples_are_valid(file):
+    jsonschema = pytest.importorskip("jsonschema")
+    import tomllib
+
+    assert Policy.read(file).name == file.stem
+    jsonschema.validate(tomllib.loads(file.read_text()), schema())
+
+
+def test_there_are_examples():
+    assert {file.stem for file in EXAMPLES} >= {"child", "artist"}

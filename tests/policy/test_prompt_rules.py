@@ -1,0 +1,116 @@
+"""The prompt's checks at work, and what closes the gate."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from safelatent.errors import BadValueError
+from safelatent.policy import PromptRules
+from safelatent.policy.prompt_check import calibrate
+from safelatent.policy.prompt_rules import PromptGate
+from tests import tiny
+from tests.policy.test_prompt_check import BENIGN, UNSAFE
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny.pipeline()
+
+
+@pytest.fixture(scope="module")
+def file(pipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("check")
+    return calibrate(pipe, UNSAFE, BENIGN).save(folder / "check.safetensors")
+
+
+def asked(gate, pipe, text):
+    from safelatent.pipelines.classic.checks import bind_call
+
+    return gate.check(pipe, bind_call(pipe, (), {"prompt": text}))
+
+
+def test_a_prompt_near_the_unsafe_ones_is_refused(pipe, file):
+    gate = PromptGate.of(PromptRules(calibration=str(file)))
+    texts, checks, reason, message = asked(gate, pipe, f" {UNSAFE[2]}")
+    assert (texts["prompt"], reason) == (UNSAFE[2], "prompt refused")
+    assert checks[0].label == "inappropriate"
+    assert f"from {gate.threshold:.2f} on refused" in message
+    assert asked(gate, pipe, BENIGN[2])[2] is None
+
+
+def test_the_policys_own_threshold_holds(pipe, file):
+    gate = PromptGate.of(PromptRules(calibration=str(file), threshold=0.0))
+    assert asked(gate, pipe, "a wolf with a flower")[2] == "prompt refused"
+
+
+def test_another_encoder_closes_the_gate(file):
+    other = tiny.pipeline()
+    with torch.no_grad():
+        for parameter in other.text_encoder.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    gate = PromptGate.of(PromptRules(calibration=str(file)))
+    _, _, reason, message = asked(gate, other, "a wolf with a flower")
+    assert reason == "checker failed"
+    assert "another text encoder" in message
+
+
+@pytest.mark.parametrize("answer", [float("nan"), -0.1, 1.5])
+def test_a_classifier_that_answers_nonsense_closes_the_gate(pipe, answer):
+    gate = PromptGate(classifier=lambda _: answer)
+    assert asked(gate, pipe, "a wolf")[2] == "checker failed"
+
+
+def test_a_classifier_that_raises_closes_the_gate(pipe):
+    def broken(_: str) -> float:
+        raise RuntimeError("out of memory")
+
+    _, checks, reason, _ = asked(PromptGate(classifier=broken), pipe, "a wolf")
+    assert reason == "checker failed"
+    assert "out of memory" in checks[0].name
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """Two labels, of which one always has the probability .73."""
+    from transformers import BertTokenizer
+
+    folder = tmp_path_factory.mktemp("classifier")
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"]))
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=5,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        id2label={0: "fine", 1: "toxic"},
+        label2id={"fine": 0, "toxic": 1},
+    )
+    model = BertForSequenceClassification(config)
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("threshold", "reason"), [(0.7, "prompt refused"), (0.8, None)])
+def test_a_text_classifier_of_transformers(pipe, classifier, threshold, reason):
+    rules = PromptRules(
+        classifier=str(classifier), unsafe=("toxic",), classifier_threshold=threshold
+    )
+    _, checks, found, _ = asked(PromptGate.of(rules), pipe, "a wolf")
+    assert found == reason
+    assert checks[0].score == pytest.approx(0.7311, abs=1e-3)
+
+
+def test_a_label_that_it_does_not_have(classifier):
+    with pytest.raises(BadValueError, match="has no label 'nsfw'; its labels are fine, toxic"):
+        PromptGate.of(PromptRules(classifier=str(classifier), unsafe=("nsfw",)))
+
+
+def test_a_hub_id_needs_its_commit():
+    with pytest.raises(BadValueError, match="without a revision"):
+        PromptGate.of(PromptRules(classifier="owner/name", unsafe=("toxic",)))
