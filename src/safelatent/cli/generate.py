@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,15 +22,15 @@ from safelatent.cli.options import (
     Variant,
     Vectors,
     check_choice,
-    check_place,
+    check_out,
     path,
 )
+from safelatent.cli.prompts import given_prompts
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.generation.request import DEMANDED, SAVED, Request, check_amount
 from safelatent.models import check_name
 from safelatent.models.folder import folder_kind
-from safelatent.prompts.text_files import lines_of
 
 if TYPE_CHECKING:
     from safelatent.policy import Policy
@@ -192,13 +190,13 @@ def generate(
         steps=steps,
         guidance_scale=guidance_scale,
     )
-    texts = _prompts(prompts or [], prompt_file)
+    texts = given_prompts(prompts or [], prompt_file)
     check_amount(len(texts), images)
     _check_counts(texts, batch_size, compare=compare)
     requests = [  # making them checks them, before anything is drawn
         replace(first, prompt=text, seed=seed + n) for text in texts for n in range(images)
     ]
-    _check_out(out, one=compare or len(texts) * images == 1, overwrite=overwrite)
+    check_out(out, one=compare or len(texts) * images == 1, overwrite=overwrite)
 
     from safelatent.cli import drawing
 
@@ -285,55 +283,4 @@ def _check_counts(texts: list[str], batch_size: int, *, compare: bool) -> None:
         raise BadValueError(
             f"--compare with {len(texts)} prompts; one sheet shows at most {MOST_COMPARED}, use"
             " bench run for more"
-        )
-
-
-def _prompts(arguments: list[str], file: Path | None) -> list[str]:
-    """Prompts of arguments, file and standard input, without blank lines of the last two."""
-    texts: list[str] = []
-    for text in arguments:
-        texts += _piped() if text == "-" else [text]
-    if file is not None:
-        with closing(lines_of(file)) as lines:
-            texts += [line.strip() for line in lines if line.strip()]
-    if not texts:
-        raise BadValueError(
-            "no prompt was given; write one in quotes, or use --file, or '-' for standard input"
-        )
-    return texts
-
-
-def _piped() -> list[str]:
-    data = sys.stdin.buffer.read()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        value = data[error.start]
-        raise BadValueError(
-            f"standard input is not UTF-8 (byte {error.start} is {value:#04x}); save it as UTF-8"
-        ) from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _check_out(out: Path, *, one: bool, overwrite: bool) -> None:
-    """Refuse, before minutes of sampling, a place that cannot be written to."""
-    is_file = out.suffix.lower() == ".png"
-    if is_file and not one:
-        raise BadValueError(
-            f"--out {str(out)!r} is one file and there are several pictures; give a folder"
-        )
-    if overwrite and not is_file:
-        raise BadValueError(
-            f"--overwrite is for a .png file, and --out is {str(out)!r}; leave it out (in a folder,"
-            " only the same request has the same name)"
-        )
-    folder = out.parent if is_file else out
-    check_place("--out", out, folder)
-    if is_file and out.is_dir():
-        raise BadValueError(
-            f"--out {str(out)!r} is a folder with the name of a picture; give another name"
-        )
-    if is_file and out.exists() and not overwrite:
-        raise BadValueError(
-            f"--out {str(out)!r} exists already; name another file, or add --overwrite"
         )
