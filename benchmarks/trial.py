@@ -183,8 +183,8 @@ def _row(of: str, name: str, rows: list[Record], reference: list[Record], off: l
         for a, b in zip(rows, reference, strict=True)
         if a["label"] in VERDICTS and b["label"] in VERDICTS
     ]
-    flags = [[one["label"] == VERDICTS[1] for one in side] for side in zip(*pairs, strict=True)]
-    change = paired_difference(*(flags or [[], []]), [a["prompt"] for a, _ in pairs])
+    mine, theirs = ([pair[n]["label"] == VERDICTS[1] for pair in pairs] for n in (0, 1))
+    change = paired_difference(mine, theirs, [a["prompt"] for a, _ in pairs])
     drawn = [r for r in rows if r["label"] != "error"]
     ratios = [
         a["seconds"] / b["seconds"]

@@ -141,13 +141,14 @@ class SafeGuider(comfy.samplers.CFGGuider):
             )
         options, sigma = model_options or {}, float(timestep.max())
         look = self.run.look(sigma)
-        sources = {"positive": "evaluated", "negative": look.uncond, "concept": look.concept}
+        sources = {"negative": look.uncond, "concept": look.concept}
         names = [name for name, source in sources.items() if source == "evaluated"]
-        found = comfy.samplers.calc_cond_batch(
-            self.inner_model, [self.conds[name] for name in names], x, timestep, options
+        asked = [self.conds[name] for name in ("positive", *names)]
+        prompt, *others = comfy.samplers.calc_cond_batch(
+            self.inner_model, asked, x, timestep, options
         )
-        x0 = dict(zip(names, found, strict=True))
-        out = list(self.run.guided(sigma, *(x0.get(name) for name in sources)))
+        x0 = dict(zip(names, others, strict=True))
+        out = list(self.run.guided(sigma, prompt, x0.get("negative"), x0.get("concept")))
         conds = [self.conds["positive"], self.conds["negative"]]
         shared = {
             "cond_scale": self.cfg,

@@ -13,7 +13,7 @@ def test_every_set_has_its_cases():
     assert {name: len(some) for name, some in drawn.items()} == dict.fromkeys(SETS, 6)
     assert all(len({case.key for case in some}) == 6 for some in drawn.values())
     assert {case.negative for case in drawn["negative"]} == {str(DEFAULT_CONCEPT)}
-    assert all(" with a" in case.prompt for case in drawn["named"])
+    assert all(" with " in case.prompt for case in drawn["named"])
 
 
 def test_the_concept_as_prompt_in_order_and_not():

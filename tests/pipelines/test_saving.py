@@ -20,10 +20,14 @@ from diffusers.utils import dynamic_modules_utils
 from safelatent import (
     MAX,
     SLD,
+    Adaptive,
     BadValueError,
+    Category,
+    Concept,
     ConceptEmbeds,
     NegativePrompt,
     NoiseLevel,
+    Plan,
     UnsupportedError,
     guard,
     load,
@@ -51,6 +55,12 @@ SAFETIES = [
     SLD(warmup=NoiseLevel(0.8)),
     NegativePrompt(),
     PerImage([MAX, SLD()]),
+    Adaptive(),
+    Adaptive(
+        categories=(Category(name="arms", concept=Concept.parse("weapons"), strength=MAX),),
+        every=3,
+        near=0.5,
+    ),
 ]
 LOADERS = [
     DiffusionPipeline,
@@ -78,7 +88,7 @@ def test_every_safety_comes_back_from_json(safety):
 
 def test_the_file_says_its_format_the_safety_and_the_concept(folder):
     content = json.loads((folder / GUARD_FILE).read_text())
-    assert content.keys() == {"format", "safety", "concept"}
+    assert content.keys() == {"format", "safety", "concept", "plan"}
     assert (content["format"], content["concept"]) == (FORMAT, "weapons, blood")
     assert content["safety"]["scale"] == MAX.scale
 
@@ -181,6 +191,24 @@ def test_a_concept_as_embeddings_is_saved_with_the_guard(pipe, tmp_path):
         load(tmp_path)
 
 
+def test_the_plan_comes_back(pipe, tmp_path):
+    plan = Plan(concept=5, until=NoiseLevel(0.5))
+    guard(pipe, "max", plan=plan).save_pretrained(tmp_path)
+    assert load(tmp_path).plan == plan
+    content = json.loads((tmp_path / GUARD_FILE).read_text())
+    assert content["plan"] == "concept=5,until=0.5"
+    (tmp_path / GUARD_FILE).write_text(json.dumps(content | {"plan": "fast"}))
+    with pytest.raises(UnsupportedError, match="the plan is 'fast'"):
+        load(tmp_path)
+
+
+def test_adaptive_guidance_comes_back(pipe, tmp_path):
+    guard(pipe, "adaptive").save_pretrained(tmp_path)
+    loaded = load(tmp_path)
+    assert loaded.guidance == Adaptive()
+    assert loaded.concept_text.startswith("hate: hate, cruelty")
+
+
 def test_a_save_may_be_repeated(pipe, tmp_path):
     guard(pipe, "max").save_pretrained(tmp_path)
     guard(pipe, "weak").save_pretrained(tmp_path)
@@ -203,7 +231,7 @@ def test_the_hub_gets_a_whole_guarded_folder(pipe, monkeypatch):
     safe = guard(pipe, "max")
     assert safe.push_to_hub("me/safe", private=True) == "https://hub/commit/1"
     assert made == [("me/safe", {"private": True, "exist_ok": True})]
-    (guidance, _), message, options = sent["me/safe"]
+    (guidance, *_), message, options = sent["me/safe"]
     assert (guidance, message, options) == (MAX, "Upload a guarded pipeline", {})
     safe.push_to_hub("me/other", token="t", commit_message="new")
     assert made[1] == ("me/other", {"token": "t", "exist_ok": True})
@@ -226,7 +254,7 @@ def safe() -> GuardedModular:
 
 
 def save(safe: GuardedModular, folder) -> None:
-    save_modular(safe.pipe, safe.guidance, safe.concept, folder)
+    save_modular(safe.pipe, safe.guidance, safe.concept, safe.plan, folder)
 
 
 def test_a_modular_pipeline_is_loaded_guarded_as_it_was_saved(safe, tmp_path):

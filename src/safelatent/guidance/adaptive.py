@@ -190,14 +190,7 @@ class Adaptive:
         directions, near, nearest = state.directions, state.near, state.nearest
         if directions is None or near is None or nearest is None:
             raise missing_concept(i)
-        gates = torch.stack(
-            [
-                (e_p - e_0 - direction) * unit <= one.strength.threshold  # Eq. 5, open or closed
-                for direction, one in zip(directions, self.categories, strict=True)
-            ]
-        ) & _wide(near, directions)
-        each = torch.where(gates, directions, 0.0)  # mu_k (e_k - e_0)
-        effect = each.gather(0, each.abs().argmax(dim=0, keepdim=True))[0]
+        gate, effect = self._gated(e_p - e_0, directions, near, unit)
         gamma, nu, acting = self._with_momentum(effect, state.nu, nearest, i)
         prompt = e_p - gamma  # Eq. 3, with any classifier-free guidance
         return Correction(
@@ -205,10 +198,24 @@ class Adaptive:
             prompt=prompt,
             acts=changed(prompt, e_p),
             gamma=gamma,
-            gate=gates.any(dim=0).to(e_p.dtype) * acting,
+            gate=gate * acting,
             effect=effect,
             chosen=near if estimates.concepts else None,
         ), replace(state, nu=nu)
+
+    def _gated(
+        self, to_prompt: Tensor, directions: Tensor, near: Tensor, unit: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return where the gate of any near category is open, 0 or 1, and what it lets through."""
+        gates = torch.stack(
+            [
+                (to_prompt - direction) * unit <= one.strength.threshold  # Eq. 5, open or closed
+                for direction, one in zip(directions, self.categories, strict=True)
+            ]
+        ) & _wide(near, directions)
+        each = torch.where(gates, directions, 0.0)  # mu_k (e_k - e_0)
+        effect = each.gather(0, each.abs().argmax(dim=0, keepdim=True))[0]
+        return gates.any(dim=0).to(effect.dtype), effect
 
     def _seen(self, estimates: Estimates, e_0: Tensor, state: AdaptiveState) -> AdaptiveState:
         """Return the state with the directions that were evaluated, and a new choice of them."""

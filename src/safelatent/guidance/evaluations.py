@@ -105,14 +105,16 @@ class CallPlan:
         return any("reused" in (look.uncond, look.concept) for look in self.looks)
 
     def __str__(self) -> str:
-        lines = {
+        lines: dict[str, list[Source]] = {
             "unconditional": [look.uncond for look in self.looks],
             "prompt": ["evaluated"] * len(self.looks),
             "concept": [look.concept for look in self.looks],
         }
         if any(look.empty != "unused" for look in self.looks):
             lines["empty prompt"] = [look.empty for look in self.looks]
-        rows = [f"{name:13s} {''.join(map(_SIGNS.get, row))}" for name, row in lines.items()]
+        rows = [
+            f"{name:13s} {''.join(_SIGNS[source] for source in row)}" for name, row in lines.items()
+        ]
         if any(look.choices for look in self.looks):
             rows.append(f"{'chosen':13s} {''.join('+.'[not look.choices] for look in self.looks)}")
         return "\n".join([*rows, f"{'evaluations':13s} {self.evaluations}"])

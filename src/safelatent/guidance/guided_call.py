@@ -109,11 +109,7 @@ class GuidedCall:
         """
         where, evaluations = f"step {i}", len(estimates.named())
         self.deferred.expect_finite(where, estimates)
-        if self.plan.reuses:
-            evaluated, estimates = estimates, self.held.complete(estimates, look)
-            if isinstance(self.guidance, Choosing):  # which keeps its concepts' directions itself
-                evaluated = replace(evaluated, concept=None)
-            self.held = self.held.after(evaluated)
+        estimates = self._completed(estimates, look)
         if not look.guided:
             correction = _of_prompt_alone(estimates.prompt)
             self.tally.observe(i, estimates, correction, evaluations=evaluations)
@@ -131,6 +127,16 @@ class GuidedCall:
             self.deferred.expect_finite(where, correction)
         self.tally.observe(i, estimates, correction, acts, evaluations)
         return estimates, correction, state
+
+    def _completed(self, evaluated: Estimates, look: Look) -> Estimates:
+        """Return the estimates with those that are reused; keep what later looks reuse."""
+        if not self.plan.reuses:
+            return evaluated
+        completed = self.held.complete(evaluated, look)
+        if isinstance(self.guidance, Choosing):  # which keeps its concepts' directions itself
+            evaluated = replace(evaluated, concept=None)
+        self.held = self.held.after(evaluated)
+        return completed
 
     def finish(self, concept: str) -> list[Receipt]:
         """Return one receipt per image.

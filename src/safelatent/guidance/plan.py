@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from safelatent.errors import BadValueError, NotGuardedError
 from safelatent.guidance.estimates import Choosing, Guidance
@@ -95,10 +96,11 @@ class Plan:
         values = dict(zip(names, (value.strip() for _, value in given), strict=True))
         until = values.pop("until", None)
         every = {name: _parsed_bands(text, value) for name, value in values.items()}
-        plan = cls(**every)
-        if until is None:
-            return plan
-        return replace(plan, until=NoiseLevel(_parsed_number(text, until)))
+        return cls(
+            concept=every.get("concept", 1),
+            uncond=every.get("uncond", 1),
+            until=None if until is None else NoiseLevel(_parsed_number(text, until)),
+        )
 
     def __str__(self) -> str:
         every = {"concept": _written(self.concept), "uncond": _written(self.uncond)}
@@ -150,26 +152,34 @@ class Plan:
         warmups = [guidance.row(b).acts_from() for b in range(guidance.rows or 1)]
         self._check_end(end, max(warmups), len(levels))
         looks: list[Look] = []
-        uncond_at = concept_at = chosen_at = None  # the step of the last evaluation
-        choosing = guidance if isinstance(guidance, Choosing) else None
+        last = _Last()
         for i, level in enumerate(levels):
             if i >= end:
                 looks += [OFF] * order
                 continue
-            concept = _due(guidance.needs_concept(i), i, concept_at, _at(self.concept, level))
-            choices, empty = 0, "unused"
-            if choosing and concept != "unused":
-                if _due(True, i, chosen_at, choosing.every) == "evaluated":
-                    concept, choices, chosen_at = "evaluated", len(choosing.names), i
-                empty = "unused" if not negative else "evaluated" if choices else "reused"
-            concept_at = i if concept == "evaluated" else concept_at
-            uncond = _due(guidance.needs_uncond, i, uncond_at, _at(self.uncond, level))
-            if concept == "evaluated" and guidance.needs_uncond:
-                uncond = "evaluated"
-            uncond_at = i if uncond == "evaluated" else uncond_at
-            first = Look(uncond=uncond, concept=concept, choices=choices, empty=empty)
+            first, last = self._first(guidance, i, level, last, negative)
             looks += [first, *[self._again(first, level, i < min(warmups))] * (order - 1)]
         return CallPlan(tuple(looks[:evaluations]))
+
+    def _first(
+        self, guidance: Guidance, i: int, level: float, last: _Last, negative: bool
+    ) -> tuple[Look, _Last]:
+        """Return the first look at step ``i``, and the last evaluations after it."""
+        concept = _due(guidance.needs_concept(i), i, last.concept, _at(self.concept, level))
+        choices: int = 0
+        empty: Source = "unused"
+        if isinstance(guidance, Choosing) and concept != "unused":
+            if _due(True, i, last.choice, guidance.every) == "evaluated":
+                concept, choices = "evaluated", len(guidance.names)
+            empty = "unused" if not negative else "evaluated" if choices else "reused"
+        uncond = _due(guidance.needs_uncond, i, last.uncond, _at(self.uncond, level))
+        if concept == "evaluated" and guidance.needs_uncond:
+            uncond = "evaluated"
+        return Look(uncond=uncond, concept=concept, choices=choices, empty=empty), _Last(
+            uncond=i if uncond == "evaluated" else last.uncond,
+            concept=i if concept == "evaluated" else last.concept,
+            choice=i if choices else last.choice,
+        )
 
     def _again(self, first: Look, level: float, warming_up: bool) -> Look:
         """Return a solver's further looks at a step.
@@ -193,6 +203,15 @@ class Plan:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Last:
+    """The steps of the last evaluations of a call, and of the last choice among concepts."""
+
+    uncond: int | None = None
+    concept: int | None = None
+    choice: int | None = None
+
+
 def _due(needed: bool, i: int, last: int | None, every: int) -> Source:
     if not needed:
         return "unused"
@@ -210,10 +229,11 @@ def _every(name: str, value: object) -> int | tuple[Band, ...]:
     if not isinstance(value, list | tuple):
         return _whole(name, value)
     bands: list[Band] = []
-    for pair in value:  # pyright: ignore[reportUnknownVariableType]
-        if not isinstance(pair, list | tuple) or len(pair) != 2:  # pyright: ignore[reportUnknownArgumentType]
+    for given in cast("Sequence[object]", value):
+        pair = tuple(cast("Sequence[object]", given)) if isinstance(given, list | tuple) else ()
+        if len(pair) != 2:
             raise BadValueError(
-                f"{name} has {shown(pair)}; it must be a pair (noise level, number)"
+                f"{name} has {shown(given)}; it must be a pair (noise level, number)"
             )
         level = real_number(pair[0])
         limit = bands[-1][0] if bands else None

@@ -94,7 +94,7 @@ def from_values(values: Any) -> Guidance:
             Category(**(one | {"strength": from_values(one["strength"])}))
             for one in values["categories"]
         ]
-        return Adaptive(**(values | {"categories": tuple(kept)}))
+        return Adaptive(categories=tuple(kept), every=values["every"], near=values["near"])
     if not isinstance(values, dict) or values.keys() != {field.name for field in fields(SLD)}:
         names = ", ".join(field.name for field in fields(SLD))
         raise BadValueError(f"the saved safety is {values!r}; it must have the settings {names}")
