@@ -1,5 +1,5 @@
-"""``safelatent audit``: what a model draws of each of many groups, what a data set holds, and what a
-log says was done.
+"""``safelatent audit``: what a model draws of each of many groups, what a data set holds, and
+what a log says was done.
 """
 
 from __future__ import annotations

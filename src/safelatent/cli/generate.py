@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safelatent.cli import sealing
+from safelatent.cli.contradictions import (
+    check_counts,
+    check_judge,
+    check_sheets,
+    option_name,
+)
 from safelatent.cli.options import (
     DTYPES,
     PLAN,
@@ -35,8 +40,6 @@ from safelatent.models.folder import folder_kind
 
 if TYPE_CHECKING:
     from safelatent.policy import Policy
-
-MOST_COMPARED = 100  # prompts; a sheet of more could not be opened again
 
 
 def generate(
@@ -174,8 +177,8 @@ def generate(
     check_name(model, revision, variant)
     check_choice("--dtype", dtype, DTYPES)
     planned = {} if plan is None else {"plan": plan}
-    _check_sheets(compare, trace, images, negative_prompt, safety, own | planned)
-    _check_judge(protocol, vectors, judged=compare or trace)
+    check_sheets(compare, trace, images, negative_prompt, safety, own | planned)
+    check_judge(protocol, vectors, judged=compare or trace)
     sealed_as = sealing.Sealing(
         sign=sign,
         certificate=certificate,
@@ -217,7 +220,7 @@ def generate(
     )
     texts = prompts_of(prompts or [], prompt_file)
     check_amount(len(texts), images)
-    _check_counts(texts, batch_size, compare=compare)
+    check_counts(texts, batch_size, compare=compare)
     requests = [  # making them checks them, before anything is drawn
         replace(first, prompt=text, seed=seed + n) for text in texts for n in range(images)
     ]
@@ -231,7 +234,7 @@ def generate(
         requests=requests,
         batch_size=batch_size,
         device=device,
-        guarding=tuple(_option(name) for name, value in named.items() if value is not None),
+        guarding=tuple(option_name(name) for name, value in named.items() if value is not None),
         protocol="embedded" if protocol is None and model == "embedded" else protocol,
         vectors=vectors,
         policy=contract,
@@ -255,58 +258,3 @@ def _policy(file: Path | None, *, saved: bool, plan: str | None) -> Policy | Non
     from safelatent.policy import Policy  # brings torch
 
     return Policy.read(file)
-
-
-def _check_sheets(
-    compare: bool,
-    trace: bool,
-    images: int,
-    negative_prompt: str | None,
-    safety: str | None,
-    own: Mapping[str, float | str],
-) -> None:
-    """Refuse options that contradict one another."""
-    if compare and trace:
-        raise BadValueError("--compare and --trace are two pictures; choose one of them")
-    if (compare or trace) and images != 1:
-        raise BadValueError(
-            f"--images is {images}; --compare and --trace show one image per prompt, leave it out"
-        )
-    if compare and (safety is not None or own):
-        name = _option("safety" if safety is not None else next(iter(own)))
-        raise BadValueError(f"--compare shows every method as published; leave {name} out")
-    if compare and negative_prompt is not None:
-        raise BadValueError(
-            "--compare has a column for the negative prompt; leave --negative-prompt out"
-        )
-    if safety == "off" and (trace or own):
-        name = _option("trace" if trace else next(iter(own)))
-        raise BadValueError(
-            f"{name} needs the guard, and --safety is off; choose a preset or adaptive"
-        )
-    if {"warmup", "warmup_noise_level"} <= own.keys():
-        raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _check_judge(protocol: str | None, vectors: Path | None, *, judged: bool) -> None:
-    name = "--protocol" if protocol is not None else "--vectors" if vectors is not None else None
-    if name and not judged:
-        raise BadValueError(
-            f"{name} is for --compare and --trace; judge files with: safelatent check"
-        )
-
-
-def _check_counts(texts: list[str], batch_size: int, *, compare: bool) -> None:
-    if batch_size < 1:
-        raise BadValueError(
-            f"--batch-size is {batch_size}; it must be a whole number of at least 1"
-        )
-    if compare and len(texts) > MOST_COMPARED:
-        raise BadValueError(
-            f"--compare with {len(texts)} prompts; one sheet shows at most {MOST_COMPARED}, use"
-            " bench run for more"
-        )

@@ -1,15 +1,8 @@
 """The contract of a deployer: a policy that requests can only make stricter."""
 
 from safelatent.policy.join import covers, guidance, join, request_of
-from safelatent.policy.policy import (
-    Limits,
-    OutputRules,
-    Policy,
-    PromptRules,
-    Settings,
-    Targets,
-    schema,
-)
+from safelatent.policy.parts import Limits, OutputRules, PromptRules, Settings, Targets
+from safelatent.policy.policy import Policy, schema
 
 __all__ = [
     "Limits",

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from safelatent.policy.join import guidance
-from safelatent.policy.policy import Policy, Targets
+from safelatent.policy.parts import Targets
+from safelatent.policy.policy import Policy
 
 OVERALL = "overall"
 

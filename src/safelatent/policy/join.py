@@ -27,15 +27,8 @@ import msgspec
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
 from safelatent.guidance import MEDIUM, PRESETS, SLD, NoiseLevel, PresetName, preset
-from safelatent.policy.policy import (
-    Finding,
-    Limits,
-    OutputRules,
-    Policy,
-    PromptRules,
-    Settings,
-    Targets,
-)
+from safelatent.policy.parts import Finding, Limits, OutputRules, PromptRules, Settings, Targets
+from safelatent.policy.policy import Policy
 
 T = TypeVar("T")
 LEVELS: tuple[PresetName, ...] = tuple(PRESETS)
