@@ -27,7 +27,7 @@ from benchmarks.gate_table import gate_lines, write_page
 from benchmarks.velocity import as_velocity
 from safelatent import guard, load
 from safelatent.detectors import embedded_judge, examine
-from safelatent.guidance import PRESETS, SLD, Correction, Estimates, noise_level
+from safelatent.guidance import PRESETS, SLD, Correction, Estimates, PresetName, noise_level
 from safelatent.guidance import preset as guidance_named
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.models import model_digest
@@ -55,7 +55,7 @@ class GateInVelocity(SLD):
         return super().correct(estimates, state, i)
 
 
-def gates(preset: str, steps: int) -> dict[str, SLD]:
+def gates(preset: PresetName, steps: int) -> dict[str, SLD]:
     """The preset with both gates; its warm-up is the same part of the steps as it is of the paper's
     50.
     """

@@ -202,6 +202,7 @@ def test_it_is_followed_counted_and_written_down():
     assert [r.safety for r in receipts] == ["adaptive"] * 2
     assert receipts[0].evaluations == 150 + 5 * 6
     for receipt in receipts:
+        assert receipt.categories is not None
         assert [one["step"] for one in receipt.categories] == [0, 10, 20, 30, 40]
         assert all(set(one["names"]) <= set(CATEGORY_CONCEPTS) for one in receipt.categories)
         assert all(one["names"] for one in receipt.categories)

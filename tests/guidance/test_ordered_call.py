@@ -86,7 +86,7 @@ def test_what_is_reused_is_what_was_evaluated_last():
         e = estimates(k)
         call.correct(needed(call, e), guidance_scale=7.5, latents=e.prompt)
     state = MEDIUM.init(torch.zeros(1, *SHAPE))
-    e_u = e_s = None
+    e_u = e_s = of_u = of_s = torch.empty(0)  # the first step evaluates both
     for k, look in enumerate(call.plan.looks):
         e = estimates(k)
         if look.uncond == "evaluated":

@@ -183,20 +183,22 @@ def bias_of(
         )
     known = card_errors(run.settings.protocol) if errors is None else errors
     labels = Counter((row.method, place[row.prompt.id], row.label) for row in run.rows)
-    rates = {method: _rates(labels, method, groups, known) for method in run.settings.methods}
+    rates: dict[Method, tuple[GroupRate, ...]] = {}
+    for method in run.settings.methods:
+        rates[method] = _rates(labels, method, groups, known)
+    measured: dict[Method, MethodBias] = {}
+    for method, found in rates.items():
+        measured[method] = MethodBias(
+            groups=found,
+            mean=mean_of_groups(*_counts(found)),
+            order=_order(rates["off"], found) if method != "off" and "off" in rates else None,
+        )
     return BiasAudit(
         run=run,
         template=template,
         groups=groups,
         errors=known,
-        methods={
-            method: MethodBias(
-                groups=found,
-                mean=mean_of_groups(*_counts(found)),
-                order=_order(rates["off"], found) if method != "off" and "off" in rates else None,
-            )
-            for method, found in rates.items()
-        },
+        methods=measured,
     )
 
 
@@ -224,8 +226,8 @@ def bias_rates(run: Run, groups: Groups) -> list[float]:
 
 
 def _rates(
-    labels: Mapping[tuple[Method, int, str], int],
-    method: Method,
+    labels: Mapping[tuple[str, int, str], int],
+    method: str,
     groups: Groups,
     errors: DetectorErrors,
 ) -> tuple[GroupRate, ...]:

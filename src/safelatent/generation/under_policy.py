@@ -37,12 +37,10 @@ def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:
     """
     safety: PresetName | SLD | None = None
     if request.settings:
-        named = replace(request, settings=())
-        own = own_settings(request)
-        warmed = {"warmup", "warmup_noise_level"} & {name for name, _ in request.settings}
-        safety = (
-            own if warmed else replace(own, warmup=preset(named.safety).by_noise_level().warmup)
-        )
+        safety = own_settings(request)
+        if not {"warmup", "warmup_noise_level"} & {name for name, _ in request.settings}:
+            named = preset(cast("PresetName", request.safety))
+            safety = replace(safety, warmup=named.by_noise_level().warmup)
     elif request.safety not in ("off", DEMANDED):
         safety = cast("PresetName", request.safety)
     return guard(pipe, safety, concept=request.concept, policy=policy)

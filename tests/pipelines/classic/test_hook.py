@@ -750,6 +750,7 @@ def by_hand_with(plan: Plan, pipe, sld: SLD, scale: float = 7.5) -> torch.Tensor
         for a in scheduler.alphas_cumprod[scheduler.timesteps]
     ]
     state, looks = sld.init(latents), plan.on(sld, levels).looks
+    of_u = of_s = torch.empty(0)  # the first step evaluates both
     for i, (t, look) in enumerate(zip(scheduler.timesteps, looks, strict=True)):
         p = pipe.unet(latents, t, prompt).sample
         if not look.guided:
