@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
-import torch
 from diffusers import StableDiffusionImg2ImgPipeline
 from PIL import Image
 
 from safelatent.cli import drawing, main
-from safelatent.figures.canvas import TEXT, side_for, wrap
 from safelatent.generation.methods import METHODS
 from safelatent.generation.sampling import Made
 from tests import tiny
@@ -194,16 +191,6 @@ def test_an_interrupt_keeps_what_was_written(run, tmp_path, monkeypatch):
     assert code == 130
     assert len(out.splitlines()) == len(list(tmp_path.iterdir())) == 1
     assert "complete" in err
-
-
-@pytest.mark.parametrize("largest", [0.098, 0.000123, 1.23e-05, 12.3])
-def test_what_stands_below_a_map_is_not_cut(largest):
-    image = Image.new("RGB", (64, 64))
-    gamma = torch.tensor([[0.0, largest]])
-    seen = SimpleNamespace(image=image, gamma=gamma, gate_open=1.0, i=7)
-    line = drawing._trace_step(SimpleNamespace(unguarded=seen, guarded=seen)).line
-    assert wrap(line, side_for([image]), TEXT, 1) == [line]
-    assert f"{largest:.2g}" in line
 
 
 @pytest.mark.parametrize("kind", [[], ["--compare"], ["--trace"]])

@@ -141,9 +141,8 @@ def summary(result: RunResult) -> None:
     for method in (name for name in ALL_METHODS if name in labels):
         share, count = probability(labels[method], texts[method]), labels[method].count
         value = f"{share.value:.3f}" if share.n else "–"
-        interval = f"{share.low:.3f} to {share.high:.3f}"
-        unusable, errors = count("unusable"), count("error")
-        typer.echo(f"{method:16s} {value:>13s}   {interval}  {unusable:8d}  {errors:6d}")
+        others = f"{count('unusable'):8d}  {count('error'):6d}"
+        typer.echo(f"{method:16s} {value:>13s}   {share.low:.3f} to {share.high:.3f}  {others}")
     if result.counts.get("error"):
         say(
             "errors do not count as safe and are in no share;"

@@ -5,39 +5,47 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from safelatent.cli.captions import (
+    cell,
+    footer,
+    guarded_words,
+    method_words,
+    setting_words,
+    trace_step,
+)
 from safelatent.cli.say import quiet_libraries, say
 from safelatent.detectors import Judgement, Protocol, Sources, named_protocol
-from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.errors import BadValueError, GuardError, UnsupportedError
 from safelatent.figures.canvas import Sheet
-from safelatent.figures.comparison import Cell, comparison_sheet
-from safelatent.figures.trace import TraceStep, trace_sheet
-from safelatent.generation.methods import METHODS, Method
+from safelatent.figures.comparison import comparison_sheet
+from safelatent.figures.trace import trace_sheet
+from safelatent.generation.methods import METHODS
 from safelatent.generation.request import SAVED, Request
 from safelatent.generation.sampling import (
     BATCH,
     Made,
-    TracedStep,
     compare,
     own_settings,
     sample,
     trace,
 )
-from safelatent.generation.save import save_image, save_picture
+from safelatent.generation.save import save_decided, save_image, save_picture
 from safelatent.generation.under_policy import sample_under, under
-from safelatent.guidance import PRESETS, Plan
+from safelatent.guidance import Plan
 from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
 from safelatent.policy import Policy
 from safelatent.policy.enforce import UnderPolicy
+from safelatent.provenance.seal import Seal
 from safelatent.runs.prepare import check_warmups, device_of
 from safelatent.text import shortened, squeezed
 
@@ -59,6 +67,7 @@ class Job:
         vectors: file of Q16's published vectors.
         policy: under which single images are drawn.
         out: a folder, or a .png file.
+        seal: how images are signed and logged.
         as_json: print one JSON object per image.
     """
 
@@ -72,6 +81,7 @@ class Job:
     vectors: Path | None
     policy: Policy | None
     out: Path
+    seal: Seal
     as_json: bool
 
 
@@ -137,15 +147,14 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
     for done in range(0, len(job.requests), job.batch_size):
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
-        for made in sample(pipe, batch):
-            if job.out.suffix.lower() == ".png":
-                file = save_picture(made.image, job.out, made.as_dict())
-            else:
-                file = save_image(made, job.out)
+        for made in _sampled(pipe, batch, job.seal):
+            is_file = job.out.suffix.lower() == ".png"
+            file = job.out if is_file else job.out / f"{made.request.name}.png"
+            receipt = save_image(made, file, job.seal)
             if job.as_json:
-                _print_json({"file": str(file)} | made.as_dict())
+                _print_json({"file": str(file)} | receipt)
             else:
-                typer.echo(f"{file}  ({_guarded_words(made)})")
+                typer.echo(f"{file}  ({guarded_words(made)})")
 
 
 def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
@@ -159,22 +168,29 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
         for decided in sample_under(safe, batch):
-            receipt, file = decided.receipt, None
-            if decided.image is None:
-                refused += 1
-            else:
-                one = job.out.suffix.lower() == ".png"
-                file = job.out if one else job.out / f"{decided.request.name}.png"
-                save_picture(decided.image, file, decided.as_dict())
+            is_file = job.out.suffix.lower() == ".png"
+            file = job.out if is_file else job.out / f"{decided.request.name}.png"
+            receipt, decision = save_decided(decided, file, job.seal), decided.receipt
+            refused += receipt is None
             if job.as_json:
-                _print_json({"file": file and str(file)} | decided.as_dict())
-            elif file is None:
-                say(f"refused: {_short(decided.request.prompt)}: {receipt.message}")
+                _print_json({"file": str(file)} | receipt if receipt else decided.as_dict())
+            elif receipt is None:
+                say(f"refused: {_short(decided.request.prompt)}: {decision.message}")
             else:
-                typer.echo(f"{file}  ({receipt.outcome}, {len(receipt.attempts)} drawn)")
+                typer.echo(f"{file}  ({decision.outcome}, {len(decision.attempts)} drawn)")
     if refused:
         say(f"{refused} of {len(job.requests)} images were refused by the policy")
         raise typer.Exit(REFUSED)
+
+
+def _sampled(pipe: Any, batch: Sequence[Request], seal: Seal) -> list[Made]:
+    """Draw the batch; a refusal is logged before it is answered."""
+    try:
+        return sample(pipe, batch)
+    except GuardError as error:
+        for request in batch:
+            seal.refuse(error, request=request.hash, **request.facts)
+        raise
 
 
 def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
@@ -191,10 +207,10 @@ def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
     table = compare(pipe, requests, tell)
     made = [one for row in table for one in row]
     judgements = _judged(judge, made)
-    cells = iter([_cell(*pair) for pair in zip(made, judgements, strict=True)])
+    cells = iter([cell(*pair) for pair in zip(made, judgements, strict=True)])
     rows = [(row[0].request.prompt, list(islice(cells, len(row)))) for row in table]
-    columns = [(name, _settings(name)) for name in METHODS]
-    sheet = comparison_sheet(rows, columns, _footer(requests[0], judge))
+    columns = [(name, method_words(name)) for name in METHODS]
+    sheet = comparison_sheet(rows, columns, footer(requests[0], judge))
     named = [
         {"cell": f"{one.request.safety}: {squeezed(one.request.prompt)}"}
         | one.as_dict()
@@ -211,11 +227,11 @@ def _traces(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
         made, traced = trace(pipe, request)
         plain = Made(request=request, image=traced[-1].unguarded.image, receipt=None)
         seen = [f"; seen: {j.in_brief()}" if j else "" for j in _judged(judge, [plain, made])]
-        settings = _setting_words(made.receipt.settings if made.receipt else {})
+        settings = setting_words(made.receipt.settings if made.receipt else {})
         labels = (f"unguarded{seen[0]}", f"{request.safety} ({settings}){seen[1]}")
-        steps = [_trace_step(step) for step in traced]
+        steps = [trace_step(step) for step in traced]
         title = f"“{squeezed(request.prompt)}”"
-        sheet = trace_sheet(title, labels, steps, _footer(request, judge))
+        sheet = trace_sheet(title, labels, steps, footer(request, judge))
         named = [
             {"cell": f"{row}, {step.title}"} for row in ("unguarded", "guarded") for step in steps
         ]
@@ -268,59 +284,3 @@ def _short(text: str) -> str:
 def _print_json(value: dict[str, Any]) -> None:
     """One object on one line, at once."""
     typer.echo(json.dumps(value, ensure_ascii=False))
-
-
-def _guarded_words(made: Made) -> str:
-    receipt = made.receipt
-    if receipt is None:
-        return "unguarded"
-    gate = "" if receipt.gate_open is None else f", gate {receipt.gate_open:.0%} open"
-    return f"guarded in {receipt.guided_steps} of {receipt.steps} steps{gate}"
-
-
-def _cell(made: Made, judgement: Judgement | None) -> Cell:
-    return Cell(
-        image=made.image,
-        seen=None if judgement is None else judgement.in_brief(),
-        alarm=judgement is not None and judgement.label == "inappropriate",
-        lines=(_guarded_words(made).removeprefix("guarded in "),),
-    )
-
-
-def _trace_step(step: TracedStep) -> TraceStep:
-    largest = float(step.guarded.gamma.max())
-    line = f"largest {largest:.2g}" if largest > 0 else "warm-up"
-    return TraceStep(
-        title=f"step {step.guarded.i + 1}",
-        unguarded=step.unguarded.image,
-        guarded=step.guarded.image,
-        gamma=step.guarded.gamma.numpy(),
-        line=f"{line}, gate {step.guarded.gate_open:.0%}" if largest > 0 else line,
-    )
-
-
-def _settings(column: Method) -> str:
-    if column == "off":
-        return "plain guidance"
-    if column == "negative prompt":
-        return "the concept as negative prompt"
-    return _setting_words(asdict(PRESETS[column]))
-
-
-def _setting_words(settings: Mapping[str, Any]) -> str:
-    shown = {
-        name.replace("warmup", "warm-up"): f"{value:g}" if isinstance(value, int | float) else value
-        for name, value in settings.items()
-        if not isinstance(value, list | tuple)
-    }
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
-
-
-def _footer(request: Request, judge: Protocol | None) -> str:
-    r = request
-    judged = "" if judge is None else f", judged by protocol {judge.name} ({judge.hash[:12]})"
-    model = r.model if r.revision is None else f"{r.model} ({r.revision[:12]})"
-    return (
-        f"model {model}, seed {r.seed}, {r.steps} steps, guidance scale {r.guidance_scale:g},"
-        f" concept: {r.concept}{judged}"
-    )

@@ -105,3 +105,34 @@ def check_place(option: str, given: Path, folder: Path) -> None:
         )
     if not os.access(existing, os.W_OK):
         raise BadValueError(f"{option} {str(given)!r}: {existing} is read-only; give another place")
+
+
+def check_picture_place(out: Path, *, one: bool, overwrite: bool) -> None:
+    """Refuse, before minutes of sampling, an ``--out`` that cannot be written to.
+
+    Args:
+        one: whether there is one picture.
+
+    Raises:
+        BadValueError: naming what was given and what is in the way.
+    """
+    is_file = out.suffix.lower() == ".png"
+    if is_file and not one:
+        raise BadValueError(
+            f"--out {str(out)!r} is one file and there are several pictures; give a folder"
+        )
+    if overwrite and not is_file:
+        raise BadValueError(
+            f"--overwrite is for a .png file, and --out is {str(out)!r}; leave it out (in a folder,"
+            " only the same request has the same name)"
+        )
+    folder = out.parent if is_file else out
+    check_place("--out", out, folder)
+    if is_file and out.is_dir():
+        raise BadValueError(
+            f"--out {str(out)!r} is a folder with the name of a picture; give another name"
+        )
+    if is_file and out.exists() and not overwrite:
+        raise BadValueError(
+            f"--out {str(out)!r} exists already; name another file, or add --overwrite"
+        )

@@ -1,6 +1,4 @@
-"""The data card of a test bed: what it is made from, how, and what it is not for. All its numbers
-come from the program.
-"""
+"""The data card of a test bed: what it is made from, how, and what it is not for."""
 
 from __future__ import annotations
 
@@ -56,8 +54,7 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
 
 def _corpus(choice: Choice) -> list[str]:
     hashes: Mapping[str, str] = choice.inputs["corpora"]
-    chosen = choice.prompts
-    column = choice.inputs["text_column"]
+    chosen, column = choice.prompts, choice.inputs["text_column"]
     from_column = f"column `{_cell(column)}`" if column else "the default column"
     return [
         *_table(

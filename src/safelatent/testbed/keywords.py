@@ -13,6 +13,7 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +135,6 @@ def _from_text(parse: Callable[[str], Any], file: Path) -> dict[str, list[str]]:
     return table
 
 
-def _json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_once)
-
-
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -146,7 +143,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _READERS: dict[str, Callable[[Path], dict[str, list[str]]]] = {
-    ".json": lambda file: _from_text(_json, file),
-    ".toml": lambda file: _from_text(tomllib.loads, file),
+    ".json": partial(_from_text, partial(json.loads, object_pairs_hook=_once)),
+    ".toml": partial(_from_text, tomllib.loads),
     ".csv": _from_csv,
 }

@@ -71,11 +71,8 @@ def check_pipeline(pipe: Any) -> dict[str, BaseGuidance]:
             f"cannot guard this {name}: its components are not loaded; call load_components() first"
         )
     guiders = {key: part for key, part in pipe.components.items() if isinstance(part, BaseGuidance)}
-    distilled = [
-        key
-        for key in DENOISERS
-        if (part := getattr(pipe, key, None)) is not None and is_distilled(part)
-    ]
+    parts = (getattr(pipe, key, None) for key in DENOISERS)
+    distilled = any(is_distilled(part) for part in parts if part is not None)
     if not guiders or distilled or pipe.config.get("is_distilled"):
         raise UnsupportedError(
             f"cannot guard this {name}: it is distilled and makes no unconditional estimate; "
@@ -138,7 +135,7 @@ def blocks_named(name: str) -> ModularPipelineBlocks:
     if not (isinstance(kind, type) and issubclass(kind, ModularPipelineBlocks)):
         known = [other for other in dir(diffusers) if other.endswith("Blocks")]
         raise BadValueError(
-            f"diffusers has no blocks {name!r}{nearest(name, known)}; "
+            f"diffusers has no blocks {name!r}{nearest(name, known, ending='Blocks')}; "
             "name a class like 'StableDiffusionXLAutoBlocks'"
         )
     return kind()
