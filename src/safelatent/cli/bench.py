@@ -33,9 +33,7 @@ from safelatent.generation.methods import ALL_METHODS, METHODS
 if TYPE_CHECKING:
     from safelatent.runs import RunResult
 
-bench = typer.Typer(
-    help="Measure methods on a prompt set, with detectors as judges.", rich_markup_mode=None
-)
+bench = typer.Typer(rich_markup_mode=None)
 
 
 @bench.callback()

@@ -703,7 +703,7 @@ def batches(monkeypatch):
     return of
 
 
-def everything(self, guidance, levels, *, order=1, evaluations=None) -> CallPlan:
+def everything(self, guidance, levels, *, order=1, evaluations=None, **_) -> CallPlan:
     whole = Look(uncond="evaluated", concept="evaluated")
     return CallPlan((whole,) * (evaluations or order * len(levels)))
 
