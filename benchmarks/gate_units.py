@@ -16,7 +16,7 @@ from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -55,11 +55,11 @@ class GateInVelocity(SLD):
         return super().correct(estimates, state, i)
 
 
-def gates(preset: PresetName, steps: int) -> dict[str, SLD]:
+def gates(preset: str, steps: int) -> dict[str, SLD]:
     """The preset with both gates; its warm-up is the same part of the steps as it is of the paper's
     50.
     """
-    settings = asdict(guidance_named(preset))
+    settings = asdict(guidance_named(cast("PresetName", preset)))
     settings["warmup"] = settings["warmup"] * steps // 50
     return {"noise": SLD(**settings), "velocity": GateInVelocity(**settings)}
 

@@ -96,6 +96,7 @@ def test_what_is_reused_is_what_was_evaluated_last():
         if look.concept == "evaluated":
             of_s, e_s = e.concept - e.uncond, e.concept
         else:
+            assert e_u is not None
             e_s = e_u + of_s
         expected, state = MEDIUM.correct(
             Estimates(uncond=e_u, prompt=e.prompt, concept=e_s), state, k

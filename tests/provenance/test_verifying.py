@@ -240,6 +240,7 @@ _SIGNED: list[bytes] = []
 def test_the_signed_receipt_counts_and_not_the_text(check):
     """The same manifest in a file without a text, and beside another text."""
     receipt = read_manifest(signed()).receipt
+    assert receipt is not None
     for text, state in ((None, "holds"), ({"a": 1}, "broken"), (receipt | {"seed": 6}, "broken")):
         png = stored(IMAGE, "PNG") if text is None else encode_png(IMAGE, text)
         data = sign_png(png, for_tests(), receipt=receipt, bindings={})

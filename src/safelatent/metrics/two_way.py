@@ -77,8 +77,7 @@ def _variances(influences: Floats, index: NDArray[np.intp]) -> Floats:
     """Return the sums of squares (K,) of the clusters' totals, with the factor G / (G - 1)."""
     count = int(index.max(initial=-1)) + 1
     if count < 2:
-        nothing: Floats = np.full(influences.shape[1], math.inf)
-        return nothing
+        return np.array([math.inf] * influences.shape[1])
     totals: Floats = np.zeros((count, influences.shape[1]))
     np.add.at(totals, index, influences)
     variances: Floats = np.einsum("gk,gk->k", totals, totals) * (count / (count - 1))
