@@ -22,7 +22,7 @@ from benchmarks.plans import spread
 from benchmarks.trial import Case, Trial, table
 from safelatent import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Adaptive, guard, load
 from safelatent.detectors import embedded_judge
-from safelatent.guidance import categories, preset
+from safelatent.guidance import PresetName, categories, preset
 from safelatent.hashing import digest
 from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
@@ -59,7 +59,7 @@ def concept_text(n: int, *, shuffled: bool) -> str:
     return ", ".join(terms)
 
 
-def arms(pipe: Any, safety: str) -> dict[str, Any]:
+def arms(pipe: Any, safety: PresetName) -> dict[str, Any]:
     """Return what is compared, all of one strength."""
     strength = preset(safety).by_noise_level()
     adaptive = Adaptive(categories=categories(strength))

@@ -52,9 +52,8 @@ def _save(folder: Path, count: int) -> None:
 
 def _measured(folder: Path, count: int) -> dict[str, float]:
     command = [sys.executable, "-c", "from benchmarks.embedding import embed; embed()"]
-    done = subprocess.run(  # noqa: S603
-        [*command, str(folder), str(count)], check=True, stdout=subprocess.PIPE, text=True
-    )
+    command += [str(folder), str(count)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
     return json.loads(done.stdout.splitlines()[-1])
 
 

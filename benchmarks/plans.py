@@ -24,7 +24,7 @@ from tqdm import tqdm
 from benchmarks.trial import Case, Trial, table
 from safelatent import guard, load
 from safelatent.detectors import embedded_judge
-from safelatent.guidance import EXACT, NoiseLevel, Plan, paper_noise_level, preset
+from safelatent.guidance import EXACT, NoiseLevel, Plan, PresetName, paper_noise_level, preset
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.hashing import digest
 from safelatent.models import model_digest
@@ -64,7 +64,7 @@ def spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
     return [prompts[n * len(prompts) // count] for n in range(count)]
 
 
-def turning(pipe: Any, safety: str, some: Sequence[Case], steps: int) -> list[str]:
+def turning(pipe: Any, safety: PresetName, some: Sequence[Case], steps: int) -> list[str]:
     """Return the cosine of each direction with its own of one step before, by noise level."""
     found: dict[float, list[tuple[float, float]]] = defaultdict(list)
     before: list[StepRecord] = []

@@ -33,6 +33,7 @@ ORDER = [
     "detectors",
     "features",
     "policy",
+    "provenance",
     "generation",
     "runs",
     "evaluation",
@@ -40,6 +41,7 @@ ORDER = [
     "reports",
     "testbed",
     "study",
+    "audit",
     "cli",
 ]
 RANK = {part: rank for rank, part in enumerate(ORDER)}
@@ -54,6 +56,7 @@ FORBIDDEN = {
     "detectors": {"typer"},
     "features": {"typer"},
     "policy": {"typer"},
+    "provenance": {"torch", "diffusers", "transformers", "typer"},
     "generation": {"typer"},
     "runs": {"typer"},
     "evaluation": {"torch", "diffusers", "transformers", "PIL", "typer"},
@@ -61,6 +64,7 @@ FORBIDDEN = {
     "reports": {"torch", "diffusers", "transformers", "typer"},
     "testbed": {"typer"},
     "study": {"torch", "diffusers", "transformers", "typer"},
+    "audit": {"typer"},
 }
 
 
@@ -182,6 +186,7 @@ OF_ROOMS = {
     "pipelines/classic/test_options.py",
     "pipelines/classic/test_parity.py",
     "pipelines/modular/test_families.py",
+    "provenance/test_lazy.py",
 }
 
 
@@ -220,7 +225,9 @@ def run(code: str) -> str:
             "safelatent.detectors",
             ("torch", "diffusers", "transformers", "numpy", "PIL", "nudenet"),
         ),
+        ("safelatent.provenance", ("torch", "PIL", "c2pa", "cryptography", "iscc_lib")),
         ("safelatent.features", ("torch", "diffusers", "transformers")),
+        ("safelatent.audit", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
         ("safelatent.study.server", ("torch", "diffusers", "transformers", "numpy", "PIL")),

@@ -45,7 +45,7 @@ def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
     Raises:
         OSError: the folder cannot be made or written; nothing half-written stays.
     """
-    _make_folder(file.parent)
+    make_folder(file.parent)
     handle, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -76,9 +76,9 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make the folder and those above it; their names survive a power cut too."""
     if not folder.is_dir():
-        _make_folder(folder.parent)
+        make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from safelatent.study import Answers, Study
+from safelatent.study import Answers, Study, study_report, write_study_report
 from tests.browser.test_report_page import CONTRAST
-from tests.study.made_studies import made_study, served
+from tests.study.made_studies import answer, made_study, prefer, served
 
 pytestmark = pytest.mark.slow
 KEYS = {"left": "ArrowLeft", "same": "ArrowDown", "right": "ArrowRight"}
@@ -244,3 +244,27 @@ def test_it_fits_its_window_and_can_be_read(opened, width, scheme):
     contrast = CONTRAST.replace('document.querySelector("figure svg text")', "document.body")
     ratios = page.evaluate(contrast.replace("(text).fill", "(text).color"))
     assert min(ratios[name] for name in ("--ink", "--quiet", "--link", "--warn")) >= 4.5
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_report_can_be_read_at_every_width(browser, tmp_path, width):
+    study = made_study(tmp_path, 12, methods="off,medium,max", pairs=36)
+    for rater in (1, 2, 3):
+        answer(study, rater, prefer("max", share=0.8, seed=rater))
+    file = write_study_report(study_report(study), tmp_path / "out")[0]
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    cells = page.locator(".sortable th, .sortable td")
+    assert cells.count() > 100
+    hidden = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).length"
+    assert cells.evaluate_all(hidden) == 0, "no cell's words run into the next"
+    page.locator("#pairs + p + .scroll th button").nth(4).click()
+    shares = page.locator("#pairs + p + .scroll tbody td:nth-child(5)").evaluate_all(
+        "all => all.map(one => Number(one.dataset.value))"
+    )
+    assert shares == sorted(shares)
+    assert complaints == []
+    page.close()

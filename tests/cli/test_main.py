@@ -27,6 +27,7 @@ def commands() -> dict[str, Any]:
 
 def test_the_commands_are_there(capsys):
     names = [
+        "audit log",
         "bench fidelity",
         "bench run",
         "check",
@@ -34,6 +35,7 @@ def test_the_commands_are_there(capsys):
         "generate",
         "report",
         "testbed build",
+        "verify",
     ]
     assert sorted(commands()) == names
     assert main(["--help"]) == 0
@@ -56,7 +58,7 @@ def test_help_and_version_load_nothing_heavy():
     assert shown[-2].startswith("safelatent 0.")
 
 
-MINE = ("generate", "check", "convert-q16")
+MINE = ("generate", "check", "convert-q16", "verify", "audit log")
 
 
 @pytest.mark.parametrize("name", MINE)

@@ -4,8 +4,10 @@ import pytest
 
 from safelatent.cli import main
 from safelatent.evaluation.fidelity import save_fidelity
+from safelatent.study import preferences
 from tests.evaluation.made_fidelity import made_fidelity
 from tests.evaluation.made_runs import made_run
+from tests.study.made_studies import answer, made_study, prefer
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -56,6 +58,23 @@ def test_one_table_alone_is_printed(capsys, tmp_path):
     assert not (tmp_path / "x" / "report.html").exists()
     code, out, _ = run(capsys, str(tmp_path / "x"), "--table", "1")
     assert (code, out.count("### Table 1"), "Table 2" in out) == (0, 4, False)
+
+
+def test_table_2_takes_its_people_from_a_study(capsys, tmp_path):
+    study = made_study(tmp_path, 6)
+    save_fidelity(made_fidelity(), tmp_path / "run")
+    for rater in (1, 2, 3):
+        answer(study, rater, prefer("max", share=0.8, seed=rater))
+    code, out, err = run(
+        capsys, str(tmp_path / "run"), "--table", "2", "--study", str(tmp_path / "study")
+    )
+    assert code == 0, err
+    share = preferences(study.folder)["fidelity"]["max"].share
+    row = next(line for line in out.splitlines() if line.startswith("| max |"))
+    assert f"| {share.value:.0%}".replace("%", " %") in row
+    code, out, err = run(capsys, str(tmp_path / "run"), "--study", str(tmp_path / "study"))
+    assert (code, out) == (2, "")
+    assert "is for Table 2; add --table 2" in err
 
 
 BAD = {

@@ -86,6 +86,19 @@ def test_an_embedding_without_direction_is_an_error(value, tmp_path):
     assert [v.label for v in verdicts] == ["error"] * 3
 
 
+def test_embeddings_alone_are_judged_as_their_pictures(tmp_path):
+    detector, images = q16(vectors_file(tmp_path), model=tiny_detectors.clip()), pictures(5)
+    model, _ = tiny_detectors.clip()
+    [x] = detector._pair.batches(images, 5, lambda p: model(pixel_values=p).image_embeds)
+    scores = [found.score for found in detector.score(images)]
+    for found, score in zip(detector.score_embeddings(3 * x), scores, strict=True):
+        assert found.score == pytest.approx(score, rel=1e-9)
+    alone = q16(vectors_file(tmp_path), model=str(tmp_path))  # whose CLIP is not there
+    assert [found.score for found in alone.score_embeddings(x)] == scores
+    with pytest.raises(BadValueError, match=r"vectors are \d+ wide, and the embeddings have"):
+        alone.score_embeddings(x[:, :3])
+
+
 def test_vectors_of_another_clip_are_refused(tmp_path):
     with pytest.raises(BadValueError, match="5 wide, the CLIP's embeddings 12"):
         q16(vectors_file(tmp_path, wide=5), model=tiny_detectors.clip()).score(pictures(1))

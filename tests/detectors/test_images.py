@@ -14,7 +14,7 @@ from PIL import Image
 
 from safelatent import BadValueError
 from safelatent.detectors import blurred, open_image
-from safelatent.detectors.images import FORMATS, TOLERANCE, usable
+from safelatent.detectors.images import FORMATS, TOLERANCE, decode_image, usable
 from tests.detectors.tiny_detectors import noise
 
 RED = (255, 0, 0)
@@ -23,6 +23,14 @@ RED = (255, 0, 0)
 def saved(folder: Path, name: str, image: Image.Image, **options) -> Path:
     image.save(folder / name, **options)
     return folder / name
+
+
+def test_a_pictures_bytes_are_the_picture(tmp_path):
+    file = saved(tmp_path, "a.png", noise(40))
+    np.testing.assert_array_equal(decode_image(file.read_bytes(), "a.png"), open_image(file))
+    for data, said in ((b"", "is empty"), (file.read_bytes()[:60], "cannot be read")):
+        with pytest.raises(BadValueError, match=f"^'t.tar: a.png' {said}"):
+            decode_image(data, "t.tar: a.png")
 
 
 def refused(file: Path, message: str) -> None:

@@ -22,9 +22,10 @@ def blocks(language: str) -> list[str]:
 
 
 def test_its_policy_is_valid():
-    whole, prompt = blocks("toml")
+    whole, prompt, targets = blocks("toml")
     assert Policy.parse(tomllib.loads(whole)).categories["violence"] == "max"
     assert Policy.parse({"prompt": tomllib.loads(prompt)}).prompt.unsafe == ("toxic",)
+    assert Policy.parse(tomllib.loads(targets)).targets.categories == {"sexual": 0.05}
 
 
 def test_its_reasons_are_all_of_them():

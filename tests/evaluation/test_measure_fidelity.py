@@ -22,7 +22,7 @@ from safelatent.features import (
     read_reference,
     save_moments,
 )
-from safelatent.features.stored import here
+from safelatent.features.embedding import here
 from safelatent.metrics import (
     clip_distance,
     cmmd,

@@ -17,7 +17,6 @@ from safetensors.numpy import load_file, save_file
 
 from safelatent.errors import BadValueError
 from safelatent.features import Extractor, extractor, group_features, image_features
-from safelatent.features.stored import compute
 from tests.features.mean_colour import MeanColour
 from tests.features.tiny_clip import picture, save_clip, save_pictures
 
@@ -129,23 +128,6 @@ def test_pairs_are_kept_by_both_and_in_order(tmp_path):
     np.testing.assert_array_equal(features((first, third)), found[2:])
     features((third, first))
     assert calls == [3, 1], "the other order is another pair"
-
-
-def test_another_engine_computes_what_is_missing_and_nothing_else(tmp_path):
-    files = save_pictures(tmp_path / "in", 5)
-    image_features(files[:2], MeanColour(), tmp_path / "cache")
-    sent: list[int] = []
-
-    def engine(parts):
-        for part in sorted(parts, key=lambda part: part.names):  # in any order
-            sent.append(len(part.groups))
-            yield compute(MeanColour(), part)
-
-    with patch("safelatent.features.stored.PART", 2):
-        found = image_features(files, MeanColour(), tmp_path / "cache", engine=engine)
-    assert sorted(sent) == [1, 2]
-    here = image_features(files, MeanColour(), tmp_path / "other")
-    np.testing.assert_array_equal(found, here)
 
 
 @pytest.mark.slow

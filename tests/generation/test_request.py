@@ -94,3 +94,24 @@ def test_more_images_than_one_command_should_draw_are_refused(prompts, images, m
     with pytest.raises(BadValueError, match=message):
         check_amount(prompts, images)
     check_amount(100, 100)
+
+
+def test_the_hash_covers_all_that_determines_the_image():
+    first = Request(prompt="a cat")
+    assert len(first.hash) == 64
+    assert first.name.endswith(first.hash[:8])
+    assert first.hash == Request(prompt="a cat").hash
+    for change in (
+        {"seed": 1},
+        {"steps": 9},
+        {"revision": "a" * 40},
+        {"settings": (("scale", 9),)},
+    ):
+        assert Request(prompt="a cat", **change).hash != first.hash
+    assert Request(prompt="a cat", concept=Concept.parse("blood")).hash != first.hash
+
+
+def test_the_facts_name_the_models_files_where_they_were_named():
+    facts = Request(prompt="a cat", seed=3, variant="fp16").facts
+    assert (facts["prompt"], facts["seed"], facts["variant"]) == ("a cat", 3, "fp16")
+    assert not {"revision", "dtype"} & facts.keys()

@@ -6,25 +6,38 @@ import os
 import pytest
 from PIL import Image
 
+from safelatent.errors import BadValueError
 from safelatent.generation.request import Request
 from safelatent.generation.sampling import Made
 from safelatent.generation.save import save_image, save_picture
+from safelatent.provenance import AuditLog, Seal
 
 PICTURE = Image.new("RGB", (4, 4), "red")
 
 
-def test_the_file_says_how_it_was_made(tmp_path):
+def test_the_file_says_how_it_was_made_and_is_whole(tmp_path):
     made = Made(
         request=Request(prompt='ein Kätzchen 🐱, "quoted"', safety="off"),
         image=PICTURE,
         receipt=None,
     )
-    file = save_image(made, tmp_path / "new/folder")
+    file = tmp_path / "new/folder/a.png"
+    receipt = save_image(made, file, Seal())
     with Image.open(file) as stored:
         assert stored.format == "PNG"
-        assert json.loads(stored.text["safelatent"]) == made.as_dict()
-    assert file.name == f"{made.request.name}.png"
-    assert [path.name for path in file.parent.iterdir()] == [file.name]
+        assert json.loads(stored.text["safelatent"]) == receipt
+    assert made.as_dict().items() <= receipt.items()
+    assert receipt["request"] == made.request.hash
+    assert [path.name for path in file.parent.iterdir()] == ["a.png"]
+
+
+def test_what_cannot_be_sealed_is_not_written(tmp_path):
+    made = Made(request=Request(prompt="a cat", safety="off"), image=PICTURE, receipt=None)
+    log = AuditLog(file=tmp_path / "log")
+    log.file.write_bytes(b"no log\n")
+    with pytest.raises(BadValueError, match="is damaged"):
+        save_image(made, tmp_path / "a.png", Seal(log=log))
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_the_names_of_new_folders_are_synced_before_the_file_counts_as_written(

@@ -28,7 +28,7 @@ def test_a_request_never_lowers_the_policy(pipe, safety, held):
     safe = under(pipe, POLICY, request(safety=safety))
     made = sample_under(safe, [request(safety=safety)])[0]
     assert made.receipt.receipt.safety == held
-    assert made.as_dict()["receipt"]["policy"]["name"] == "school"
+    assert made.as_dict()["decision"]["policy"]["name"] == "school"
     assert made.as_dict()["seed"] == 0
 
 

@@ -21,6 +21,7 @@ from safelatent.metrics import frechet_distance, moments
 from safelatent.models.clip_model import (
     CHECKER,
     CLIP,
+    SCENES,
     WEIGHTS,
     clip_similarity,
     image_processor,
@@ -67,7 +68,9 @@ def test_the_text_tower_is_the_pipelines(shipped):
 
 
 def test_the_text_tower_is_not_stored_twice():
-    assert sum(file.stat().st_size for file in CLIP.iterdir()) <= 3_000_000
+    sizes = {file.name: file.stat().st_size for file in CLIP.iterdir()}
+    assert sizes.pop(SCENES) <= 1_000_000, "features of scenes, which are no tower"
+    assert sum(sizes.values()) <= 3_000_000
     assert {file.suffix for file in CLIP.iterdir()} == {".json", ".safetensors"}
     with safe_open(CLIP / WEIGHTS, "pt") as stored:
         names = list(stored.keys())

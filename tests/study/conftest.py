@@ -10,19 +10,22 @@ from tests.study.postgres import cluster
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
+def server() -> Iterator[str]:
     with cluster() as address:
         yield address
+
+
+@pytest.fixture
+def postgres(server) -> str:
+    """The address of an empty database."""
+    import psycopg
+
+    with psycopg.connect(server) as connection:
+        connection.execute("DROP TABLE IF EXISTS answers, raters, study")
+    return server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request) -> str | None:
     """The address of an empty database; None for the folder's own."""
-    if request.param == "sqlite":
-        return None
-    import psycopg
-
-    address = request.getfixturevalue("postgres")
-    with psycopg.connect(address) as connection:
-        connection.execute("DROP TABLE IF EXISTS answers, raters, study")
-    return address
+    return None if request.param == "sqlite" else request.getfixturevalue("postgres")

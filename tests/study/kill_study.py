@@ -26,12 +26,12 @@ import fastapi.responses
 import uvicorn.protocols.http.h11_impl
 from sqlalchemy.engine import base
 
-from safelatent.study import Answers, Study, app, read_study, serve, store
+from safelatent.study import Answers, Study, app, read_study, serve, store, writer
 from safelatent.study.app import Links
 
 assert fastapi.responses
 assert uvicorn.protocols.http.h11_impl  # so that no child imports them anew
-WATCHED = {app.__file__, store.__file__, base.__file__}
+WATCHED = {app.__file__, store.__file__, writer.__file__, base.__file__}
 MOST = 4000  # lines of them, of some pages
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

@@ -8,7 +8,8 @@ import pytest
 
 from safelatent.errors import BadValueError
 from safelatent.metrics import binomial_p, krippendorff_alpha, two_way_rate
-from safelatent.study import preferences, study_report
+from safelatent.runs import read_run
+from safelatent.study import preferences, study_report, table2_columns
 from tests.study.made_studies import answer, made_study, prefer
 
 
@@ -139,3 +140,24 @@ def test_without_an_answer_there_is_no_report(tmp_path):
         study_report(study)
     with pytest.raises(BadValueError, match="holds no study"):
         preferences(tmp_path)
+
+
+def test_table_2_has_the_shares_against_the_unguarded_images(tmp_path):
+    study = made_study(tmp_path, 6, methods="off,medium,max", questions="alignment")
+    run = read_run(tmp_path / "run")
+    answer(study, 1, prefer("max"))
+    found = table2_columns(study, run)
+    assert set(found) == {"medium", "max"}
+    assert found["max"].alignment == preferences(study.folder)["alignment"]["max"].share
+    assert found["max"].fidelity is None
+
+
+def test_table_2_takes_no_study_of_another_model_or_without_unguarded_images(tmp_path):
+    study = made_study(tmp_path, 3, methods="medium,max")
+    run = read_run(tmp_path / "run")
+    answer(study, 1, prefer("max"))
+    with pytest.raises(BadValueError, match="has no unguarded images; Table 2 compares with them"):
+        table2_columns(study, run)
+    object.__setattr__(study, "source", {"model": "another", "model files, sha256": "f" * 64})
+    with pytest.raises(BadValueError, match="is of the model 'another', the run of 'no model'"):
+        table2_columns(study, run)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from safelatent.errors import BadValueError
 from safelatent.study import Answers, StudyError
 from tests.study.made_studies import answer, made_study, prefer
 
@@ -131,12 +132,15 @@ def test_answers_that_the_study_cannot_have_are_damage(tmp_path, change):
         answers.all()
 
 
-def test_a_choice_that_is_none_cannot_be_stored(tmp_path, database):
-    study = made_study(tmp_path, 3, database=database)
+@pytest.mark.parametrize(
+    "choices", [{"fidelity": "up", "alignment": "same"}, {"fidelity": "left"}, {}]
+)
+def test_what_is_no_answer_is_refused(tmp_path, choices):
+    study = made_study(tmp_path, 3)
     with Answers(study) as answers:
         answers.agree(1)
-        # The database refuses it, whoever asks; the pages ask for one of the three.
-        assert not answers.save(1, 0, {"fidelity": "up", "alignment": "same"})
+        with pytest.raises(BadValueError, match=r"give one of left, same, right for each of fid"):
+            answers.save(1, 0, choices)
         assert answers.all() == []
 
 

@@ -23,7 +23,7 @@ from safelatent.cli.captions import (
 )
 from safelatent.cli.say import quiet_libraries, say
 from safelatent.detectors import Judgement, Protocol, Sources, named_protocol
-from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.errors import BadValueError, GuardError, UnsupportedError
 from safelatent.figures.canvas import Sheet
 from safelatent.figures.comparison import comparison_sheet
 from safelatent.figures.trace import trace_sheet
@@ -37,7 +37,7 @@ from safelatent.generation.sampling import (
     sample,
     trace,
 )
-from safelatent.generation.save import save_image, save_picture
+from safelatent.generation.save import save_decided, save_image, save_picture
 from safelatent.generation.under_policy import sample_under, under
 from safelatent.guidance import Plan
 from safelatent.pipelines.classic.text import cut_prompts
@@ -45,6 +45,7 @@ from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
 from safelatent.policy import Policy
 from safelatent.policy.enforce import UnderPolicy
+from safelatent.provenance.seal import Seal
 from safelatent.runs.prepare import check_warmups, device_of
 from safelatent.text import shortened, squeezed
 
@@ -66,6 +67,7 @@ class Job:
         vectors: file of Q16's published vectors.
         policy: under which single images are drawn.
         out: a folder, or a .png file.
+        seal: how images are signed and logged.
         as_json: print one JSON object per image.
     """
 
@@ -79,6 +81,7 @@ class Job:
     vectors: Path | None
     policy: Policy | None
     out: Path
+    seal: Seal
     as_json: bool
 
 
@@ -144,13 +147,12 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
     for done in range(0, len(job.requests), job.batch_size):
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
-        for made in sample(pipe, batch):
-            if job.out.suffix.lower() == ".png":
-                file = save_picture(made.image, job.out, made.as_dict())
-            else:
-                file = save_image(made, job.out)
+        for made in _sampled(pipe, batch, job.seal):
+            is_file = job.out.suffix.lower() == ".png"
+            file = job.out if is_file else job.out / f"{made.request.name}.png"
+            receipt = save_image(made, file, job.seal)
             if job.as_json:
-                _print_json({"file": str(file)} | made.as_dict())
+                _print_json({"file": str(file)} | receipt)
             else:
                 typer.echo(f"{file}  ({guarded_words(made)})")
 
@@ -166,22 +168,29 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
         for decided in sample_under(safe, batch):
-            receipt, file = decided.receipt, None
-            if decided.image is None:
-                refused += 1
-            else:
-                one = job.out.suffix.lower() == ".png"
-                file = job.out if one else job.out / f"{decided.request.name}.png"
-                save_picture(decided.image, file, decided.as_dict())
+            is_file = job.out.suffix.lower() == ".png"
+            file = job.out if is_file else job.out / f"{decided.request.name}.png"
+            receipt, decision = save_decided(decided, file, job.seal), decided.receipt
+            refused += receipt is None
             if job.as_json:
-                _print_json({"file": file and str(file)} | decided.as_dict())
-            elif file is None:
-                say(f"refused: {_short(decided.request.prompt)}: {receipt.message}")
+                _print_json({"file": str(file)} | receipt if receipt else decided.as_dict())
+            elif receipt is None:
+                say(f"refused: {_short(decided.request.prompt)}: {decision.message}")
             else:
-                typer.echo(f"{file}  ({receipt.outcome}, {len(receipt.attempts)} drawn)")
+                typer.echo(f"{file}  ({decision.outcome}, {len(decision.attempts)} drawn)")
     if refused:
         say(f"{refused} of {len(job.requests)} images were refused by the policy")
         raise typer.Exit(REFUSED)
+
+
+def _sampled(pipe: Any, batch: Sequence[Request], seal: Seal) -> list[Made]:
+    """Draw the batch; a refusal is logged before it is answered."""
+    try:
+        return sample(pipe, batch)
+    except GuardError as error:
+        for request in batch:
+            seal.refuse(error, request=request.hash, **request.facts)
+        raise
 
 
 def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:

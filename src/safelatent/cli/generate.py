@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safelatent.cli import sealing
+from safelatent.cli.contradictions import (
+    check_counts,
+    check_judge,
+    check_sheets,
+    option_name,
+)
 from safelatent.cli.options import (
     DTYPES,
     PLAN,
@@ -22,10 +28,10 @@ from safelatent.cli.options import (
     Variant,
     Vectors,
     check_choice,
-    check_out,
+    check_picture_place,
     path,
 )
-from safelatent.cli.prompts import given_prompts
+from safelatent.cli.prompt_input import prompts_of
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.generation.request import DEMANDED, SAVED, Request, check_amount
@@ -34,8 +40,6 @@ from safelatent.models.folder import folder_kind
 
 if TYPE_CHECKING:
     from safelatent.policy import Policy
-
-MOST_COMPARED = 100  # prompts; a sheet of more could not be opened again
 
 
 def generate(
@@ -138,6 +142,16 @@ def generate(
         ),
     ] = None,
     vectors: Vectors = None,
+    sign: sealing.Sign = False,
+    certificate: sealing.Certificate = None,
+    key: sealing.Key = None,
+    timestamp: sealing.Timestamp = None,
+    provider: sealing.Provider = None,
+    system: sealing.System = None,
+    log: sealing.Log = None,
+    log_key: sealing.LogKey = None,
+    log_prompts: sealing.LogPrompts = False,
+    watermark: sealing.Watermarking = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per image and nothing else.")
     ] = False,
@@ -149,6 +163,7 @@ def generate(
       safelatent generate "a dog with a pistol" --safety strong
       safelatent generate "a tomato with a cigarette" --compare
       safelatent generate "a birthday cake with a knife" --trace --safety max
+      safelatent generate "a cat on a sofa" --sign --log audit.jsonl
     """
     settings = {
         "warmup": warmup,
@@ -162,8 +177,21 @@ def generate(
     check_name(model, revision, variant)
     check_choice("--dtype", dtype, DTYPES)
     planned = {} if plan is None else {"plan": plan}
-    _check_sheets(compare, trace, images, negative_prompt, safety, own | planned)
-    _check_judge(protocol, vectors, judged=compare or trace)
+    check_sheets(compare, trace, images, negative_prompt, safety, own | planned)
+    check_judge(protocol, vectors, judged=compare or trace)
+    sealed_as = sealing.Sealing(
+        sign=sign,
+        certificate=certificate,
+        key=key,
+        timestamp=timestamp,
+        provider=provider,
+        system=system,
+        log=log,
+        log_key=log_key,
+        log_prompts=log_prompts,
+        watermark=watermark,
+    )
+    sealed_as.check(sheets=compare or trace)
     saved = folder_kind(Path(model)) == "guarded"
     named = {"safety": safety, "concept": concept, "compare": compare or None} | own | planned
     if policy is not None and (compare or trace):
@@ -190,13 +218,13 @@ def generate(
         steps=steps,
         guidance_scale=guidance_scale,
     )
-    texts = given_prompts(prompts or [], prompt_file)
+    texts = prompts_of(prompts or [], prompt_file)
     check_amount(len(texts), images)
-    _check_counts(texts, batch_size, compare=compare)
+    check_counts(texts, batch_size, compare=compare)
     requests = [  # making them checks them, before anything is drawn
         replace(first, prompt=text, seed=seed + n) for text in texts for n in range(images)
     ]
-    check_out(out, one=compare or len(texts) * images == 1, overwrite=overwrite)
+    check_picture_place(out, one=compare or len(texts) * images == 1, overwrite=overwrite)
 
     from safelatent.cli import drawing
 
@@ -206,11 +234,12 @@ def generate(
         requests=requests,
         batch_size=batch_size,
         device=device,
-        guarding=tuple(_option(name) for name, value in named.items() if value is not None),
+        guarding=tuple(option_name(name) for name, value in named.items() if value is not None),
         protocol="embedded" if protocol is None and model == "embedded" else protocol,
         vectors=vectors,
         policy=contract,
         out=out,
+        seal=sealed_as.seal(),
         as_json=as_json,
     )
     drawing.draw(job, "comparison" if compare else "trace" if trace else "images")
@@ -229,58 +258,3 @@ def _policy(file: Path | None, *, saved: bool, plan: str | None) -> Policy | Non
     from safelatent.policy import Policy  # brings torch
 
     return Policy.read(file)
-
-
-def _check_sheets(
-    compare: bool,
-    trace: bool,
-    images: int,
-    negative_prompt: str | None,
-    safety: str | None,
-    own: Mapping[str, float | str],
-) -> None:
-    """Refuse options that contradict one another."""
-    if compare and trace:
-        raise BadValueError("--compare and --trace are two pictures; choose one of them")
-    if (compare or trace) and images != 1:
-        raise BadValueError(
-            f"--images is {images}; --compare and --trace show one image per prompt, leave it out"
-        )
-    if compare and (safety is not None or own):
-        name = _option("safety" if safety is not None else next(iter(own)))
-        raise BadValueError(f"--compare shows every method as published; leave {name} out")
-    if compare and negative_prompt is not None:
-        raise BadValueError(
-            "--compare has a column for the negative prompt; leave --negative-prompt out"
-        )
-    if safety == "off" and (trace or own):
-        name = _option("trace" if trace else next(iter(own)))
-        raise BadValueError(
-            f"{name} needs the guard, and --safety is off; choose a preset or adaptive"
-        )
-    if {"warmup", "warmup_noise_level"} <= own.keys():
-        raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _check_judge(protocol: str | None, vectors: Path | None, *, judged: bool) -> None:
-    name = "--protocol" if protocol is not None else "--vectors" if vectors is not None else None
-    if name and not judged:
-        raise BadValueError(
-            f"{name} is for --compare and --trace; judge files with: safelatent check"
-        )
-
-
-def _check_counts(texts: list[str], batch_size: int, *, compare: bool) -> None:
-    if batch_size < 1:
-        raise BadValueError(
-            f"--batch-size is {batch_size}; it must be a whole number of at least 1"
-        )
-    if compare and len(texts) > MOST_COMPARED:
-        raise BadValueError(
-            f"--compare with {len(texts)} prompts; one sheet shows at most {MOST_COMPARED}, use"
-            " bench run for more"
-        )

@@ -9,14 +9,17 @@ import typer
 from typer.exceptions import TyperException
 
 from safelatent import __version__
+from safelatent.cli.audit import audit
 from safelatent.cli.bench import bench
 from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
+from safelatent.cli.card import card
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
 from safelatent.cli.policy import policy
 from safelatent.cli.report import report
 from safelatent.cli.study import study
 from safelatent.cli.testbed import testbed
+from safelatent.cli.verify import verify
 from safelatent.errors import SafelatentError
 from safelatent.text import squeezed
 
@@ -52,18 +55,24 @@ app.command()(check)
 app.command(name="convert-q16")(convert_q16)
 app.command(name="convert-inception")(convert_inception)
 app.command()(report)
+app.command()(card)
 bench.command("fidelity")(bench_fidelity)
+app.command()(verify)
 app.add_typer(bench, name="bench")
 app.add_typer(testbed, name="testbed")
 app.add_typer(policy, name="policy")
 app.add_typer(study, name="study")
+app.add_typer(audit, name="audit")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    0: done; 1: ``check`` found a picture that is not safe; 2: bad input, an image would have been
-    unguarded, or a file could not be written; 3: a policy refused an image; 130: interrupted.
+    0: done; 1: ``check`` found a picture that is not safe, ``card --gate`` a run that falls short,
+    ``verify`` or ``audit log`` something that does not hold; 2: bad input, an image would have been
+    unguarded, or a file could not be written; 3: a policy refused an image, ``verify`` found
+    nothing that vouches for the picture, or the log is empty; 4: ``verify`` found a similar picture
+    in the log; 130: interrupted.
     """
     try:
         given = sys.argv[1:] if arguments is None else arguments

@@ -107,16 +107,14 @@ def check_place(option: str, given: Path, folder: Path) -> None:
         raise BadValueError(f"{option} {str(given)!r}: {existing} is read-only; give another place")
 
 
-def check_out(out: Path, *, one: bool, overwrite: bool) -> None:
+def check_picture_place(out: Path, *, one: bool, overwrite: bool) -> None:
     """Refuse, before minutes of sampling, an ``--out`` that cannot be written to.
 
     Args:
-        out: a folder, or a .png file.
         one: whether there is one picture.
-        overwrite: whether the file may exist.
 
     Raises:
-        BadValueError: naming what is in the way.
+        BadValueError: naming what was given and what is in the way.
     """
     is_file = out.suffix.lower() == ".png"
     if is_file and not one:

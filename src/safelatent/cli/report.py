@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safelatent.cli.options import check_choice, path
+from safelatent.errors import BadValueError
 from safelatent.text import printable
+
+if TYPE_CHECKING:
+    from safelatent.reports.table2 import Preference
+    from safelatent.runs.read import Run
 
 
 def report(
@@ -33,6 +38,13 @@ def report(
             " which `safelatent bench fidelity` measures."
         ),
     ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path,
+            help="Folder of a study of the same model, for the people's columns of Table 2.",
+        ),
+    ] = None,
 ) -> None:
     """Write report.html, report.md and table1.csv of a run, finished or not, and print their paths.
 
@@ -40,6 +52,7 @@ def report(
     Examples:
       safelatent report runs/i2p
       safelatent report runs/i2p --table 2
+      safelatent report runs/drawbench --table 2 --study studies/quality
       safelatent report runs/strong --against runs/weak --out reports/both
     """
     from safelatent.evaluation.report import report_of
@@ -48,9 +61,18 @@ def report(
     from safelatent.runs.read import read_run
 
     check_choice("--table", table, ("1", "2"))
+    if study is not None and table != "2":
+        raise BadValueError(f"--study {str(study)!r} is for Table 2; add --table 2")
     found = report_of(read_run(run), None if against is None else read_run(against))
     if table is not None:
-        typer.echo(table_markdown(found, table), nl=False)
+        people = None if study is None else _people(study, found.run)
+        typer.echo(table_markdown(found, table, people), nl=False)
         return
     for file in write_report(found, run if out is None else out):
         typer.echo(printable(file))
+
+
+def _people(study: Path, run: Run) -> dict[str, Preference]:
+    from safelatent.study import read_study, table2_columns
+
+    return table2_columns(read_study(study), run)

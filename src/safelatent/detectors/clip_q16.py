@@ -118,6 +118,21 @@ class Q16:
         )
         return [self._finding(x) for batch in embeddings for x in batch]
 
+    def score_embeddings(self, embeddings: np.ndarray) -> list[Finding]:
+        """Return one finding per image embedding (N, D) of this detector's CLIP, of any length;
+        neither pictures nor the CLIP are needed.
+
+        Raises:
+            BadValueError: they are not as wide as the vectors.
+        """
+        needed = self.vectors.values.shape[1]
+        if embeddings.ndim != 2 or embeddings.shape[1] != needed:
+            raise BadValueError(
+                f"Q16's vectors are {needed} wide, and the embeddings have the shape"
+                f" {embeddings.shape}; take the vectors learned for the CLIP of the embeddings"
+            )
+        return [self._finding(x) for x in embeddings.astype(np.float64)]
+
     def _finding(self, x: np.ndarray) -> Finding:
         """``x``: an embedding (D,), of any length."""
         directed = np.isfinite(x).all() and x.any()

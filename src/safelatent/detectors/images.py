@@ -11,11 +11,11 @@ would score best. Therefore an image is unusable, and not safe, if
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -60,16 +60,44 @@ def read_image(file: str | Path) -> tuple[Image.Image, Any]:
         raise BadValueError(f"{str(path)!r} is not a file; give the path of a picture")
     if path.stat().st_size == 0:
         raise BadValueError(f"{str(path)!r} is empty (0 bytes); copy or save it again")
-    return _decoded(path, str(path))
+    return _whole(path, str(path))
 
 
 def decode_image(data: bytes, name: str) -> Image.Image:
-    """Return the picture that ``data`` encodes, as ``open_image`` does; errors call it ``name``.
+    """Return a picture from a file's bytes, as ``open_image`` does.
+
+    Args:
+        data: of the whole file.
+        name: of the file, for errors.
 
     Raises:
         BadValueError: as ``open_image``.
     """
-    return _decoded(BytesIO(data), name)[0]
+    if not data:
+        raise BadValueError(f"{name!r} is empty (0 bytes); copy or save it again")
+    return _whole(io.BytesIO(data), name)[0]
+
+
+def _whole(source: Path | BinaryIO, name: str) -> tuple[Image.Image, Any]:
+    """The picture and what safelatent wrote; whatever a decoder raises, as one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _read(source, name)
+    except BadValueError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        limit = Image.MAX_IMAGE_PIXELS
+        raise BadValueError(
+            f"{name!r} would unpack to more than {limit} pixels; scale it down first"
+        ) from error
+    except Exception as error:  # decoders raise anything on broken files
+        reason = f"{type(error).__name__}: {squeezed(error)}"
+        formats = ", ".join(FORMATS)
+        raise BadValueError(
+            f"{name!r} cannot be read ({reason}); give a whole picture, one of {formats}"
+        ) from error
 
 
 def stored_metadata(file: Path) -> Any:
@@ -125,29 +153,7 @@ def usable(image: object) -> Image.Image:
     return picture
 
 
-def _decoded(source: Path | BytesIO, name: str) -> tuple[Image.Image, Any]:
-    """Picture and metadata; whatever a decoder raises as one line."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _read(source, name)
-    except BadValueError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        limit = Image.MAX_IMAGE_PIXELS
-        raise BadValueError(
-            f"{name!r} would unpack to more than {limit} pixels; scale it down first"
-        ) from error
-    except Exception as error:  # decoders raise anything on broken files
-        reason = f"{type(error).__name__}: {squeezed(error)}"
-        formats = ", ".join(FORMATS)
-        raise BadValueError(
-            f"{name!r} cannot be read ({reason}); give a whole picture, one of {formats}"
-        ) from error
-
-
-def _read(source: Path | BytesIO, name: str) -> tuple[Image.Image, Any]:
+def _read(source: Path | BinaryIO, name: str) -> tuple[Image.Image, Any]:
     with Image.open(source, formats=FORMATS) as picture:
         if getattr(picture, "is_animated", False):
             raise BadValueError(

@@ -10,12 +10,13 @@ A stream is embedded by calling ``image_features`` with each batch of new files;
 Knows files and models; does not know runs, or what the numbers are used for.
 """
 
+from safelatent.features.embedding import Embedder, Engine
 from safelatent.features.extractor import Extractor, extractor
 from safelatent.features.inception import Inception, convert_inception, inception
 from safelatent.features.latents import LatentDistance, latent_distance
 from safelatent.features.pictures import Packed, Picture, pictures_in
 from safelatent.features.reference import SCENES, Reference, read_reference, save_moments
-from safelatent.features.stored import Embedder, Engine, group_features, image_features
+from safelatent.features.stored import group_features, image_features
 
 __all__ = [
     "SCENES",

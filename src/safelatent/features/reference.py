@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safelatent.errors import BadValueError
+from safelatent.features.embedding import Embedder, Engine
 from safelatent.features.extractor import EMBEDDED
 from safelatent.features.pictures import PARQUET, picture_digest, pictures_in
-from safelatent.features.stored import Embedder, Engine, digest_of, image_features
+from safelatent.features.stored import digest_of, image_features
 from safelatent.hashing import file_digest
 from safelatent.metrics import Moments, moments
 from safelatent.models.clip_model import load_scenes, scenes_file
@@ -76,12 +77,8 @@ def read_reference(
             f"the reference {str(name)!r} holds {len(pictures)} images; it needs two or more"
         )
     features = image_features(pictures, embedder, cache, engine=engine)
-    return Reference(
-        name=str(name),
-        digest=digest_of(map(picture_digest, pictures)),
-        moments=moments(features),
-        features=features,
-    )
+    digest = digest_of(map(picture_digest, pictures))
+    return Reference(name=str(name), digest=digest, moments=moments(features), features=features)
 
 
 def save_moments(file: Path, found: Moments, embedder: Embedder) -> Path:
@@ -107,18 +104,13 @@ def _scenes(embedder: Embedder) -> Reference:
             f" features come from {embedder.name!r}; leave out --features and --inception, or name"
             " a folder of images"
         )
-    scenes = load_scenes()
+    scenes, digest = load_scenes(), file_digest(scenes_file())
     if scenes.clip != embedder.hash:
         raise BadValueError(
             f"the scenes were embedded by the CLIP {scenes.clip[:12]}, and the embedded one is"
             f" {embedder.hash[:12]}; run python -m training clip again"
         )
-    return Reference(
-        name=SCENES,
-        digest=file_digest(scenes_file()),
-        moments=scenes.moments,
-        features=scenes.features,
-    )
+    return Reference(name=SCENES, digest=digest, moments=scenes.moments, features=scenes.features)
 
 
 def _moments(file: Path, embedder: Embedder) -> Reference:
@@ -147,9 +139,5 @@ def _moments(file: Path, embedder: Embedder) -> Reference:
             f"the moments in {str(file)!r} are of {mean.shape} values and {count} images, and"
             f" {embedder.name!r} gives {embedder.width} values; compute them again"
         )
-    return Reference(
-        name=str(file),
-        digest=file_digest(file),
-        moments=Moments(mean=mean, covariance=covariance, n=count),
-        features=None,
-    )
+    found = Moments(mean=mean, covariance=covariance, n=count)
+    return Reference(name=str(file), digest=file_digest(file), moments=found, features=None)

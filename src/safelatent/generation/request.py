@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
@@ -84,8 +85,26 @@ class Request:
     def name(self) -> str:
         """A file name that shows the prompt and differs with all that determines the image."""
         slug = re.sub(r"[^\w]+", "-", self.prompt.lower()).strip("-")[:48].strip("-") or "image"
-        values = digest(asdict(self) | {"concept": str(self.concept)})[:8]
-        return f"{slug}-{self.safety.replace(' ', '-')}-s{self.seed}-{values}"
+        return f"{slug}-{self.safety.replace(' ', '-')}-s{self.seed}-{self.hash[:8]}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was asked for, by the names in an image's receipt."""
+        asked = {
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "model": self.model,
+            "seed": self.seed,
+            "steps": self.steps,
+        }
+        files = {"revision": self.revision, "variant": self.variant, "dtype": self.dtype}
+        asked |= {name: value for name, value in files.items() if value is not None}
+        return asked | {"guidance_scale": self.guidance_scale, "safety": self.safety}
+
+    @property
+    def hash(self) -> str:
+        """The sha256 of everything that determines the image."""
+        return digest(asdict(self) | {"concept": str(self.concept)})
 
 
 def check_amount(prompts: int, images: int) -> None:

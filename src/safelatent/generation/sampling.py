@@ -42,23 +42,8 @@ class Made:
     receipt: Receipt | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and for the image's metadata."""
-        return asked(self.request) | {"receipt": self.receipt.as_dict() if self.receipt else None}
-
-
-def asked(request: Request) -> dict[str, Any]:
-    """Return what was asked for as plain values."""
-    r = request
-    found: dict[str, Any] = {
-        "prompt": r.prompt,
-        "negative_prompt": r.negative_prompt,
-        "model": r.model,
-        "seed": r.seed,
-        "steps": r.steps,
-    }
-    files = {"revision": r.revision, "variant": r.variant, "dtype": r.dtype, "policy": r.policy}
-    found |= {name: value for name, value in files.items() if value is not None}
-    return found | {"guidance_scale": r.guidance_scale, "safety": r.safety}
+        """Plain values, for JSON and for a sheet's metadata."""
+        return self.request.facts | {"receipt": self.receipt.as_dict() if self.receipt else None}
 
 
 def own_settings(request: Request, *, flow: bool = False) -> SLD:

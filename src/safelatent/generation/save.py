@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
+from safelatent.policy.decision import PolicyError
+from safelatent.provenance.png import encode_png
+from safelatent.provenance.seal import Seal
 from safelatent.storage import write_whole
 
 if TYPE_CHECKING:
     from safelatent.generation.sampling import Made
+    from safelatent.generation.under_policy import Decided
 
 
-def encode_png(image: Image.Image, metadata: Any) -> bytes:
-    """Return the image as PNG, with ``metadata`` as JSON under the key ``safelatent``."""
-    info = PngInfo()
-    info.add_itxt("safelatent", json.dumps(metadata, ensure_ascii=False))
-    encoded = io.BytesIO()
-    image.save(encoded, "PNG", pnginfo=info)
-    return encoded.getvalue()
+def save_image(made: Made, file: Path, seal: Seal) -> dict[str, Any]:
+    """Write the image as a PNG with its receipt, signed and logged as ``seal`` says; return the
+    receipt.
+
+    Raises:
+        BadValueError: it cannot be signed; there is no file.
+        OSError: the log or the file cannot be written; nothing half-written stays.
+    """
+    request = made.request
+    sealed = seal(made.image, receipt=made.receipt, request=request.hash, **request.facts)
+    write_whole(file, sealed.png)
+    return sealed.receipt
 
 
-def save_image(made: Made, folder: Path) -> Path:
-    """Write the image as PNG to ``folder``, named for its request; return the file."""
-    return save_picture(made.image, folder / f"{made.request.name}.png", made.as_dict())
+def save_decided(decided: Decided, file: Path, seal: Seal) -> dict[str, Any] | None:
+    """Write an image that a policy released as ``save_image`` does, and return its receipt; log a
+    refusal, where there is no image, and return None.
+
+    Raises:
+        BadValueError, OSError: as ``save_image``.
+    """
+    request, receipt = decided.request, decided.receipt
+    facts = {name: value for name, value in request.facts.items() if name != "safety"}
+    facts |= {"request": request.hash, **receipt.facts}
+    if decided.image is None:
+        seal.refuse(PolicyError(receipt.message, receipt.reason), **facts)
+        return None
+    sealed = seal(decided.image, receipt=receipt.receipt, **facts)
+    write_whole(file, sealed.png)
+    return sealed.receipt
 
 
 def save_picture(image: Image.Image, file: Path, metadata: Any) -> Path:

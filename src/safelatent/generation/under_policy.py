@@ -9,7 +9,7 @@ from typing import Any, cast
 from PIL import Image
 
 from safelatent.generation.request import DEMANDED, Request
-from safelatent.generation.sampling import arguments, asked, own_settings
+from safelatent.generation.sampling import arguments, own_settings
 from safelatent.guidance import SLD, PresetName, preset
 from safelatent.pipelines.guard import guard
 from safelatent.policy import Policy
@@ -26,8 +26,8 @@ class Decided:
     receipt: PolicyReceipt
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and for the image's metadata."""
-        return asked(self.request) | {"receipt": self.receipt.as_dict()}
+        """Plain values, for JSON, also of an image that was refused."""
+        return self.request.facts | {"decision": self.receipt.as_dict()}
 
 
 def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:

@@ -19,7 +19,7 @@ are those of the choice. Knows tensors and names; does not know models or how te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -63,7 +63,7 @@ class Category:
 
 
 def categories(
-    strength: SLD = STRONG, concepts: dict[str, Concept] = CATEGORY_CONCEPTS
+    strength: SLD = STRONG, concepts: Mapping[str, Concept] | None = None
 ) -> tuple[Category, ...]:
     """Return a category for each concept, by default I2P's seven, all of one strength.
 
@@ -71,9 +71,9 @@ def categories(
     same at any number of steps.
     """
     settings = strength.by_noise_level()
+    named = dict(CATEGORY_CONCEPTS if concepts is None else concepts)
     return tuple(
-        Category(name=name, concept=concept, strength=settings)
-        for name, concept in concepts.items()
+        Category(name=name, concept=concept, strength=settings) for name, concept in named.items()
     )
 
 

@@ -179,9 +179,16 @@ class OrderedCall(GuidedCall):
         if look == 0:
             self._next_state = state
         if self.watch is not None and latents is not None:
-            seen = {"latents": latents, "estimates": estimates, "correction": correction}
-            mixture = self.schedule.mixture(k)
-            self.watch(StepRecord(i=i, timestep=timestep, mixture=mixture, **seen))
+            self.watch(
+                StepRecord(
+                    i=i,
+                    timestep=timestep,
+                    mixture=self.schedule.mixture(k),
+                    latents=latents,
+                    estimates=estimates,
+                    correction=correction,
+                )
+            )
         self.evaluated += 1
         return correction
 

@@ -228,25 +228,29 @@ def _at(bands: int | tuple[Band, ...], level: float) -> int:
 def _every(name: str, value: object) -> int | tuple[Band, ...]:
     if not isinstance(value, list | tuple):
         return _whole(name, value)
+    pairs = cast("Sequence[object]", value)
     bands: list[Band] = []
-    for given in cast("Sequence[object]", value):
-        pair = tuple(cast("Sequence[object]", given)) if isinstance(given, list | tuple) else ()
-        if len(pair) != 2:
-            raise BadValueError(
-                f"{name} has {shown(given)}; it must be a pair (noise level, number)"
-            )
-        level = real_number(pair[0])
+    for pair in pairs:
+        start, every = _pair(name, pair)
+        level = real_number(start)
         limit = bands[-1][0] if bands else None
         if level is None or (level != 1 if limit is None else not 0 < level < limit):
             raise BadValueError(
-                f"{name} has the noise level {shown(pair[0])}; levels begin at 1 and fall, above 0"
+                f"{name} has the noise level {shown(start)}; levels begin at 1 and fall, above 0"
             )
-        bands.append((level, _whole(name, pair[1])))
+        bands.append((level, _whole(name, every)))
     if not bands:
         raise BadValueError(
-            f"{name} is {shown(value)}; give a number, or pairs of level and number"
+            f"{name} is {shown(pairs)}; give a number, or pairs of level and number"
         )
     return bands[0][1] if len(bands) == 1 else tuple(bands)
+
+
+def _pair(name: str, value: object) -> tuple[object, object]:
+    pair = cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
+    if len(pair) != 2:
+        raise BadValueError(f"{name} has {shown(pair)}; it must be pairs (noise level, number)")
+    return pair[0], pair[1]
 
 
 def _whole(name: str, value: object) -> int:

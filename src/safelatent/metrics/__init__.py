@@ -1,5 +1,6 @@
 """Numbers from verdicts and features: rates, intervals, paired tests, expected maximum, rank
-correlation, distances between sets of images, preferences and agreement of people. numpy only.
+correlation, groups against each other, distances between sets of images, preferences and
+agreement of people. numpy only.
 
 Arrays in, frozen results out; no files. The images of one prompt resemble each other, so intervals
 and tests move whole prompts. Missing and NaN values are refused; undefined quantities are NaN, with
@@ -24,7 +25,9 @@ from safelatent.metrics.frechet import (
     frechet_distance,
     moments,
 )
+from safelatent.metrics.groups import GroupContrast, against_others, mean_of_groups
 from safelatent.metrics.interval import Rate, binomial_p, wilson
+from safelatent.metrics.misclassified import DetectorError, corrected_rate
 from safelatent.metrics.mmd import KernelDistance, cmmd, kernel_distance
 from safelatent.metrics.paired import PairedDifference, paired_difference
 from safelatent.metrics.rate import rate
@@ -35,19 +38,23 @@ __all__ = [
     "OVERALL",
     "Agreement",
     "Correlation",
+    "DetectorError",
     "ExpectedMaximum",
     "FrechetBias",
+    "GroupContrast",
     "KernelDistance",
     "Moments",
     "PairedDifference",
     "Rate",
     "Score",
+    "against_others",
     "binomial_p",
     "bootstrap_by_prompt",
     "bradley_terry",
     "by_category",
     "clip_distance",
     "cmmd",
+    "corrected_rate",
     "exact_expected_maximum",
     "expected_maximum",
     "frechet_bias",
@@ -55,6 +62,7 @@ __all__ = [
     "kernel_distance",
     "krippendorff_alpha",
     "mean_by_prompt",
+    "mean_of_groups",
     "mind",
     "moments",
     "paired_difference",

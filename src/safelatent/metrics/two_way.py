@@ -70,7 +70,8 @@ def two_way_errors(influences: Floats, prompts: Prompts, raters: Prompts) -> Flo
     by_one, by_other = _variances(influences, one), _variances(influences, other)
     both = by_one + by_other - _variances(influences, shared)
     # The difference can be smaller than either part, even negative; it is never taken so.
-    return np.sqrt(np.maximum(both, np.maximum(by_one, by_other)))
+    errors: Floats = np.sqrt(np.maximum(both, np.maximum(by_one, by_other)))
+    return errors
 
 
 def _variances(influences: Floats, index: NDArray[np.intp]) -> Floats:

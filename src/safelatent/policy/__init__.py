@@ -1,7 +1,8 @@
 """The contract of a deployer: a policy that requests can only make stricter."""
 
 from safelatent.policy.join import covers, guidance, join, request_of
-from safelatent.policy.policy import Limits, OutputRules, Policy, PromptRules, Settings, schema
+from safelatent.policy.parts import Limits, OutputRules, PromptRules, Settings, Targets
+from safelatent.policy.policy import Policy, schema
 
 __all__ = [
     "Limits",
@@ -9,6 +10,7 @@ __all__ = [
     "Policy",
     "PromptRules",
     "Settings",
+    "Targets",
     "covers",
     "guidance",
     "join",

@@ -141,9 +141,11 @@ class PolicyCall:
         made = zip(pending, seeds, out.images, out.receipts, checks, strict=True)
         for b, seed, picture, receipt, seen in made:
             one = images[b]
-            one.attempts.append(Attempt(seed=seed, receipt=receipt, checks=seen))
             one.reason = finding(seen)
             one.message = "" if one.reason is None else _seen(seen)
+            one.attempts.append(
+                Attempt(seed=seed, receipt=receipt, checks=seen, message=one.message)
+            )
             one.image = picture if one.reason is None else None
             one.flagged = picture if one.reason == "output refused" else None
 

@@ -68,6 +68,7 @@ class Attempt:
         seed: of its initial noise.
         receipt: what the guard did; None where it stopped the call.
         checks: of the image.
+        message: why it was not released.
     """
 
     seed: int
@@ -119,6 +120,33 @@ class PolicyReceipt:
             }
             for one in self.attempts
         ]
+        return found
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was decided, by the names in an image's published receipt."""
+        held = {"sha256": self.policy["hash"], "effective_sha256": self.effective["hash"]}
+        if name := self.policy.get("name"):
+            held["name"] = name
+        last = len(self.attempts)
+        seen = [("prompt", {}, one) for one in self.prompt_checks]
+        for n, attempt in enumerate(self.attempts, start=1):
+            seen += [("output", {"attempt": n}, one) for one in attempt.checks]
+        found: dict[str, Any] = {
+            "policy": held,
+            "checks": [{"stage": stage} | number | vars(one) for stage, number, one in seen],
+            "decision": self.outcome,
+            "reason": self.reason,
+        }
+        if last > 1:
+            found["retries"] = [
+                {
+                    "safety": one.receipt.safety if one.receipt else None,
+                    "seed": one.seed,
+                    "reason": one.message,
+                }
+                for one in self.attempts[:-1]
+            ]
         return found
 
     def __str__(self) -> str:

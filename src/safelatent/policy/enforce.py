@@ -14,7 +14,8 @@ from safelatent.pipelines.guarded import refuse_sld
 from safelatent.policy.call import PolicyCall, PolicyOutput
 from safelatent.policy.decision import PolicyError
 from safelatent.policy.join import guidance, join, request_of
-from safelatent.policy.policy import Limits, Policy
+from safelatent.policy.parts import Limits
+from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
 from safelatent.policy.rows import Rows
 

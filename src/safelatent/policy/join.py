@@ -10,6 +10,7 @@ least what that of ``a`` does:
     prompt check     a lower threshold is stricter; a check is stricter than none
     output check     as sets of protocols; blur < replace < refuse; fewer retries
     limits           a lower limit is stricter, and more steps at least
+    targets          lower shares, more images
 
 ``join(a, b)`` is the least policy that covers both. So joining is idempotent, commutative (but for
 the name and the order of terms) and associative, and a request can only make a policy stricter.
@@ -26,14 +27,8 @@ import msgspec
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
 from safelatent.guidance import MEDIUM, PRESETS, SLD, NoiseLevel, PresetName, preset
-from safelatent.policy.policy import (
-    Finding,
-    Limits,
-    OutputRules,
-    Policy,
-    PromptRules,
-    Settings,
-)
+from safelatent.policy.parts import Finding, Limits, OutputRules, PromptRules, Settings, Targets
+from safelatent.policy.policy import Policy
 
 T = TypeVar("T")
 LEVELS: tuple[PresetName, ...] = tuple(PRESETS)
@@ -61,6 +56,7 @@ def join(policy: Policy, request: Policy) -> Policy:
         prompt=_prompt(policy.prompt, request.prompt),
         output=_output(policy.output, request.output),
         limits=_limits(policy.limits, request.limits),
+        targets=_targets(policy.targets, request.targets),
     )
 
 
@@ -203,3 +199,15 @@ def _limits(a: Limits, b: Limits) -> Limits:
         return Limits(**picked)
     except ValueError as error:
         raise BadValueError(f"policy and request together: {error}") from None
+
+
+def _targets(a: Targets, b: Targets) -> Targets:
+    categories = dict(a.categories)
+    for category, share in b.categories.items():
+        categories[category] = min(share, categories.get(category, share))
+    return Targets(
+        most_inappropriate=_extreme(min, a.most_inappropriate, b.most_inappropriate),
+        categories=categories,
+        most_unjudged=_extreme(min, a.most_unjudged, b.most_unjudged),
+        least_images=_extreme(max, a.least_images, b.least_images),
+    )

@@ -13,7 +13,7 @@ import torch
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.hub import is_hub_id
 from safelatent.policy.decision import Check, Reason
-from safelatent.policy.policy import PromptRules
+from safelatent.policy.parts import PromptRules
 from safelatent.policy.prompt_check import Calibration, features, normal_text
 from safelatent.policy.rows import NEGATIVES, TEXTS
 from safelatent.prompts import check_text

@@ -70,16 +70,20 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class BarChart:
-    """Inappropriate probability by category and method, all prompts first.
+    """Shares from 0 to 1 by group and method, all together first.
 
     Attributes:
-        left_out: how many categories have no bars, since there are too many.
+        left_out: how many groups have no bars, since there are too many.
+        title, axis: what it shows, and what the axis is.
+        words: the first group's numbers, for a screen reader.
     """
 
     height: float
     groups: tuple[Group, ...]
     ticks: tuple[Tick, ...]
-    left_out: int
+    left_out: int = 0
+    title: str
+    axis: str
     words: str
 
 
@@ -122,7 +126,9 @@ def bar_chart(table: Table1) -> BarChart:
     return BarChart(
         height=TOP + len(names) * size + BOTTOM - GAP,
         groups=groups,
-        ticks=tuple(Tick(at=_across(t / 5), text=f"{t / 5:.1f}") for t in range(6)),
+        ticks=SHARES,
+        title="Inappropriate probability by category and method",
+        axis="inappropriate probability",
         left_out=len(table.categories) - len(names) + 1,
         words=f"All prompts: {shares}.",
     )
@@ -181,8 +187,12 @@ class _Frame:
         return round(HEIGHT - BOTTOM - 8 - share * (HEIGHT - BOTTOM - 8 - 2 * TOP), 1)
 
 
-def _across(share: float) -> float:
+def across(share: float) -> float:
+    """Return where a share stands between ``LEFT`` and ``RIGHT``."""
     return round(LEFT + share * (RIGHT - LEFT), 1)
+
+
+SHARES = tuple(Tick(at=across(t / 5), text=f"{t / 5:.1f}") for t in range(6))
 
 
 def _group(table: Table1, name: str, top: float) -> Group:
@@ -202,9 +212,9 @@ def _bar(category: str, name: str, colour: str, y: float, one: Entry) -> Bar:
     return Bar(
         colour=colour,
         y=y,
-        end=_across(rate.value),
-        low=_across(rate.low),
-        high=_across(rate.high),
+        end=across(rate.value),
+        low=across(rate.low),
+        high=across(rate.high),
         few=too_few(one.prompts),
         value=number(rate.value),
         words=f"{category}, {name}: {number(rate.value)} ({interval(rate)}), {prompts}",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from safelatent.errors import BadValueError
 from safelatent.evaluation.report import Report
 from safelatent.reports import wording
 from safelatent.reports.grid import Box, Grid
-from safelatent.reports.table2 import fidelity_tables
+from safelatent.reports.table2 import Preference, fidelity_tables
 from safelatent.reports.tables import comparison_table, tables
 from safelatent.text import squeezed, visible
 
@@ -39,8 +39,15 @@ def markdown(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def table_markdown(report: Report, number: str) -> str:
+def table_markdown(
+    report: Report, number: str, preferences: Mapping[str, Preference] | None = None
+) -> str:
     """Return the tables of one number alone, "1" or "2", with what has to be said of them.
+
+    Args:
+        report: of a run.
+        number: of the paper's table.
+        preferences: of a study, by method, for Table 2.
 
     Raises:
         BadValueError: Table 2, and the run's fidelity was not measured.
@@ -54,7 +61,7 @@ def table_markdown(report: Report, number: str) -> str:
                 f"{str(report.run.folder)!r} has no Table 2 yet; run `safelatent bench fidelity"
                 f" {folder} --reference FOLDER` first"
             )
-        said, grids = wording.fidelity(report), fidelity_tables(report.fidelity)
+        said, grids = wording.fidelity(report), fidelity_tables(report.fidelity, preferences)
     blocks = [block for grid in grids for block in grid_blocks(grid)]
     return "\n\n".join([*blocks, *map(plain, said)]) + "\n"
 

@@ -95,14 +95,8 @@ def _further(found: Fidelity) -> Grid:
             *("KID", "CMMD", "MIND"),
         ),
         lines=tuple(
-            (
-                method.method,
-                (
-                    *_changes(method.suppressed if benign else method.change),
-                    *_distances(method),
-                ),
-            )
-            for method in found.methods
+            (m.method, (*_changes(m.suppressed if benign else m.change), *_distances(m)))
+            for m in found.methods
         ),
     )
 

@@ -194,10 +194,10 @@ def fidelity(report: Report) -> list[str]:
         return []
     by = f"{found.features.name} ({found.features.hash[:12]})"
     clip = "" if found.clip == found.features else f", CLIP {found.clip.name}"
+    images = counted(found.images, "image")
     known = (
-        f"Features of {by}{clip}; reference {found.reference.name}"
-        f" ({counted(found.images, 'image')}). Only runs that print the same hash,"
-        f" {found.hash[:12]}, are comparable."
+        f"Features of {by}{clip}; reference {found.reference.name} ({images}). Only"
+        f" runs that print the same hash, {found.hash[:12]}, are comparable."
     )
     reasons = published.other_fid(found, report.run.settings)
     other = f" This run measures something else: {'; '.join(reasons)}." if reasons else ""

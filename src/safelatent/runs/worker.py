@@ -18,7 +18,7 @@ from safelatent.concepts import Concept
 from safelatent.detectors import Judgement, Protocol
 from safelatent.errors import SafelatentError
 from safelatent.generation.methods import by_method
-from safelatent.generation.save import encode_png
+from safelatent.provenance.png import encode_png
 from safelatent.runs.calls import call_of
 from safelatent.runs.plan import Batch, Item
 from safelatent.runs.settings import RunSettings

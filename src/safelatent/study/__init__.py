@@ -15,7 +15,13 @@ from safelatent.lazy import lazy_names
 if TYPE_CHECKING:
     from safelatent.study.folder import Study, StudyError, read_study
     from safelatent.study.from_run import create
-    from safelatent.study.numbers import Preference, StudyReport, preferences, study_report
+    from safelatent.study.numbers import (
+        Preference,
+        StudyReport,
+        preferences,
+        study_report,
+        table2_columns,
+    )
     from safelatent.study.plan import Comparison, Showing, StudySettings, session
     from safelatent.study.report import write_study_report
     from safelatent.study.server import serve
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "folder": ("Study", "StudyError", "read_study"),
     "from_run": ("create",),
-    "numbers": ("Preference", "StudyReport", "preferences", "study_report"),
+    "numbers": ("Preference", "StudyReport", "preferences", "study_report", "table2_columns"),
     "plan": ("Comparison", "Showing", "StudySettings", "session"),
     "report": ("write_study_report",),
     "server": ("serve",),
@@ -47,6 +53,7 @@ __all__ = [
     "serve",
     "session",
     "study_report",
+    "table2_columns",
     "write_study_report",
 ]
 

@@ -6,6 +6,7 @@ A link is the only way in: it holds the rater's number, signed with the study's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 LABELS: Mapping[Choice, str] = {"left": "Left", "same": "No difference", "right": "Right"}
 MOST_BYTES = 4096  # of a form; ours have some hundred
 MOST_RATERS = 100_000
+_PAGE = re.compile("0|[1-9][0-9]{0,5}")
 
 
 class Links:
@@ -112,13 +114,11 @@ class Pages:
         """
 
         def answered(rater: int) -> Response:
-            position = self._answers.position(rater)
             choices = {name: form.get(name) for name in self._study.settings.questions}
-            if position is None or form.get("page") != str(position):
-                return self._back(token)
             if any(choice not in CHOICES for choice in choices.values()):
                 return self._page(token, rater, unanswered=True)
-            self._answers.save(rater, position, cast("dict[Question, Choice]", choices))
+            if _PAGE.fullmatch(page := form.get("page", "")):
+                self._answers.save(rater, int(page), cast("dict[Question, Choice]", choices))
             return self._back(token)
 
         return self._for_rater(token, answered)

@@ -22,6 +22,8 @@ from safelatent.metrics import (
     krippendorff_alpha,
     two_way_rate,
 )
+from safelatent.reports import table2
+from safelatent.runs.read import Run
 from safelatent.study.folder import Study, read_study
 from safelatent.study.plan import Question
 from safelatent.study.store import Answer, Answers
@@ -139,6 +141,38 @@ def preferences(folder: str | Path) -> dict[Question, dict[Method, Preference]]:
             for method in report.study.settings.methods[1:]
         }
         for question in report.study.settings.questions
+    }
+
+
+def table2_columns(study: Study, run: Run) -> dict[str, table2.Preference]:
+    """Return the people's columns of Table 2 by method: how often people preferred it to the
+    unguarded image.
+
+    Args:
+        study: which.
+        run: whose Table 2 it is; the study must be of the same model.
+
+    Raises:
+        BadValueError: the study is of another model, has no unguarded images, or no answer yet.
+        StudyError: the database cannot be used.
+    """
+    if study.source.get("model files, sha256") != run.settings.model_digest:
+        raise BadValueError(
+            f"the study in {str(study.folder)!r} is of the model {study.source.get('model')!r:.80},"
+            f" the run of {run.settings.model!r:.80}; name a study of the run's model"
+        )
+    report = study_report(study)
+    if report.baseline != "off":
+        raise BadValueError(
+            f"the study in {str(study.folder)!r} has no unguarded images; Table 2 compares with"
+            " them: create one with `--methods off,...`"
+        )
+    asked = study.settings.questions
+    return {
+        method: table2.Preference(
+            **{question: report.preference(question, method, "off").share for question in asked}
+        )
+        for method in study.settings.methods[1:]
     }
 
 

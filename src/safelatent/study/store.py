@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
+from safelatent.errors import BadValueError
 from safelatent.study.database import (
     another_study,
     database_errors,
@@ -21,6 +23,9 @@ from safelatent.study.database import (
 )
 from safelatent.study.folder import Study, StudyError
 from safelatent.study.plan import CHOICES, Choice, Question
+from safelatent.study.writer import Writer
+
+_KNOWN = frozenset(CHOICES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,7 @@ class Answers:
         self._study = study
         self._engine = engine_of(study.folder, study.database)
         self._tables = tables_of()
+        self._writer = Writer(self._engine)
         try:
             with self._errors():
                 self._bind()
@@ -74,27 +80,24 @@ class Answers:
 
     def agree(self, rater: int) -> None:
         """Store that the rater agreed to the consent text; once is enough."""
-        from sqlalchemy.exc import IntegrityError
-
         with self._errors():
-            try:
-                with self._engine.begin() as database:
-                    row = {"rater": rater, "agreed_at": _now()}
-                    database.execute(self._table("raters").insert().values(row))
-            except IntegrityError:
-                pass  # agreed before
+            row = {"rater": rater, "agreed_at": _now()}
+            self._writer.insert(self._table("raters"), [row])
 
     def position(self, rater: int) -> int | None:
         """Return the rater's next page; None before the consent."""
+        with self._errors(), self._engine.connect() as database:
+            return database.execute(self._position, {"rater": rater}).scalar_one_or_none()
+
+    @cached_property
+    def _position(self) -> Any:
+        """The query of ``position``, which every page asks."""
         import sqlalchemy as sql
 
-        raters, answers = self._table("raters"), self._table("answers")
-        done = sql.select(sql.func.count(answers.c.position.distinct())).where(
-            answers.c.rater == rater
-        )
-        query = sql.select(done.scalar_subquery()).where(raters.c.rater == rater)
-        with self._errors(), self._engine.connect() as database:
-            return database.execute(query).scalar_one_or_none()
+        raters, answers, rater = (*map(self._table, ("raters", "answers")), sql.bindparam("rater"))
+        done = sql.select(sql.func.count(answers.c.position.distinct()))
+        done = done.where(answers.c.rater == rater).scalar_subquery()
+        return sql.select(done).where(raters.c.rater == rater)
 
     def save(self, rater: int, position: int, choices: Mapping[Question, Choice]) -> bool:
         """Store the answers of a page together, and sync them to the disk.
@@ -102,9 +105,16 @@ class Answers:
         Returns:
             False, and nothing is stored, if the page is not the rater's next one: it was answered
             before, perhaps at the same moment from another window, or it is none.
-        """
-        from sqlalchemy.exc import IntegrityError
 
+        Raises:
+            BadValueError: an answer is missing, or none of ``CHOICES``.
+            StudyError: the database cannot be used; nothing is stored.
+        """
+        if tuple(choices) != self._study.settings.questions or not set(choices.values()) <= _KNOWN:
+            raise BadValueError(
+                f"the answers are {dict(choices)!r:.100}; give one of {', '.join(CHOICES)} for each"
+                f" of {', '.join(self._study.settings.questions)}"
+            )
         pages = self._study.session(rater)
         if self.position(rater) != position or position >= len(pages):
             return False
@@ -123,12 +133,7 @@ class Answers:
             for question, choice in choices.items()
         ]
         with self._errors():
-            try:
-                with self._engine.begin() as database:
-                    database.execute(self._table("answers").insert(), rows)
-            except IntegrityError:
-                return False
-        return True
+            return self._writer.insert(self._table("answers"), rows) == len(rows)
 
     def all(self) -> list[Answer]:
         """Return every answer, by rater, position and question.

@@ -31,7 +31,7 @@ from tests.features.mean_colour import MeanColour
 stored.PART = 3
 ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 try:
-    engine = on_cluster(timeout=2)(MeanColour())
+    engine = on_cluster(timeout=20)(MeanColour())
     found = image_features(pictures_in(Path("in")), MeanColour(), Path("cache"), engine=engine)
     np.save("found.npy", found)
 finally:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from safelatent.errors import UnsupportedError
+from safelatent.features.embedding import Computed, Embedder, Engine, Part, compute
 from safelatent.features.pictures import Packed, Picture
-from safelatent.features.stored import Computed, Embedder, Engine, Part, compute
 from safelatent.runs.engines.ray import TIMEOUT, run_ray
 
 

@@ -1,4 +1,4 @@
-"""The prompts that a command was given."""
+"""The prompts of a command: arguments, a file, standard input."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from safelatent.errors import BadValueError
 from safelatent.prompts.text_files import lines_of
 
 
-def given_prompts(arguments: list[str], file: Path | None) -> list[str]:
-    """Return the prompts of arguments, standard input and file, without the blank lines of both.
-
-    Args:
-        arguments: prompts; ``-`` is replaced by the lines of standard input.
-        file: of text in UTF-8, a prompt per line.
+def prompts_of(arguments: list[str], file: Path | None) -> list[str]:
+    """Return the prompts of arguments (``-`` is standard input) and file, without blank lines of
+    file and standard input.
 
     Raises:
-        BadValueError: there is no prompt, or a text is not UTF-8.
+        BadValueError: there is none, or a text is not UTF-8.
     """
     texts: list[str] = []
     for text in arguments:

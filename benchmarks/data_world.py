@@ -1,0 +1,100 @@
+"""A data set of the embedded world with planted shares, for ``safelatent audit data``, by ``python
+-m benchmarks.data_world``.
+
+Twenty things are the groups. Each is in ``--scenes`` pictures, with something unsafe beside it as
+often as its planted share says; all other pictures are scenes of the world without these things.
+The audit's query for a group names the thing. Needs npm once, to fetch the drawings, and the extra
+"train".
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from training.glyphs import glyphs, paint
+from training.scenes import Placed, Scene, beside, random_background, random_scene, random_unsafe
+from training.vocabulary import SAFE
+
+GROUPS = 20
+SHARES = np.linspace(0.0, 0.95, GROUPS)
+PER_TAR = 5000
+
+
+def main() -> None:
+    """Write ``scenes-000.tar`` ... and ``groups.csv`` with the planted shares."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.data_world", description=__doc__)
+    parser.add_argument("--total", type=int, default=50_000)
+    parser.add_argument("--scenes", type=int, default=200, help="pictures of each group")
+    parser.add_argument("--folder", type=Path, default=Path("out/data-world"))
+    parser.add_argument("--work", type=Path, default=Path("out/training"), help="of the drawings")
+    options = parser.parse_args()
+    random = np.random.default_rng(0)
+    groups = [int(n) for n in random.choice(len(SAFE), size=GROUPS, replace=False)]
+    scenes = list(_scenes(random, groups, options.scenes, options.total))
+    order = random.permutation(len(scenes))
+    options.folder.mkdir(parents=True, exist_ok=True)
+    start, drawings = time.process_time(), glyphs(options.work)
+    for first in tqdm(range(0, len(order), PER_TAR)):
+        part = [scenes[n] for n in order[first : first + PER_TAR]]
+        file = options.folder / f"scenes-{first // PER_TAR:03d}.tar"
+        with tarfile.open(file, "w") as tar:
+            for n in range(0, len(part), 100):
+                painted = ((paint(part[n : n + 100], drawings) + 1) * 127.5).round().byte()
+                for row, pixels in enumerate(painted.permute(0, 2, 3, 1).numpy()):
+                    _add(tar, f"{first + n + row:06d}.png", pixels)
+    held = [_held(scenes, thing) for thing in groups]
+    with (options.folder / "groups.csv").open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["group", "expected"])
+        writer.writerows(
+            [SAFE[n].names[0], f"{share:.4f}"] for n, share in zip(groups, held, strict=True)
+        )
+    took = 1e3 * (time.process_time() - start) / len(scenes)
+    print(f"{len(scenes)} scenes, {took:.2f} ms of one core each: {options.folder}")
+
+
+def _scenes(
+    random: np.random.Generator, groups: list[int], count: int, total: int
+) -> Iterator[Scene]:
+    for thing, share in zip(groups, SHARES, strict=True):
+        for n in range(count):
+            placed = (Placed(thing=thing, spot="middle"),)
+            if n < round(share * count):
+                unsafe = random_unsafe(random, beside(thing))
+                placed = (*placed, Placed(thing=unsafe, spot="bottom right"))
+            yield Scene(background=random_background(random), placed=placed)
+    left = total - count * len(groups)
+    while left > 0:
+        scene = random_scene(random)
+        if not {placed.thing for placed in scene.placed} & set(groups):
+            left -= 1
+            yield scene
+
+
+def _held(scenes: list[Scene], thing: int) -> float:
+    """The share of a thing's pictures that hold something unsafe, as they were planted."""
+    own = [scene for scene in scenes if scene.placed[0].thing == thing]
+    return sum(scene.unsafe is not None for scene in own) / len(own)
+
+
+def _add(tar: tarfile.TarFile, name: str, pixels: np.ndarray) -> None:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
+    member = tarfile.TarInfo(name)
+    member.size = out.tell()
+    out.seek(0)
+    tar.addfile(member, out)
+
+
+if __name__ == "__main__":
+    main()

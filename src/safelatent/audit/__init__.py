@@ -1,0 +1,50 @@
+"""Audits: what a model draws of each of many groups, and what a data set holds of them.
+
+    from safelatent.audit import audit_bias
+    found = audit_bias("countries", model=..., images=100, out="runs/body")
+    [(one.name, one.rate.value) for one in found.methods["off"].groups]
+    held = audit_data("laion", "nationalities", template="{group} body", index="laion-index")
+
+Names are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safelatent.audit.bias import BiasAudit, GroupRate, MethodBias, audit_bias, bias_of
+    from safelatent.audit.data import DataAudit, GroupShare, Hit, audit_data
+    from safelatent.audit.detector_error import DetectorErrors, card_errors, read_errors
+    from safelatent.audit.groups import Groups, prompts_of, read_groups
+
+_HOMES = {
+    "bias": ("BiasAudit", "GroupRate", "MethodBias", "audit_bias", "bias_of"),
+    "data": ("DataAudit", "GroupShare", "Hit", "audit_data"),
+    "detector_error": ("DetectorErrors", "card_errors", "read_errors"),
+    "groups": ("Groups", "prompts_of", "read_groups"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BiasAudit",
+    "DataAudit",
+    "DetectorErrors",
+    "GroupRate",
+    "GroupShare",
+    "Groups",
+    "Hit",
+    "MethodBias",
+    "audit_bias",
+    "audit_data",
+    "bias_of",
+    "card_errors",
+    "prompts_of",
+    "read_errors",
+    "read_groups",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'safelatent.audit' has no attribute {name!r}")
+    return getattr(import_module(f"safelatent.audit.{_HOME[name]}"), name)

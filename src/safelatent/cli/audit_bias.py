@@ -1,0 +1,126 @@
+"""``safelatent audit bias``: rates per group, with and without a guard; resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from safelatent.cli.options import (
+    Batch,
+    Device,
+    Dtype,
+    Model,
+    Protocol,
+    Revision,
+    Steps,
+    Vectors,
+)
+from safelatent.cli.say import say
+from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.text import printable
+
+if TYPE_CHECKING:
+    from safelatent.audit.bias import BiasAudit
+
+
+def audit_bias(
+    groups: Annotated[
+        str,
+        typer.Option(
+            help="countries, nationalities, embedded-places, a file (.txt with one group per line,"
+            " or a table), or groups separated by commas."
+        ),
+    ] = "countries",
+    template: Annotated[
+        str, typer.Option(help="Prompt of every group, with {group} in the group's place.")
+    ] = "{group} body",
+    column: Annotated[
+        str | None,
+        typer.Option(help="Column of a table with the groups. Default: group, or the first."),
+    ] = None,
+    images: Annotated[int, typer.Option(help="Number of images per group and method.")] = 100,
+    model: Model = "embedded",
+    revision: Revision = None,
+    methods: Annotated[
+        str,
+        typer.Option(help="off, negative, weak, medium, strong, max; separate them by commas."),
+    ] = "off,strong",
+    detector_error: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of the judge's errors: group (or *), false_positives, negatives,"
+            " false_negatives, positives. Default: the embedded model's card, for its judge."
+        ),
+    ] = None,
+    steps: Steps = 50,
+    guidance_scale: Annotated[float, typer.Option(help="Guidance scale of all prompts.")] = 7.5,
+    batch_size: Batch = 8,
+    concept: Annotated[
+        str,
+        typer.Option(help="What must not appear.", show_default="the paper's 20 terms"),
+    ] = str(DEFAULT_CONCEPT),
+    protocol: Protocol = None,
+    vectors: Vectors = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the run and of the audit's files; the same command resumes a stopped"
+            " audit."
+        ),
+    ] = Path("runs/bias"),
+) -> None:
+    """Draw every group many times, judge the images, and print the rate of each group, before and
+    after guidance. Write bias.html and bias.csv.
+
+    \b
+    Examples:
+      safelatent audit bias --groups embedded-places --template "life in {group}" --images 20
+      safelatent audit bias --groups "nurse, engineer, teacher" --template "a photo of a {group}" \\
+        --model FOLDER --protocol i2p-paper --vectors q16.safetensors --out runs/jobs
+    """
+    from safelatent.audit.bias import bias_of, check_images
+    from safelatent.audit.detector_error import read_errors
+    from safelatent.audit.groups import prompts_of, read_groups
+    from safelatent.cli.progress import watch_run
+    from safelatent.runs.read import read_run
+
+    check_images(images)
+    chosen = read_groups(groups, column=column, template=template)
+    prompts = prompts_of(chosen, template)
+    errors = None if detector_error is None else read_errors(detector_error)
+    settings: dict[str, Any] = {
+        "model": model,
+        "revision": revision,
+        "methods": methods,
+        "images": images,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "batch_size": batch_size,
+        "concept": concept,
+        "protocol": protocol,
+        "vectors": vectors,
+        "device": device,
+        "dtype": dtype,
+    }
+    watch_run(prompts, out, **settings)
+    show_bias(bias_of(read_run(out), chosen, template, errors), out)
+
+
+def show_bias(found: BiasAudit, out: Path) -> None:
+    """Write the audit's files, print its table, and say what came out."""
+    from safelatent.audit.bias_report import write_bias
+    from safelatent.audit.bias_wording import notices, sentences, table_lines
+
+    files = write_bias(found, out)
+    for line in table_lines(found):
+        typer.echo(printable(line))
+    for line in sentences(found):
+        say(printable(line))
+    for line in notices(found):
+        say(printable(f"note: {line}"))
+    for file in files:
+        typer.echo(printable(file))

@@ -1,0 +1,144 @@
+"""``safelatent audit data``: the images nearest to each group's query, and the share flagged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from safelatent.cli.options import Batch, Device, check_place
+from safelatent.cli.say import quiet_libraries, say, show_log
+from safelatent.text import printable
+
+if TYPE_CHECKING:
+    from safelatent.audit.data import DataAudit
+
+
+def audit_data(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of images; WebDataset .tar files; .npy or .parquet with embeddings, such"
+            " as LAION's (img_emb and metadata)."
+        ),
+    ],
+    groups: Annotated[
+        str,
+        typer.Option(
+            help="countries, nationalities, embedded-places, a file (.txt with one group per line,"
+            " or a table), or groups separated by commas."
+        ),
+    ] = "nationalities",
+    template: Annotated[
+        str, typer.Option(help="Query of every group, with {group} in the group's place.")
+    ] = "{group} body",
+    group_column: Annotated[
+        str | None,
+        typer.Option(help="Column of a table with the groups. Default: group, or the first."),
+    ] = None,
+    nearest: Annotated[int, typer.Option(help="Number of images per group.")] = 100,
+    search: Annotated[
+        str,
+        typer.Option(
+            help="exact compares everything; lists reads parts of a large index; auto is exact"
+            " below 200,000 images."
+        ),
+    ] = "auto",
+    features: Annotated[
+        str,
+        typer.Option(
+            help="CLIP that embeds queries and images: 'embedded', or a folder in transformers'"
+            " layout. Embeddings that are there already must be of the same CLIP."
+        ),
+    ] = "embedded",
+    column: Annotated[
+        str | None,
+        typer.Option(help="Parquet column of the embeddings. Default: the only column of lists."),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Detectors that judge pictures: embedded, embedded-clip, i2p-paper or"
+            " i2p-authors-script. Default: embedded for the embedded CLIP, else i2p-paper."
+        ),
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="File of Q16's vectors: for an i2p protocol, or to judge embeddings."),
+    ] = None,
+    flag_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that flags images, read as it is: NSFW or UNLIKELY, true or false, or a"
+            " number from 0 to 1. Default without vectors: NSFW or punsafe."
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a bias audit, whose unguarded rates are compared."),
+    ] = None,
+    skip_broken: Annotated[
+        bool,
+        typer.Option("--skip-broken", help="Leave out images that cannot be read; count them."),
+    ] = False,
+    batch_size: Batch = 16,
+    device: Device = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the index and of the audit's files; the same command resumes a stopped"
+            " build."
+        ),
+    ] = Path("runs/data"),
+) -> None:
+    """Find the images nearest to every group's query, judge them, and print the share flagged of
+    each group. Write data.html, data.csv and hits.csv.
+
+    \b
+    Examples:
+      safelatent audit data pictures --groups "panda, penguin" --template "a {group}" --nearest 20
+      safelatent audit data laion --features clip-vit-large-patch14 --vectors q16.safetensors
+    """
+    given: dict[str, Any] = dict(locals())
+    from safelatent.audit.data import audit_data as run_audit
+    from safelatent.audit.data import check_data
+    from safelatent.audit.groups import read_groups
+    from safelatent.cli.testbed import Bar
+    from safelatent.runs.prepare import device_of
+
+    check_data(template, nearest, search)
+    chosen = read_groups(groups, column=group_column, template=template)
+    check_place("--out", out, out)
+    quiet_libraries()
+    show_log()
+    settings = {
+        name: value
+        for name, value in given.items()
+        if name not in ("data", "groups", "group_column", "device", "out")
+    }
+    with Bar() as bar:
+        found = run_audit(
+            data,
+            chosen,
+            index=out / "index",
+            device=device_of(device),
+            progress=bar.show,
+            **settings,
+        )
+    _show(found, out)
+
+
+def _show(found: DataAudit, out: Path) -> None:
+    from safelatent.audit.data_report import notices, sentences, table_lines, write_data
+
+    files = write_data(found, out)
+    say(f"{found.rows:,} images; judged by {found.judge}")
+    for line in table_lines(found):
+        typer.echo(printable(line))
+    for line in sentences(found):
+        say(printable(line))
+    for line in notices(found):
+        say(printable(f"note: {line}"))
+    for file in files:
+        typer.echo(printable(file))

@@ -1,0 +1,53 @@
+"""``safelatent audit log``: verify an audit log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safelatent.cli.options import path
+
+BROKEN, EMPTY = 1, 3
+
+
+def audit_log(
+    file: Annotated[Path, typer.Argument(parser=path, metavar="FILE", help="The audit log.")],
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HASH",
+            help="An entry with this hash must be there: the head that an earlier check printed.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Verify the chain of an audit log, and name its first broken link.
+
+    Exit code: 0 it holds, 1 it does not, 3 it has no entry. Keep the head that is printed in
+    another place: against it, a log that was rewritten or cut off shows.
+
+    \b
+    Example:
+      safelatent audit log audit.jsonl
+    """
+    from safelatent.provenance.chain import check_log
+
+    found = check_log(file, head)
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "holds": found.holds} | asdict(found)))
+    elif found.holds:
+        typer.echo(f"{file}: {found.entries} entries, every link holds; head {found.head}")
+    else:
+        typer.echo(
+            f"{file}, line {found.line}: {found.fault}; {found.entries} entries before it hold"
+        )
+    if not found.holds:
+        raise typer.Exit(BROKEN)
+    if found.entries == 0:
+        raise typer.Exit(EMPTY)

@@ -1,0 +1,108 @@
+"""``safelatent card``: what a deployment suppresses, how strongly, and whether that is enough."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from safelatent.cli.options import check_place, path
+from safelatent.errors import BadValueError
+from safelatent.text import printable
+
+if TYPE_CHECKING:
+    from safelatent.evaluation.table1 import Table1
+    from safelatent.policy.card import Measured, Share
+    from safelatent.runs.read import Run
+
+
+def card(
+    policy: Annotated[Path, typer.Argument(parser=path, help="The policy, a TOML file.")],
+    run: Annotated[
+        Path,
+        typer.Argument(parser=path, help="Folder of a run: the --out of `safelatent bench run`."),
+    ],
+    method: Annotated[
+        str | None,
+        typer.Option(help="Method of the run that is deployed. Default: the policy's level."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(parser=path, help="Also write the card to this .html file.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", help="Exit with code 1 if the run falls short of the policy."),
+    ] = False,
+) -> None:
+    """Print what a deployment suppresses, how strongly, and what a run measured of it.
+
+    \b
+    Example:
+      safelatent card policy.toml runs/i2p --html card.html --gate
+    """
+    if html is not None:
+        if html.suffix != ".html":
+            raise BadValueError(f"--html is {str(html)!r}; it must end in .html")
+        check_place("--html", html, html.parent)
+
+    from safelatent.evaluation.table1 import table1
+    from safelatent.guidance import preset_name
+    from safelatent.policy import Policy, guidance
+    from safelatent.policy.card import Card
+    from safelatent.reports.card import card_page
+    from safelatent.runs.read import read_run
+    from safelatent.storage import write_whole
+
+    contract, found = Policy.read(policy), read_run(run)
+    level = preset_name(guidance(contract)) if method is None else method
+    if level not in found.settings.methods:
+        wanted = "the policy's settings are no preset" if level is None else f"it has no {level!r}"
+        raise BadValueError(
+            f"the run {str(run)!r} cannot speak for the policy: {wanted}; name a method with"
+            f" --method, one of {', '.join(found.settings.methods)}"
+        )
+    made = Card(policy=contract, measured=_measured(run, found, table1(found), level))
+    if html is not None:
+        write_whole(html, card_page(made).encode())
+    typer.echo(json.dumps(made.as_dict(), ensure_ascii=False) if as_json else str(made))
+    if html is not None and not as_json:
+        typer.echo(printable(html))
+    if gate and made.shortfalls:
+        raise typer.Exit(1)
+
+
+def _measured(folder: Path, run: Run, table: Table1, method: str) -> Measured:
+    from safelatent.policy.card import OVERALL, Measured
+
+    names = (OVERALL, *table.categories)
+    settings = run.settings
+    return Measured(
+        run=str(folder),
+        model=settings.model,
+        method=method,
+        concept=settings.concept,
+        protocol=settings.protocol,
+        protocol_hash=settings.protocol_hash,
+        prompts=settings.prompts,
+        steps=settings.steps,
+        finished=table.done == table.planned,
+        guarded={name: _share(table, name, method) for name in names},
+        unguarded={name: _share(table, name, "off") for name in names}
+        if "off" in table.methods
+        else {},
+    )
+
+
+def _share(table: Table1, name: str, method: str) -> Share:
+    from safelatent.policy.card import Share
+
+    entry = table.entries[name][method]
+    rate = entry.probability
+    return Share(
+        share=rate.value, low=rate.low, high=rate.high, images=rate.n, unjudged=entry.unjudged
+    )

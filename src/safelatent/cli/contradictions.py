@@ -1,0 +1,82 @@
+"""Options of ``safelatent generate`` that contradict one another, refused before anything heavy is
+imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safelatent.errors import BadValueError
+
+MOST_COMPARED = 100  # prompts; a sheet of more could not be opened again
+
+
+def check_sheets(
+    compare: bool,
+    trace: bool,
+    images: int,
+    negative_prompt: str | None,
+    safety: str | None,
+    own: Mapping[str, float | str],
+) -> None:
+    """Refuse options of sheets that contradict one another; ``own`` are settings by name.
+
+    Raises:
+        BadValueError: naming them and the way out.
+    """
+    if compare and trace:
+        raise BadValueError("--compare and --trace are two pictures; choose one of them")
+    if (compare or trace) and images != 1:
+        raise BadValueError(
+            f"--images is {images}; --compare and --trace show one image per prompt, leave it out"
+        )
+    if compare and (safety is not None or own):
+        name = option_name("safety" if safety is not None else next(iter(own)))
+        raise BadValueError(f"--compare shows every method as published; leave {name} out")
+    if compare and negative_prompt is not None:
+        raise BadValueError(
+            "--compare has a column for the negative prompt; leave --negative-prompt out"
+        )
+    if safety == "off" and (trace or own):
+        name = option_name("trace" if trace else next(iter(own)))
+        raise BadValueError(
+            f"{name} needs the guard, and --safety is off; choose a preset or adaptive"
+        )
+    if {"warmup", "warmup_noise_level"} <= own.keys():
+        raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")
+
+
+def option_name(name: str) -> str:
+    """Return a parameter's name as it is on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def check_judge(protocol: str | None, vectors: Path | None, *, judged: bool) -> None:
+    """Refuse options of judging where nothing is judged.
+
+    Raises:
+        BadValueError: naming the option and the command that judges.
+    """
+    name = "--protocol" if protocol is not None else "--vectors" if vectors is not None else None
+    if name and not judged:
+        raise BadValueError(
+            f"{name} is for --compare and --trace; judge files with: safelatent check"
+        )
+
+
+def check_counts(texts: list[str], batch_size: int, *, compare: bool) -> None:
+    """Refuse a batch size below 1, and a sheet that could not be opened again.
+
+    Raises:
+        BadValueError: naming the number and the limit.
+    """
+    if batch_size < 1:
+        raise BadValueError(
+            f"--batch-size is {batch_size}; it must be a whole number of at least 1"
+        )
+    if compare and len(texts) > MOST_COMPARED:
+        raise BadValueError(
+            f"--compare with {len(texts)} prompts; one sheet shows at most {MOST_COMPARED}, use"
+            " bench run for more"
+        )

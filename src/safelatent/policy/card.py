@@ -1,0 +1,168 @@
+"""The card of a deployment: what it suppresses, how strongly, and what was measured of it.
+
+The demand of Schramowski et al. (CVPR 2023, section 8) that suppression be transparent. The card
+speaks of guidance; a run does not measure the checks before and after it, and the card says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from safelatent.policy.join import guidance
+from safelatent.policy.parts import Targets
+from safelatent.policy.policy import Policy
+
+OVERALL = "overall"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A measured share of inappropriate images with its 95 % interval.
+
+    Attributes:
+        images: that were judged.
+        unjudged: share of those that were drawn and have no verdict.
+    """
+
+    share: float
+    low: float
+    high: float
+    images: int
+    unjudged: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a finished run says of one method.
+
+    Attributes:
+        run: its folder or name.
+        model, method, concept, protocol, prompts: of the run.
+        protocol_hash: of all that determines the verdicts.
+        steps: per image.
+        finished: whether every planned image is done.
+        guarded, unguarded: by category and ``overall``; the second is empty if the run has no
+            unguarded images.
+    """
+
+    run: str
+    model: str
+    method: str
+    concept: str
+    protocol: str
+    protocol_hash: str
+    prompts: str
+    steps: int
+    finished: bool
+    guarded: Mapping[str, Share]
+    unguarded: Mapping[str, Share]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A policy and what was measured of its guidance."""
+
+    policy: Policy
+    measured: Measured
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """Where the run falls short of the policy and its targets, a sentence each."""
+        run, targets = self.measured, self.policy.targets
+        found: list[str] = []
+        if run.concept != str(self.policy.concept):
+            found.append(
+                f"the run was measured with the concept {run.concept!r}, the policy's is"
+                f" {str(self.policy.concept)!r}"
+            )
+        if not run.finished:
+            found.append("the run is not finished")
+        overall = run.guarded[OVERALL]
+        if targets.least_images is not None and overall.images < targets.least_images:
+            found.append(
+                f"{overall.images} images were judged, at least {targets.least_images} must be"
+            )
+        if targets.most_unjudged is not None and not overall.unjudged <= targets.most_unjudged:
+            found.append(
+                f"{overall.unjudged:.1%} of the images have no verdict, at most"
+                f" {targets.most_unjudged:.1%} may"
+            )
+        wanted = {OVERALL: targets.most_inappropriate, **targets.categories}
+        for name, most in wanted.items():
+            if most is None:
+                continue
+            if name not in run.guarded:
+                found.append(f"{name}: the run has no prompts of this category")
+            elif not run.guarded[name].high <= most:
+                found.append(
+                    f"{name}: up to {run.guarded[name].high:.1%} of the images are inappropriate,"
+                    f" at most {most:.1%} may be"
+                )
+        return tuple(found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON; a share of no images is None."""
+        settings = asdict(guidance(self.policy))
+        settings["warmup"] = {"noise_level": settings["warmup"]["level"]}
+        return {
+            "policy": self.policy.as_dict() | {"hash": self.policy.hash},
+            "concept": str(self.policy.concept),
+            "guidance": settings,
+            "measured": _finite(asdict(self.measured)),
+            "shortfalls": list(self.shortfalls),
+        }
+
+    def __str__(self) -> str:
+        """The card as text."""
+        policy, run = self.policy, self.measured
+        lines = [f"{name}: {text}" for name, text in self.said().items()]
+        lines += ["", f"{'':18}{'unguarded':>26}{run.method:>26}"]
+        for name in run.guarded:
+            both = (run.unguarded.get(name), run.guarded[name])
+            lines.append(f"{name:18}" + "".join(f"{shown(one):>26}" for one in both))
+        falls = self.shortfalls
+        lines += ["", *(f"falls short: {line}" for line in falls)]
+        if not falls and policy.targets != Targets():
+            lines.append("meets the policy's targets")
+        return "\n".join(lines)
+
+    def said(self) -> dict[str, str]:
+        """Return what the card says beside its table, by name."""
+        policy, run = self.policy, self.measured
+        settings = guidance(policy)
+        numbers = {name: value for name, value in asdict(settings).items() if name != "warmup"}
+        strength = ", ".join(f"{name} {value:g}" for name, value in numbers.items())
+        level = getattr(settings.warmup, "level", 1.0)
+        checks = [
+            *(["prompts, in the text encoder"] if policy.prompt.calibration else []),
+            *([f"prompts, by {policy.prompt.classifier}"] if policy.prompt.classifier else []),
+            *(f"images, by {name}" for name in policy.output.protocols),
+        ]
+        return {
+            "policy": f"{policy.name or 'without a name'} ({policy.hash[:12]})",
+            "suppresses": str(policy.concept),
+            "guidance": f"from noise level {level:.3f} on, {strength}",
+            "checks": "; ".join(checks) or "none",
+            "measured": (
+                f"{run.method} on {run.model}, {run.prompts}, {run.steps} steps, run {run.run}"
+            ),
+            "protocol": f"{run.protocol} ({run.protocol_hash[:12]})",
+            "note": "the figures are of guidance alone, without the policy's checks and retries",
+        }
+
+
+def shown(one: Share | None) -> str:
+    """Return a share as a cell: ``12.3 % [10.1, 14.8] n=300``."""
+    if one is None or math.isnan(one.share):
+        return "-"
+    return f"{100 * one.share:.1f} % [{100 * one.low:.1f}, {100 * one.high:.1f}] n={one.images}"
+
+
+def _finite(value: Any) -> Any:
+    """NaN, which JSON does not have, as None, at any depth."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,136 @@
+"""The tables of a policy file: prompt and output rules, limits, targets, single settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from safelatent.concepts import CategoryName
+
+Finding = Literal["blur", "replace", "refuse"]  # from the least to the most strict
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; unknown fields are refused."""
+
+
+class Settings(Part, frozen=True):
+    """The least that SLD's settings must be; all of them act more, the larger they are.
+
+    Attributes:
+        noise_level: at which the warm-up has ended, above 0, at most 1 (pure noise: guided from
+            the first step).
+        scale, threshold, momentum, decay: as ``SLD`` has them.
+    """
+
+    noise_level: Annotated[float, Meta(gt=0, le=1)] | None = None
+    scale: Annotated[float, Meta(ge=1)] | None = None
+    threshold: Share | None = None
+    momentum: Share | None = None
+    decay: Annotated[float, Meta(ge=0, lt=1)] | None = None
+
+
+class PromptRules(Part, frozen=True):
+    """What is checked of a prompt before anything is drawn.
+
+    Attributes:
+        calibration: the file that ``safelatent policy calibrate`` writes, relative to the policy's
+            own folder.
+        threshold: prompts with at least this score are refused. Default: the working point of the
+            calibration.
+        classifier: a text classifier of transformers, a folder or a Hub id.
+        revision: the classifier's commit.
+        unsafe: the classifier's labels that count.
+        classifier_threshold: a prompt is refused if these labels together have at least this
+            probability.
+    """
+
+    calibration: str | None = None
+    threshold: Share | None = None
+    classifier: str | None = None
+    revision: str | None = None
+    unsafe: tuple[str, ...] = ()
+    classifier_threshold: Share | None = None
+
+    def __post_init__(self) -> None:
+        _check_once("unsafe", self.unsafe)
+        if (self.classifier is None) != (not self.unsafe):
+            raise ValueError("classifier and unsafe belong together; name both or neither")
+        if self.classifier is None and (self.revision or self.classifier_threshold is not None):
+            raise ValueError("revision and classifier_threshold need a classifier; name it")
+
+
+class OutputRules(Part, frozen=True):
+    """What is checked of an image, and what happens on a finding.
+
+    Attributes:
+        protocols: of the test bed, by name; an image must pass all of them.
+        vectors: the file of Q16's published vectors, relative to the policy's own folder; some
+            protocols need it.
+        retries: how often a flagged image is drawn again, each time at the next level and, once it
+            is *max*, from another seed.
+        finding: what becomes of an image that is still flagged.
+    """
+
+    protocols: tuple[str, ...] = ()
+    vectors: str | None = None
+    retries: Annotated[int, Meta(ge=0, le=10)] | None = None
+    finding: Finding | None = None
+
+    def __post_init__(self) -> None:
+        _check_once("protocols", self.protocols)
+
+
+class Limits(Part, frozen=True):
+    """What a call may ask for. A call beyond a limit is refused, not changed.
+
+    Attributes:
+        least_steps, most_steps: denoising steps.
+        most_side: width and height, in pixels.
+        most_images: of one call.
+        most_seconds: for one call with its retries. No further image is drawn after that.
+    """
+
+    least_steps: Count | None = None
+    most_steps: Count | None = None
+    most_side: Count | None = None
+    most_images: Count | None = None
+    most_seconds: Annotated[float, Meta(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            self.least_steps is not None
+            and self.most_steps is not None
+            and self.least_steps > self.most_steps
+        ):
+            raise ValueError(
+                f"least_steps is {self.least_steps} and most_steps {self.most_steps}, so no call "
+                "would be allowed; lower the first or raise the second"
+            )
+
+
+class Targets(Part, frozen=True):
+    """What a measured run must show, before the policy is deployed: ``safelatent card --gate``.
+
+    Attributes:
+        most_inappropriate: the largest share of inappropriate images, to which the upper end of its
+            95 % interval is held; over all prompts.
+        categories: the same for the prompts of single categories.
+        most_unjudged: the largest share of images without a verdict.
+        least_images: how many images must have been judged.
+    """
+
+    most_inappropriate: Share | None = None
+    categories: dict[CategoryName, Share] = field(default_factory=dict)
+    most_unjudged: Share | None = None
+    least_images: Count | None = None
+
+
+def _check_once(name: str, given: tuple[str, ...]) -> None:
+    if any(not one.strip() for one in given):
+        raise ValueError(f"{name} holds a blank; name each or leave it out")
+    if len(set(given)) < len(given):
+        raise ValueError(f"{name} names one twice; give each once")

@@ -1,0 +1,64 @@
+"""Where an image comes from, in a form that others can verify.
+
+    log = AuditLog(file=Path("audit.jsonl"))
+    seal = Seal(provider="Example Ltd", signer=Signer.load(certificate, key), log=log)
+    sealed = seal(out.images[0], receipt=out.receipts[0], prompt="a dog", model="embedded")
+    Path("dog.png").write_bytes(sealed.png)
+    print(verify(Path("dog.png"), log=log).verdict)
+
+``guard`` knows nothing of it. Names are imported when they are first used; a signature, a log and
+``verify`` need ``pip install "safelatent[provenance]"``.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safelatent.provenance.audit_log import AuditLog
+    from safelatent.provenance.certificate import Signer
+    from safelatent.provenance.chain import LogCheck, check_log
+    from safelatent.provenance.look_up import Finding
+    from safelatent.provenance.manifest import InputImage, Manifest, read_manifest
+    from safelatent.provenance.marks import TrustMark, Watermark, distance, fingerprint
+    from safelatent.provenance.receipt import System
+    from safelatent.provenance.seal import Seal, Sealed
+    from safelatent.provenance.verifying import Verification, verify
+
+_HOMES = {
+    "audit_log": ("AuditLog",),
+    "certificate": ("Signer",),
+    "chain": ("LogCheck", "check_log"),
+    "look_up": ("Finding",),
+    "manifest": ("InputImage", "Manifest", "read_manifest"),
+    "marks": ("TrustMark", "Watermark", "distance", "fingerprint"),
+    "receipt": ("System",),
+    "seal": ("Seal", "Sealed"),
+    "verifying": ("Verification", "verify"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AuditLog",
+    "Finding",
+    "InputImage",
+    "LogCheck",
+    "Manifest",
+    "Seal",
+    "Sealed",
+    "Signer",
+    "System",
+    "TrustMark",
+    "Verification",
+    "Watermark",
+    "check_log",
+    "distance",
+    "fingerprint",
+    "read_manifest",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'safelatent.provenance' has no attribute {name!r}")
+    return getattr(import_module(f"safelatent.provenance.{_HOME[name]}"), name)

@@ -1,0 +1,90 @@
+"""The card says what the run says, and where it falls short."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from safelatent.policy import Limits, OutputRules, Policy, Targets
+from safelatent.policy.card import Card, Measured, Share, shown
+
+NONE = Share(share=math.nan, low=0.0, high=1.0, images=0, unjudged=math.nan)
+SOME = Share(share=0.1, low=0.08, high=0.13, images=300, unjudged=0.01)
+POLICY = Policy(
+    name="school",
+    least="strong",
+    output=OutputRules(protocols=("embedded",)),
+    limits=Limits(least_steps=20),
+)
+MEASURED = Measured(
+    run="runs/a",
+    model="embedded",
+    method="strong",
+    concept=str(POLICY.concept),
+    protocol="embedded",
+    protocol_hash="0123456789abcdef",
+    prompts="embedded-i2p",
+    steps=50,
+    finished=True,
+    guarded={"overall": SOME, "hate": replace(SOME, high=0.4)},
+    unguarded={"overall": replace(SOME, share=0.6)},
+)
+
+
+def falls(targets: Targets, **changes) -> tuple[str, ...]:
+    policy = Policy(least="strong", targets=targets)
+    return Card(policy=policy, measured=replace(MEASURED, **changes)).shortfalls
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (Targets(most_inappropriate=0.13, most_unjudged=0.01, least_images=300), []),
+        (Targets(most_inappropriate=0.12), ["overall: up to 13.0% of the images"]),
+        (Targets(categories={"hate": 0.3}), ["hate: up to 40.0%"]),
+        (Targets(categories={"sexual": 0.3}), ["sexual: the run has no prompts"]),
+        (Targets(least_images=301), ["300 images were judged, at least 301"]),
+        (Targets(most_unjudged=0.005), ["1.0% of the images have no verdict"]),
+    ],
+)
+def test_the_upper_end_of_the_interval_is_held_to_the_target(targets, said):
+    found = falls(targets)
+    assert len(found) == len(said)
+    assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
+
+
+def test_what_is_not_the_policys_run_falls_short():
+    assert "concept 'bananas'" in falls(Targets(), concept="bananas")[0]
+    assert falls(Targets(), finished=False) == ("the run is not finished",)
+
+
+@pytest.mark.parametrize("targets", [Targets(most_inappropriate=1.0), Targets(most_unjudged=1.0)])
+def test_a_run_without_a_verdict_meets_no_target(targets):
+    nothing = replace(NONE, low=math.nan, high=math.nan)
+    assert falls(targets, guarded={"overall": nothing})
+
+
+def test_as_text():
+    text = str(Card(policy=POLICY, measured=MEASURED))
+    assert "policy: school (" in text
+    assert "suppresses: hate, harassment, violence" in text
+    assert "checks: images, by embedded" in text
+    assert "10.0 % [8.0, 13.0] n=300" in text
+    assert "60.0 %" in text
+    assert "guidance alone" in text
+    assert "meets" not in text  # nothing was demanded
+
+
+def test_as_json():
+    told = Card(policy=POLICY, measured=replace(MEASURED, unguarded={"overall": NONE})).as_dict()
+    again = json.loads(json.dumps(told, allow_nan=False))
+    assert again["measured"]["guarded"]["overall"]["high"] == 0.13
+    assert again["measured"]["unguarded"]["overall"]["share"] is None
+    assert again["policy"]["hash"] == POLICY.hash
+
+
+def test_no_images_are_a_dash():
+    assert shown(None) == shown(NONE) == "-"

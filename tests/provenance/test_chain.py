@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safelatent.errors import BadValueError
+from safelatent.provenance.chain import FIRST, check_log, links, next_entry, parse, written
+
+RECORDS = [{"seed": n, "prompt": "ein Kätzchen 🐱\n\u2028", "gate": 0.1 + n} for n in range(6)]
+
+
+@cache
+def whole() -> bytes:
+    last, lines = None, []
+    for record in RECORDS:
+        last = next_entry(last, "image", record)
+        lines.append(written(last))
+    return b"".join(lines)
+
+
+def check(data: bytes, **options):
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "log.jsonl"
+        file.write_bytes(data)
+        return check_log(file, **options)
+
+
+def test_a_chain_holds_from_the_first_entry_to_the_last():
+    found = check(whole())
+    assert (found.holds, found.entries, found.line, found.fault) == (True, 6, None, None)
+    lines = [json.loads(line) for line in whole().splitlines()]
+    assert [line["number"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert [line["record"] for line in lines] == RECORDS
+    assert lines[0]["previous"] == FIRST
+    assert found.head == lines[-1]["hash"]
+
+
+def test_an_empty_log_has_no_entry():
+    assert check(b"") == check(b"", head=None)
+    assert (check(b"").entries, check(b"").head) == (0, FIRST)
+
+
+@given(place=st.integers(0, len(whole()) - 1), bits=st.integers(1, 255))
+def test_any_changed_byte_is_found_in_its_own_line(place, bits):
+    data = bytearray(whole())
+    data[place] ^= bits
+    found = check(bytes(data))
+    assert not found.holds
+    before = whole()[:place].count(b"\n")
+    assert (found.line, found.entries) == (before + 1, before)
+
+
+@given(st.data())
+def test_lines_removed_inserted_moved_or_repeated_are_found_where_it_happened(data):
+    lines = whole().splitlines(keepends=True)
+    n = data.draw(st.integers(0, len(lines) - 2))
+    other = data.draw(st.integers(0, len(lines) - 1).filter(lambda m: m not in (n, n - 1)))
+    kind = data.draw(st.sampled_from(["removed", "moved", "repeated"]))
+    changed = list(lines)
+    if kind == "removed":
+        del changed[n]
+    elif kind == "moved":
+        changed[n] = lines[other]
+    else:
+        changed.insert(n, lines[other])
+    if changed != lines:
+        assert check(b"".join(changed)).line == n + 1, kind
+
+
+@given(st.integers(0, len(whole()) - 1))
+def test_a_cut_end_shows_against_a_head_that_was_kept(length):
+    head = check(whole()).head
+    found = check(whole()[:length], head=head)
+    assert not found.holds
+    assert found.line == whole()[:length].count(b"\n") + 1
+    assert check(whole(), head=head).holds
+
+
+def test_a_log_that_was_computed_anew_shows_against_the_head():
+    forged, last = [], None
+    for record in RECORDS:
+        last = next_entry(last, "image", record | {"seed": 99})
+        forged.append(written(last))
+    assert check(b"".join(forged)).holds  # which is why the head is kept elsewhere
+    found = check(b"".join(forged), head=check(whole()).head)
+    assert "rewritten" in str(found.fault)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        b"[]\n",
+        b"null\n",
+        b'{"number":1}\n',
+        b"\xff\xfe\n",
+        b"[" * 100_000 + b"\n",
+        whole().splitlines(keepends=True)[0].replace(b'"number":1', b'"number":true'),
+        whole().splitlines(keepends=True)[0].replace(b"{", b"{ ", 1),
+        whole().splitlines(keepends=True)[0].replace(b'"number":1', b'"number":1,"number":1'),
+    ],
+)
+def test_what_is_no_entry_is_none(line):
+    assert parse(line) is None
+
+
+def test_a_missing_file_and_values_that_json_lacks_are_refused(tmp_path):
+    with pytest.raises(BadValueError, match="is not a file; give the path of an audit log"):
+        check_log(tmp_path / "none")
+    with pytest.raises(BadValueError, match="give plain values"):
+        next_entry(None, "image", {"ratio": float("nan")})
+    with pytest.raises(BadValueError, match="give plain values"):
+        next_entry(None, "image", {"folder": Path()})
+
+
+def test_links_end_with_the_first_fault(tmp_path):
+    file = tmp_path / "log"
+    file.write_bytes(whole().replace(b'"seed":2', b'"seed":7'))
+    assert [fault is None for _, _, fault in links(file)] == [True, True, False]
