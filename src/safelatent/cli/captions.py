@@ -55,6 +55,8 @@ def method_words(column: Method) -> str:
         return "plain guidance"
     if column == "negative prompt":
         return "the concept as negative prompt"
+    if column == "adaptive":
+        return "a strength for each image"
     return setting_words(asdict(PRESETS[column]))
 
 

@@ -37,12 +37,10 @@ def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:
     """
     safety: PresetName | SLD | None = None
     if request.settings:
-        named = replace(request, settings=())
+        published = preset(cast("PresetName", request.safety))
         own = own_settings(request)
         warmed = {"warmup", "warmup_noise_level"} & {name for name, _ in request.settings}
-        safety = (
-            own if warmed else replace(own, warmup=preset(named.safety).by_noise_level().warmup)
-        )
+        safety = own if warmed else replace(own, warmup=published.by_noise_level().warmup)
     elif request.safety not in ("off", DEMANDED):
         safety = cast("PresetName", request.safety)
     return guard(pipe, safety, concept=request.concept, policy=policy)
