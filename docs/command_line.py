@@ -55,8 +55,8 @@ def page() -> str:
         "Exit codes: 0 done; 1 `check` found a picture that is not safe, `card --gate` a run that",
         "falls short, `verify` or `audit log` something that does not hold; 2 bad input, an image",
         "would have been unguarded, or a file could not be written; 3 a policy refused an image,",
-        "`verify` found nothing that vouches for the picture, or the log is empty; 4 `verify` found",
-        "a similar picture in the log; 130 interrupted.",
+        "`verify` found nothing that vouches for the picture, or the log is empty; 4 `verify`",
+        "found a similar picture in the log; 130 interrupted.",
         "Images go to `--out`; each PNG holds, under the key `safelatent`, the JSON that `--json`",
         "prints: its receipt. A sheet also holds the box of each of its pictures there.",
     ]

@@ -24,7 +24,6 @@ from safelatent.cli.options import (
     Timeout,
     Variant,
     Vectors,
-    path,
 )
 from safelatent.cli.say import say
 from safelatent.concepts import DEFAULT_CONCEPT
@@ -55,7 +54,6 @@ def bench_run(
     source: Annotated[
         Path | None,
         typer.Option(
-            parser=path,
             help="File of i2p, coco, drawbench, countries or table."
             " Without it, i2p is downloaded from the Hub.",
         ),
@@ -109,7 +107,6 @@ def bench_run(
     out: Annotated[
         Path,
         typer.Option(
-            parser=path,
             help="The run's folder. The same command resumes a stopped run; more prompts,"
             " images or methods make it grow.",
         ),
