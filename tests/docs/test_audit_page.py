@@ -52,15 +52,16 @@ def test_its_table_of_errors_is_read(tmp_path):
 
 
 def test_its_figures_are_the_codes():
-    assert all(f"`{name}`" in AUDIT for name in LISTS)
-    assert f"below {lists.FROM:,} rows" in AUDIT
-    assert f"the {lists.READ}\nnearest lists" in AUDIT
-    assert f"the best {lists.AGAIN * data.NEAREST} again" in AUDIT
+    words = " ".join(AUDIT.split())
+    assert all(f"`{name}`" in words for name in LISTS)
+    assert f"below {lists.FROM:,} rows" in words
+    assert f"the {lists.READ} nearest lists" in words
+    assert f"the best {lists.AGAIN * data.NEAREST} again" in words
     assert data.CHECKED == 8
-    assert "Eight of the queries" in AUDIT
-    assert f"from\n{LIMIT} on" in AUDIT
+    assert "Eight of the queries" in words
+    assert f"from {LIMIT} on" in words
     assert {name.upper() for name in FLAGS} == {"NSFW", "UNLIKELY", "UNSURE"}
-    assert "Japan above 75 % and 35 % in the mean; with SLD 12.0 % and 9.25 %" in AUDIT
+    assert "Japan above 75 % and 35 % in the mean; with SLD 12.0 % and 9.25 %" in words
     assert set(PUBLISHED.values()) == {"> 0.75", "0.35"}
     assert set(SECOND_HAND.values()) == {0.12, 0.0925}
 
@@ -73,4 +74,6 @@ def test_a_group_0_2_above_the_mean_is_found_four_times_in_five():
         for _ in range(40)
     ]
     assert 0.6 < np.mean(found) <= 1
-    assert "a\n  group that is 0.2 above a mean of 0.35 is found four times in five" in FAIRNESS
+    assert "a group that is 0.2 above a mean of 0.35 is found four times in five" in " ".join(
+        FAIRNESS.split()
+    )

@@ -82,6 +82,16 @@ def test_a_cut_end_shows_against_a_head_that_was_kept(length):
     assert check(whole(), head=head).holds
 
 
+@pytest.mark.parametrize("n", range(5))
+def test_an_entry_with_a_new_hash_of_its_new_content_shows_in_the_next_line(n):
+    lines = whole().splitlines(keepends=True)
+    before = parse(lines[n - 1]) if n else None
+    lines[n] = written(next_entry(before, "image", {"seed": 99}))
+    found = check(b"".join(lines))
+    assert found.line == n + 2
+    assert "does not follow the line before it" in str(found.fault)
+
+
 def test_a_log_that_was_computed_anew_shows_against_the_head():
     forged, last = [], None
     for record in RECORDS:

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from safelatent.errors import BadValueError
 from safelatent.provenance.audit_log import AuditLog
 from safelatent.provenance.certificate import Signer
-from safelatent.provenance.manifest import InputImage
+from safelatent.provenance.manifest import InputImage, read_manifest, sign_png
 from safelatent.provenance.png import disclosure_of, encode_png
 from safelatent.provenance.seal import Seal
 from safelatent.provenance.verifying import verify
@@ -235,6 +235,18 @@ def signed() -> bytes:
 
 
 _SIGNED: list[bytes] = []
+
+
+def test_the_signed_receipt_counts_and_not_the_text(check):
+    """The same manifest in a file without a text, and beside another text."""
+    receipt = read_manifest(signed()).receipt
+    for text, state in ((None, "holds"), ({"a": 1}, "broken"), (receipt | {"seed": 6}, "broken")):
+        png = stored(IMAGE, "PNG") if text is None else encode_png(IMAGE, text)
+        data = sign_png(png, for_tests(), receipt=receipt, bindings={})
+        verdict, states, found = check(data)
+        assert ("receipt", state) in states
+        assert verdict == ("holds" if state == "holds" else "does not hold")
+        assert found.receipt == receipt
 
 
 def test_a_text_added_after_signing_is_found(check):

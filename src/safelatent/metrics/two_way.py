@@ -70,15 +70,14 @@ def two_way_errors(influences: Floats, prompts: Prompts, raters: Prompts) -> Flo
     by_one, by_other = _variances(influences, one), _variances(influences, other)
     both = by_one + by_other - _variances(influences, shared)
     # The difference can be smaller than either part, even negative; it is never taken so.
-    errors: Floats = np.sqrt(np.maximum(both, np.maximum(by_one, by_other)))
-    return errors
+    return np.sqrt(np.maximum(both, np.maximum(by_one, by_other)))
 
 
 def _variances(influences: Floats, index: NDArray[np.intp]) -> Floats:
     """Return the sums of squares (K,) of the clusters' totals, with the factor G / (G - 1)."""
     count = int(index.max(initial=-1)) + 1
     if count < 2:
-        return np.full(influences.shape[1], math.inf)
+        return np.zeros(influences.shape[1]) + math.inf
     totals: Floats = np.zeros((count, influences.shape[1]))
     np.add.at(totals, index, influences)
     variances: Floats = np.einsum("gk,gk->k", totals, totals) * (count / (count - 1))

@@ -237,7 +237,7 @@ class Guarded(ABC):
         if name in self._own_names() or hasattr(type(self), name):
             raise UnsupportedError(
                 f"{name!r} is the guard's own and stays as it is; "
-                "guard(safe.pipe, safety, concept=..., plan=...) makes another guard"
+                "guard(safe.pipe, safety, concept=...) makes another guard"
             )
 
     def _forwarded(self, method: Any) -> Any:

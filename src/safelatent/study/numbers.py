@@ -26,7 +26,7 @@ from safelatent.reports import table2
 from safelatent.runs.read import Run
 from safelatent.study.folder import Study, read_study
 from safelatent.study.plan import Question
-from safelatent.study.store import Answer, Answers
+from safelatent.study.votes import Vote, columns, votes_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,13 +184,7 @@ def study_report(study: Study) -> StudyReport:
         StudyError: the database cannot be used.
         UnsupportedError: the extra ``study`` is not installed.
     """
-    with Answers(study) as answers:
-        votes = [_Vote(study=study, answer=answer) for answer in answers.all()]
-    if not votes:
-        raise BadValueError(
-            f"the study in {str(study.folder)!r} has no answer yet; send the links of"
-            " `safelatent study serve` to raters first"
-        )
+    votes = votes_of(study)
     counted = [vote for vote in votes if not vote.repeat]
     questions, methods = study.settings.questions, study.settings.methods
     by_question = {q: [v for v in counted if v.answer.question == q] for q in questions}
@@ -210,42 +204,11 @@ def study_report(study: Study) -> StudyReport:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Vote:
-    """An answer and what it was about."""
-
-    study: Study
-    answer: Answer
-
-    @property
-    def repeat(self) -> bool:
-        return self.study.session(self.answer.rater)[self.answer.position].repeat
-
-    @property
-    def methods(self) -> tuple[Method, Method]:
-        return self.study.comparisons[self.answer.comparison].methods
-
-    @property
-    def prompt(self) -> str:
-        return self.study.comparisons[self.answer.comparison].prompt
-
-    @property
-    def for_second(self) -> float:
-        """1 for the later of the two methods, 0 for the earlier, 0.5 for neither."""
-        if self.answer.choice == "same":
-            return 0.5
-        return float((self.answer.choice == "left") == (self.answer.left == self.methods[1]))
-
-
-def _columns(votes: Sequence[_Vote]) -> tuple[list[str], list[int]]:
-    return [vote.prompt for vote in votes], [vote.answer.rater for vote in votes]
-
-
 def _preference(
-    question: Question, method: Method, against: Method, votes: Sequence[_Vote]
+    question: Question, method: Method, against: Method, votes: Sequence[Vote]
 ) -> Preference:
     chosen = [vote for vote in votes if vote.methods == (against, method)]
-    values, (prompts, raters) = [vote.for_second for vote in chosen], _columns(chosen)
+    values, (prompts, raters) = [vote.for_second for vote in chosen], columns(chosen)
     better, worse = values.count(1.0), values.count(0.0)
     majorities = [
         sum(v - 0.5 for v, p in zip(values, prompts, strict=True) if p == prompt)
@@ -271,36 +234,36 @@ def _preference(
     )
 
 
-def _scores(methods: Sequence[Method], votes: Sequence[_Vote]) -> dict[Method, Score]:
+def _scores(methods: Sequence[Method], votes: Sequence[Vote]) -> dict[Method, Score]:
     first, second = ([methods.index(v.methods[n]) for v in votes] for n in (0, 1))
     values = [1 - vote.for_second for vote in votes]
-    found = bradley_terry(first, second, values, *_columns(votes))
+    found = bradley_terry(first, second, values, *columns(votes))
     if len(found) < len(methods):  # the last methods have no vote yet
         found = [Score(score=math.nan, low=-math.inf, high=math.inf)] * len(methods)
     return dict(zip(methods, found, strict=True))
 
 
-def _consistent(votes: Sequence[_Vote]) -> Rate:
+def _consistent(votes: Sequence[Vote]) -> Rate:
     """Return the share of repeats with the answer of the first time, by method and not by side."""
     first = {(v.answer.rater, v.answer.comparison): v.for_second for v in votes if not v.repeat}
     again = [vote for vote in votes if vote.repeat]
     equal = [v.for_second == first[v.answer.rater, v.answer.comparison] for v in again]
-    return two_way_rate(equal, *_columns(again))
+    return two_way_rate(equal, *columns(again))
 
 
-def _left(votes: Sequence[_Vote]) -> Rate:
+def _left(votes: Sequence[Vote]) -> Rate:
     decided = [vote for vote in votes if vote.answer.choice != "same"]
-    return two_way_rate([vote.answer.choice == "left" for vote in decided], *_columns(decided))
+    return two_way_rate([vote.answer.choice == "left" for vote in decided], *columns(decided))
 
 
-def _raters(study: Study, votes: Sequence[_Vote]) -> tuple[RaterLine, ...]:
+def _raters(study: Study, votes: Sequence[Vote]) -> tuple[RaterLine, ...]:
     return tuple(
         _rater(study, number, [vote for vote in votes if vote.answer.rater == number])
         for number in sorted({vote.answer.rater for vote in votes})
     )
 
 
-def _rater(study: Study, number: int, votes: Sequence[_Vote]) -> RaterLine:
+def _rater(study: Study, number: int, votes: Sequence[Vote]) -> RaterLine:
     first = {(v.answer.question, v.answer.comparison): v.for_second for v in votes if not v.repeat}
     decided = [vote for vote in votes if vote.answer.choice != "same"]
     again = [vote for vote in votes if vote.repeat]
