@@ -15,7 +15,7 @@ from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
 from safelatent.cli.card import card
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
-from safelatent.cli.options import check_paths
+from safelatent.cli.paths import check_paths
 from safelatent.cli.policy import policy
 from safelatent.cli.report import report
 from safelatent.cli.study import study
