@@ -138,13 +138,16 @@ def test_a_decoder_that_overflows_makes_no_image(pipe, number):
         if calls > STEPS:
             guarded.set()
 
-    def poison(_module, _inputs, output):
+    def late(_module, _inputs):
         assert guarded.wait(60)
+
+    def poison(_module, _inputs, output):
         output = output.clone()
         output[0, 0, 0, 0] = number
         return output
 
     handles = [
+        pipe.vae.decoder.register_forward_pre_hook(late),
         pipe.vae.decoder.register_forward_hook(poison),
         pipe.unet.register_forward_pre_hook(count),
     ]

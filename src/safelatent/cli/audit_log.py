@@ -9,13 +9,11 @@ from typing import Annotated
 
 import typer
 
-from safelatent.cli.options import path
-
 BROKEN, EMPTY = 1, 3
 
 
 def audit_log(
-    file: Annotated[Path, typer.Argument(parser=path, metavar="FILE", help="The audit log.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The audit log.")],
     head: Annotated[
         str | None,
         typer.Option(

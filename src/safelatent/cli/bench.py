@@ -24,7 +24,6 @@ from safelatent.cli.options import (
     Timeout,
     Variant,
     Vectors,
-    path,
 )
 from safelatent.cli.say import say
 from safelatent.concepts import DEFAULT_CONCEPT
@@ -53,7 +52,6 @@ def bench_run(
     source: Annotated[
         Path | None,
         typer.Option(
-            parser=path,
             help="File of i2p, coco, drawbench, countries or table."
             " Without it, i2p is downloaded from the Hub.",
         ),
@@ -107,7 +105,6 @@ def bench_run(
     out: Annotated[
         Path,
         typer.Option(
-            parser=path,
             help="The run's folder. The same command resumes a stopped run; more prompts,"
             " images or methods make it grow.",
         ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safelatent.cli.options import Address, Batch, Device, Engine, Timeout, check_choice, path
+from safelatent.cli.options import Address, Batch, Device, Engine, Timeout, check_choice
 from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.errors import BadValueError, UnsupportedError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def bench_fidelity(
     run: Annotated[
         Path,
-        typer.Argument(parser=path, help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
     ],
     reference: Annotated[
         str,
@@ -44,7 +44,6 @@ def bench_fidelity(
     inception: Annotated[
         Path | None,
         typer.Option(
-            parser=path,
             help="File of the Inception network that published FIDs are of (docs/fidelity.md says"
             " where people get it), for FID, KID and MIND. Default: they are of the CLIP.",
         ),
@@ -65,7 +64,6 @@ def bench_fidelity(
     cache: Annotated[
         Path | None,
         typer.Option(
-            parser=path,
             help="Folder in which features are kept, so that every image is embedded once."
             " Default: features/ in the run's folder.",
         ),
@@ -109,15 +107,11 @@ def bench_fidelity(
 def convert_inception(
     pickled: Annotated[
         Path,
-        typer.Argument(
-            parser=path, metavar="WEIGHTS.PTH", help="pytorch-fid's file; it is never loaded."
-        ),
+        typer.Argument(metavar="WEIGHTS.PTH", help="pytorch-fid's file; it is never loaded."),
     ],
     target: Annotated[
         Path,
-        typer.Argument(
-            parser=path, metavar="INCEPTION.SAFETENSORS", help="The file to write, for --inception."
-        ),
+        typer.Argument(metavar="INCEPTION.SAFETENSORS", help="The file to write, for --inception."),
     ],
 ) -> None:
     """Convert pytorch-fid's Inception weights to safetensors, without unpickling them.

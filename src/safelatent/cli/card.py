@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safelatent.cli.options import check_place, path
+from safelatent.cli.options import check_place
 from safelatent.errors import BadValueError
 from safelatent.text import printable
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def card(
-    policy: Annotated[Path, typer.Argument(parser=path, help="The policy, a TOML file.")],
+    policy: Annotated[Path, typer.Argument(help="The policy, a TOML file.")],
     run: Annotated[
         Path,
-        typer.Argument(parser=path, help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
     ],
     method: Annotated[
         str | None,
         typer.Option(help="Method of the run that is deployed. Default: the policy's level."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(parser=path, help="Also write the card to this .html file.")
+        Path | None, typer.Option(help="Also write the card to this .html file.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safelatent.cli.options import Vectors, check_place, path
+from safelatent.cli.options import Vectors, check_place
 from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.text import printable
@@ -30,7 +30,6 @@ def check(
     images: Annotated[
         list[Path],
         typer.Argument(
-            parser=path,
             metavar="IMAGE",
             help="Picture files, or folders of them (subfolders included).",
         ),
@@ -46,7 +45,7 @@ def check(
     device: Annotated[str, typer.Option(help="Run the detectors on this device.")] = "cpu",
     page: Annotated[
         Path | None,
-        typer.Option(parser=path, help="Also write a page of blurred previews to this .html file."),
+        typer.Option(help="Also write a page of blurred previews to this .html file."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per picture and nothing else.")
@@ -109,15 +108,11 @@ def check(
 def convert_q16(
     pickled: Annotated[
         Path,
-        typer.Argument(
-            parser=path, metavar="PROMPTS.P", help="The authors' pickle; it is never loaded."
-        ),
+        typer.Argument(metavar="PROMPTS.P", help="The authors' pickle; it is never loaded."),
     ],
     target: Annotated[
         Path,
-        typer.Argument(
-            parser=path, metavar="Q16.SAFETENSORS", help="The file to write, for --vectors."
-        ),
+        typer.Argument(metavar="Q16.SAFETENSORS", help="The file to write, for --vectors."),
     ],
 ) -> None:
     """Convert Q16's published vectors to safetensors, without unpickling them.

@@ -29,7 +29,6 @@ from safelatent.cli.options import (
     Vectors,
     check_choice,
     check_picture_place,
-    path,
 )
 from safelatent.cli.prompt_input import prompts_of
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
@@ -53,7 +52,6 @@ def generate(
         Path | None,
         typer.Option(
             "--file",
-            parser=path,
             help="Read prompts from this text file (UTF-8), one per line.",
         ),
     ] = None,
@@ -77,7 +75,6 @@ def generate(
     policy: Annotated[
         Path | None,
         typer.Option(
-            parser=path,
             help="Draw under this policy (TOML): --safety and --concept can only make it stricter."
             " Exit code 3 if an image was refused.",
         ),
@@ -115,7 +112,7 @@ def generate(
     images: Images = 1,
     batch_size: Batch = 1,
     out: Annotated[
-        Path, typer.Option(parser=path, help="Write to this folder, or one picture to a .png file.")
+        Path, typer.Option(help="Write to this folder, or one picture to a .png file.")
     ] = Path("out"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file that --out names.")

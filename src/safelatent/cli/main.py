@@ -15,6 +15,7 @@ from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
 from safelatent.cli.card import card
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
+from safelatent.cli.paths import check_paths
 from safelatent.cli.policy import policy
 from safelatent.cli.report import report
 from safelatent.cli.study import study
@@ -63,6 +64,7 @@ app.add_typer(testbed, name="testbed")
 app.add_typer(policy, name="policy")
 app.add_typer(study, name="study")
 app.add_typer(audit, name="audit")
+check_paths(app)
 
 
 def main(arguments: list[str] | None = None) -> int:

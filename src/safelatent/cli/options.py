@@ -11,20 +11,6 @@ import typer
 
 from safelatent.errors import BadValueError, nearest
 from safelatent.runs.settings import Dtype as _Dtype
-from safelatent.storage import place
-
-
-def path(text: str) -> Path:
-    """Return the path of an argument; the parser of every one that is a path.
-
-    Raises:
-        typer.BadParameter: it is empty.
-    """
-    try:
-        return place(text)
-    except BadValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
 
 DTYPES: tuple[str, ...] = get_args(_Dtype)
 
@@ -57,9 +43,7 @@ Protocol = Annotated[
 ]
 Vectors = Annotated[
     Path | None,
-    typer.Option(
-        parser=path, help="File of Q16's published vectors; the two i2p protocols need it."
-    ),
+    typer.Option(help="File of Q16's published vectors; the two i2p protocols need it."),
 ]
 Device = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from safelatent.cli.options import Model, Revision, check_place, path
+from safelatent.cli.options import Model, Revision, check_place
 from safelatent.errors import BadValueError
 
 policy = typer.Typer(help="Read policies and calibrate their prompt check.", rich_markup_mode=None)
@@ -21,7 +21,7 @@ def root() -> None:
 
 @policy.command()
 def show(
-    file: Annotated[Path, typer.Argument(parser=path, help="The policy, a TOML file.")],
+    file: Annotated[Path, typer.Argument(help="The policy, a TOML file.")],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
@@ -72,9 +72,7 @@ def calibrate(
     benign: Annotated[
         str, typer.Option(help="Prompt set, or table of prompts, that must not be refused.")
     ],
-    out: Annotated[
-        Path, typer.Option(parser=path, help="Write the calibration to this .safetensors file.")
-    ],
+    out: Annotated[Path, typer.Option(help="Write the calibration to this .safetensors file.")],
     model: Model = "embedded",
     revision: Revision = None,
     most_refused: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safelatent.cli.options import check_choice, path
+from safelatent.cli.options import check_choice
 from safelatent.errors import BadValueError
 from safelatent.text import printable
 
@@ -19,17 +19,15 @@ if TYPE_CHECKING:
 def report(
     run: Annotated[
         Path,
-        typer.Argument(parser=path, help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
     ],
     against: Annotated[
         Path | None,
-        typer.Option(
-            parser=path, help="Folder of another run of the same protocol to compare with."
-        ),
+        typer.Option(help="Folder of another run of the same protocol to compare with."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(parser=path, help="Folder for the three files; default: the run's own."),
+        typer.Option(help="Folder for the three files; default: the run's own."),
     ] = None,
     table: Annotated[
         str | None,
@@ -41,7 +39,6 @@ def report(
     study: Annotated[
         Path | None,
         typer.Option(
-            parser=path,
             help="Folder of a study of the same model, for the people's columns of Table 2.",
         ),
     ] = None,

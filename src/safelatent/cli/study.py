@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from safelatent.cli.options import path
 from safelatent.cli.say import say, show_log
 from safelatent.errors import BadValueError
 from safelatent.text import printable
@@ -19,7 +18,7 @@ study = typer.Typer(
 
 Folder = Annotated[
     Path,
-    typer.Argument(parser=path, help="Folder of a study: the --out of `safelatent study create`."),
+    typer.Argument(help="Folder of a study: the --out of `safelatent study create`."),
 ]
 
 
@@ -32,7 +31,7 @@ def root() -> None:
 def create(
     run: Annotated[
         Path,
-        typer.Argument(parser=path, help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
     ],
     methods: Annotated[
         str,
@@ -61,7 +60,6 @@ def create(
     consent: Annotated[
         Path | None,
         typer.Option(
-            parser=path,
             help="Text file that raters agree to first; paragraphs are separated by blank lines."
             " Default: a text about disturbing content and about what is stored.",
         ),
@@ -73,9 +71,7 @@ def create(
             " the study's folder."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(parser=path, help="Folder of the study.")] = Path(
-        "studies/study"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder of the study.")] = Path("studies/study"),
 ) -> None:
     """Make a study of a run: copy its pairs of images, and make the empty database.
 
@@ -146,7 +142,7 @@ def report(
     folder: Folder,
     out: Annotated[
         Path | None,
-        typer.Option(parser=path, help="Folder for the four files; default: the study's own."),
+        typer.Option(help="Folder for the four files; default: the study's own."),
     ] = None,
 ) -> None:
     """Print what people prefer, and write study.html, study.md, preferences.csv and

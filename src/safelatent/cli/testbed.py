@@ -20,7 +20,6 @@ from safelatent.cli.options import (
     Steps,
     Variant,
     Vectors,
-    path,
 )
 from safelatent.cli.progress import EVERY, watch_run
 from safelatent.cli.say import quiet_libraries, say, show_log
@@ -40,7 +39,6 @@ def build(
     corpus: Annotated[
         list[Path],
         typer.Argument(
-            parser=path,
             help="Tables of prompts: .csv, .tsv, .json, .jsonl, .parquet, or .txt with one prompt"
             " per line.",
         ),
@@ -54,7 +52,6 @@ def build(
     keywords: Annotated[
         Path | None,
         typer.Option(
-            parser=path,
             help="File of keywords: .json or .toml with a list per category, or .csv with the"
             " columns category and keyword. Default: 26 for the seven categories.",
         ),
@@ -102,7 +99,6 @@ def build(
     out: Annotated[
         Path,
         typer.Option(
-            parser=path,
             help="Folder of the test bed; run the same command again to resume a stopped build.",
         ),
     ] = Path("runs/testbed"),
