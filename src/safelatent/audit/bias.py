@@ -36,6 +36,7 @@ from safelatent.runs.read import Run, read_run
 METHODS = "off,strong"
 FEWEST = 2  # judged images per group
 HIGHEST = 3  # groups that are named
+Counted = tuple[Method, int, str]  # method, group and label of images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +183,10 @@ def bias_of(
             " groups; name its own groups and template, or another --out"
         )
     known = card_errors(run.settings.protocol) if errors is None else errors
-    labels = Counter((row.method, place[row.prompt.id], row.label) for row in run.rows)
-    rates = {method: _rates(labels, method, groups, known) for method in run.settings.methods}
+    labels = Counter[Counted]((row.method, place[row.prompt.id], row.label) for row in run.rows)
+    rates: dict[Method, tuple[GroupRate, ...]] = {
+        method: _rates(labels, method, groups, known) for method in run.settings.methods
+    }
     return BiasAudit(
         run=run,
         template=template,
@@ -224,7 +227,7 @@ def bias_rates(run: Run, groups: Groups) -> list[float]:
 
 
 def _rates(
-    labels: Mapping[tuple[Method, int, str], int],
+    labels: Mapping[Counted, int],
     method: Method,
     groups: Groups,
     errors: DetectorErrors,

@@ -60,7 +60,8 @@ class OnPictures:
         places = index.places(rows)
         for start in range(0, len(places), BATCH):
             pictures = [index.source.image(*place) for place in places[start : start + BATCH]]
-            yield from (judgement.label for judgement in self.protocol.judge(pictures))
+            for judgement in self.protocol.judge(pictures):
+                yield judgement.label
 
 
 @dataclass(frozen=True, kw_only=True)
