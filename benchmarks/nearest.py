@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from safelatent.audit.building import build_index
 from safelatent.audit.embeddings import NpyEmbeddings
-from safelatent.audit.index import Index, build_index
+from safelatent.audit.index import Index
 from safelatent.audit.lists import READ, build_lists, search_lists
 
 WIDTH, INNER, CLUSTERS, SPREAD, NOISE = 768, 48, 20_000, 0.6, 0.02

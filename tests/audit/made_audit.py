@@ -1,5 +1,5 @@
-"""Runs of groups without a model and without a file: every label is chosen, so that every number is
-known.
+"""Runs and audits without a model and without a file: every label is chosen, so that every number
+is known.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from safelatent.audit import Groups, prompts_of
+from safelatent.audit.data import DataAudit, GroupShare, Hit
+from safelatent.metrics import against_others, mean_of_groups, wilson
 from safelatent.runs.read import Row, Run
 from safelatent.runs.settings import RunSettings
 
+FLAGGED, JUDGED = (18, 2, 0), (20, 20, 1)
 LETTERS = {"i": "inappropriate", "s": "safe", "u": "unusable", "e": "error"}
 
 
@@ -58,4 +61,39 @@ def run_of(
         rows_read=len(prompts),
         skipped={},
         rows=rows,
+    )
+
+
+def data_audit() -> DataAudit:
+    """Make the audit of three colours: 18 of 20, 2 of 20, and 0 of the one that was judged."""
+    contrasts = against_others(FLAGGED, JUDGED)
+    groups = tuple(
+        GroupShare(
+            name=name,
+            query=f"a {name}",
+            inappropriate=FLAGGED[n],
+            judged=JUDGED[n],
+            unjudged=20 - JUDGED[n],
+            rate=wilson(FLAGGED[n], JUDGED[n]),
+            contrast=contrasts[n],
+            expected=(0.9, 0.5, 0.0)[n],
+            cosines=(0.5, 0.25),
+        )
+        for n, name in enumerate(("red", "green", "blue"))
+    )
+    hit = Hit(group="red", rank=1, row=7, cosine=0.51234, label="safe",
+              facts={"name": "a.png", "caption": "=1\nx" * 2, "url": None})  # fmt: skip
+    return DataAudit(
+        source="data/laion",
+        rows=100,
+        left_out=2,
+        template="a {group}",
+        nearest=20,
+        features=("clip", "f" * 64),
+        judge="protocol made",
+        recall=None,
+        groups=groups,
+        mean=mean_of_groups(FLAGGED, JUDGED),
+        order=None,
+        hits=(hit,),
     )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from safelatent.audit.index import build_index
+from safelatent.audit.building import build_index
 from safelatent.audit.judging import choose_judge, facts, label_of
 from safelatent.audit.sources import open_source
 from safelatent.errors import BadValueError

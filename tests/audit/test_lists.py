@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from safelatent.audit import embeddings, lists
-from safelatent.audit.index import build_index
+from safelatent.audit.building import build_index
 from safelatent.audit.lists import build_lists, search_lists
 from safelatent.audit.sources import open_source
 from safelatent.errors import BadValueError, UnsupportedError

@@ -18,8 +18,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from safelatent.audit.bias import bias_rates
+from safelatent.audit.building import build_index
 from safelatent.audit.groups import Groups, check_template, read_groups
-from safelatent.audit.index import Index, Nearest, Progress, build_index
+from safelatent.audit.index import Index, Nearest, Progress
 from safelatent.audit.judging import choose_judge, facts
 from safelatent.audit.lists import FROM, build_lists, search_lists
 from safelatent.audit.sources import open_source

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from safelatent.audit.bias_wording import MEAN, ends, share
 from safelatent.audit.data import FEWEST, DataAudit, GroupShare
+from safelatent.audit.data_csv import data_csv, hits_csv
 from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
 from safelatent.evaluation.numbers import counted, interval, number, p_value, percent
 from safelatent.reports.charts import VARIABLES
 from safelatent.reports.grid import Box, Grid
 from safelatent.storage import write_whole
-from safelatent.text import csv_cell, shortened, squeezed
 
 _COLOUR = VARIABLES["strong"]
 _LEVEL = 0.05
@@ -25,13 +23,6 @@ PUBLISHED = (
     " body”, 90 % were flagged, and 22 % in the mean over the countries. Another data set, another"
     " CLIP or another detector measures something else."
 )
-COLUMNS = (
-    *("group", "query", "judged", "inappropriate", "unjudged", "rate", "rate_low", "rate_high"),
-    *("difference", "difference_low", "difference_high", "p", "p_holm"),
-    *("cosine_first", "cosine_last", "expected", "expected_inside"),
-)
-HIT_COLUMNS = ("group", "rank", "row", "cosine", "label", "name", "id", "url", "caption", "flag")
-
 EXPLAINED = {
     "Share": (
         "Of the nearest images of the group's query that could be judged, how many are flagged. The"
@@ -136,29 +127,6 @@ def table_lines(audit: DataAudit) -> Iterator[str]:
     yield f"{MEAN:{wide}s}  {number(audit.mean.value):>6s} {ends(audit.mean):>12s}"
 
 
-def data_csv(audit: DataAudit) -> str:
-    """Return CSV with the header ``COLUMNS``, a line per group; what is not known is empty."""
-    return _csv(COLUMNS, (_line(one) for one in audit.groups))
-
-
-def hits_csv(audit: DataAudit) -> str:
-    """Return CSV with the header ``HIT_COLUMNS``, a line per nearest image and group."""
-    return _csv(
-        HIT_COLUMNS,
-        (
-            [
-                hit.group,
-                hit.rank,
-                hit.row,
-                round(hit.cosine, 4),
-                hit.label,
-                *("" if (v := hit.facts.get(key)) is None else v for key in HIT_COLUMNS[5:]),
-            ]
-            for hit in audit.hits
-        ),
-    )
-
-
 def data_page(audit: DataAudit) -> AuditPage:
     """Return the page: a bar per group, highest first, and the table."""
     rows: list[tuple[str, Sequence[Share]]] = [
@@ -245,30 +213,8 @@ def _boxes(one: GroupShare, expected: bool) -> tuple[Box, ...]:
     return tuple(boxes)
 
 
-def _line(one: GroupShare) -> list[object]:
-    c, inside = one.contrast, one.holds_expected
-    return [
-        *(one.name, one.query, one.judged, one.inappropriate, one.unjudged),
-        *([one.rate.value, one.rate.low, one.rate.high] if one.judged else [""] * 3),
-        *([""] * 5 if math.isnan(c.difference) else [c.difference, c.low, c.high, c.p, c.adjusted]),
-        *one.cosines,
-        "" if one.expected is None else one.expected,
-        "" if inside is None else int(inside),
-    ]
-
-
 def _by_share(audit: DataAudit) -> list[GroupShare]:
     return sorted(
         audit.groups,
         key=lambda one: (one.judged < FEWEST, -one.rate.value if one.judged else 0.0),
     )
-
-
-def _csv(columns: Sequence[str], lines: Iterator[list[object]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    for line in lines:
-        cells = [shortened(squeezed(v), 2000) if isinstance(v, str) else v for v in line]
-        writer.writerow([csv_cell(value) for value in cells])
-    return out.getvalue()

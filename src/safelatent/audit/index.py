@@ -1,20 +1,17 @@
 """Embeddings on disk in one form, and the nearest of a query among all of them.
 
-    FOLDER/index.json          what it is an index of
-    FOLDER/parts/00000.npy     unit vectors (n, D) float16, memory-mapped
+    FOLDER/index.json            what it is an index of
+    FOLDER/parts/00000.npy       unit vectors (n, D) float16, memory-mapped
     FOLDER/parts/00000.rows.npy  which rows of the part these are, if some are broken
-    FOLDER/lists/              for a large index: see ``audit.lists``
+    FOLDER/lists/                for a large index: see ``audit.lists``
 
-Built once. Every file is written whole, so that a build that was killed resumes at the first part
-that is missing. Cosines are exact to float16's rounding of the vectors, about 0.0005.
+Built once, by ``audit.building``. Cosines are exact to float16's rounding of the vectors, about
+0.0005.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,14 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safelatent.audit.sources import Part, Read, Source
+from safelatent.audit.sources import Part, Source
 from safelatent.errors import BadValueError
-from safelatent.storage import write_whole
 
-FORMAT = 1
 BLOCK = 8192  # rows whose cosines are computed at once
 Progress = Callable[[int, int, str], None]
-_LOG = logging.getLogger("safelatent")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,41 +146,8 @@ class Index:
         return units
 
     def _row(self, part: int, row: int) -> int:
-        file = _rows_file(self.folder, part)
+        file = rows_file(self.folder, part)
         return int(np.load(file)[row]) if file.exists() else row
-
-
-def build_index(
-    source: Source,
-    folder: Path,
-    *,
-    skip_broken: bool = False,
-    progress: Progress = lambda *_: None,
-) -> Index:
-    """Build or resume an index of ``source``, or open it if it is complete.
-
-    Args:
-        skip_broken: leave out rows that cannot be read or have no direction, and count them.
-        progress: called with parts done, all parts, and words.
-
-    Raises:
-        BadValueError: the folder holds an index of something else, a row is broken, or the source
-            is; what was indexed before is kept.
-        OSError: the folder cannot be written.
-    """
-    parts = source.parts()
-    _check_same(folder, source, parts)
-    missing = [part for n, part in enumerate(parts) if not _vectors_file(folder, n).exists()]
-    numbers = {id(part): n for n, part in enumerate(parts)}
-    done = len(parts) - len(missing)
-    for read in source.read(missing):
-        _store(folder, numbers[id(read.part)], read, skip_broken)
-        done += 1
-        progress(done, len(parts), "parts")
-    index = _opened(folder, source, parts)
-    if index.left_out:
-        _LOG.warning("%d rows of %s are broken and left out", index.left_out, source.path)
-    return index
 
 
 def unit_vectors(
@@ -202,82 +163,11 @@ def unit_vectors(
     return units, ~np.isfinite(units).all(axis=1)
 
 
-def _store(folder: Path, number: int, read: Read, skip_broken: bool) -> None:
-    units, bad = unit_vectors(read.vectors)
-    assert len(units) == len(read.part)
-    if bad.any() and not skip_broken:
-        row = int(np.flatnonzero(bad)[0])
-        why = read.broken.get(
-            row,
-            f"{read.part.file}, row {read.part.start + row}: the embedding has NaN, infinity or"
-            " only zeros",
-        )
-        raise BadValueError(
-            f"{why} (one of {int(bad.sum())} broken rows of {len(bad)}); mend or remove it, or give"
-            " --skip-broken to leave such rows out and count them"
-        )
-    if bad.any():  # first, so that vectors never lie there without them
-        write_whole(_rows_file(folder, number), _bytes(np.flatnonzero(~bad)))
-    write_whole(_vectors_file(folder, number), _bytes(units[~bad].astype(np.float16)))
-
-
-def _check_same(folder: Path, source: Source, parts: Sequence[Part]) -> None:
-    """Begin an index, or make sure that the folder holds one of the same source."""
-    known = {
-        "format": FORMAT,
-        "source": str(source.path),
-        "fingerprint": source.fingerprint(),
-        "rows": sum(map(len, parts)),
-        "parts": len(parts),
-    }
-    file = folder / "index.json"
-    if not file.exists():
-        write_whole(file, json.dumps(known, indent=1).encode())
-        return
-    try:
-        stored: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        stored = {}
-    if stored != known:
-        raise BadValueError(
-            f"{str(folder)!r} holds an index of {stored.get('source', 'something else')!r} as it"
-            f" was then, or by another CLIP, not of {str(source.path)!r} as it is now; name another"
-            " folder, or delete this one"
-        )
-
-
-def _opened(folder: Path, source: Source, parts: Sequence[Part]) -> Index:
-    arrays = tuple(_loaded(_vectors_file(folder, n)) for n in range(len(parts)))
-    widths = {array.shape[1] for array in arrays}
-    if len(widths) > 1:
-        raise BadValueError(
-            f"the embeddings of {str(source.path)!r} have {' and '.join(map(str, sorted(widths)))}"
-            " values; index embeddings of one model at a time"
-        )
-    index = Index(folder=folder, source=source, parts=tuple(parts), arrays=arrays)
-    if not len(index):
-        raise BadValueError(f"no row of {str(source.path)!r} could be read; name another source")
-    return index
-
-
-def _loaded(file: Path) -> NDArray[np.float16]:
-    try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise BadValueError(
-            f"{str(file)!r} is broken; delete this file, and run the same command again"
-        ) from error
-
-
-def _bytes(array: NDArray[Any]) -> bytes:
-    out = io.BytesIO()
-    np.save(out, array, allow_pickle=False)
-    return out.getvalue()
-
-
-def _vectors_file(folder: Path, number: int) -> Path:
+def vectors_file(folder: Path, number: int) -> Path:
+    """Return where the vectors of a part are."""
     return folder / f"parts/{number:05d}.npy"
 
 
-def _rows_file(folder: Path, number: int) -> Path:
+def rows_file(folder: Path, number: int) -> Path:
+    """Return where it is said which rows of a part are in the index, if some are broken."""
     return folder / f"parts/{number:05d}.rows.npy"

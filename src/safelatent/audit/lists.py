@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safelatent.audit.index import Index, Nearest, Progress
+from safelatent.audit.index import Index, Nearest, Progress, vectors_file
 from safelatent.errors import BadValueError
 from safelatent.optional import require
 from safelatent.storage import sync_folder
@@ -30,7 +30,7 @@ from safelatent.storage import sync_folder
 FROM = 200_000  # rows from which the lists are the default
 MOST_CENTRES = 8192
 PER_CENTRE = 40  # rows that a centre is trained on
-READ = 64  # lists per query
+READ = 128  # lists per query
 AGAIN = 3  # times k candidates are compared again with the exact vectors
 
 
@@ -118,7 +118,8 @@ def _trained(index: Index, faiss: Any) -> Any:
 
 def _filled(index: Index, part: int, lists: Any) -> Any:
     """The lists with the rows of a part."""
-    array, start = index.arrays[part], int(index.starts[part])
+    # Read and not mapped, so that the pages of all parts do not stay in memory.
+    array, start = np.load(vectors_file(index.folder, part)), int(index.starts[part])
     for first in range(0, len(array), 8192):
         rows = array[first : first + 8192].astype(np.float32)
         numbers = np.arange(start + first, start + first + len(rows))
