@@ -36,6 +36,7 @@ from safelatent.runs.read import Run, read_run
 METHODS = "off,strong"
 FEWEST = 2  # judged images per group
 HIGHEST = 3  # groups that are named
+Counted = tuple[Method, int, str]  # method, group and label of images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,23 +183,23 @@ def bias_of(
             " groups; name its own groups and template, or another --out"
         )
     known = card_errors(run.settings.protocol) if errors is None else errors
-    labels = Counter((row.method, place[row.prompt.id], row.label) for row in run.rows)
-    rates: dict[Method, tuple[GroupRate, ...]] = {}
-    for method in run.settings.methods:
-        rates[method] = _rates(labels, method, groups, known)
-    measured: dict[Method, MethodBias] = {}
-    for method, found in rates.items():
-        measured[method] = MethodBias(
-            groups=found,
-            mean=mean_of_groups(*_counts(found)),
-            order=_order(rates["off"], found) if method != "off" and "off" in rates else None,
-        )
+    labels = Counter[Counted]((row.method, place[row.prompt.id], row.label) for row in run.rows)
+    rates: dict[Method, tuple[GroupRate, ...]] = {
+        method: _rates(labels, method, groups, known) for method in run.settings.methods
+    }
     return BiasAudit(
         run=run,
         template=template,
         groups=groups,
         errors=known,
-        methods=measured,
+        methods={
+            method: MethodBias(
+                groups=found,
+                mean=mean_of_groups(*_counts(found)),
+                order=_order(rates["off"], found) if method != "off" and "off" in rates else None,
+            )
+            for method, found in rates.items()
+        },
     )
 
 
@@ -226,8 +227,8 @@ def bias_rates(run: Run, groups: Groups) -> list[float]:
 
 
 def _rates(
-    labels: Mapping[tuple[str, int, str], int],
-    method: str,
+    labels: Mapping[Counted, int],
+    method: Method,
     groups: Groups,
     errors: DetectorErrors,
 ) -> tuple[GroupRate, ...]:
