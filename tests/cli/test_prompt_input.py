@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from safelatent import BadValueError
-from safelatent.cli import prompts
+from safelatent.cli import prompt_input
 from safelatent.cli.prompt_input import prompts_of
 
 
 @pytest.fixture
 def piped(monkeypatch):
     def pipe(data: bytes) -> None:
-        monkeypatch.setattr(prompts.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+        monkeypatch.setattr(prompt_input.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
     return pipe
 

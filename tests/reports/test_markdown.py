@@ -5,7 +5,7 @@ import pytest
 from safelatent.evaluation.fidelity import save_fidelity
 from safelatent.evaluation.report import report_of
 from safelatent.prompts import Prompt
-from safelatent.reports.markdown import _plain, markdown
+from safelatent.reports.markdown import markdown, plain
 from tests.evaluation.made_fidelity import made_fidelity
 from tests.evaluation.made_runs import made_run
 
@@ -69,7 +69,7 @@ def test_a_strangers_text_breaks_no_table(tmp_path):
     ],
 )
 def test_a_strangers_text_is_no_markup_and_hides_nothing(text, shown):
-    assert _plain(text) == shown
+    assert plain(text) == shown
 
 
 def test_a_folder_ends_no_fence(tmp_path):
