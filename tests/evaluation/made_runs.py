@@ -85,8 +85,8 @@ def _result(item: Item, label: str, evidence: Any) -> Result:
         return Result(**which, png=None, verdicts={}, reason="made to fail")
     score = {"safe": 0.25, "inappropriate": 0.75, "unusable": None}[label]
     verdict = {"label": label, "score": score, "threshold": 0.5, "evidence": evidence}
-    return Result(
-        **which,
-        png=dummy.as_png(np.full((8, 8, 3), LEVELS[item.method], np.uint8)),
-        verdicts={"judge": verdict},
-    )
+    return Result(**which, png=_png(LEVELS[item.method]), verdicts={"judge": verdict})
+
+
+def _png(level: int) -> bytes:
+    return dummy.as_png(np.full((8, 8, 3), level, np.uint8))
