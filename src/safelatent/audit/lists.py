@@ -103,7 +103,7 @@ def _trained(index: Index, faiss: Any) -> Any:
     """Empty lists with their centres, about twice the root of the number of rows."""
     count = min(MOST_CENTRES, len(index) // PER_CENTRE + 1, round(2 * math.sqrt(len(index))))
     rows = np.random.default_rng(0).permutation(len(index))[: PER_CENTRE * count]
-    sample = index.vectors(np.sort(rows))
+    sample = [_rows(index, n, rows) for n in range(len(index.arrays))]
     lists = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatIP(index.width),
         index.width,
@@ -112,14 +112,24 @@ def _trained(index: Index, faiss: Any) -> Any:
         faiss.METRIC_INNER_PRODUCT,
     )
     lists.cp.min_points_per_centroid = 1  # no warning about small ones
-    lists.train(sample)
+    lists.train(np.concatenate(sample).astype(np.float32))
     return lists
+
+
+def _array(index: Index, part: int) -> NDArray[np.float16]:
+    """A part's vectors, read and not mapped: the mapped pages of all parts would stay in memory."""
+    return np.load(vectors_file(index.folder, part), allow_pickle=False)
+
+
+def _rows(index: Index, part: int, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+    """The vectors of those rows that are in a part."""
+    first, last = index.starts[part : part + 2]
+    return _array(index, part)[rows[(rows >= first) & (rows < last)] - first]
 
 
 def _filled(index: Index, part: int, lists: Any) -> Any:
     """The lists with the rows of a part."""
-    # Read and not mapped, so that the pages of all parts do not stay in memory.
-    array, start = np.load(vectors_file(index.folder, part)), int(index.starts[part])
+    array, start = _array(index, part), int(index.starts[part])
     for first in range(0, len(array), 8192):
         rows = array[first : first + 8192].astype(np.float32)
         numbers = np.arange(start + first, start + first + len(rows))
