@@ -71,6 +71,7 @@ def test_no_cluster_is_started_for_nothing():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_cluster")
 def test_a_cluster_computes_the_same(tmp_path):
     pytest.importorskip("ray", reason="the extra ray is not installed")
     files = save_pictures(tmp_path / "in", 8)

@@ -73,6 +73,7 @@ ray.shutdown()
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_cluster")
 def test_a_polite_kill_is_still_ours_when_ray_has_begun():
     """Ray's own handler ends the process without the line that says how to resume."""
     pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -83,6 +84,7 @@ def test_a_polite_kill_is_still_ours_when_ray_has_begun():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_cluster")
 def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(tmp_path):
     assert on_ray("lost_node", tmp_path / "ray") >= 1
     assert (tmp_path / "ray" / "scores.csv").read_bytes() == table(tmp_path / "local", dummy.engine)
@@ -90,6 +92,7 @@ def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_cluster")
 def test_a_worker_that_fails_ends_the_run_in_one_line(tmp_path):
     said, left = on_ray("failing_worker", tmp_path)
     assert "a worker failed: the weights are others; completed images are saved" in said
