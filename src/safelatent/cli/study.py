@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -131,10 +132,9 @@ def serve(
 
     show_log()
     read = read_study(folder)
-    try:
+    with suppress(KeyboardInterrupt):  # which a shell's background process does not get
         serve_study(read, host=host, port=port, raters=raters, url=url, started=started)
-    except KeyboardInterrupt:
-        say("stopped; every answer is stored, and the same command serves the same links")
+    say("stopped; every answer is stored, and the same command serves the same links")
 
 
 @study.command()
