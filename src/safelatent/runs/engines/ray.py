@@ -9,6 +9,7 @@ worker that hangs aborts the run, since it cannot be known whether it will ever 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -205,7 +206,10 @@ def _connected(address: str | None) -> Any:
         # Ray installs its own handler, which ends the process without a word.
         polite = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(address=address, log_to_driver=False)
+            # Without an address Ray takes the last cluster of this machine, and waits for ever for
+            # one that was killed.
+            own = address or os.environ.get("RAY_ADDRESS") or "local"
+            ray.init(address=own, log_to_driver=False)
         except (ConnectionError, RuntimeError) as error:
             raise UnsupportedError(
                 f"no Ray cluster at {json.dumps(address)}: {squeezed(error)}"
