@@ -27,13 +27,23 @@ def commands() -> dict[str, Any]:
 
 def test_the_commands_are_there(capsys):
     names = [
+        "audit bias",
+        "audit data",
         "audit log",
         "bench fidelity",
         "bench run",
+        "card",
         "check",
+        "convert-inception",
         "convert-q16",
         "generate",
+        "policy calibrate",
+        "policy schema",
+        "policy show",
         "report",
+        "study create",
+        "study report",
+        "study serve",
         "testbed build",
         "verify",
     ]
