@@ -26,7 +26,7 @@ from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
 from training.captions import where
-from training.card import CARD, card_lines, write_card
+from training.card import card_lines, write_card
 from training.clip_detectors import Workshop
 from training.contact import NAMED, SINGLE, contact_sheet
 from training.drawing import METHODS, draw, rate, workers
@@ -153,6 +153,7 @@ class Extent:
     methods: Sequence[str] = METHODS
 
 
+CONTACT = Path(__file__).parents[1] / "docs/contact.png"  # which the card shows
 QUICK = Extent(
     batches=(1, 8),
     labelled=1000,
@@ -269,5 +270,5 @@ def measure(
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)
     write_card(card_lines(results))
-    Image.open(contact).save(CARD.with_name("contact.png"), optimize=True)
+    Image.open(contact).save(CONTACT, optimize=True)
     return results

@@ -26,7 +26,7 @@ from training.scenes import random_scene
 
 SCENES_SEED, PROMPTS_SEED = 105, 106
 COUNT = 20_000
-KEPT = 3_000  # scenes whose features are kept, in half precision: 768 kB
+KEPT = 1_000  # scenes whose features are kept, in half precision: 256 kB
 PART = 2_000  # scenes whose pixels are held at a time
 
 

@@ -78,7 +78,7 @@ def test_the_second_time_no_image_is_embedded_again(capsys, folder, tmp_path):
 def test_the_scenes_are_a_reference_of_the_embedded_clip(capsys, folder):
     code, out, err = run(capsys, folder / "run", "--reference", "scenes")
     assert code == 0, err
-    first = "reference: scenes, 20,000 images, 3,000 for KID, CMMD and MIND\nfeatures: embedded, "
+    first = "reference: scenes, 20,000 images, 1,000 for KID, CMMD and MIND\nfeatures: embedded, "
     assert out.startswith(first)
     assert "±" in out.splitlines()[-1]
     assert out.splitlines()[-1].split()[3].startswith(">"), "8 images of 128 features"

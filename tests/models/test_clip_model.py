@@ -200,7 +200,7 @@ def test_the_real_scenes_have_their_mean_and_covariance(shipped):
     scenes = load_scenes()
     real = scenes.moments
     assert real.n == 20_000
-    assert scenes.features.shape == (3000, shipped.config.projection_dim)
+    assert scenes.features.shape == (1000, shipped.config.projection_dim)
     assert frechet_distance(moments(scenes.features), real) < 0.02 * np.trace(real.covariance), (
         "the features are of the same scenes"
     )

@@ -43,6 +43,8 @@ def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:
             safety = replace(safety, warmup=named.by_noise_level().warmup)
     elif request.safety not in ("off", DEMANDED):
         safety = cast("PresetName", request.safety)
+    if safety is None:
+        return guard(pipe, concept=request.concept, policy=policy)
     return guard(pipe, safety, concept=request.concept, policy=policy)
 
 

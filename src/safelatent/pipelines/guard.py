@@ -41,13 +41,15 @@ if TYPE_CHECKING:
     from safelatent.pipelines.loading import Pipeline
     from safelatent.pipelines.modular import GuardedModular
 
+_UNSAID: Any = object()  # None is a value that somebody gave, and refused
+
 
 @overload
 def guard(
     pipe: DiffusionPipeline | Pipeline,
-    safety: PresetName | SLD | None = None,
+    safety: PresetName | SLD = ...,
     *,
-    concept: Concept | str | None = None,
+    concept: Concept | str = ...,
     policy: Contract[UnderContract],
 ) -> UnderContract: ...
 @overload
@@ -71,9 +73,9 @@ def guard(
 @brief
 def guard(
     pipe: Any,
-    safety: Safety | None = None,
+    safety: Safety = _UNSAID,
     *,
-    concept: Concept | ConceptEmbeds | str | None = None,
+    concept: Concept | ConceptEmbeds | str = _UNSAID,
     policy: Contract[Any] | None = None,
     plan: Plan | str = EXACT,
     **unknown: Any,
@@ -130,9 +132,15 @@ def guard(
                 f"the plan is {str(plan)!r}, and under a policy no evaluation is left out; leave"
                 " plan out"
             )
-        return policy.guard(pipe, safety, None if concept is None else Concept.parse(concept))
-    safety = "medium" if safety is None else safety
-    concept = DEFAULT_CONCEPT if concept is None else concept
+        if safety is None:
+            raise BadValueError("the safety is None; leave it out, or name one")
+        return policy.guard(
+            pipe,
+            None if safety is _UNSAID else safety,
+            None if concept is _UNSAID else Concept.parse(concept),
+        )
+    safety = "medium" if safety is _UNSAID else safety
+    concept = DEFAULT_CONCEPT if concept is _UNSAID else concept
     if modular:
         # Imported only then: older releases of diffusers warn that modular pipelines are young.
         from safelatent.pipelines.modular import guard_modular
