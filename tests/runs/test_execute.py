@@ -336,7 +336,9 @@ def test_a_file_system_that_becomes_read_only_ends_the_run_in_one_line(tmp_path,
         everything(tmp_path)
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
-    assert len(read_run(tmp_path).rows) == 3
+    saved = len(read_run(tmp_path).rows)  # whole batches; an image that failed has no file
+    assert 0 < saved < ITEMS
+    assert saved % 3 == 0
     everything(tmp_path)
     assert len(read_run(tmp_path).rows) == ITEMS
 
