@@ -6,10 +6,8 @@ side by side, whether or not a picture was ever captioned with them, and the las
 sketch of what is to be drawn.
 
 The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the
-paper mean here what they mean there. The latents are few and have many channels, since a state of
-the sketch describes a patch of them at once: attention has to lay four out, one for each pair of
-heads. Of 16 latents of 4 channels a patch the UNet, whose convolutions are the same everywhere,
-hardly learnt to.
+paper mean here what they mean there. The latents are few and have many channels: a state of the
+sketch says one of them, and all layers work at their one size.
 """
 
 from collections.abc import Sequence
@@ -18,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,22 +25,18 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.data import example
 from training.device import half_precision
 from training.glyphs import Glyphs, paint
+from training.latents import CHANNELS, Latents
 from training.scenes import Scene, random_scene
 from training.shared_text import SharedTextProcessor
 from training.sketch import LATENTS
 from training.texts import TextPool
 from training.tower import TEXT_WIDTH
-from training.vae import CHANNELS, decoded, encoded, sheet, to_pictures
+from training.vae import LATENT_SCALE, sheet, to_pictures
 
-DRAWS = 4  # noise levels a scene: text, rendering and encoding are paid once for both
-# Of the images of a step, those at which the estimate without words learns too.
-EMPTY_SHARE = 0.25
-# Captions of photographs fit only now and then, so Stable Diffusion's estimate with words lies near
-# to the one without, and wants a guidance scale of 7.5. Ours always fit, and would draw best at 3.
-# So the estimate with words learns what lies a share of the way from the one without to the truth:
-# 3 / 7.5. Of a place it is to be as likely as in the world that something unsafe is there: at a
-# share of 1 / 7.5 guidance would leave likelihoods as they are, but draw softly.
-SAID, SAID_OF_PLACES = 0.4, 0.2
+DRAWS = 4  # noise levels a scene: its text is paid for once for all of them
+EMPTY_SHARE = (
+    0.1  # of the scenes of a step: the caption is empty, as for the estimate without words
+)
 SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
 # The latents are small, so an estimate among much noise hardly moves the loss by what it says of
 # the picture, though it is there that the words decide what is drawn. Such steps count by how far
@@ -51,7 +45,7 @@ NOISY_CAP = 8.0
 # Guidance leaves latents on the way that are further from the mean than any scene's, most so among
 # much noise. Half of the examples are overdone like that, by up to so many times and less where
 # there is less noise; the scene as it is remains what is asked for.
-OVERDONE = 6.0
+OVERDONE = 2.0
 SAMPLE_PROMPTS = (
     "a red apple",
     "a dog",
@@ -74,15 +68,18 @@ SAMPLE_PROMPTS = (
 )
 
 
+WIDTH = 160
+
+
 def new_unet() -> UNet2DConditionModel:
     """Untrained."""
     return UNet2DConditionModel(
-        sample_size=8,
+        sample_size=LATENTS,
         in_channels=CHANNELS,
         out_channels=CHANNELS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(128, 192),
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        block_out_channels=(WIDTH,),
         layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=8,  # heads
@@ -117,7 +114,7 @@ class GeneratorStage:
     def __init__(
         self,
         drawings: Glyphs,
-        vae: AutoencoderKL,
+        latents: Latents,
         tokenizer: CLIPTokenizer,
         text_encoder: CLIPTextModel,
         pool: TextPool,
@@ -126,11 +123,9 @@ class GeneratorStage:
         """``text_encoder`` is finished; ``start`` is a pipeline folder whose UNet trains on;
         without one, it begins from nothing.
         """
-        self.drawings, self.tokenizer, self.pool = drawings, tokenizer, pool
+        self.drawings, self.tokenizer, self.pool, self.map = drawings, tokenizer, pool, latents
         self.device = drawings.device
         self.images_a_step = self.images_a_step * drawings.times
-        self.vae = vae.eval().requires_grad_(False).to(self.device)
-        self.scale = float(vae.config["scaling_factor"])
         self.learning_rate = 8e-4 if start is None else 4e-4
         self.text_encoder = text_encoder.eval().requires_grad_(False).to(self.device)
         self.unet = new_unet()
@@ -145,9 +140,8 @@ class GeneratorStage:
         self.module: Any = nn.ModuleDict({"unet": self.unet}).to(self.device)
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
-        self.weights = loss_weights(self.scale**2 * alphas / (1 - alphas)).to(self.device)
+        self.weights = loss_weights(LATENT_SCALE**2 * alphas / (1 - alphas)).to(self.device)
         self.overdoing = (OVERDONE * alphas.sqrt() * (1 - alphas)).to(self.device)
-        self.nothing = self.states([""])
         rng = np.random.default_rng(3)
         self.mean = self.latents([random_scene(rng) for _ in range(64)]).mean(dim=0)
 
@@ -163,8 +157,7 @@ class GeneratorStage:
     @torch.no_grad()
     def latents(self, scenes: Sequence[Scene]) -> Tensor:
         """What is drawn, (B, CHANNELS, LATENTS, LATENTS), scaled."""
-        with half_precision(self.device):
-            return self.scale * encoded(self.vae, paint(scenes, self.drawings)).float()
+        return LATENT_SCALE * self.map(paint(scenes, self.drawings))
 
     def noisy(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noisy latents, noise levels (B,), and the noise that is to be found."""
@@ -177,23 +170,18 @@ class GeneratorStage:
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         count = self.images_a_step // DRAWS
-        scenes, captions = zip(*(example(rng, self.pool, 0.0) for _ in range(count)), strict=True)
+        examples = (example(rng, self.pool, EMPTY_SHARE) for _ in range(count))
+        scenes, captions = zip(*examples, strict=True)
         noisy, t, noise = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
-        said = [SAID if scene.place is None else SAID_OF_PLACES for scene in scenes]
-        shares = torch.tensor(said, device=self.device).repeat(DRAWS)[:, None, None, None]
-        empty = round(EMPTY_SHARE * len(noisy))
-        own = self.estimate(noisy[:empty], t[:empty], self.nothing)
-        with torch.no_grad():
-            rest = self.estimate(noisy[empty:], t[empty:], self.nothing)
-        without = torch.cat([own.detach(), rest])
-        found = self.estimate(noisy, t, self.states(captions))
-        lost = self.weighted(found, torch.lerp(without, noise, shares), t)
-        return lost + EMPTY_SHARE * self.weighted(own, noise[:empty], t[:empty])
+        return self.weighted(self.estimate(noisy, t, self.states(captions)), noise, t)
 
-    def estimate(self, noisy: Tensor, t: Tensor, text: Tensor) -> Tensor:
-        """The noise in ``noisy`` (B, C, H, W) at levels (B,), by texts (B / r, length, width)."""
+    def estimate(self, noisy: Tensor, t: Tensor, text: Tensor, unet: Any = None) -> Tensor:
+        """The noise in ``noisy`` (B, C, H, W) at levels (B,), by texts (B / r, length, width).
+
+        ``unet`` is another one than that which learns.
+        """
         with half_precision(self.device):
-            return self.unet(noisy, t, text).sample.float()
+            return (unet or self.unet)(noisy, t, text).sample.float()
 
     def weighted(self, predicted: Tensor, wanted: Tensor, t: Tensor) -> Tensor:
         """Squared error of noise estimates, (B, C, H, W), by what it counts at the noise levels
@@ -203,7 +191,7 @@ class GeneratorStage:
         return (error * self.weights[t]).mean()
 
     @torch.no_grad()
-    def picture(self, steps: int = 20, scale: float = 7.5) -> Image.Image:
+    def picture(self, steps: int = 20, scale: float = 2.0) -> Image.Image:
         """The sample prompts, two seeds each."""
         prompts = list(SAMPLE_PROMPTS) * 2
         text = self.states([""] * len(prompts) + prompts)
@@ -214,5 +202,5 @@ class GeneratorStage:
             uncond, cond = self.estimate(torch.cat([latents] * 2), t, text).chunk(2)
             guided = uncond + scale * (cond - uncond)
             latents = self.scheduler.step(guided, t, latents, return_dict=False)[0]
-        pictures = to_pictures(decoded(self.vae, latents / self.scale))
+        pictures = to_pictures(self.map.picture(latents / LATENT_SCALE))
         return sheet(pictures, len(SAMPLE_PROMPTS))

@@ -8,9 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP
@@ -21,36 +18,45 @@ from training.device import Place
 from training.fetch import fetch, fetch_sentence_encoder
 from training.generator import GeneratorStage
 from training.glyphs import Glyphs, glyphs
+from training.guidance import GuidanceStage
 from training.held_out_words import save_words
 from training.judge import train_judge
-from training.loop import CHECKPOINT, Budget, load_average, train
+from training.latents import Latents, latents
+from training.loop import CHECKPOINT, Budget, train
 from training.outlook import OutlookStage
 from training.package import package, text_encoder_of
 from training.prepared import pack
 from training.texts import POOL, TextPool, make_texts, read
 from training.tokenizer import train_tokenizer
 from training.tower import NamesStage, TowerStage
-from training.vae import VaeStage, fold_normalisation, new_vae
+from training.vae import DecoderStage
 from training.world_moments import make_scene_moments
 
+KNOWN = "model/text_encoder"  # of another world, where there is one: names begin from it
 PREPARING = ("fetch", "tokenizer", "texts")
-LEARNING = ("vae", "names", "tower", "outlook", "generator")
+LEARNING = ("decoder", "names", "tower", "outlook", "generator", "guidance")
 STAGES = (*PREPARING, *LEARNING, "package", "clip", "judge")
-GOING_ON = ("fetch", "texts", "generator", "package")  # from finished weights: the rest stays valid
+GOING_ON = (
+    "fetch",
+    "texts",
+    "generator",
+    "guidance",
+    "package",
+)  # from finished weights: the rest stays valid
 
 
-def _vae_stage(work: Path, place: Place) -> VaeStage:
-    return VaeStage(glyphs(work).on(place))
+def _decoder_stage(work: Path, place: Place) -> DecoderStage:
+    return DecoderStage(glyphs(work).on(place), latents(work).on(place))
 
 
-def _parts(work: Path, place: Place) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderKL]:
+def _parts(work: Path, place: Place) -> tuple[CLIPTokenizer, TextPool, Glyphs, Latents]:
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
-    vae = AutoencoderKL.from_pretrained(work / "model/vae")
-    return tokenizer, read(work / POOL), glyphs(work).on(place), vae
+    return tokenizer, read(work / POOL), glyphs(work).on(place), latents(work).on(place)
 
 
 def _names_stage(work: Path, place: Place) -> NamesStage:
-    return NamesStage(*_parts(work, place))
+    known = work / KNOWN
+    return NamesStage(*_parts(work, place), known=known if known.exists() else None)
 
 
 def _tower_stage(work: Path, place: Place) -> TowerStage:
@@ -62,27 +68,15 @@ def _outlook_stage(work: Path, place: Place) -> OutlookStage:
 
 
 def _generator_stage(work: Path, start: Path | None, place: Place) -> GeneratorStage:
-    tokenizer, pool, drawings, vae = _parts(work, place)
+    tokenizer, pool, drawings, found = _parts(work, place)
     text_encoder = text_encoder_of(work, start)
-    return GeneratorStage(drawings, vae, tokenizer, text_encoder, pool, start)
+    return GeneratorStage(drawings, found, tokenizer, text_encoder, pool, start)
 
 
-def _finish_vae(work: Path) -> None:
-    vae = new_vae()
-    load_average(vae, work / "vae" / CHECKPOINT)
-    with torch.no_grad():
-        scenes = _vae_stage(work, Place()).batch(np.random.default_rng(2), 256)
-        fold_normalisation(vae, scenes)
-    vae.save_pretrained(work / "model/vae")
-
-
-def _copy_parts(start: Path, work: Path) -> None:
-    """Tokenizer and autoencoder of a finished model: the UNet trains on in words and latents it
-    knows.
-    """
-    for part in ("tokenizer", "vae"):
-        if not (work / "model" / part).exists():
-            shutil.copytree(start / part, work / "model" / part)
+def _guidance_stage(work: Path, place: Place) -> GuidanceStage:
+    tokenizer, pool, drawings, found = _parts(work, place)
+    start = work / "generator" / CHECKPOINT
+    return GuidanceStage(drawings, found, tokenizer, text_encoder_of(work), pool, start)
 
 
 def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
@@ -90,7 +84,7 @@ def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
     stages = PREPARING if packed else stages
     if "fetch" in stages:
         fetch(work)
-        glyphs(work)
+        latents(work)
     if "tokenizer" in stages and not (work / "model/tokenizer/tokenizer.json").exists():
         train_tokenizer(work / "node_modules", work / "model/tokenizer")
     if "texts" in stages and not (work / POOL).exists():
@@ -102,9 +96,8 @@ def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
 def _learn(
     stages: Sequence[str], work: Path, budgets: dict[str, Budget], start: Path | None, place: Place
 ) -> None:
-    if "vae" in stages and start is None:
-        train(partial(_vae_stage, work, place), work / "vae", budgets["vae"])
-        _finish_vae(work)
+    if "decoder" in stages and start is None:
+        train(partial(_decoder_stage, work, place), work / "decoder", budgets["decoder"])
     if "names" in stages and start is None:
         train(partial(_names_stage, work, place), work / "names", budgets["names"])
     if "tower" in stages and start is None:
@@ -114,6 +107,8 @@ def _learn(
     if "generator" in stages:
         stage = partial(_generator_stage, work, start, place)
         train(stage, work / "generator", budgets["generator"])
+    if "guidance" in stages:
+        train(partial(_guidance_stage, work, place), work / "guidance", budgets["guidance"])
 
 
 def run(
@@ -140,8 +135,8 @@ def run(
         models: the folder of the package's models, that the finished weights are written to.
     """
     place = place or Place()
-    if start is not None:
-        _copy_parts(start, work)
+    if start is not None:  # the UNet trains on in words it knows
+        shutil.copytree(start / "tokenizer", work / "model/tokenizer", dirs_exist_ok=True)
     _prepare(stages, work, files)
     _learn(stages, work, budgets, start, place)
     pipeline, clip = models / EMBEDDED.name, models / CLIP.name

@@ -11,6 +11,7 @@ from training import generator, vae
 def narrow():
     """Few channels, and few sample pictures, which take most of a miniature's time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae, "WIDTHS", (8,) * len(vae.WIDTHS))
+        patch.setattr(vae, "WIDTHS", (8, 8, 16, 32, 64, 160))
+        patch.setattr(generator, "WIDTH", 32)
         patch.setattr(generator, "SAMPLE_PROMPTS", generator.SAMPLE_PROMPTS[:2])
         yield

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 
 from tests.training.test_lesson import POOL, TOKENIZER
-from training import generator
+from tests.training.test_sketch import made_latents
 from training.generator import NOISY_CAP, SNR_CAP, GeneratorStage, loss_weights
 from training.glyphs import Glyphs
 from training.scenes import LARGE, SMALL, Scene
 from training.tower import new_text_encoder
-from training.vae import new_vae
 from training.vocabulary import THINGS
 
 RED = torch.tensor([255, 0, 0, 255], dtype=torch.uint8)[:, None, None]
@@ -31,7 +30,7 @@ def test_the_unet_alone_learns():
     detectors.
     """
     torch.manual_seed(0)
-    stage = GeneratorStage(DRAWINGS, new_vae(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
+    stage = GeneratorStage(DRAWINGS, made_latents(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
     stage.images_a_step = 4
     stage.loss(np.random.default_rng(0)).backward()
     assert {
@@ -47,7 +46,7 @@ def test_overdone_latents_are_further_from_the_mean_and_the_scene_is_what_is_ask
     overdone.
     """
     torch.manual_seed(0)
-    stage = GeneratorStage(DRAWINGS, new_vae(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
+    stage = GeneratorStage(DRAWINGS, made_latents(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
     stage.overdone_share = 1.0
     latents = stage.latents([Scene(background="blue", placed=())] * 2)
     noisy, t, noise = stage.noisy(latents)
@@ -57,27 +56,3 @@ def test_overdone_latents_are_further_from_the_mean_and_the_scene_is_what_is_ask
     away = latents - stage.mean
     along = (noise * away).flatten(1).sum(1) / away.flatten(1).square().sum(1)
     assert along.mean() > 0
-
-
-def test_nothing_is_left_to_learn_where_words_say_their_share(monkeypatch):
-    """The estimate with words lies ``SAID`` of the way from the one without to the truth."""
-    torch.manual_seed(0)
-    stage = GeneratorStage(DRAWINGS, new_vae(), TOKENIZER, new_text_encoder(TOKENIZER), POOL)
-    stage.images_a_step = 8
-    scene = Scene(background="blue", placed=())
-    monkeypatch.setattr(generator, "example", lambda *_: (scene, "a dog"))
-    latents = stage.latents([scene])
-
-    def estimate(share):
-        def of(noisy, t, text):
-            alphas = stage.scheduler.alphas_cumprod[t][:, None, None, None]
-            truth = (noisy - alphas.sqrt() * latents) / (1 - alphas).sqrt()
-            return truth if text is stage.nothing else truth * share
-
-        return of
-
-    stage.overdone_share = 0.0
-    monkeypatch.setattr(stage, "estimate", estimate(1.0))
-    assert stage.loss(np.random.default_rng(0)).item() < 1e-6
-    monkeypatch.setattr(stage, "estimate", estimate(0.5))
-    assert stage.loss(np.random.default_rng(0)).item() > 1e-3
