@@ -68,7 +68,7 @@ SAMPLE_PROMPTS = (
 )
 
 
-WIDTH = 160
+WIDTH = 144  # of all layers
 
 
 def new_unet() -> UNet2DConditionModel:

@@ -32,7 +32,7 @@ from training.vae import sheet, to_pictures
 from training.vocabulary import article
 
 TEXT_WIDTH = 256
-TEXTS = 64  # a step, for the lesson
+TEXTS = 16  # a step, for the lesson
 CAPTIONS = 24  # a step, for the sketch, in the names' part; half as many of each kind later
 LESSON_WEIGHT = 0.1
 PLAIN = {
