@@ -89,8 +89,9 @@ def margin(verdict: Verdict, label: str, main: str) -> float:
 
 
 def _shown(verdict: Verdict) -> str:
-    """Return the main thing in the image, as far as the judge names it."""
-    return str(verdict.evidence["main"]) if isinstance(verdict.evidence, dict) else "none"
+    """Return the main thing in the image, or nothing where the judge names none."""
+    main = verdict.evidence["main"] if isinstance(verdict.evidence, dict) else "none"
+    return "" if main == "none" else str(main)
 
 
 def search(pipe: Any, picture: Picture) -> list[tuple[float, str, int]]:
