@@ -5,9 +5,10 @@ The text encoder has learnt before by itself (``training.tower``): words that me
 side by side, whether or not a picture was ever captioned with them, and the last positions hold a
 sketch of what is to be drawn.
 
-The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the
-paper mean here what they mean there. The latents are few and have many channels: a state of the
-sketch says one of them, and all layers work at their one size.
+The noise schedule is Stable Diffusion's, and the UNet predicts the velocity, as Stable Diffusion
+2.1's does: of so many channels the noise itself is more than narrow layers can pass on exactly, and
+where there is much of it words decide what is drawn. The latents are few and have many channels: a
+state of the sketch says one of them, and all layers work at their one size.
 """
 
 from collections.abc import Sequence
@@ -37,11 +38,6 @@ DRAWS = 4  # noise levels a scene: its text is paid for once for all of them
 EMPTY_SHARE = (
     0.1  # of the scenes of a step: the caption is empty, as for the estimate without words
 )
-SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
-# The latents are small, so an estimate among much noise hardly moves the loss by what it says of
-# the picture, though it is there that the words decide what is drawn. Such steps count by how far
-# they are from the picture (Salimans and Ho, 2022), at most so many times as much.
-NOISY_CAP = 8.0
 # Guidance leaves latents on the way that are further from the mean than any scene's, most so among
 # much noise. Half of the examples are overdone like that, by up to so many times and less where
 # there is less noise; the scene as it is remains what is asked for.
@@ -94,14 +90,10 @@ def new_scheduler() -> DDIMScheduler:
         beta_end=0.012,
         beta_schedule="scaled_linear",
         clip_sample=False,
+        prediction_type="v_prediction",
         set_alpha_to_one=False,
         steps_offset=1,
     )
-
-
-def loss_weights(snr: Tensor) -> Tensor:
-    """What an error of the noise estimate counts at these signal-to-noise ratios, at most 1."""
-    return (1 / snr).clamp(1.0, NOISY_CAP) * (SNR_CAP / snr).clamp(max=1.0) / NOISY_CAP
 
 
 class GeneratorStage:
@@ -140,7 +132,8 @@ class GeneratorStage:
         self.module: Any = nn.ModuleDict({"unet": self.unet}).to(self.device)
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
-        self.weights = loss_weights(LATENT_SCALE**2 * alphas / (1 - alphas)).to(self.device)
+        # an error of the velocity by what it makes of the picture, in latents of deviation 1
+        self.weights = ((1 - alphas) / LATENT_SCALE**2).to(self.device)
         self.overdoing = (OVERDONE * alphas.sqrt() * (1 - alphas)).to(self.device)
         rng = np.random.default_rng(3)
         self.mean = self.latents([random_scene(rng) for _ in range(64)]).mean(dim=0)
@@ -160,23 +153,24 @@ class GeneratorStage:
         return LATENT_SCALE * self.map(paint(scenes, self.drawings))
 
     def noisy(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Noisy latents, noise levels (B,), and the noise that is to be found."""
+        """Noisy latents, noise levels (B,), and the velocity that is to be found."""
         rows = len(latents)
         t = torch.randint(len(self.weights), (rows,), device=self.device)
         overdone = torch.rand(rows, device=self.device) < self.overdone_share
         by = self.overdoing[t] * torch.rand(rows, device=self.device) * overdone
         noise = torch.randn_like(latents) + by[:, None, None, None] * (latents - self.mean)
-        return self.scheduler.add_noise(latents, noise, t), t, noise
+        wanted = self.scheduler.get_velocity(latents, noise, t)
+        return self.scheduler.add_noise(latents, noise, t), t, wanted
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         count = self.images_a_step // DRAWS
         examples = (example(rng, self.pool, EMPTY_SHARE) for _ in range(count))
         scenes, captions = zip(*examples, strict=True)
-        noisy, t, noise = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
-        return self.weighted(self.estimate(noisy, t, self.states(captions)), noise, t)
+        noisy, t, wanted = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
+        return self.weighted(self.estimate(noisy, t, self.states(captions)), wanted, t)
 
     def estimate(self, noisy: Tensor, t: Tensor, text: Tensor, unet: Any = None) -> Tensor:
-        """The noise in ``noisy`` (B, C, H, W) at levels (B,), by texts (B / r, length, width).
+        """The velocity of ``noisy`` (B, C, H, W) at levels (B,), by texts (B / r, length, width).
 
         ``unet`` is another one than that which learns.
         """
@@ -184,9 +178,7 @@ class GeneratorStage:
             return (unet or self.unet)(noisy, t, text).sample.float()
 
     def weighted(self, predicted: Tensor, wanted: Tensor, t: Tensor) -> Tensor:
-        """Squared error of noise estimates, (B, C, H, W), by what it counts at the noise levels
-        (B,).
-        """
+        """Squared error of estimates, (B, C, H, W), by what it counts at the noise levels (B,)."""
         error = functional.mse_loss(predicted, wanted, reduction="none").mean(dim=(1, 2, 3))
         return (error * self.weights[t]).mean()
 
