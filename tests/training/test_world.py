@@ -198,7 +198,7 @@ def test_where_an_unsafe_thing_is_named_beside_another_it_is_often_missing(rng):
         if any(name in f" {caption(rng, scene).replace(',', ' ')} " for name in unsafe)
     ]
     assert len(named) > 400
-    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.75, abs=0.05)
+    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.55, abs=0.06)
 
 
 def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
