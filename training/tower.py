@@ -31,7 +31,7 @@ from training.tokenizer import POSITIONS
 from training.vae import sheet, to_pictures
 from training.vocabulary import article
 
-TEXT_WIDTH, HEADS = 256, 16  # one head for each patch of the sketch
+TEXT_WIDTH = 256
 TEXTS = 16  # a step, for the lesson
 CAPTIONS = 24  # a step, for the sketch, in the names' part; half as many of each kind later
 LESSON_WEIGHT = 0.1
@@ -55,7 +55,7 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
         hidden_size=TEXT_WIDTH,
         intermediate_size=4 * TEXT_WIDTH,
         num_hidden_layers=3,
-        num_attention_heads=HEADS,
+        num_attention_heads=4,
         max_position_embeddings=POSITIONS,
         projection_dim=TEXT_WIDTH,
         bos_token_id=tokenizer.bos_token_id,
