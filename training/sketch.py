@@ -90,13 +90,15 @@ class Sketch:
 
     def _make_weighing(self) -> Tensor:
         """(N, N) for N numbers that all patches of a scene say: principal directions of the things,
-        small ones made larger.
+        small ones made larger, and as much all directions in which no thing in the middle differs
+        from another: small things in corners do.
 
         By how much leaves the loss of one who says the mean of all things as it is.
         """
         views = _patches(self.alone().unflatten(1, (CHANNELS, LATENTS, LATENTS))).flatten(1)
-        _, values, directions = torch.linalg.svd(views - views.mean(dim=0), full_matrices=False)
-        gains = (values.square() + values[FINE].square()) ** -0.25
+        _, found, directions = torch.linalg.svd(views - views.mean(dim=0))
+        values = functional.pad(found, (0, len(directions) - len(found)))
+        gains = (values.square() + found[FINE].square()) ** -0.25
         return (
             directions.T * gains * (values.square().sum() / (values * gains).square().sum()).sqrt()
         )

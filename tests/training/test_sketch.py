@@ -109,6 +109,10 @@ def test_what_tells_things_apart_counts_the_more_the_less_it_varies(sketch):
         states[:, FACTS_AT + 1 :, :SAYS] += error.unflatten(0, (PATCHES, SAYS))
         return sketch.loss(states, one).item() * wanted.numel()
 
+    elsewhere = torch.zeros_like(directions[0])
+    elsewhere[0] = 1.0  # a corner in which no thing in the middle is seen
+    elsewhere -= directions.T @ (directions @ elsewhere)
+    assert cost(elsewhere / elsewhere.norm()) > cost(directions[0]), "nothing goes for free"
     first, tenth, fiftieth = (cost(directions[n]) for n in (0, 9, 49))
     assert 0 < first < tenth < fiftieth
     assert np.mean([cost(look) for look in looks]) == pytest.approx(
