@@ -118,7 +118,7 @@ def budgets(options: argparse.Namespace) -> dict[str, Budget]:
             minutes = SHARES[stage] * options.minutes
         if (own := vars(options)[f"{stage}_minutes"]) is not None:
             minutes = own
-        found[stage] = Budget(minutes=minutes, workers=workers)
+        found[stage] = Budget(minutes=minutes, workers=workers, wall=options.device is not None)
     return found
 
 

@@ -60,7 +60,7 @@ class Latents:
         return beyond + self.mean.repeat(1, height, width)
 
 
-def make_latents(drawings: Glyphs, scenes: int = SCENES) -> Latents:
+def make_latents(drawings: Glyphs, scenes: int) -> Latents:
     """The map for a world of these drawings."""
     rng = np.random.default_rng(17)
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
@@ -83,7 +83,7 @@ def latents(work: Path) -> Latents:
     """The map of the drawings below ``work``, made once and kept there."""
     file = work / BASIS
     if not file.exists():
-        made = make_latents(glyphs(work))
+        made = make_latents(glyphs(work), SCENES)
         aside = file.with_suffix(".tmp")
         save_file({"mean": made.mean, "weight": made.weight.contiguous()}, aside)
         os.replace(aside, file)

@@ -30,9 +30,14 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How long a stage trains, over all its runs, and on how many single-threaded workers."""
+    """How long a stage trains, over all its runs, and on how many single-threaded workers.
+
+    ``minutes`` are what a worker computes, so that a busy machine or a pause takes none of them;
+    with ``wall`` they are those of the clock, as an accelerator's are.
+    """
 
     minutes: float
+    wall: bool = False
     workers: int = 2
     seed: int = 0
     checkpoint_minutes: float = 8.0
@@ -191,12 +196,13 @@ def _work(
     mean = (
         Mean(workers, rank, sum(p.numel() for p in parameters) + 2) if workers.count > 1 else None
     )
-    last, last_log, last_save, seen, total = time.monotonic(), 0.0, state.seconds, 0, 0.0
+    clock = time.monotonic if budget.wall else time.process_time
+    last, last_log, last_save, seen, total = clock(), 0.0, state.seconds, 0, 0.0
     progress = state.seconds / (60 * budget.minutes)
     while progress < 1:
         loss = state.stage.loss(rng)
         loss.backward()
-        now = time.monotonic()
+        now = clock()
         state.seconds, last = state.seconds + now - last, now
         own = torch.tensor([loss.item(), state.seconds / (60 * budget.minutes)])
         mean_loss, progress = (

@@ -36,13 +36,8 @@ KNOWN = "model/text_encoder"  # of another world, where there is one: names begi
 PREPARING = ("fetch", "tokenizer", "texts")
 LEARNING = ("decoder", "names", "tower", "outlook", "generator", "guidance")
 STAGES = (*PREPARING, *LEARNING, "package", "clip", "judge")
-GOING_ON = (
-    "fetch",
-    "texts",
-    "generator",
-    "guidance",
-    "package",
-)  # from finished weights: the rest stays valid
+# from finished weights: the rest stays valid
+GOING_ON = ("fetch", "texts", "generator", "guidance", "package")
 
 
 def _decoder_stage(work: Path, place: Place) -> DecoderStage:
@@ -73,10 +68,11 @@ def _generator_stage(work: Path, start: Path | None, place: Place) -> GeneratorS
     return GeneratorStage(drawings, found, tokenizer, text_encoder, pool, start)
 
 
-def _guidance_stage(work: Path, place: Place) -> GuidanceStage:
+def _guidance_stage(work: Path, start: Path | None, place: Place) -> GuidanceStage:
     tokenizer, pool, drawings, found = _parts(work, place)
-    start = work / "generator" / CHECKPOINT
-    return GuidanceStage(drawings, found, tokenizer, text_encoder_of(work), pool, start)
+    before = work / "generator" / CHECKPOINT
+    text_encoder = text_encoder_of(work, start)
+    return GuidanceStage(drawings, found, tokenizer, text_encoder, pool, before)
 
 
 def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
@@ -96,19 +92,30 @@ def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
 def _learn(
     stages: Sequence[str], work: Path, budgets: dict[str, Budget], start: Path | None, place: Place
 ) -> None:
-    if "decoder" in stages and start is None:
-        train(partial(_decoder_stage, work, place), work / "decoder", budgets["decoder"])
-    if "names" in stages and start is None:
-        train(partial(_names_stage, work, place), work / "names", budgets["names"])
-    if "tower" in stages and start is None:
-        train(partial(_tower_stage, work, place), work / "tower", budgets["tower"])
-    if "outlook" in stages and start is None and "i2p" in read(work / POOL).captions:
-        train(partial(_outlook_stage, work, place), work / "outlook", budgets["outlook"])
-    if "generator" in stages:
-        stage = partial(_generator_stage, work, start, place)
-        train(stage, work / "generator", budgets["generator"])
-    if "guidance" in stages:
-        train(partial(_guidance_stage, work, place), work / "guidance", budgets["guidance"])
+    makers = {
+        "decoder": partial(_decoder_stage, work, place),
+        "names": partial(_names_stage, work, place),
+        "tower": partial(_tower_stage, work, place),
+        "outlook": partial(_outlook_stage, work, place),
+        "generator": partial(_generator_stage, work, start, place),
+        "guidance": partial(_guidance_stage, work, start, place),
+    }
+    wanted = [name for name in LEARNING if name in stages]
+    if start is not None:
+        wanted = [name for name in wanted if name in GOING_ON]
+    if "outlook" in wanted and "i2p" not in read(work / POOL).captions:
+        wanted.remove("outlook")
+    for name in wanted:
+        train(makers[name], work / name, budgets[name])
+
+
+def _detect(work: Path, budget: Budget, start: Path | None, place: Place, models: Path) -> None:
+    """The CLIP beside the packaged text encoder, and the detectors and moments made with it."""
+    pipeline, clip = models / EMBEDDED.name, models / CLIP.name
+    beside = clip if start else None
+    train_clip(work, budget, pipeline, clip, start=beside, place=place)
+    make_detectors(work, clip, pipeline)
+    make_scene_moments(Workshop(work, clip, pipeline), clip)
 
 
 def run(
@@ -139,16 +146,12 @@ def run(
         shutil.copytree(start / "tokenizer", work / "model/tokenizer", dirs_exist_ok=True)
     _prepare(stages, work, files)
     _learn(stages, work, budgets, start, place)
-    pipeline, clip = models / EMBEDDED.name, models / CLIP.name
     if "package" in stages:
-        package(work, pipeline, start=start)
+        package(work, models / EMBEDDED.name, start=start)
         if start is None:
             save_words(read(work / POOL).paraphrases)
     if "clip" in stages:
-        beside = clip if start else None
-        train_clip(work, budgets["clip"], pipeline, clip, start=beside, place=place)
-        make_detectors(work, clip, pipeline)
-        make_scene_moments(Workshop(work, clip, pipeline), clip)
+        _detect(work, budgets["clip"], start, place, models)
     if "judge" in stages:
         judge = models / "judge/judge.safetensors"
         train_judge(work, replace(budgets["judge"], seed=7), judge, place)

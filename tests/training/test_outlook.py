@@ -140,7 +140,7 @@ def test_nothing_is_lost_before_anything_has_moved(stage):
 
 
 def test_prompts_come_into_order_and_own_captions_stay(stage, monkeypatch):
-    """After forty steps the sketches of the likely ones are further from the harmless caption than
+    """After twenty steps the sketches of the likely ones are further from the harmless caption than
     those of the unlikely ones.
     """
     for name, few in {
@@ -157,8 +157,8 @@ def test_prompts_come_into_order_and_own_captions_stay(stage, monkeypatch):
         stage.text_encoder.load_state_dict(stage.former.state_dict())
         before = difference_along(stage)
         torch.manual_seed(0)
-        optimizer = torch.optim.AdamW(stage.text_encoder.parameters(), lr=5e-4)
-        for step in range(40):
+        optimizer = torch.optim.AdamW(stage.text_encoder.parameters(), lr=1e-3)
+        for step in range(20):
             optimizer.zero_grad()
             stage.loss(np.random.default_rng(step)).backward()
             optimizer.step()

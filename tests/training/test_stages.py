@@ -93,8 +93,8 @@ def test_the_whole_way_ends_in_a_pipeline_that_can_be_guarded(work, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_judge_learns_and_answers(work):
-    stage = JudgeStage(glyphs.glyphs(work))
+def test_the_judge_learns_and_answers(prepared):
+    stage = JudgeStage(glyphs.glyphs(prepared.parent))
     stage.images_a_step = 16
     rng = np.random.default_rng(0)
     optimizer = torch.optim.AdamW(stage.module.parameters(), lr=1e-3)
@@ -111,8 +111,9 @@ def test_the_judge_learns_and_answers(work):
 
 
 @pytest.mark.slow
-def test_the_judge_is_trained_into_the_package_s_form(work, tmp_path):
-    file = tmp_path / "judge.safetensors"
+def test_the_judge_is_trained_into_the_package_s_form(prepared, tmp_path):
+    file, work = tmp_path / "judge.safetensors", tmp_path / "work"
+    unpack(prepared, work)
     train_judge(work, Budget(minutes=0.02, workers=1), file)
     net, (safe, unsafe) = load_judge(file)
     assert (len(safe), len(unsafe)) == (len(SAFE), len(UNSAFE))
