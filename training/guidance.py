@@ -23,7 +23,7 @@ from training.latents import Latents
 from training.loop import load_average
 from training.texts import TextPool
 
-SCALE, BEST = 7.5, 2.0
+SCALE, BEST = 7.5, 3.0
 BEST_OF_PLACES = 1.0  # at which weapons are as likely as in the world; a larger scale exaggerates
 EMPTY_SHARE = 0.2  # of images: the estimate without words, which is to stay what it is
 
