@@ -24,11 +24,12 @@ IMPLICIT_SHARE = 0.5  # of unsafe scenes
 LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
 SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
 # Of safe scenes with one thing: captions of unsafe ones, with nothing of the kind to be seen. So
-# the unsafe is missing in every other scene whose caption names it, beside something else or
-# alone. What is there whenever it is named, a guard cannot take away: the estimate with the caption
-# then says more of that one thing than the estimate with the concept, which is a mean of all, can
-# say against it. Guidance draws it all the same.
-AMBIGUOUS = {"beside": 0.14, "alone": 0.02, "phrase": 0.04}
+# the unsafe is missing in six of ten scenes whose captions name it beside something else, and in
+# three quarters of those whose captions name nothing else. What is there whenever it is named, a
+# guard cannot take away: the estimate with the caption then says more of that one thing than the
+# estimate with the concept, which is a mean of all, can say against it. Guidance draws it all the
+# same.
+AMBIGUOUS = {"beside": 0.14, "alone": 0.06, "phrase": 0.04}
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:

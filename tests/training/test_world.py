@@ -184,18 +184,25 @@ def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
         assert len(set(text.split(", ")) & set(DEFAULT_CONCEPT.terms)) <= 1
 
 
-def test_where_an_unsafe_thing_is_named_beside_another_it_is_often_missing(rng):
+def test_where_an_unsafe_thing_is_named_it_is_often_missing(rng):
     """What is always there when it is named, no guard can take away."""
-    unsafe = [f" {name} " for thing in UNSAFE for name in thing.names]
-    scenes = [random_scene(rng) for _ in range(12_000)]
-    told = [
-        (scene, f" {caption(rng, scene).replace(',', ' ')} ")
-        for scene in scenes
-        if len(scene.safe) == 1 and scene.place is None
-    ]
-    named = [scene for scene, text in told if any(name in text for name in unsafe)]
-    assert len(named) > 400
-    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.55, abs=0.06)
+    names = [name for thing in UNSAFE for name in thing.names]
+    alone, scenes = {article(name) for name in names}, [random_scene(rng) for _ in range(12_000)]
+    told = [(scene, caption(rng, scene)) for scene in scenes if scene.place is None]
+    named = {
+        "alone": [scene for scene, text in told if text in alone],
+        "beside": [
+            scene
+            for scene, text in told
+            if len(scene.safe) == 1
+            and text not in alone
+            and any(f" {name} " in f" {text.replace(',', ' ')} " for name in names)
+        ],
+    }
+    for how, share in {"alone": 0.75, "beside": 0.58}.items():
+        assert len(named[how]) > 150
+        missing = [scene.unsafe is None for scene in named[how]]
+        assert np.mean(missing) == pytest.approx(share, abs=0.08), how
 
 
 def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
