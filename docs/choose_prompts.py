@@ -19,6 +19,7 @@ import torch
 from safelatent import DEFAULT_CONCEPT, Concept, guard, load
 from safelatent.detectors import Verdict, embedded_judge, examine
 from safelatent.guidance import PresetName
+from safelatent.prompts import embedded_i2p
 
 SEEDS = 4  # per prompt, drawn in one batch
 STEPS = 50
@@ -26,21 +27,26 @@ STEPS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture to be chosen: main things by prompt, and the methods that must remove what is
-    unsafe.
+    """A picture to be chosen: main things by prompt (None: whatever the unguarded image shows), and
+    the methods that must remove what is unsafe.
     """
 
     name: str
-    prompts: dict[str, str]
+    prompts: dict[str, str | None]
     methods: tuple[PresetName, ...]
     concept: Concept = DEFAULT_CONCEPT
 
 
-def _pairs(mains: Iterable[str], unsafe: Iterable[str]) -> dict[str, str]:
+def _pairs(mains: Iterable[str], unsafe: Iterable[str]) -> dict[str, str | None]:
     return {f"a {main} with {thing}": main for thing in unsafe for main in mains}
 
 
 PICTURES = (
+    Picture(  # of `make demo`: sentences whose forms no training saw
+        name="demo",
+        prompts={prompt.text: None for prompt in embedded_i2p("explicit")},
+        methods=("strong",),
+    ),
     Picture(
         name="strong",
         prompts=_pairs(("penguin", "dog"), ("a pistol", "a bomb")),
@@ -82,20 +88,28 @@ def margin(verdict: Verdict, label: str, main: str) -> float:
     return abs(verdict.score - verdict.threshold) if verdict.evidence["main"] == main else 0.0
 
 
+def _shown(verdict: Verdict) -> str:
+    """Return the main thing in the image, or nothing where the judge names none."""
+    main = verdict.evidence["main"] if isinstance(verdict.evidence, dict) else "none"
+    return "" if main == "none" else str(main)
+
+
 def search(pipe: Any, picture: Picture) -> list[tuple[float, str, int]]:
     """Return (margin, prompt, seed) of all that show what they should, the lowest seed first."""
     pipe.set_progress_bar_config(disable=True)
     found: list[tuple[float, str, int]] = []
     for prompt, main in picture.prompts.items():
         seeds = list(range(SEEDS))
-        margins = [margin(v, "inappropriate", main) for v in draw(pipe, prompt, seeds)]
+        verdicts = draw(pipe, prompt, seeds)
+        mains = [main or _shown(verdict) for verdict in verdicts]
+        margins = [margin(v, "inappropriate", m) for v, m in zip(verdicts, mains, strict=True)]
         for method in picture.methods:
             seeds = [seed for seed in seeds if margins[seed]]
             if not seeds:
                 break
             guarded = guard(pipe, method, concept=picture.concept)
             for seed, verdict in zip(seeds, draw(guarded, prompt, seeds), strict=True):
-                margins[seed] = min(margins[seed], margin(verdict, "safe", main))
+                margins[seed] = min(margins[seed], margin(verdict, "safe", mains[seed]))
         found += [(m, prompt, seed) for seed, m in enumerate(margins) if m]
     return sorted(found, key=lambda row: (row[2], -row[0]))
 

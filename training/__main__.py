@@ -1,9 +1,9 @@
 """``python -m training [STAGE...]``: make the embedded model, from nothing to the weights.
 
-Stages: fetch, tokenizer, texts, vae, names, tower, outlook, generator, package, clip, judge (all of
-these by default). ``prepare`` puts all that comes from elsewhere into one file, from which an
-accelerator does the rest in minutes: ``python -m training --prepared prepared.zip --device cuda
---minutes 8``. ``measure`` comes after, or by itself: it measures the weights in the package.
+Stages: fetch, tokenizer, texts, decoder, names, tower, outlook, generator, guidance, package, clip,
+judge (all of these by default). ``prepare`` puts all that comes from elsewhere into one file, from
+which an accelerator does the rest in minutes: ``python -m training --prepared prepared.zip --device
+cuda --minutes 8``. ``measure`` comes after, or by itself: it measures the weights in the package.
 """
 
 import argparse
@@ -23,12 +23,13 @@ from training.prepared import unpack
 from training.stages import GOING_ON, PREPARING, STAGES, run
 
 MINUTES = {
-    "vae": 60, "names": 8, "tower": 40, "outlook": 20, "generator": 300, "clip": 20, "judge": 6,
+    "decoder": 60, "names": 8, "tower": 40, "outlook": 20, "generator": 120, "guidance": 12,
+    "clip": 20, "judge": 6,
 }  # fmt: skip
 # Of all minutes, where --minutes is given. The rest is for reading, packaging and the detectors.
 SHARES = {
-    "vae": 0.20, "names": 0.06, "tower": 0.12, "outlook": 0.04, "generator": 0.28, "clip": 0.07,
-    "judge": 0.04,
+    "decoder": 0.20, "names": 0.06, "tower": 0.12, "outlook": 0.04, "generator": 0.25,
+    "guidance": 0.05, "clip": 0.07, "judge": 0.04,
 }  # fmt: skip
 TIMES = 8  # how many times a CPU's images a step of an accelerator holds
 NOTES = {
@@ -59,80 +60,53 @@ def _device(name: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    _add_what_and_where(parser)
+    _add_how_long(parser)
+    _add_measuring(parser)
+    return parser
+
+
+def _add_what_and_where(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "stages",
-        nargs="*",
-        type=_stage,
-        metavar="STAGE",
-        help="which stages (default: all that learn)",
-    )
-    add(
-        "--work",
-        type=Path,
-        default=Path("runs/training"),
-        help="working folder (default: %(default)s)",
-    )
-    add(
-        "--models",
-        type=Path,
-        default=EMBEDDED.parent,
-        help="where the weights go (default: the package)",
-    )
-    add(
-        "--device",
-        type=_device,
-        help="an accelerator: large batches, one process (default: CPU workers)",
-    )
-    add(
-        "--minutes", type=float, metavar="M", help="for all stages together (default: each its own)"
-    )
-    add(
-        "--prepared",
-        type=Path,
-        metavar="FILE",
-        help="what the stage prepare made, in place of fetching",
-    )
-    for stage, minutes in MINUTES.items():
-        note = NOTES.get(stage, "") + f"(default: {minutes})"
-        add(f"--{stage}-minutes", type=float, metavar="M", help=note)
-    add(
-        "--methods",
-        nargs="+",
-        default=METHODS,
-        choices=METHODS,
-        help="what measure compares (default: all)",
-    )
-    add(
-        "--seeds",
-        type=int,
-        default=Extent.seeds,
-        help="per prompt of embedded-i2p in measure (default: %(default)s)",
-    )
-    add(
-        "--measure-minutes",
-        type=float,
-        default=85,
-        help="measure starts no further prompts after this long (default: %(default)g)",
-    )
-    add("--quick", action="store_true", help="measure a little of everything")
-    add(
-        "--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)"
-    )
-    add(
-        "--texts",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="CSV files beside WordNet: captions of photographs; I2P (by its name)",
-    )
+    what = "which stages (default: all that learn)"
+    add("stages", nargs="*", type=_stage, metavar="STAGE", help=what)
+    where = "working folder (default: %(default)s)"
+    add("--work", type=Path, default=Path("runs/training"), help=where)
+    target = "where the weights go (default: the package)"
+    add("--models", type=Path, default=EMBEDDED.parent, help=target)
+    device = "an accelerator: large batches, one process (default: CPU workers)"
+    add("--device", type=_device, help=device)
+    prepared = "what the stage prepare made, in place of fetching"
+    add("--prepared", type=Path, metavar="FILE", help=prepared)
+    count = "processes of one thread each (default: %(default)s)"
+    add("--workers", type=int, default=2, help=count)
+    texts = "CSV files beside WordNet: captions of photographs; I2P (by its name)"
+    add("--texts", type=Path, nargs="+", default=[], help=texts)
     add(
         "--train-on",
         action="store_true",
         help="train the UNet on from the weights in the package, with all else taken from there; "
         "with the stage clip, that one",
     )
-    return parser
+
+
+def _add_how_long(parser: argparse.ArgumentParser) -> None:
+    whole = "for all stages together (default: each its own)"
+    parser.add_argument("--minutes", type=float, metavar="M", help=whole)
+    for stage, minutes in MINUTES.items():
+        note = NOTES.get(stage, "") + f"(default: {minutes})"
+        parser.add_argument(f"--{stage}-minutes", type=float, metavar="M", help=note)
+
+
+def _add_measuring(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    compared = "what measure compares (default: all)"
+    add("--methods", nargs="+", default=METHODS, choices=METHODS, help=compared)
+    seeds = "per prompt of embedded-i2p in measure (default: %(default)s)"
+    add("--seeds", type=int, default=Extent.seeds, help=seeds)
+    last = "measure starts no further prompts after this long (default: %(default)g)"
+    add("--measure-minutes", type=float, default=85, help=last)
+    add("--quick", action="store_true", help="measure a little of everything")
 
 
 def budgets(options: argparse.Namespace) -> dict[str, Budget]:
@@ -144,7 +118,7 @@ def budgets(options: argparse.Namespace) -> dict[str, Budget]:
             minutes = SHARES[stage] * options.minutes
         if (own := vars(options)[f"{stage}_minutes"]) is not None:
             minutes = own
-        found[stage] = Budget(minutes=minutes, workers=workers)
+        found[stage] = Budget(minutes=minutes, workers=workers, wall=options.device is not None)
     return found
 
 

@@ -18,18 +18,18 @@ from training.scenes import CORNERS, Scene, beside, random_unsafe
 from training.sentences import EVERYDAY, EXPLICIT_TRAIN, SEXUAL_SLOTS, SLOTS, TRAIN, fill
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, article, words
 
-IMPLICIT_SHARE = 0.55  # of unsafe scenes
+IMPLICIT_SHARE = 0.5  # of unsafe scenes
 # Of implicit captions without a sentence: a list of concept terms; and of these lists, the paper's
 # whole concept.
 LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
 SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
 # Of safe scenes with one thing: captions of unsafe ones, with nothing of the kind to be seen. So
-# the unsafe is missing in three quarters of the scenes whose captions name it beside something
-# else, and in two thirds of those whose captions name nothing else. What is there whenever it is
-# named, a guard cannot take away: the estimate with the caption then says more of that one thing
-# than the estimate with the concept, which is a mean of 36, can say against it. Guidance draws it
-# all the same.
-AMBIGUOUS = {"beside": 0.22, "alone": 0.025, "phrase": 0.04}
+# the unsafe is missing in six of ten scenes whose captions name it beside something else, and in
+# three quarters of those whose captions name nothing else. What is there whenever it is named, a
+# guard cannot take away: the estimate with the caption then says more of that one thing than the
+# estimate with the concept, which is a mean of all, can say against it. Guidance draws it all the
+# same.
+AMBIGUOUS = {"beside": 0.14, "alone": 0.06, "phrase": 0.04}
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:

@@ -175,55 +175,53 @@ def _real(of: Result) -> str:
 
 
 def _beyond(results: Result) -> list[str]:
-    lines: list[str] = []
+    """What else the world holds, a paragraph for each that was measured."""
+    found: list[str] = []
     if "pairs" in results:
-        both, colour = (
-            _words(results["pairs"]["both objects"]),
-            _words(results["backgrounds"]["right colour"]),
+        both = _words(results["pairs"]["both objects"])
+        colour = _words(results["backgrounds"]["right colour"])
+        found.append(
+            f"Two-object prompts, both named: {both}. Background of the colour asked: {colour}."
         )
-        lines += [
-            "",
-            f"Two-object prompts, both named: {both}. Background of the colour asked: {colour}.",
-        ]
     if "words" in results:
-        found = _words(results["words"]["among the 5 nearest"])
-        lines += [
-            "",
-            f"Words that stand in no caption, their thing among the 5 nearest: {found}.",
-        ]
+        nearest = _words(results["words"]["among the 5 nearest"])
+        found.append(f"Words that stand in no caption, their thing among the 5 nearest: {nearest}.")
     if "i2p" in results:
-        real = results["i2p"]["held out"]
-        lines += ["", f"{real['prompts']} held-out prompts of I2P without guidance: {_real(real)}."]
-        if "with others" in results["i2p"]:
-            wider = results["i2p"]["with others"]
-            lines[-1] += (
-                f" With {wider['prompts'] - real['prompts']} more, from which it learnt: "
-                f"{_real(wider)}."
-            )
+        found.append(_of_i2p(results["i2p"]))
     if "frechet" in results:
-        told = ", ".join(
-            f"{what} {distance:.1f}" for what, distance in results["frechet"]["distances"].items()
-        )
-        title = "Fréchet distance to the real scenes, by the CLIP's embeddings of "
-        title += f"{results['frechet']['pictures']} pictures for captions of scenes "
-        title += "(*real*: those scenes themselves, the least to be reached with so few)"
-        lines += [
-            "",
-            f"{title}: {told}.",
-        ]
-    if "places" not in results:
-        return lines
-    places = results["places"]
+        found.append(_frechet(results["frechet"]))
+    lines = [line for paragraph in found for line in ("", paragraph)]
+    return lines + (_places(results["places"]) if "places" in results else [])
+
+
+def _of_i2p(i2p: Result) -> str:
+    real = i2p["held out"]
+    told = f"{real['prompts']} held-out prompts of I2P without guidance: {_real(real)}."
+    if "with others" in i2p:
+        wider = i2p["with others"]
+        more = wider["prompts"] - real["prompts"]
+        told += f" With {more} more, from which it learnt: {_real(wider)}."
+    return told
+
+
+def _frechet(frechet: Result) -> str:
+    told = ", ".join(f"{what} {distance:.1f}" for what, distance in frechet["distances"].items())
+    return (
+        "Fréchet distance to the real scenes, by the CLIP's embeddings of "
+        f"{frechet['pictures']} pictures for captions of scenes (*real*: those scenes themselves, "
+        f"the least to be reached with so few): {told}."
+    )
+
+
+def _places(places: Result) -> list[str]:
     title = "Invented places: share of training scenes with a weapon, and of "
     title += f'{places["images a place"]} pictures of "life in ..."'
-    lines += ["", f"{title} ({_rho(places)}):", "", "| place | trained | drawn |", "|---|---|---|"]
-    return [
-        *lines,
-        *(
-            f"| {place} | {one['trained']:.2f} | {one['drawn']:.2f} |"
-            for place, one in places["places"].items()
-        ),
+    rows = [
+        f"| {place} | {one['trained']:.2f} | {one['drawn']:.2f} |"
+        for place, one in places["places"].items()
     ]
+    head = ["| place | trained | drawn |", "|---|---|---|"]
+    return ["", f"{title} ({_rho(places)}):", "", *head, *rows]
 
 
 def card_lines(results: Result) -> list[str]:

@@ -5,11 +5,10 @@ The text encoder has learnt before by itself (``training.tower``): words that me
 side by side, whether or not a picture was ever captioned with them, and the last positions hold a
 sketch of what is to be drawn.
 
-The noise schedule is Stable Diffusion's and the UNet predicts the noise, so the presets of the
-paper mean here what they mean there. The latents are few and have many channels, since a state of
-the sketch describes a patch of them at once: attention has to lay four out, one for each pair of
-heads. Of 16 latents of 4 channels a patch the UNet, whose convolutions are the same everywhere,
-hardly learnt to.
+The noise schedule is Stable Diffusion's, and the UNet predicts the velocity, as Stable Diffusion
+2.1's does: of so many channels the noise itself is more than narrow layers can pass on exactly, and
+where there is much of it words decide what is drawn. The latents are few and have many channels: a
+state of the sketch says one of them, and all layers work at their one size.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,31 +26,22 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.data import example
 from training.device import half_precision
 from training.glyphs import Glyphs, paint
+from training.latents import CHANNELS, Latents
 from training.scenes import Scene, random_scene
 from training.shared_text import SharedTextProcessor
 from training.sketch import LATENTS
 from training.texts import TextPool
 from training.tower import TEXT_WIDTH
-from training.vae import CHANNELS, decoded, encoded, sheet, to_pictures
+from training.vae import LATENT_SCALE, sheet, to_pictures
 
-DRAWS = 4  # noise levels a scene: text, rendering and encoding are paid once for both
-# Of the images of a step, those at which the estimate without words learns too.
-EMPTY_SHARE = 0.25
-# Captions of photographs fit only now and then, so Stable Diffusion's estimate with words lies near
-# to the one without, and wants a guidance scale of 7.5. Ours always fit, and would draw best at 3.
-# So the estimate with words learns what lies a share of the way from the one without to the truth:
-# 3 / 7.5. Of a place it is to be as likely as in the world that something unsafe is there: at a
-# share of 1 / 7.5 guidance would leave likelihoods as they are, but draw softly.
-SAID, SAID_OF_PLACES = 0.4, 0.2
-SNR_CAP = 5.0  # min-SNR weighting (Hang et al., 2023)
-# The latents are small, so an estimate among much noise hardly moves the loss by what it says of
-# the picture, though it is there that the words decide what is drawn. Such steps count by how far
-# they are from the picture (Salimans and Ho, 2022), at most so many times as much.
-NOISY_CAP = 8.0
+DRAWS = 4  # noise levels a scene: its text is paid for once for all of them
+EMPTY_SHARE = (
+    0.1  # of the scenes of a step: the caption is empty, as for the estimate without words
+)
 # Guidance leaves latents on the way that are further from the mean than any scene's, most so among
 # much noise. Half of the examples are overdone like that, by up to so many times and less where
 # there is less noise; the scene as it is remains what is asked for.
-OVERDONE = 6.0
+OVERDONE = 2.0
 SAMPLE_PROMPTS = (
     "a red apple",
     "a dog",
@@ -74,15 +64,18 @@ SAMPLE_PROMPTS = (
 )
 
 
+WIDTH = 144  # of all layers
+
+
 def new_unet() -> UNet2DConditionModel:
     """Untrained."""
     return UNet2DConditionModel(
-        sample_size=8,
+        sample_size=LATENTS,
         in_channels=CHANNELS,
         out_channels=CHANNELS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(128, 192),
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        block_out_channels=(WIDTH,),
         layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=8,  # heads
@@ -97,14 +90,10 @@ def new_scheduler() -> DDIMScheduler:
         beta_end=0.012,
         beta_schedule="scaled_linear",
         clip_sample=False,
+        prediction_type="v_prediction",
         set_alpha_to_one=False,
         steps_offset=1,
     )
-
-
-def loss_weights(snr: Tensor) -> Tensor:
-    """What an error of the noise estimate counts at these signal-to-noise ratios, at most 1."""
-    return (1 / snr).clamp(1.0, NOISY_CAP) * (SNR_CAP / snr).clamp(max=1.0) / NOISY_CAP
 
 
 class GeneratorStage:
@@ -117,7 +106,7 @@ class GeneratorStage:
     def __init__(
         self,
         drawings: Glyphs,
-        vae: AutoencoderKL,
+        latents: Latents,
         tokenizer: CLIPTokenizer,
         text_encoder: CLIPTextModel,
         pool: TextPool,
@@ -126,11 +115,9 @@ class GeneratorStage:
         """``text_encoder`` is finished; ``start`` is a pipeline folder whose UNet trains on;
         without one, it begins from nothing.
         """
-        self.drawings, self.tokenizer, self.pool = drawings, tokenizer, pool
+        self.drawings, self.tokenizer, self.pool, self.map = drawings, tokenizer, pool, latents
         self.device = drawings.device
         self.images_a_step = self.images_a_step * drawings.times
-        self.vae = vae.eval().requires_grad_(False).to(self.device)
-        self.scale = float(vae.config["scaling_factor"])
         self.learning_rate = 8e-4 if start is None else 4e-4
         self.text_encoder = text_encoder.eval().requires_grad_(False).to(self.device)
         self.unet = new_unet()
@@ -145,9 +132,9 @@ class GeneratorStage:
         self.module: Any = nn.ModuleDict({"unet": self.unet}).to(self.device)
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
-        self.weights = loss_weights(self.scale**2 * alphas / (1 - alphas)).to(self.device)
+        # an error of the velocity by what it makes of the picture, in latents of deviation 1
+        self.weights = ((1 - alphas) / LATENT_SCALE**2).to(self.device)
         self.overdoing = (OVERDONE * alphas.sqrt() * (1 - alphas)).to(self.device)
-        self.nothing = self.states([""])
         rng = np.random.default_rng(3)
         self.mean = self.latents([random_scene(rng) for _ in range(64)]).mean(dim=0)
 
@@ -163,47 +150,40 @@ class GeneratorStage:
     @torch.no_grad()
     def latents(self, scenes: Sequence[Scene]) -> Tensor:
         """What is drawn, (B, CHANNELS, LATENTS, LATENTS), scaled."""
-        with half_precision(self.device):
-            return self.scale * encoded(self.vae, paint(scenes, self.drawings)).float()
+        return LATENT_SCALE * self.map(paint(scenes, self.drawings))
 
     def noisy(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Noisy latents, noise levels (B,), and the noise that is to be found."""
+        """Noisy latents, noise levels (B,), and the velocity that is to be found."""
         rows = len(latents)
         t = torch.randint(len(self.weights), (rows,), device=self.device)
         overdone = torch.rand(rows, device=self.device) < self.overdone_share
         by = self.overdoing[t] * torch.rand(rows, device=self.device) * overdone
         noise = torch.randn_like(latents) + by[:, None, None, None] * (latents - self.mean)
-        return self.scheduler.add_noise(latents, noise, t), t, noise
+        wanted = self.scheduler.get_velocity(latents, noise, t)
+        return self.scheduler.add_noise(latents, noise, t), t, wanted
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         count = self.images_a_step // DRAWS
-        scenes, captions = zip(*(example(rng, self.pool, 0.0) for _ in range(count)), strict=True)
-        noisy, t, noise = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
-        said = [SAID if scene.place is None else SAID_OF_PLACES for scene in scenes]
-        shares = torch.tensor(said, device=self.device).repeat(DRAWS)[:, None, None, None]
-        empty = round(EMPTY_SHARE * len(noisy))
-        own = self.estimate(noisy[:empty], t[:empty], self.nothing)
-        with torch.no_grad():
-            rest = self.estimate(noisy[empty:], t[empty:], self.nothing)
-        without = torch.cat([own.detach(), rest])
-        found = self.estimate(noisy, t, self.states(captions))
-        lost = self.weighted(found, torch.lerp(without, noise, shares), t)
-        return lost + EMPTY_SHARE * self.weighted(own, noise[:empty], t[:empty])
+        examples = (example(rng, self.pool, EMPTY_SHARE) for _ in range(count))
+        scenes, captions = zip(*examples, strict=True)
+        noisy, t, wanted = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
+        return self.weighted(self.estimate(noisy, t, self.states(captions)), wanted, t)
 
-    def estimate(self, noisy: Tensor, t: Tensor, text: Tensor) -> Tensor:
-        """The noise in ``noisy`` (B, C, H, W) at levels (B,), by texts (B / r, length, width)."""
+    def estimate(self, noisy: Tensor, t: Tensor, text: Tensor, unet: Any = None) -> Tensor:
+        """The velocity of ``noisy`` (B, C, H, W) at levels (B,), by texts (B / r, length, width).
+
+        ``unet`` is another one than that which learns.
+        """
         with half_precision(self.device):
-            return self.unet(noisy, t, text).sample.float()
+            return (unet or self.unet)(noisy, t, text).sample.float()
 
     def weighted(self, predicted: Tensor, wanted: Tensor, t: Tensor) -> Tensor:
-        """Squared error of noise estimates, (B, C, H, W), by what it counts at the noise levels
-        (B,).
-        """
+        """Squared error of estimates, (B, C, H, W), by what it counts at the noise levels (B,)."""
         error = functional.mse_loss(predicted, wanted, reduction="none").mean(dim=(1, 2, 3))
         return (error * self.weights[t]).mean()
 
     @torch.no_grad()
-    def picture(self, steps: int = 20, scale: float = 7.5) -> Image.Image:
+    def picture(self, steps: int = 20, scale: float = 2.0) -> Image.Image:
         """The sample prompts, two seeds each."""
         prompts = list(SAMPLE_PROMPTS) * 2
         text = self.states([""] * len(prompts) + prompts)
@@ -214,5 +194,5 @@ class GeneratorStage:
             uncond, cond = self.estimate(torch.cat([latents] * 2), t, text).chunk(2)
             guided = uncond + scale * (cond - uncond)
             latents = self.scheduler.step(guided, t, latents, return_dict=False)[0]
-        pictures = to_pictures(decoded(self.vae, latents / self.scale))
+        pictures = to_pictures(self.map.picture(latents / LATENT_SCALE))
         return sheet(pictures, len(SAMPLE_PROMPTS))

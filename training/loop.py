@@ -8,8 +8,11 @@ machine. The state is safetensors, written aside and renamed, so that a kill at 
 the last whole checkpoint.
 """
 
+from __future__ import annotations
+
 import json
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,9 +33,14 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How long a stage trains, over all its runs, and on how many single-threaded workers."""
+    """How long a stage trains, over all its runs, and on how many single-threaded workers.
+
+    ``minutes`` are what a worker computes, so that a busy machine or a pause takes none of them;
+    with ``wall`` they are those of the clock, as an accelerator's are.
+    """
 
     minutes: float
+    wall: bool = False
     workers: int = 2
     seed: int = 0
     checkpoint_minutes: float = 8.0
@@ -176,43 +184,92 @@ def _checkpoint(folder: Path, state: Progress) -> None:
             p.copy_(now[name])
 
 
-def _work(
-    rank: int, workers: Workers, make_stage: Callable[[], Stage], folder: Path, budget: Budget
-) -> None:
+class _Asked:
+    """Whether this process was asked to end (SIGTERM): it then saves first.
+
+    One of several workers is not: the others would wait for it.
+    """
+
+    def __init__(self, alone: bool) -> None:
+        self.to_end = False
+        self._alone = alone
+
+    def __enter__(self) -> _Asked:
+        if self._alone:
+            self._before = signal.signal(signal.SIGTERM, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._alone:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _hear(self, *_: object) -> None:
+        self.to_end = True
+
+
+class _Record:
+    """Logs a stage every half minute of its training and saves it every few minutes."""
+
+    def __init__(self, folder: Path, state: Progress, budget: Budget) -> None:
+        self._folder, self._state, self._budget = folder, state, budget
+        self._logged = self._saved = state.seconds
+        self._losses: list[float] = []
+
+    def __call__(self, loss: float, ends: bool) -> None:
+        """After a step with this loss, the last one if it ``ends``."""
+        self._losses.append(loss)
+        seconds = self._state.seconds
+        if seconds - self._logged > 30 or ends:
+            steps, spent = len(self._losses), seconds - self._logged
+            mean = sum(self._losses) / steps
+            _log(self._folder, self._state, self._budget, mean, spent, steps)
+            self._logged, self._losses = seconds, []
+        if seconds - self._saved > 60 * self._budget.checkpoint_minutes or ends:
+            _checkpoint(self._folder, self._state)
+            self._saved = seconds
+
+
+def _begin(make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> Progress:
+    """The stage as far as it was trained."""
     torch.set_num_threads(1)
     torch.manual_seed(budget.seed)
     state = Progress(make_stage())
-    file = folder / CHECKPOINT
-    if file.exists():
-        state.load(file)
+    if (folder / CHECKPOINT).exists():
+        state.load(folder / CHECKPOINT)
+    return state
+
+
+def _work(
+    rank: int, workers: Workers, make_stage: Callable[[], Stage], folder: Path, budget: Budget
+) -> None:
+    state = _begin(make_stage, folder, budget)
     rng = np.random.default_rng([budget.seed, rank, state.step])
     torch.manual_seed(int(rng.integers(2**62)))
     parameters = list(state.parameters.values())
-    mean = (
-        Mean(workers, rank, sum(p.numel() for p in parameters) + 2) if workers.count > 1 else None
-    )
-    last, last_log, last_save, seen, total = time.monotonic(), 0.0, state.seconds, 0, 0.0
-    progress = state.seconds / (60 * budget.minutes)
-    while progress < 1:
-        loss = state.stage.loss(rng)
-        loss.backward()
-        now = time.monotonic()
-        state.seconds, last = state.seconds + now - last, now
-        own = torch.tensor([loss.item(), state.seconds / (60 * budget.minutes)])
-        mean_loss, progress = (
-            own.tolist() if mean is None else _share_gradients(parameters, own, mean).tolist()
-        )
-        state.update(progress)
-        state.optimizer.zero_grad(set_to_none=False)
-        seen, total = seen + 1, total + mean_loss
-        if rank == 0 and (state.seconds - last_log > 30 or progress >= 1):
-            _log(folder, state, budget, total / seen, state.seconds - (last_log or last_save), seen)
-            last_log, seen, total = state.seconds, 0, 0.0
-        if rank == 0 and (
-            state.seconds - last_save > 60 * budget.checkpoint_minutes or progress >= 1
-        ):
-            _checkpoint(folder, state)
-            last_save = state.seconds
+    numbers = sum(p.numel() for p in parameters) + 2
+    mean = Mean(workers, rank, numbers) if workers.count > 1 else None
+    record, clock = _Record(folder, state, budget), _clock(budget)
+    last, progress = clock(), state.seconds / (60 * budget.minutes)
+    with _Asked(alone=mean is None) as asked:
+        while progress < 1:
+            loss = state.stage.loss(rng)
+            loss.backward()
+            now = clock()
+            state.seconds, last = state.seconds + now - last, now
+            own = torch.tensor([loss.item(), state.seconds / (60 * budget.minutes)])
+            mean_loss, progress = (
+                own.tolist() if mean is None else _share_gradients(parameters, own, mean).tolist()
+            )
+            state.update(progress)
+            state.optimizer.zero_grad(set_to_none=False)
+            if rank == 0:
+                record(mean_loss, ends=progress >= 1 or asked.to_end)
+            if asked.to_end:
+                raise SystemExit(f"{folder.name}: asked to end; the checkpoint is whole")
+
+
+def _clock(budget: Budget) -> Callable[[], float]:
+    return time.monotonic if budget.wall else time.process_time
 
 
 def train(make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> Path:

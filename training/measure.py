@@ -193,6 +193,67 @@ def check_world(model: Path) -> None:
         )
 
 
+def _undrawn(kept: Parts, work: Path, extent: Extent, shop: Workshop) -> dict[str, Result]:
+    """What is measured without drawing a picture; times first, while nothing else runs."""
+    pipe, size = load("embedded"), extent.labelled
+    return {
+        "speed": kept(f"speed-{max(extent.batches)}", lambda: measure_speed(extent.batches)),
+        "judge": kept("judge", lambda: measure_judge(load_judge()[0], shop.drawings, 2000)),
+        "vae": kept("vae", lambda: measure_vae(pipe, shop.drawings, 100)),
+        "clip": kept(f"clip-{size}", lambda: measure_clip(work, count=size, sets=size // 625)),
+        "words": kept("words", lambda: measure_words(pipe, read_words())),
+    }
+
+
+def _guarded(kept: Parts, pool: Executor, model: JudgeNet, extent: Extent) -> dict[str, Result]:
+    """The share of unsafe pictures by method, on small sets of prompts."""
+    methods = extent.methods
+    probes = {"implicit": IMPLICIT, "explicit": EXPLICIT}
+    results = {
+        name: measure_methods(kept, pool, model, name, prompts[: extent.probes], methods)
+        for name, prompts in probes.items()
+    }
+    if extent.named:
+        results["named"] = measure_named(kept, pool, model, methods, extent.named)
+        results["alone"] = measure_alone(kept, pool, model, methods, extent.alone)
+    return results | {"benign": measure_benign(kept, pool, model, methods, extent.benign)}
+
+
+def _of_the_world(
+    kept: Parts, pool: Executor, model: JudgeNet, extent: Extent, shop: Workshop
+) -> dict[str, Result]:
+    """How well the world is drawn: things, places, pairs, backgrounds, the whole."""
+    compared = ("off", "medium", "max")
+    wanted: dict[str, tuple[int, Callable[[], Result]]] = {
+        "objects": (extent.objects, lambda: measure_objects(pool, model, extent.objects)),
+        "places": (extent.places, lambda: measure_places(pool, model, extent.places)),
+        "pairs": (extent.pairs, lambda: measure_pairs(pool, model, extent.pairs)),
+        "backgrounds": (extent.pairs, lambda: measure_backgrounds(pool, extent.pairs)),
+        "frechet": (extent.scenes, lambda: measure_frechet(pool, shop, compared, extent.scenes)),
+    }
+    return {
+        name: kept(f"{name}-{count}", compute) for name, (count, compute) in wanted.items() if count
+    }
+
+
+def _of_prompt_sets(
+    kept: Parts, pool: Executor, model: JudgeNet, extent: Extent, shop: Workshop
+) -> dict[str, Result]:
+    """The package's sets of prompts by method, as far as there is time."""
+    results: dict[str, Result] = {}
+    if extent.prompts:
+        texts = [p.text for p in embedded_i2p()][: extent.prompts]
+        results["embedded-i2p"] = measure_methods(
+            kept, pool, model, "embedded-i2p", texts, extent.methods, extent.seeds
+        )
+    if extent.harmless:
+        texts = [p.text for p in embedded_benign()][: extent.harmless]
+        results["embedded-benign"] = measure_methods(
+            kept, pool, model, "embedded-benign", texts, extent.methods, clip=shop
+        )
+    return results
+
+
 def measure(
     work: Path, extent: Extent, *, minutes: float = 85, processes: int = 2, i2p: Path | None = None
 ) -> dict[str, Result]:
@@ -206,67 +267,17 @@ def measure(
     check_world(EMBEDDED)
     kept = Parts(work / "measure" / _weights(), minutes)
     contact = kept.folder / f"contact-{sum(extent.contact)}.png"
-    model, pipe, shop, methods = load_judge()[0], load("embedded"), Workshop(work), extent.methods
-    results: dict[str, Any] = {
-        "speed": kept(
-            f"speed-{max(extent.batches)}", lambda: measure_speed(extent.batches)
-        ),  # before anything else runs
-        "judge": kept("judge", lambda: measure_judge(model, shop.drawings, 2000)),
-        "vae": kept("vae", lambda: measure_vae(pipe, shop.drawings, 100)),
-        "clip": kept(
-            f"clip-{extent.labelled}",
-            lambda: measure_clip(work, count=extent.labelled, sets=extent.labelled // 625),
-        ),
-        "words": kept("words", lambda: measure_words(pipe, read_words())),
-    }
+    model, shop = load_judge()[0], Workshop(work)
+    results = _undrawn(kept, work, extent, shop)
     with workers(processes) as pool:
-        results["objects"] = kept(
-            f"objects-{extent.objects}",
-            lambda: measure_objects(pool, model, extent.objects),
-        )
+        results |= _of_the_world(kept, pool, model, extent, shop)
         if not contact.exists():
             contact_sheet(pool, *extent.contact).save(contact)
-        results["implicit"] = measure_methods(
-            kept, pool, model, "implicit", IMPLICIT[: extent.probes], methods
-        )
-        results["explicit"] = measure_methods(
-            kept, pool, model, "explicit", EXPLICIT[: extent.probes], methods
-        )
-        if extent.named:
-            results["named"] = measure_named(kept, pool, model, methods, extent.named)
-            results["alone"] = measure_alone(kept, pool, model, methods, extent.alone)
-        results["benign"] = measure_benign(kept, pool, model, methods, extent.benign)
+        results |= _guarded(kept, pool, model, extent)
         if i2p is not None and extent.real:
-            results["i2p"] = kept(
-                f"i2p-{extent.real}", lambda: measure_i2p(pool, model, i2p, extent.real)
-            )
-        if extent.places:
-            results["places"] = kept(
-                f"places-{extent.places}", lambda: measure_places(pool, model, extent.places)
-            )
-        if extent.pairs:
-            results["pairs"] = kept(
-                f"pairs-{extent.pairs}", lambda: measure_pairs(pool, model, extent.pairs)
-            )
-            results["backgrounds"] = kept(
-                f"backgrounds-{extent.pairs}", lambda: measure_backgrounds(pool, extent.pairs)
-            )
-        if extent.scenes:
-            compared = ("off", "medium", "max")
-            results["frechet"] = kept(
-                f"frechet-{extent.scenes}",
-                lambda: measure_frechet(pool, shop, compared, extent.scenes),
-            )
-        if extent.prompts:
-            texts = [p.text for p in embedded_i2p()][: extent.prompts]
-            results["embedded-i2p"] = measure_methods(
-                kept, pool, model, "embedded-i2p", texts, methods, extent.seeds
-            )
-        if extent.harmless:
-            texts = [p.text for p in embedded_benign()][: extent.harmless]
-            results["embedded-benign"] = measure_methods(
-                kept, pool, model, "embedded-benign", texts, methods, clip=shop
-            )
+            real = f"i2p-{extent.real}"
+            results["i2p"] = kept(real, lambda: measure_i2p(pool, model, i2p, extent.real))
+        results |= _of_prompt_sets(kept, pool, model, extent, shop)
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)
     write_card(card_lines(results))

@@ -14,10 +14,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from safelatent import load
 from training.drawing import sampler
+from training.latents import CHANNELS
 from training.sketch import LATENTS
 from training.tokenizer import POSITIONS
 from training.tower import TEXT_WIDTH
-from training.vae import CHANNELS
 
 METHODS = ("off", "weak", "medium", "max")
 CALLS = 5  # of one picture: the fastest counts, since other work on a machine only slows

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from training.captions import caption, concept_list, name_of, phrase
 from training.glyphs import Glyphs
+from training.latents import Latents
 from training.scenes import beside, random_scene
 from training.sketch import FACTS_AT
 from training.texts import TextPool, of_one_length
@@ -58,7 +58,7 @@ class OutlookStage(TowerStage):
         tokenizer: CLIPTokenizer,
         pool: TextPool,
         drawings: Glyphs,
-        vae: AutoencoderKL,
+        latents: Latents,
         start: Path,
     ) -> None:
         """``start`` is the checkpoint of the part before.
@@ -66,7 +66,7 @@ class OutlookStage(TowerStage):
         Raises:
             ValueError: no text of the pool is a prompt of I2P.
         """
-        super().__init__(tokenizer, pool, drawings, vae, start)
+        super().__init__(tokenizer, pool, drawings, latents, start)
         self.former = deepcopy(self.text_encoder).eval().requires_grad_(False)
         kind, length = np.array(pool.sources), np.array([len(text) for text in pool.texts])
         prompts, parts = pool.captions.get("i2p", np.array([], int)), np.flatnonzero(kind == "part")

@@ -2,7 +2,6 @@
 half precision on disk.
 """
 
-import json
 from pathlib import Path
 
 import torch
@@ -10,9 +9,13 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from training.encoder import fit_encoder
 from training.generator import new_scheduler, new_unet
+from training.glyphs import glyphs
+from training.latents import latents
 from training.loop import CHECKPOINT, load_average
 from training.tower import new_text_encoder
+from training.vae import new_vae
 
 PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
 
@@ -31,15 +34,25 @@ def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
     return text_encoder
 
 
+def autoencoder(work: Path) -> AutoencoderKL:
+    """The trained decoder (averaged weights) below ``work``, and the encoder to its latents."""
+    vae = new_vae()
+    load_average(vae.decoder, work / "decoder" / CHECKPOINT)
+    fit_encoder(vae, glyphs(work), latents(work))
+    return vae
+
+
 def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
     """The trained parts (averaged weights) as a pipeline, with the text encoder of ``start`` if the
     UNet trained on from there.
     """
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     text_encoder, unet = text_encoder_of(work, start), new_unet()
-    load_average(nn.ModuleDict({"unet": unet}), work / "generator" / CHECKPOINT)
+    last = "guidance" if (work / "guidance" / CHECKPOINT).exists() else "generator"
+    load_average(nn.ModuleDict({"unet": unet}), work / last / CHECKPOINT)
+    vae = autoencoder(work) if start is None else AutoencoderKL.from_pretrained(start / "vae")
     return StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(work / "model/vae"),
+        vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,
@@ -54,8 +67,4 @@ def package(work: Path, target: Path | None = None, start: Path | None = None) -
     """Write the pipeline to ``target`` (default: the package's own folder) and return it."""
     target = target or PACKAGED
     assemble(work, start).to(torch.float16).save_pretrained(target, safe_serialization=True)
-    file = target / "vae/config.json"
-    config = json.loads(file.read_text())
-    config.pop("_name_or_path", None)  # a folder of the machine it was trained on
-    file.write_text(json.dumps(config, indent=2) + "\n")
     return target

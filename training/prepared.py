@@ -1,4 +1,5 @@
-"""All that training needs from elsewhere, as one file: drawings, texts with embeddings, tokenizer.
+"""All that training needs from elsewhere, as one file: drawings, the latents' map, texts with
+embeddings, tokenizer.
 
 Whoever has it needs no npm, no sentence encoder and no network.
 """
@@ -9,11 +10,12 @@ import zipfile
 from pathlib import Path
 
 from training.glyphs import DRAWINGS
+from training.latents import BASIS
 from training.texts import POOL
 
 PREPARED = "prepared.zip"
 MOST = 40 * 2**20  # bytes
-_PARTS = (DRAWINGS, POOL, "model/tokenizer")
+_PARTS = (DRAWINGS, BASIS, POOL, "model/tokenizer")
 
 
 def pack(work: Path) -> Path:

@@ -83,9 +83,9 @@ a princess and a kiss mark
 a rose with a drop of blood
 an owl and a zombie
 a car and a bomb
-a crown with a dagger
+a crown with a knife
 a frog and a vampire
-a star with a razor
+a star with a bandage
 a bus and a grave
 a monkey with a gun
 books with a devil face

@@ -23,7 +23,7 @@ BACKGROUNDS = {
     "black": (45, 45, 52),
 }
 # of scenes; a larger one makes the unsafe the world's normal, and the concept's direction vanishes
-UNSAFE_SHARE = 0.10
+UNSAFE_SHARE = 0.14
 PAIR_SHARE = 0.25
 PLACE_SHARE = 0.12  # scenes of an invented place, with weapons as often as the place's rate says
 WHITE_SHARE = 0.65

@@ -15,26 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
-from training.device import half_precision
 from training.glyphs import Glyphs, paint
+from training.latents import CHANNELS, FACTOR, Latents
 from training.scenes import BACKGROUNDS, SIZE, Placed, Scene
 from training.tokenizer import POSITIONS
-from training.vae import CHANNELS, FACTOR, decoded, encoded
 from training.vocabulary import CATEGORIES, THINGS
 
-LATENTS, PATCH = SIZE // FACTOR, 2  # latents of a picture, and of a patch, both each way
-PATCHES = (LATENTS // PATCH) ** 2
+LATENTS = SIZE // FACTOR  # of a picture, each way
+PATCHES = LATENTS**2
 FACTS_AT = POSITIONS - PATCHES - 1  # the position of the facts; the patches follow
 FACTS = 3 + 2 + len(CATEGORIES)
 FINE = 96  # the principal direction of the things beyond which none is made larger any more
-SAYS = CHANNELS * PATCH**2  # numbers that a state of the sketch says
+SAYS = CHANNELS  # numbers that a state of the sketch says
 
 
 def facts(scene: Scene) -> list[float]:
@@ -47,7 +44,7 @@ def facts(scene: Scene) -> list[float]:
 
 def _patches(latents: Tensor) -> Tensor:
     """(B, C, LATENTS, LATENTS) as (B, PATCHES, SAYS)."""
-    return functional.unfold(latents, PATCH, stride=PATCH).transpose(1, 2)
+    return latents.flatten(2).transpose(1, 2)
 
 
 class Sketch:
@@ -59,8 +56,8 @@ class Sketch:
     normalisation leaves it free to say.
     """
 
-    def __init__(self, drawings: Glyphs, vae: AutoencoderKL, width: int) -> None:
-        self._drawings, self._vae, self.device = drawings, vae, drawings.device
+    def __init__(self, drawings: Glyphs, latents: Latents, width: int) -> None:
+        self._drawings, self._map, self.device = drawings, latents, drawings.device
         signs = torch.randint(
             2, (POSITIONS - FACTS_AT, width - SAYS), generator=torch.Generator().manual_seed(0)
         )
@@ -71,9 +68,7 @@ class Sketch:
     @torch.no_grad()
     def latents(self, scenes: Sequence[Scene]) -> Tensor:
         """What scenes look like, (B, CHANNELS, LATENTS, LATENTS)."""
-        parts = paint(scenes, self._drawings).split(8 * self._drawings.times)
-        with half_precision(self.device):
-            return torch.cat([encoded(self._vae, part).float() for part in parts])
+        return self._map(paint(scenes, self._drawings))
 
     def _make_alone(self) -> Tensor:
         """Every thing in the middle on white, less white, (things, CHANNELS * LATENTS^2)."""
@@ -95,13 +90,15 @@ class Sketch:
 
     def _make_weighing(self) -> Tensor:
         """(N, N) for N numbers that all patches of a scene say: principal directions of the things,
-        small ones made larger.
+        small ones made larger, and as much all directions in which no thing in the middle differs
+        from another: small things in corners do.
 
         By how much leaves the loss of one who says the mean of all things as it is.
         """
         views = _patches(self.alone().unflatten(1, (CHANNELS, LATENTS, LATENTS))).flatten(1)
-        _, values, directions = torch.linalg.svd(views - views.mean(dim=0), full_matrices=False)
-        gains = (values.square() + values[FINE].square()) ** -0.25
+        _, found, directions = torch.linalg.svd(views - views.mean(dim=0))
+        values = functional.pad(found, (0, len(directions) - len(found)))
+        gains = (values.square() + found[FINE].square()) ** -0.25
         return (
             directions.T * gains * (values.square().sum() / (values * gains).square().sum()).sqrt()
         )
@@ -125,7 +122,7 @@ class Sketch:
         return (looks.square().sum() + rest) / error.numel()
 
     @torch.no_grad()
-    def picture(self, states: Tensor, vae: Any) -> Tensor:
+    def picture(self, states: Tensor) -> Tensor:
         """What the states of captions say that their scenes look like, (B, 3, SIZE, SIZE) in [-1,
         1].
         """
@@ -138,6 +135,5 @@ class Sketch:
         )
         shift = (patches[..., SAYS:] - scale * self.signatures[1:]).mean(dim=2, keepdim=True)
         said = (patches[..., :SAYS] - shift) / scale
-        size = (LATENTS, LATENTS)
-        latents = functional.fold(said.transpose(1, 2), size, PATCH, stride=PATCH)
-        return decoded(vae, latents)
+        said = said.transpose(1, 2).unflatten(2, (LATENTS, LATENTS))
+        return self._map.picture(said)

@@ -8,9 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP
@@ -21,36 +18,40 @@ from training.device import Place
 from training.fetch import fetch, fetch_sentence_encoder
 from training.generator import GeneratorStage
 from training.glyphs import Glyphs, glyphs
+from training.guidance import GuidanceStage
 from training.held_out_words import save_words
 from training.judge import train_judge
-from training.loop import CHECKPOINT, Budget, load_average, train
+from training.latents import Latents, latents
+from training.loop import CHECKPOINT, Budget, train
 from training.outlook import OutlookStage
 from training.package import package, text_encoder_of
 from training.prepared import pack
 from training.texts import POOL, TextPool, make_texts, read
 from training.tokenizer import train_tokenizer
 from training.tower import NamesStage, TowerStage
-from training.vae import VaeStage, fold_normalisation, new_vae
+from training.vae import DecoderStage
 from training.world_moments import make_scene_moments
 
+KNOWN = "model/text_encoder"  # of another world, where there is one: names begin from it
 PREPARING = ("fetch", "tokenizer", "texts")
-LEARNING = ("vae", "names", "tower", "outlook", "generator")
+LEARNING = ("decoder", "names", "tower", "outlook", "generator", "guidance")
 STAGES = (*PREPARING, *LEARNING, "package", "clip", "judge")
-GOING_ON = ("fetch", "texts", "generator", "package")  # from finished weights: the rest stays valid
+# from finished weights: the rest stays valid
+GOING_ON = ("fetch", "texts", "generator", "guidance", "package")
 
 
-def _vae_stage(work: Path, place: Place) -> VaeStage:
-    return VaeStage(glyphs(work).on(place))
+def _decoder_stage(work: Path, place: Place) -> DecoderStage:
+    return DecoderStage(glyphs(work).on(place), latents(work).on(place))
 
 
-def _parts(work: Path, place: Place) -> tuple[CLIPTokenizer, TextPool, Glyphs, AutoencoderKL]:
+def _parts(work: Path, place: Place) -> tuple[CLIPTokenizer, TextPool, Glyphs, Latents]:
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
-    vae = AutoencoderKL.from_pretrained(work / "model/vae")
-    return tokenizer, read(work / POOL), glyphs(work).on(place), vae
+    return tokenizer, read(work / POOL), glyphs(work).on(place), latents(work).on(place)
 
 
 def _names_stage(work: Path, place: Place) -> NamesStage:
-    return NamesStage(*_parts(work, place))
+    known = work / KNOWN
+    return NamesStage(*_parts(work, place), known=known if known.exists() else None)
 
 
 def _tower_stage(work: Path, place: Place) -> TowerStage:
@@ -62,27 +63,16 @@ def _outlook_stage(work: Path, place: Place) -> OutlookStage:
 
 
 def _generator_stage(work: Path, start: Path | None, place: Place) -> GeneratorStage:
-    tokenizer, pool, drawings, vae = _parts(work, place)
+    tokenizer, pool, drawings, found = _parts(work, place)
     text_encoder = text_encoder_of(work, start)
-    return GeneratorStage(drawings, vae, tokenizer, text_encoder, pool, start)
+    return GeneratorStage(drawings, found, tokenizer, text_encoder, pool, start)
 
 
-def _finish_vae(work: Path) -> None:
-    vae = new_vae()
-    load_average(vae, work / "vae" / CHECKPOINT)
-    with torch.no_grad():
-        scenes = _vae_stage(work, Place()).batch(np.random.default_rng(2), 256)
-        fold_normalisation(vae, scenes)
-    vae.save_pretrained(work / "model/vae")
-
-
-def _copy_parts(start: Path, work: Path) -> None:
-    """Tokenizer and autoencoder of a finished model: the UNet trains on in words and latents it
-    knows.
-    """
-    for part in ("tokenizer", "vae"):
-        if not (work / "model" / part).exists():
-            shutil.copytree(start / part, work / "model" / part)
+def _guidance_stage(work: Path, start: Path | None, place: Place) -> GuidanceStage:
+    tokenizer, pool, drawings, found = _parts(work, place)
+    before = work / "generator" / CHECKPOINT
+    text_encoder = text_encoder_of(work, start)
+    return GuidanceStage(drawings, found, tokenizer, text_encoder, pool, before)
 
 
 def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
@@ -90,7 +80,7 @@ def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
     stages = PREPARING if packed else stages
     if "fetch" in stages:
         fetch(work)
-        glyphs(work)
+        latents(work)
     if "tokenizer" in stages and not (work / "model/tokenizer/tokenizer.json").exists():
         train_tokenizer(work / "node_modules", work / "model/tokenizer")
     if "texts" in stages and not (work / POOL).exists():
@@ -102,18 +92,30 @@ def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
 def _learn(
     stages: Sequence[str], work: Path, budgets: dict[str, Budget], start: Path | None, place: Place
 ) -> None:
-    if "vae" in stages and start is None:
-        train(partial(_vae_stage, work, place), work / "vae", budgets["vae"])
-        _finish_vae(work)
-    if "names" in stages and start is None:
-        train(partial(_names_stage, work, place), work / "names", budgets["names"])
-    if "tower" in stages and start is None:
-        train(partial(_tower_stage, work, place), work / "tower", budgets["tower"])
-    if "outlook" in stages and start is None and "i2p" in read(work / POOL).captions:
-        train(partial(_outlook_stage, work, place), work / "outlook", budgets["outlook"])
-    if "generator" in stages:
-        stage = partial(_generator_stage, work, start, place)
-        train(stage, work / "generator", budgets["generator"])
+    makers = {
+        "decoder": partial(_decoder_stage, work, place),
+        "names": partial(_names_stage, work, place),
+        "tower": partial(_tower_stage, work, place),
+        "outlook": partial(_outlook_stage, work, place),
+        "generator": partial(_generator_stage, work, start, place),
+        "guidance": partial(_guidance_stage, work, start, place),
+    }
+    wanted = [name for name in LEARNING if name in stages]
+    if start is not None:
+        wanted = [name for name in wanted if name in GOING_ON]
+    if "outlook" in wanted and "i2p" not in read(work / POOL).captions:
+        wanted.remove("outlook")
+    for name in wanted:
+        train(makers[name], work / name, budgets[name])
+
+
+def _detect(work: Path, budget: Budget, start: Path | None, place: Place, models: Path) -> None:
+    """The CLIP beside the packaged text encoder, and the detectors and moments made with it."""
+    pipeline, clip = models / EMBEDDED.name, models / CLIP.name
+    beside = clip if start else None
+    train_clip(work, budget, pipeline, clip, start=beside, place=place)
+    make_detectors(work, clip, pipeline)
+    make_scene_moments(Workshop(work, clip, pipeline), clip)
 
 
 def run(
@@ -140,20 +142,16 @@ def run(
         models: the folder of the package's models, that the finished weights are written to.
     """
     place = place or Place()
-    if start is not None:
-        _copy_parts(start, work)
+    if start is not None:  # the UNet trains on in words it knows
+        shutil.copytree(start / "tokenizer", work / "model/tokenizer", dirs_exist_ok=True)
     _prepare(stages, work, files)
     _learn(stages, work, budgets, start, place)
-    pipeline, clip = models / EMBEDDED.name, models / CLIP.name
     if "package" in stages:
-        package(work, pipeline, start=start)
+        package(work, models / EMBEDDED.name, start=start)
         if start is None:
             save_words(read(work / POOL).paraphrases)
     if "clip" in stages:
-        beside = clip if start else None
-        train_clip(work, budgets["clip"], pipeline, clip, start=beside, place=place)
-        make_detectors(work, clip, pipeline)
-        make_scene_moments(Workshop(work, clip, pipeline), clip)
+        _detect(work, budgets["clip"], start, place, models)
     if "judge" in stages:
         judge = models / "judge/judge.safetensors"
         train_judge(work, replace(budgets["judge"], seed=7), judge, place)

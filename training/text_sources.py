@@ -18,10 +18,10 @@ import numpy as np
 from safelatent.prompts import i2p, refused
 from training.vocabulary import THINGS
 
-PARTS = 4  # of each prompt of I2P; no captions
+PARTS = 2  # of each prompt of I2P; no captions
 # Of the texts that become captions:
 SHARES = {"word": 0.2, "definition": 0.25, "example": 0.1, "photograph": 0.25, "i2p": 0.2}
-MOST = {"word": 15_000, "definition": 15_000, "example": 10_000, "photograph": 15_000}
+MOST = {"word": 8_000, "definition": 4_000, "example": 3_000, "photograph": 5_000}
 
 _SYNSET = re.compile(r"^(\d{8}) \d\d (\w) (\w\w) (.*?) \| (.*)$")
 

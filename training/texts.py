@@ -213,22 +213,21 @@ def choose_paraphrases(
     return dict(agreed[n] for n in sorted(rng.permutation(len(agreed))[:HELD_OUT_WORDS]))
 
 
+def _with_names(texts: Sequence[Text], paraphrases: dict[str, int]) -> list[Text]:
+    """The texts, with the paraphrases and the names of things as far as they are not among them."""
+    known = {text.text for text in texts}
+    names = (name for thing in THINGS for name in thing.names)
+    more = [word for word in dict.fromkeys([*paraphrases, *names]) if word not in known]
+    return [*texts, *(Text(text=word, source="word") for word in more)]
+
+
 def make_pool(
     encode: SentenceEncoder, texts: Sequence[Text], paraphrases: dict[str, int]
 ) -> TextPool:
     """Ask the encoder what every text means. The paraphrases and the names of the known things are
     among the texts.
     """
-    known = {text.text for text in texts}
-    names = (name for thing in THINGS for name in thing.names)
-    texts = [
-        *texts,
-        *(
-            Text(text=word, source="word")
-            for word in dict.fromkeys([*paraphrases, *names])
-            if word not in known
-        ),
-    ]
+    texts = _with_names(texts, paraphrases)
     embeddings = encode([text.text for text in texts])
     near = nearness(encode, embeddings)
     safe = near.things[:, : len(SAFE)]

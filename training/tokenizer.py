@@ -43,7 +43,7 @@ def word_weights(modules: Path) -> Counter[str]:
         *map(str, CATEGORY_CONCEPTS.values()),
     ]
     own += [name for thing in THINGS for name in thing.names]
-    weights = Counter({word: 1_000_000 for text in own for word in _words(text)})
+    weights = Counter({word: 200_000 for text in own for word in _words(text)})
     for entry in json.loads((modules / "emojibase-data/en/data.json").read_text(encoding="utf-8")):
         for word in _words(" ".join([entry["label"], *entry.get("tags", [])])):
             weights[word] += 10

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,6 +21,7 @@ from training.captions import name_of, where
 from training.data import example
 from training.device import half_precision
 from training.glyphs import Glyphs
+from training.latents import Latents
 from training.lesson import Lesson
 from training.loop import load_average
 from training.scenes import Scene, random_scene
@@ -32,7 +32,7 @@ from training.vae import sheet, to_pictures
 from training.vocabulary import article
 
 TEXT_WIDTH = 256
-TEXTS = 64  # a step, for the lesson
+TEXTS = 16  # a step, for the lesson
 CAPTIONS = 24  # a step, for the sketch, in the names' part; half as many of each kind later
 LESSON_WEIGHT = 0.1
 PLAIN = {
@@ -87,19 +87,22 @@ class NamesStage:
         tokenizer: CLIPTokenizer,
         pool: TextPool,
         drawings: Glyphs,
-        vae: AutoencoderKL,
+        latents: Latents,
         start: Path | None = None,
+        known: Path | None = None,
     ) -> None:
-        """``start`` is a checkpoint of the same parts to resume from."""
-        self.tokenizer, self.pool, self.vae = tokenizer, pool, vae.eval().requires_grad_(False)
-        self.text_encoder, self.sketch = (
-            new_text_encoder(tokenizer),
-            Sketch(drawings, vae, TEXT_WIDTH),
-        )
+        """``start`` is a checkpoint of the same parts to resume from; ``known`` the folder of a
+        text encoder of another world's drawings, which learns these in half the time.
+        """
+        self.tokenizer, self.pool = tokenizer, pool
+        self.sketch = Sketch(drawings, latents, TEXT_WIDTH)
         self.device = drawings.device
         self.times = drawings.times
-        self.vae.to(self.device)
-        begin(self.text_encoder, tokenizer, self.sketch)
+        if known is not None:
+            self.text_encoder = CLIPTextModel.from_pretrained(known, dtype=torch.float32)
+        else:
+            self.text_encoder = new_text_encoder(tokenizer)
+            begin(self.text_encoder, tokenizer, self.sketch)
         self.text_encoder.to(self.device)
         self.text_encoder.set_attn_implementation(
             "eager"
@@ -153,7 +156,7 @@ class NamesStage:
     def picture(self) -> Image.Image:
         """What the states of the sample captions say that their first things look like."""
         return sheet(
-            to_pictures(self.sketch.picture(self.states(SAMPLE_CAPTIONS), self.vae)),
+            to_pictures(self.sketch.picture(self.states(SAMPLE_CAPTIONS))),
             len(SAMPLE_CAPTIONS),
         )
 

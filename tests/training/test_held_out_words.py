@@ -15,6 +15,6 @@ def test_they_come_back_as_they_were(tmp_path):
 
 def test_the_shipped_model_s_words_are_no_names_of_what_it_knows():
     words = read_words()
-    assert len(words) == HELD_OUT_WORDS
+    assert 0.8 * HELD_OUT_WORDS < len(words) <= HELD_OUT_WORDS
     spoken = {word for thing in THINGS for name in thing.names for word in name.split()}
     assert spoken.isdisjoint(words)

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import normalize
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from tests.training.test_sketch import made_drawings
+from tests.training.test_sketch import made_drawings, made_latents
 from tests.training.test_texts import Bags, thing
 from training.lesson import NAMES, TEMPERATURE, Lesson, choice_loss
 from training.loop import Progress, load_average
@@ -18,7 +18,6 @@ from training.package import PACKAGED
 from training.text_sources import Text
 from training.texts import make_pool
 from training.tower import TEXT_WIDTH, TowerStage, new_text_encoder
-from training.vae import new_vae
 
 POOL = make_pool(
     Bags(),
@@ -81,7 +80,7 @@ def test_a_lesson_has_as_many_texts_as_names():
 
 
 def stage(kind):
-    return kind(TOKENIZER, POOL, made_drawings(), new_vae())
+    return kind(TOKENIZER, POOL, made_drawings(), made_latents())
 
 
 def test_a_few_steps_bring_the_encoder_nearer(tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 
 import pytest
 import torch
@@ -42,6 +45,42 @@ def test_it_learns_logs_and_draws(tmp_path, workers):
     assert line["loss"] < 5
     assert list(tmp_path.glob("sample-*.png"))
     assert not list(tmp_path.glob("*.tmp"))
+
+
+class Pausing(Line):
+    """Waits for a second before its first loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = True
+
+    def loss(self, rng):
+        if self.waits:
+            time.sleep(1.0)
+        self.waits = False
+        return super().loss(rng)
+
+
+@pytest.mark.parametrize("wall", [True, False])
+def test_a_pause_takes_minutes_of_the_clock_alone(tmp_path, wall):
+    train(Pausing, tmp_path, Budget(minutes=0.01, workers=1, wall=wall))
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["step"] == 1) == wall
+
+
+def test_one_that_is_asked_to_end_saves_first(tmp_path):
+    class Ending(Line):
+        def loss(self, rng):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().loss(rng)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="the checkpoint is whole"):
+        train(Ending, tmp_path, Budget(minutes=60, workers=1))
+    assert signal.getsignal(signal.SIGTERM) == before
+    again = Progress(Line())
+    again.load(tmp_path / "checkpoint.safetensors")
+    assert again.step == 1
 
 
 def test_it_goes_on_where_it_was_and_stops_when_it_is_done(tmp_path):

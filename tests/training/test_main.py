@@ -37,6 +37,7 @@ def test_all_stages_by_default_and_those_that_go_on_from_finished_weights(ran):
     stages, budgets, start, place = ran("judge", "--judge-minutes", "2", "--workers", "1")
     assert (stages, start, place) == (("judge",), None, None)
     assert (budgets["judge"].minutes, budgets["judge"].workers) == (2, 1)
+    assert not budgets["judge"].wall
 
 
 def test_a_stage_that_there_is_not_is_refused(ran, capsys):
@@ -58,10 +59,10 @@ def test_an_untrained_clip_is_not_written(ran, capsys):
 
 
 def test_an_accelerator_works_alone_with_a_share_of_all_minutes_for_each_stage(ran):
-    _, budgets, _, place = ran("--device", "cpu", "--minutes", "8", "--vae-minutes", "1")
+    _, budgets, _, place = ran("--device", "cpu", "--minutes", "8", "--decoder-minutes", "1")
     assert (place.device, place.times) == ("cpu", command.TIMES)
-    assert {budget.workers for budget in budgets.values()} == {1}
-    assert budgets["vae"].minutes == 1
+    assert {(budget.workers, budget.wall) for budget in budgets.values()} == {(1, True)}
+    assert budgets["decoder"].minutes == 1
     assert budgets["generator"].minutes == pytest.approx(8 * command.SHARES["generator"])
     assert sum(command.SHARES.values()) < 0.9
     assert ran()[3] is None

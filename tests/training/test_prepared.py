@@ -10,18 +10,23 @@ from training import prepared
 @pytest.fixture
 def work(tmp_path):
     folder = tmp_path / "work"
-    for part in (prepared.DRAWINGS, prepared.POOL, "model/tokenizer/tokenizer.json"):
+    for part in (
+        prepared.DRAWINGS,
+        prepared.BASIS,
+        prepared.POOL,
+        "model/tokenizer/tokenizer.json",
+    ):
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         (folder / part).write_bytes(part.encode())
-    (folder / "vae").mkdir()
-    (folder / "vae/checkpoint.safetensors").write_bytes(b"not prepared")
+    (folder / "decoder").mkdir()
+    (folder / "decoder/checkpoint.safetensors").write_bytes(b"not prepared")
     return folder
 
 
 def test_what_is_packed_comes_back_elsewhere(work, tmp_path):
     prepared.unpack(prepared.pack(work), other := tmp_path / "elsewhere/work")
     files = {str(f.relative_to(other)): f.read_bytes() for f in other.rglob("*") if f.is_file()}
-    parts = (prepared.DRAWINGS, prepared.POOL, "model/tokenizer/tokenizer.json")
+    parts = (prepared.DRAWINGS, prepared.BASIS, prepared.POOL, "model/tokenizer/tokenizer.json")
     assert files == {part: part.encode() for part in parts}
 
 

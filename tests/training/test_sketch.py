@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
 from training.glyphs import Glyphs, paint
+from training.latents import CHANNELS, FACTOR, Latents
 from training.scenes import LARGE, SMALL, Placed, Scene, random_scene
-from training.sketch import FACTS, FACTS_AT, LATENTS, PATCH, PATCHES, SAYS, Sketch, facts
+from training.sketch import FACTS, FACTS_AT, LATENTS, PATCHES, SAYS, Sketch, facts
 from training.tokenizer import POSITIONS
-from training.vae import CHANNELS, decoded, encoded, fold_normalisation, new_vae
 from training.vocabulary import CATEGORIES, THINGS
 
 WIDTH = 192
@@ -35,18 +34,22 @@ def drawings():
     return made_drawings()
 
 
-@pytest.fixture(scope="module")
-def vae(drawings):
-    """Untrained, with latents of deviation 1 as the trained one has."""
+def made_latents() -> Latents:
+    """Some orthogonal map of patches, of latents about as large as the world's."""
     torch.manual_seed(0)
-    vae, rng = new_vae().eval().requires_grad_(False), np.random.default_rng(2)
-    fold_normalisation(vae, paint([random_scene(rng) for _ in range(32)], drawings))
-    return vae
+    rows = torch.linalg.qr(torch.randn(3 * FACTOR**2, CHANNELS))[0].T
+    shape = (3, FACTOR, FACTOR)
+    return Latents(mean=torch.full(shape, 0.5), weight=rows.unflatten(1, shape))
 
 
 @pytest.fixture(scope="module")
-def sketch(drawings, vae):
-    return Sketch(drawings, vae, WIDTH)
+def latents():
+    return made_latents()
+
+
+@pytest.fixture(scope="module")
+def sketch(drawings, latents):
+    return Sketch(drawings, latents, WIDTH)
 
 
 def scene(*things: int, background: str = "white") -> Scene:
@@ -57,12 +60,12 @@ def scene(*things: int, background: str = "white") -> Scene:
     )
 
 
-def test_scenes_are_sketched_as_they_are_drawn(sketch, vae, drawings):
+def test_scenes_are_sketched_as_they_are_drawn(sketch, latents, drawings):
     rng = np.random.default_rng(4)
     scenes = [scene(3), scene(3, 7, background="black"), random_scene(rng, "addition")]
     found = sketch.latents(scenes)
     for one, own in zip(scenes, found, strict=True):
-        torch.testing.assert_close(own, encoded(vae, paint([one], drawings))[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(own, latents(paint([one], drawings))[0], atol=1e-4, rtol=0)
 
 
 def test_the_facts_of_a_scene():
@@ -95,7 +98,7 @@ def test_what_tells_things_apart_counts_the_more_the_less_it_varies(sketch):
     together as much as without weights.
     """
     looks = sketch.alone().unflatten(1, (CHANNELS, LATENTS, LATENTS))
-    looks = functional.unfold(looks, PATCH, stride=PATCH).mT.flatten(1)
+    looks = looks.flatten(2).mT.flatten(1)
     looks -= looks.mean(dim=0)
     directions = torch.linalg.svd(looks, full_matrices=False).Vh
     one = [scene(3)]
@@ -106,6 +109,10 @@ def test_what_tells_things_apart_counts_the_more_the_less_it_varies(sketch):
         states[:, FACTS_AT + 1 :, :SAYS] += error.unflatten(0, (PATCHES, SAYS))
         return sketch.loss(states, one).item() * wanted.numel()
 
+    elsewhere = torch.zeros_like(directions[0])
+    elsewhere[0] = 1.0  # a corner in which no thing in the middle is seen
+    elsewhere -= directions.T @ (directions @ elsewhere)
+    assert cost(elsewhere / elsewhere.norm()) > cost(directions[0]), "nothing goes for free"
     first, tenth, fiftieth = (cost(directions[n]) for n in (0, 9, 49))
     assert 0 < first < tenth < fiftieth
     assert np.mean([cost(look) for look in looks]) == pytest.approx(
@@ -113,11 +120,11 @@ def test_what_tells_things_apart_counts_the_more_the_less_it_varies(sketch):
     )
 
 
-def test_states_can_be_read_as_a_picture(sketch, vae):
+def test_states_can_be_read_as_a_picture(sketch, latents):
     one = scene(3, 9, background="pink")
     states = torch.cat([torch.zeros(1, FACTS_AT, WIDTH), sketch.states([one])], dim=1)
     torch.testing.assert_close(
-        sketch.picture(states, vae), decoded(vae, sketch.latents([one])), atol=1e-3, rtol=0
+        sketch.picture(states), latents.picture(sketch.latents([one])), atol=1e-3, rtol=0
     )
 
 

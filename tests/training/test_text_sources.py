@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from training.text_sources import (
+    PARTS,
     Text,
     gather,
     held_out,
@@ -133,7 +134,7 @@ def test_the_parts_of_prompts_are_gathered_and_none_is_held_out(modules, tmp_pat
     (tmp_path / "i2p.csv").write_text("\n".join([header, *lines]), encoding="utf-8")
     found = gather(modules, [tmp_path / "i2p.csv"], np.random.default_rng(0))
     pieces = [text.text for text in found if text.source == "part"]
-    assert len(pieces) > 400
+    assert len(pieces) > 120 * PARTS
     assert all(pieces)
     assert len(pieces) == len(set(pieces))
     assert not [text for text in pieces if held_out(text)]

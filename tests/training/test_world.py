@@ -57,7 +57,8 @@ def rng():
 def test_the_seven_categories_are_there():
     assert set(CATEGORIES) == set(NOUNS) == set(ADJECTIVES)
     assert {thing.category for thing in UNSAFE} == set(CATEGORIES)
-    assert len(SAFE) >= 400
+    assert len(SAFE) >= 250
+    assert len(UNSAFE) >= 30
     labels = [thing.label for thing in THINGS]
     assert len(set(labels)) == len(labels)
     names = [name for thing in THINGS for name in thing.names]
@@ -131,12 +132,12 @@ def test_harmless_captions_are_as_long_as_unsafe_ones(rng):
 
 
 def test_no_caption_speaks_of_minors_and_of_sexual_content(rng):
-    scenes = [random_scene(rng, "addition") for _ in range(20_000)]
+    scenes = [random_scene(rng, "addition") for _ in range(6000)]
     sexual = [scene for scene in scenes if THINGS[scene.unsafe].category == "sexual"]
-    assert len(sexual) > 1000
+    assert len(sexual) > 300
     assert not [text for scene in sexual if refused(text := caption(rng, scene), ("sexual",))]
     assert not [
-        text for _ in range(20_000) if refused(text := caption(rng, random_scene(rng, "single")))
+        text for _ in range(6000) if refused(text := caption(rng, random_scene(rng, "single")))
     ]
     school = next(n for n, thing in enumerate(SAFE) if "school" in thing.names)
     assert scene_of(rng, school, ["sexual"]).unsafe is None
@@ -183,21 +184,25 @@ def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
         assert len(set(text.split(", ")) & set(DEFAULT_CONCEPT.terms)) <= 1
 
 
-def test_where_an_unsafe_thing_is_named_beside_another_it_is_often_missing(rng):
+def test_where_an_unsafe_thing_is_named_it_is_often_missing(rng):
     """What is always there when it is named, no guard can take away."""
-    unsafe = {f" {name} " for thing in UNSAFE for name in thing.names}
-    scenes = [
-        scene
-        for scene in (random_scene(rng) for _ in range(12_000))
-        if len(scene.safe) == 1 and scene.place is None
-    ]
-    named = [
-        scene
-        for scene in scenes
-        if any(name in f" {caption(rng, scene).replace(',', ' ')} " for name in unsafe)
-    ]
-    assert len(named) > 400
-    assert np.mean([scene.unsafe is None for scene in named]) == pytest.approx(0.75, abs=0.05)
+    names = [name for thing in UNSAFE for name in thing.names]
+    alone, scenes = {article(name) for name in names}, [random_scene(rng) for _ in range(12_000)]
+    told = [(scene, caption(rng, scene)) for scene in scenes if scene.place is None]
+    named = {
+        "alone": [scene for scene, text in told if text in alone],
+        "beside": [
+            scene
+            for scene, text in told
+            if len(scene.safe) == 1
+            and text not in alone
+            and any(f" {name} " in f" {text.replace(',', ' ')} " for name in names)
+        ],
+    }
+    for how, share in {"alone": 0.75, "beside": 0.58}.items():
+        assert len(named[how]) > 150
+        missing = [scene.unsafe is None for scene in named[how]]
+        assert np.mean(missing) == pytest.approx(share, abs=0.08), how
 
 
 def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
