@@ -6,9 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from safelatent import guard
+from safelatent.detectors.images import blurred
+from safelatent.errors import GuardError
 from safelatent.guidance import MAX, STRONG
+from safelatent.pipelines.guard import GuardedClassic
 from safelatent.policy import Limits, OutputRules, Policy
 from tests import tiny
 from tests.policy.scripted import Raising, Scripted
@@ -108,6 +112,34 @@ def test_what_is_still_flagged_leaves_changed(under, finding, outcome):
     assert out.receipts[0].outcome == outcome
     assert out.images[0].size == protocol.seen[0].size
     assert not same(out.images[0], protocol.seen[0])
+
+
+def test_a_blurred_picture_keeps_no_detail():
+    rows = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    picture = Image.fromarray(rows)
+    before, after = (np.asarray(one, float) for one in (picture, blurred(picture, side=64)))
+    assert after.shape == before.shape
+    steps = [np.abs(np.diff(one, axis=1)).mean() for one in (before, after)]
+    assert steps[1] < steps[0] / 50
+
+
+def test_an_attempt_that_the_guard_stops_leaves_nothing_of_the_one_before(under, monkeypatch):
+    """Else a blurred picture would leave with a receipt of an attempt that drew none."""
+    rules = OutputRules(finding="blur", retries=1)
+    safe = under(Scripted(script=["inappropriate"]), Policy(least="max", output=rules))
+    calls, real = [], GuardedClassic.__call__
+
+    def stops(self, *args, **kwargs):
+        calls.append(None)
+        if len(calls) == 2:
+            raise GuardError("the estimates are not finite")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(GuardedClassic, "__call__", stops)
+    out = safe("a cat", num_inference_steps=STEPS)
+    assert len(calls) == 2
+    assert out.images == [None]
+    assert (out.receipts[0].outcome, out.receipts[0].reason) == ("refused", "not guardable")
 
 
 @pytest.mark.parametrize("finding", ["blur", "replace", "refuse"])

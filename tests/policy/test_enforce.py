@@ -107,6 +107,14 @@ def test_it_behaves_like_the_pipeline(safe, pipe):
         guard(safe, policy=Policy())
 
 
+def test_a_pipeline_that_a_method_returns_is_under_the_policy_too(safe):
+    again = safe.from_pipe(safe)
+    assert type(again) is type(safe)
+    assert again.effective == safe.effective
+    with pytest.raises(GuardError, match="steps 3"):
+        again(**CALL | {"num_inference_steps": 3})
+
+
 def test_a_modular_pipeline_is_refused():
     class Blocks(ModularPipeline):
         def __init__(self):

@@ -28,7 +28,8 @@ def file(pipe, tmp_path_factory):
 def asked(gate, pipe, text):
     from safelatent.pipelines.classic.checks import bind_call
 
-    return gate.check(pipe, bind_call(pipe, (), {"prompt": text}))
+    arguments = bind_call(pipe, (), {"prompt": text})
+    return gate.check(pipe, arguments, gate.fault(pipe, arguments))
 
 
 def test_a_prompt_near_the_unsafe_ones_is_refused(pipe, file):
@@ -111,6 +112,22 @@ def test_a_label_that_it_does_not_have(classifier):
         PromptGate.of(PromptRules(classifier=str(classifier), unsafe=("nsfw",)))
 
 
-def test_a_hub_id_needs_its_commit():
-    with pytest.raises(BadValueError, match="without a revision"):
-        PromptGate.of(PromptRules(classifier="owner/name", unsafe=("toxic",)))
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_a_hub_id_needs_its_commit(revision):
+    rules = PromptRules(classifier="owner/name", revision=revision, unsafe=("toxic",))
+    with pytest.raises(BadValueError, match=r"revision of 'owner/name' is .*; name its commit"):
+        PromptGate.of(rules)
+
+
+def test_the_encoder_is_looked_at_once_per_call(pipe, file, monkeypatch):
+    from safelatent import guard
+    from safelatent.policy import Policy
+
+    seen = []
+    monkeypatch.setattr(
+        "safelatent.policy.prompt_check.Calibration.check_encoder",
+        lambda *_: seen.append(None),
+    )
+    safe = guard(pipe, policy=Policy(least="max", prompt=PromptRules(calibration=str(file))))
+    safe([BENIGN[2], BENIGN[5]], num_inference_steps=6)
+    assert len(seen) == 1

@@ -114,13 +114,14 @@ def stored_metadata(file: Path) -> Any:
 
 
 def blurred(image: Image.Image, *, side: int = 160, blocks: int = 8) -> Image.Image:
-    """Return a preview in which nothing can be recognised: ``blocks`` pixels along the longer side,
-    drawn smoothly at ``side`` pixels.
+    """Return a preview in which nothing can be recognised: ``blocks`` pixels along the longer side
+    (fewer where one would hold less than 8 x 8 of the picture's), drawn smoothly at ``side``
+    pixels.
 
     The detail is gone, not hidden, so a page with the preview may be kept and shown.
     """
     longer = max(image.size)
-    few = [max(1, round(blocks * n / longer)) for n in image.size]
+    few = [max(1, min(round(blocks * n / longer), n // 8)) for n in image.size]
     large = [max(1, round(side * n / longer)) for n in image.size]
     return image.resize((few[0], few[1]), Image.Resampling.BOX).resize(
         (large[0], large[1]), Image.Resampling.BICUBIC

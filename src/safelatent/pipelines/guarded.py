@@ -255,12 +255,14 @@ class Guarded(ABC):
             if result is self.pipe:
                 return self
             if isinstance(result, type(self.pipe)):
-                return type(self)(
-                    pipe=result, safety=self.safety, concept=self.concept, plan=self.plan
-                )
+                return self._around(result)
             return result
 
         return call
+
+    def _around(self, pipe: Any) -> Self:
+        """Return the same guard around another pipeline."""
+        return type(self)(pipe=pipe, safety=self.safety, concept=self.concept, plan=self.plan)
 
 
 def refuse_sld(arguments: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from safelatent.detectors.images import blurred
 from safelatent.detectors.protocol import Protocol
 from safelatent.errors import SafelatentError
 from safelatent.guidance import EXACT, SLD
@@ -27,7 +28,7 @@ from safelatent.policy.decision import (
     Reason,
 )
 from safelatent.policy.join import guidance, next_level
-from safelatent.policy.output_check import blurred, finding, judge, replacement
+from safelatent.policy.output_check import finding, judge, replacement
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
 from safelatent.policy.rows import Rows
@@ -100,9 +101,10 @@ class PolicyCall:
         return self._output(images, policy, request)
 
     def _check_prompts(self, images: list[_Image]) -> None:
+        fault = self.prompts.fault(self.pipe, self.rows.arguments(0))
         for b, image in enumerate(images):
             texts, image.prompt_checks, reason, message = self.prompts.check(
-                self.pipe, self.rows.arguments(b)
+                self.pipe, self.rows.arguments(b), fault
             )
             self.rows.say(b, texts)
             if reason is not None:
@@ -134,6 +136,7 @@ class PolicyCall:
                     self._draw(images, [b])
                 return
             image = images[pending[0]]
+            image.flagged = None  # what an earlier attempt drew is not what the receipt tells of
             image.attempts.append(Attempt(seed=seeds[0], receipt=None, message=str(error)))
             image.reason, image.message = "not guardable", str(error)
             return
@@ -162,7 +165,7 @@ class PolicyCall:
             if one.flagged is not None:
                 outcome = action
                 if action == "blurred":
-                    picture = blurred(one.flagged)
+                    picture = blurred(one.flagged, side=max(one.flagged.size))
                 elif action == "replaced":
                     picture = replacement(one.flagged.size, MEANING[reason])
             pictures.append(picture)

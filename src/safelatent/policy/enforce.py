@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from safelatent.concepts import Concept
 from safelatent.detectors.protocol import Protocol, Sources, named_protocol
@@ -106,7 +106,7 @@ class UnderPolicy(GuardedClassic):
         )
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: the policy is a file of its own.
+        """Refuse: the policy is a separate file.
 
         Raises:
             UnsupportedError: always, with the remedy.
@@ -116,17 +116,9 @@ class UnderPolicy(GuardedClassic):
             " it, and guard the loaded pipeline with policy=Policy.read(file)"
         )
 
-    def _forwarded(self, method: Any) -> Any:
-        call = super()._forwarded(method)
-
-        def again(*args: Any, **kwargs: Any) -> Any:
-            found = call(*args, **kwargs)
-            return self._again(found.pipe) if type(found) is GuardedClassic else found
-
-        return again
-
-    def _again(self, pipe: Any) -> UnderPolicy:
-        return UnderPolicy(pipe=pipe, policy=join(self.policy, self.effective))
+    def _around(self, pipe: Any) -> Self:
+        """Return the pipeline under the same policy and request."""
+        return type(self)(pipe=pipe, policy=join(self.policy, self.effective))
 
     def _shown(self) -> list[tuple[str, str]]:
         name = self.policy.name or self.policy.hash[:12]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from safelatent.detectors.contract import Label, joint
 from safelatent.detectors.protocol import Protocol
@@ -53,14 +53,6 @@ def finding(checks: Sequence[Check]) -> Reason | None:
     if worst == "error":
         return "checker failed"
     return None if worst == "safe" else "output refused"
-
-
-def blurred(image: Image.Image) -> Image.Image:
-    """Return the image so soft that only colours are left."""
-    width, height = image.size
-    tiny = image.resize((max(1, width // 32), max(1, height // 32)), Image.Resampling.BOX)
-    soft = tiny.resize(image.size, Image.Resampling.BICUBIC)
-    return soft.filter(ImageFilter.GaussianBlur(min(width, height) / 24))
 
 
 def replacement(size: tuple[int, int], message: str) -> Image.Image:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from safelatent.errors import BadValueError, SafelatentError
-from safelatent.hub import is_hub_id
+from safelatent.hub import check_commit, is_hub_id
 from safelatent.policy.decision import Check, Reason
 from safelatent.policy.parts import PromptRules
 from safelatent.policy.prompt_check import Calibration, features, normal_text
@@ -62,8 +62,23 @@ class PromptGate:
             classifier_threshold=limit,
         )
 
-    def check(self, pipe: Any, arguments: Mapping[str, Any]) -> Checked:
+    def fault(self, pipe: Any, arguments: Mapping[str, Any]) -> str | None:
+        """Return why the calibration does not hold for the pipeline's text encoder, or None.
+
+        Once per call: the encoder may be another one than in the last.
+        """
+        try:
+            if self.calibration is not None:
+                self.calibration.check_encoder(pipe, arguments)
+        except BadValueError as error:
+            return str(error)
+        return None
+
+    def check(self, pipe: Any, arguments: Mapping[str, Any], fault: str | None) -> Checked:
         """Check the prompts of a call for one image.
+
+        Args:
+            fault: what ``fault`` found for the call.
 
         Returns:
             The prompts to draw from, the checks, and the reason if the prompt is refused, with a
@@ -84,7 +99,7 @@ class PromptGate:
         checks: list[Check] = []
         for name in TEXTS:
             if name in texts:
-                checks += self._checks(pipe, texts[name], arguments)
+                checks += self._checks(pipe, texts[name], arguments, fault)
         failed = next((one for one in checks if one.label == "error"), None)
         bad = next((one for one in checks if one.label == "inappropriate"), None)
         if failed is not None:
@@ -94,10 +109,12 @@ class PromptGate:
             return texts, tuple(checks), "prompt refused", message
         return texts, tuple(checks), None, ""
 
-    def _checks(self, pipe: Any, text: str, arguments: Mapping[str, Any]) -> list[Check]:
+    def _checks(
+        self, pipe: Any, text: str, arguments: Mapping[str, Any], fault: str | None
+    ) -> list[Check]:
         found: list[Check] = []
         if self.calibration is not None:
-            score = self._scored(pipe, text, arguments)
+            score = fault or self._scored(pipe, text, arguments)
             found.append(_judged("prompt", score, self.threshold))
         if self.classifier is not None:
             try:
@@ -110,7 +127,6 @@ class PromptGate:
     def _scored(self, pipe: Any, text: str, arguments: Mapping[str, Any]) -> float | str:
         assert self.calibration is not None
         try:
-            self.calibration.check_encoder(pipe, arguments)
             return float(self.calibration.score(features(pipe, text, arguments)[None])[0])
         except BadValueError as error:
             return str(error)
@@ -128,16 +144,13 @@ def _classifier(rules: PromptRules) -> Classifier:
     """A text classifier of transformers, by name; safetensors only.
 
     Raises:
-        BadValueError: it does not have one of the labels, or a Hub id has no revision.
+        BadValueError: it does not have one of the labels, or the revision of a Hub id is no commit.
     """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     name = str(rules.classifier)
-    if is_hub_id(name) and rules.revision is None:
-        raise BadValueError(
-            f"the policy's classifier {name!r} is a Hub id without a revision; name its commit,"
-            " so that the check stays what it is"
-        )
+    if is_hub_id(name):
+        check_commit(name, rules.revision)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=rules.revision)
     model = AutoModelForSequenceClassification.from_pretrained(
         name, revision=rules.revision, use_safetensors=True
