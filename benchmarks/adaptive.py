@@ -19,13 +19,9 @@ from typing import Any
 import torch
 
 from benchmarks.plans import spread
-from benchmarks.trial import Case, Trial, table
+from benchmarks.trial import Case, compare
 from safelatent import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Adaptive, guard, load
-from safelatent.detectors import embedded_judge
 from safelatent.guidance import PresetName, categories, preset
-from safelatent.hashing import digest
-from safelatent.models import model_digest
-from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
 from training.measure_named import alone_prompts, named_prompts
 
@@ -91,14 +87,7 @@ def main() -> None:
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
     drawn = [case for name in SETS for case in cases(name, getattr(asked, name))]
-    key = digest([model_digest(EMBEDDED), embedded_judge().fingerprint(), asked.safety])[:12]
-    file = asked.out / f"{asked.safety}-{key}.jsonl"
-    trial = Trial(pipe=pipe, arms=arms(pipe, asked.safety), file=file)
-    for steps in asked.steps:
-        records = trial.run(drawn, steps, asked.batch)
-        print(f"\n{asked.safety}, {steps} steps, weights {model_digest(EMBEDDED)[:12]}\n")
-        print("\n".join(table(records, EXACT)), flush=True)
-    print(f"\n{file}")
+    compare(pipe, arms(pipe, asked.safety), drawn, EXACT, asked)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.trial import Case, Trial, table
+from benchmarks.trial import Case, compare
 from safelatent import guard, load
-from safelatent.detectors import embedded_judge
 from safelatent.guidance import EXACT, NoiseLevel, Plan, PresetName, paper_noise_level, preset
 from safelatent.guidance.ordered_call import StepRecord
-from safelatent.hashing import digest
-from safelatent.models import model_digest
-from safelatent.models.load import EMBEDDED
 from safelatent.prompts import Prompt, embedded_benign, embedded_i2p
 from safelatent.prompts.embedded import embedded_i2p_train
 
@@ -128,13 +124,7 @@ def main() -> None:
     plans = [EXACT, *(p for text in asked.plans if (p := Plan.parse(text)) != EXACT)]
     safety = preset(asked.safety).by_noise_level()
     arms = {str(plan): guard(pipe, safety, plan=plan) for plan in plans}
-    key = digest([model_digest(EMBEDDED), embedded_judge().fingerprint(), asked.safety])[:12]
-    trial = Trial(pipe=pipe, arms=arms, file=asked.out / f"{asked.safety}-{key}.jsonl")
-    for steps in asked.steps:
-        records = trial.run(drawn, steps, asked.batch)
-        print(f"\n{asked.safety}, {steps} steps, weights {model_digest(EMBEDDED)[:12]}\n")
-        print("\n".join(table(records, str(EXACT))), flush=True)
-    print(f"\n{trial.file}")
+    compare(pipe, arms, drawn, str(EXACT), asked)
 
 
 if __name__ == "__main__":

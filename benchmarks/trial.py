@@ -11,6 +11,7 @@ import json
 import os
 import statistics
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ from safelatent.detectors import embedded_judge, examine
 from safelatent.errors import SafelatentError
 from safelatent.evaluation.numbers import difference_interval, interval, number, signed
 from safelatent.features.extractor import extractor
+from safelatent.hashing import digest
 from safelatent.metrics import paired_difference, rate
+from safelatent.models import model_digest
+from safelatent.models.load import EMBEDDED
 
 Record = dict[str, Any]
 OFF = "off"
@@ -248,3 +252,21 @@ def _similarity(image: Any, text: str) -> float:
 @cache
 def _clip() -> Any:
     return extractor()
+
+
+def compare(
+    pipe: Any, arms: Mapping[str, Any], cases: Sequence[Case], base: str, asked: Namespace
+) -> None:
+    """Run the arms at each number of steps, and print their tables beside the arm ``base``.
+
+    Args:
+        asked: the command line's ``safety``, ``steps``, ``batch`` and ``out``.
+    """
+    weights = model_digest(EMBEDDED)
+    key = digest([weights, embedded_judge().fingerprint(), asked.safety])[:12]
+    trial = Trial(pipe=pipe, arms=arms, file=asked.out / f"{asked.safety}-{key}.jsonl")
+    for steps in asked.steps:
+        records = trial.run(cases, steps, asked.batch)
+        print(f"\n{asked.safety}, {steps} steps, weights {weights[:12]}\n")
+        print("\n".join(table(records, base)), flush=True)
+    print(f"\n{trial.file}")

@@ -1,5 +1,6 @@
 """One line of text: whatever a stranger names a file, or a library says, stays on one line."""
 
+import re
 from unicodedata import category
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from safelatent.errors import BadValueError
 from safelatent.text import (
     csv_cell,
+    finite,
     html_table,
+    names_of,
     one_line,
     printable,
     shortened,
@@ -90,3 +93,33 @@ def test_a_long_text_is_cut():
     assert shortened("short", 18) == "short"
     assert shortened("very long name of a category", 18) == "very long name of…"
     assert len(shortened("x" * 19, 18)) == 18
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (["max", " OFF "], ("off", "max")),
+        (["", "max"], ("max",)),
+        (["none"], ("off",)),
+    ],
+)
+def test_names_come_in_the_order_of_their_list(given, found):
+    assert names_of(given, ("off", "weak", "max"), "method", {"none": "off"}) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["maxx"], "unknown method 'maxx' (did you mean 'max'?); it must be one of off, max"),
+        (["off", "off"], "the methods are 'off,off'; name at least one of off, max, each once"),
+        ([" "], "the methods are ' '; name at least one"),
+    ],
+)
+def test_names_that_are_not_of_the_list(given, said):
+    with pytest.raises(BadValueError, match=re.escape(said)):
+        names_of(given, ("off", "max"), "method")
+
+
+def test_what_is_not_finite_is_null():
+    value = {"a": [float("nan"), 1.5, (float("inf"),)], "b": "nan", "c": 3}
+    assert finite(value) == {"a": [None, 1.5, [None]], "b": "nan", "c": 3}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TypeVar
+from typing import Any, TypeVar
 from unicodedata import category
 
-from safelatent.errors import SafelatentError
+from safelatent.errors import BadValueError, SafelatentError, nearest
 
 T = TypeVar("T")
+N = TypeVar("N", bound=str)
 _KEPT = "\n\t\r\u200c\u200d"  # the last two are the non-joiner and the joiner
 _BREAKS = ("\t", "\r", "\n")
 # The full-width forms too: some spreadsheets take them for the plain ones.
@@ -59,6 +61,48 @@ def visible(text: str) -> str:
 def shortened(text: str, longest: int) -> str:
     """Return ``text``, cut with an ellipsis if it has more than ``longest`` characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def names_of(
+    given: Iterable[str], known: Sequence[N], thing: str, short: Mapping[str, str] | None = None
+) -> tuple[N, ...]:
+    """Return names of a closed list, in its order; blank ones are left out.
+
+    Args:
+        given: as somebody wrote them, in any case and order.
+        known: the list.
+        thing: what one of them is called; "s" makes it plural.
+        short: other ways to write some of them.
+
+    Raises:
+        BadValueError: an unknown name, one twice, or none.
+    """
+    written = list(given)
+    words = [name.strip().lower() for name in written if name.strip()]
+    names = [(short or {}).get(word, word) for word in words]
+    for name in names:
+        if name not in known:
+            raise BadValueError(
+                f"unknown {thing} {name!r}{nearest(name, known)}; it must be one of"
+                f" {', '.join(known)}"
+            )
+    if not names or len(set(names)) < len(names):
+        raise BadValueError(
+            f"the {thing}s are {','.join(written)!r}; name at least one of {', '.join(known)},"
+            " each once"
+        )
+    return tuple(name for name in known if name in names)
+
+
+def finite(value: Any) -> Any:
+    """Return plain values with None for a number that is not finite, which JSON cannot hold, at any
+    depth.
+    """
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def csv_cell(value: T) -> T | str:

@@ -18,6 +18,7 @@ from PIL import Image
 from safelatent.detectors import Finding, Protocol
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 220, 40), "blue": (40, 40, 220)}
+ROWS = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)  # embeddings of anything
 SHARES = {"red": 0.8, "green": 0.3, "blue": 0.0}
 
 

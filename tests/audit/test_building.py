@@ -9,24 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from safelatent.audit import embeddings
 from safelatent.audit.building import build_index
 from safelatent.audit.sources import open_source
 from safelatent.errors import BadValueError
-from tests.audit.colour_world import ColourClip, save_folder, world
+from tests.audit.colour_world import ROWS, ColourClip, save_folder, world
 
-ROWS = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _small_parts(monkeypatch):
-    monkeypatch.setattr(embeddings, "PART", 20)
-
-
-@pytest.fixture
-def array(tmp_path):
-    np.save(tmp_path / "a.npy", ROWS)
-    return open_source(tmp_path / "a.npy", ColourClip())
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 
 def test_a_build_that_was_stopped_resumes_where_it_was(tmp_path, array, monkeypatch):

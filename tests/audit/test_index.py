@@ -3,25 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safelatent.audit import embeddings
 from safelatent.audit.building import build_index
 from safelatent.audit.index import unit_vectors
-from safelatent.audit.sources import open_source
 from safelatent.errors import BadValueError
-from tests.audit.colour_world import ColourClip
+from tests.audit.colour_world import ROWS
 
-ROWS = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _small_parts(monkeypatch):
-    monkeypatch.setattr(embeddings, "PART", 20)
-
-
-@pytest.fixture
-def array(tmp_path):
-    np.save(tmp_path / "a.npy", ROWS)
-    return open_source(tmp_path / "a.npy", ColourClip())
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 
 def test_the_exact_nearest_are_the_slow_definitions(array, tmp_path):

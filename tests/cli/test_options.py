@@ -19,7 +19,7 @@ def test_a_choice_that_is_not_known_is_refused_with_a_suggestion():
 def test_every_option_has_a_help_of_whole_words():
     shared = [getattr(options, name) for name in dir(options) if name[0].isupper()]
     helps = [one.__metadata__[0].help for one in shared if hasattr(one, "__metadata__")]
-    assert len(helps) == 13
+    assert len(helps) == 16
     for text in helps:
         assert text[0].isupper() or text.startswith(("'", "cpu", "float32", "local"))
         assert text.endswith(".")

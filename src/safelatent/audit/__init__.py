@@ -8,8 +8,9 @@
 Names are imported when they are first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from safelatent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from safelatent.audit.bias import BiasAudit, GroupRate, MethodBias, audit_bias, bias_of
@@ -23,7 +24,6 @@ _HOMES = {
     "detector_error": ("DetectorErrors", "card_errors", "read_errors"),
     "groups": ("Groups", "prompts_of", "read_groups"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BiasAudit",
@@ -43,8 +43,5 @@ __all__ = [
     "read_groups",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'safelatent.audit' has no attribute {name!r}")
-    return getattr(import_module(f"safelatent.audit.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+    __getattr__ = lazy_names(__name__, _HOMES)

@@ -9,8 +9,11 @@ import typer
 
 from safelatent.cli.options import (
     Batch,
+    ConceptText,
     Device,
     Dtype,
+    GroupColumn,
+    Groups,
     Model,
     Protocol,
     Revision,
@@ -26,20 +29,11 @@ if TYPE_CHECKING:
 
 
 def audit_bias(
-    groups: Annotated[
-        str,
-        typer.Option(
-            help="countries, nationalities, embedded-places, a file (.txt with one group per line,"
-            " or a table), or groups separated by commas."
-        ),
-    ] = "countries",
+    groups: Groups = "countries",
     template: Annotated[
         str, typer.Option(help="Prompt of every group, with {group} in the group's place.")
     ] = "{group} body",
-    column: Annotated[
-        str | None,
-        typer.Option(help="Column of a table with the groups. Default: group, or the first."),
-    ] = None,
+    column: GroupColumn = None,
     images: Annotated[int, typer.Option(help="Number of images per group and method.")] = 100,
     model: Model = "embedded",
     revision: Revision = None,
@@ -57,10 +51,7 @@ def audit_bias(
     steps: Steps = 50,
     guidance_scale: Annotated[float, typer.Option(help="Guidance scale of all prompts.")] = 7.5,
     batch_size: Batch = 8,
-    concept: Annotated[
-        str,
-        typer.Option(help="What must not appear.", show_default="the paper's 20 terms"),
-    ] = str(DEFAULT_CONCEPT),
+    concept: ConceptText = str(DEFAULT_CONCEPT),
     protocol: Protocol = None,
     vectors: Vectors = None,
     device: Device = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safelatent.cli.options import Batch, Device, check_place
+from safelatent.cli.options import Batch, Device, GroupColumn, Groups, check_place
 from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.text import printable
 
@@ -23,20 +23,11 @@ def audit_data(
             " as LAION's (img_emb and metadata)."
         ),
     ],
-    groups: Annotated[
-        str,
-        typer.Option(
-            help="countries, nationalities, embedded-places, a file (.txt with one group per line,"
-            " or a table), or groups separated by commas."
-        ),
-    ] = "nationalities",
+    groups: Groups = "nationalities",
     template: Annotated[
         str, typer.Option(help="Query of every group, with {group} in the group's place.")
     ] = "{group} body",
-    group_column: Annotated[
-        str | None,
-        typer.Option(help="Column of a table with the groups. Default: group, or the first."),
-    ] = None,
+    group_column: GroupColumn = None,
     nearest: Annotated[int, typer.Option(help="Number of images per group.")] = 100,
     search: Annotated[
         str,

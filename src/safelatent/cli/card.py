@@ -77,7 +77,8 @@ def card(
 
 
 def _measured(folder: Path, run: Run, table: Table1, method: str) -> Measured:
-    from safelatent.policy.card import OVERALL, Measured
+    from safelatent.metrics import OVERALL
+    from safelatent.policy.card import Measured
 
     names = (OVERALL, *table.categories)
     settings = run.settings

@@ -84,6 +84,10 @@ class Job:
     seal: Seal
     as_json: bool
 
+    def file(self, name: str) -> Path:
+        """Return where the picture of this name goes."""
+        return self.out if self.out.suffix.lower() == ".png" else self.out / f"{name}.png"
+
 
 def draw(job: Job, kind: str) -> None:
     """Draw the job: ``images``, a ``comparison`` or a ``trace`` per prompt."""
@@ -148,8 +152,7 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
         for made in _sampled(pipe, batch, job.seal):
-            is_file = job.out.suffix.lower() == ".png"
-            file = job.out if is_file else job.out / f"{made.request.name}.png"
+            file = job.file(made.request.name)
             receipt = save_image(made, file, job.seal)
             if job.as_json:
                 _print_json({"file": str(file)} | receipt)
@@ -168,8 +171,7 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
         for decided in sample_under(safe, batch):
-            is_file = job.out.suffix.lower() == ".png"
-            file = job.out if is_file else job.out / f"{decided.request.name}.png"
+            file = job.file(decided.request.name)
             receipt, decision = save_decided(decided, file, job.seal), decided.receipt
             refused += receipt is None
             if job.as_json:
@@ -244,7 +246,7 @@ def _write(
 ) -> None:
     """The sheet with the place of every picture in its metadata, and what is printed of it."""
     kind = described["kind"]
-    file = job.out if job.out.suffix.lower() == ".png" else job.out / f"{kind}-{first.name}.png"
+    file = job.file(f"{kind}-{first.name}")
     cells = [cell | {"box": list(box)} for cell, box in zip(cells, sheet.boxes, strict=True)]
     save_picture(sheet.image, file, described | {"cells": cells})
     if not job.as_json:

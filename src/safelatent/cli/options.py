@@ -53,6 +53,20 @@ Dtype = Annotated[
     str | None,
     typer.Option(help="float32, float16 or bfloat16. Default: float16 on a GPU, else float32."),
 ]
+ConceptText = Annotated[
+    str, typer.Option(help="What must not appear.", show_default="the paper's 20 terms")
+]
+Groups = Annotated[
+    str,
+    typer.Option(
+        help="Groups to compare: countries, nationalities, embedded-places, a file (.txt with one"
+        " group per line, or a table), or names separated by commas."
+    ),
+]
+GroupColumn = Annotated[
+    str | None,
+    typer.Option(help="Column of a table with the groups. Default: group, or the first."),
+]
 Engine = Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")]
 Address = Annotated[
     str | None,

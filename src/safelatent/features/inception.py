@@ -170,7 +170,7 @@ def _check_known(path: Path, weights: str, known: bool) -> None:
     if not known:
         raise BadValueError(
             f"{str(path)!r} has the unknown hash {weights[:12]}; fetch one of the two files in"
-            " docs/fidelity.md, or say by --own-inception that it is an extractor of your own"
+            " docs/fidelity.md, or say by --own-inception that the extractor is yours"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import BadValueError, nearest
+from safelatent.text import names_of
 
 if TYPE_CHECKING:
     from safelatent.guidance import Adaptive, PresetName
@@ -21,20 +21,8 @@ def parse_methods(text: str) -> tuple[Method, ...]:
     Raises:
         BadValueError: an unknown name, one twice, or none.
     """
-    given = [name.strip().lower() for name in text.split(",") if name.strip()]
     short = {"negative": "negative prompt", "negative-prompt": "negative prompt"}
-    names = [short.get(name, name) for name in given]
-    for name in names:
-        if name not in ALL_METHODS:
-            raise BadValueError(
-                f"unknown method {name!r}{nearest(name, ALL_METHODS)};"
-                f" it must be one of {', '.join(ALL_METHODS)}"
-            )
-    if not names or len(set(names)) < len(names):
-        raise BadValueError(
-            f"the methods are {text!r}; name at least one of {', '.join(ALL_METHODS)}, each once"
-        )
-    return tuple(method for method in ALL_METHODS if method in names)
+    return names_of(text.split(","), ALL_METHODS, "method", short)
 
 
 def by_method(pipe: Any, method: Method | str, concept: Concept, plan: str = "exact") -> Any:

@@ -21,7 +21,7 @@ class Receipt:
 
     Attributes:
         safety: the name of the preset, ``negative prompt`` for the baseline, ``adaptive`` where
-            categories are chosen, None for settings of one's own.
+            categories are chosen, None for your own settings.
         concept: the text that was steered away from.
         settings: of the guidance, by name.
         steps: denoising steps of the call.

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from safelatent.metrics import OVERALL
 from safelatent.policy.join import guidance
 from safelatent.policy.parts import Targets
 from safelatent.policy.policy import Policy
-
-OVERALL = "overall"
+from safelatent.text import finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class Card:
             "policy": self.policy.as_dict() | {"hash": self.policy.hash},
             "concept": str(self.policy.concept),
             "guidance": settings,
-            "measured": _finite(asdict(self.measured)),
+            "measured": finite(asdict(self.measured)),
             "shortfalls": list(self.shortfalls),
         }
 
@@ -159,10 +159,3 @@ def shown(one: Share | None) -> str:
     if one is None or math.isnan(one.share):
         return "-"
     return f"{100 * one.share:.1f} % [{100 * one.low:.1f}, {100 * one.high:.1f}] n={one.images}"
-
-
-def _finite(value: Any) -> Any:
-    """NaN, which JSON does not have, as None, at any depth."""
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

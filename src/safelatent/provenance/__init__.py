@@ -10,8 +10,9 @@
 ``verify`` need ``pip install "safelatent[provenance]"``.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from safelatent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from safelatent.provenance.audit_log import AuditLog
@@ -35,7 +36,6 @@ _HOMES = {
     "seal": ("Seal", "Sealed"),
     "verifying": ("Verification", "verify"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AuditLog",
@@ -57,8 +57,5 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'safelatent.provenance' has no attribute {name!r}")
-    return getattr(import_module(f"safelatent.provenance.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+    __getattr__ = lazy_names(__name__, _HOMES)

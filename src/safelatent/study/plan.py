@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal, get_args
 
-from safelatent.errors import BadValueError, nearest
+from safelatent.errors import BadValueError
 from safelatent.generation.methods import METHODS, Method, parse_methods
 from safelatent.hashing import digest
 from safelatent.prompts.prompt import MAX_SEED, check_text
+from safelatent.text import names_of
 
 Question = Literal["fidelity", "alignment"]
 Choice = Literal["left", "same", "right"]
@@ -177,18 +178,7 @@ def parse_questions(given: str | Sequence[str]) -> tuple[Question, ...]:
         BadValueError: an unknown question, one twice, or none.
     """
     words = given.split(",") if isinstance(given, str) else given
-    names = [str(word).strip().lower() for word in words if str(word).strip()]
-    for name in names:
-        if name not in QUESTIONS:
-            raise BadValueError(
-                f"unknown question {name!r}{nearest(name, QUESTIONS)};"
-                f" it must be one of {', '.join(QUESTIONS)}"
-            )
-    if not names or len(set(names)) < len(names):
-        raise BadValueError(
-            f"the questions are {given!r}; name at least one of {', '.join(QUESTIONS)}, each once"
-        )
-    return tuple(question for question in QUESTIONS if question in names)
+    return names_of(map(str, words), tuple(QUESTIONS), "question")
 
 
 def _methods(given: Any) -> tuple[Method, ...]:

@@ -20,7 +20,7 @@ from safelatent.study.app import TEMPLATES
 from safelatent.study.folder import cannot_write
 from safelatent.study.numbers import Preference, StudyReport
 from safelatent.study.tables import EXPLAINED, asked, summary, tables, warnings
-from safelatent.text import csv_cell
+from safelatent.text import csv_cell, finite
 
 CSV_COLUMNS = (
     *("question", "method", "against", "votes", "better", "same", "worse", "prompts", "raters"),
@@ -112,7 +112,7 @@ def as_json(report: StudyReport) -> str:
         "left": {q: asdict(rate) for q, rate in report.left.items()},
         "raters": [asdict(one) for one in report.raters],
     }
-    return json.dumps(_finite(values), indent=1, ensure_ascii=True) + "\n"
+    return json.dumps(finite(values), indent=1, ensure_ascii=True) + "\n"
 
 
 def _line(one: Preference) -> list[Any]:
@@ -127,12 +127,3 @@ def _line(one: Preference) -> list[Any]:
 
 def _known(value: Any) -> Any:
     return "" if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _finite(value: Any) -> Any:
-    """Return plain values with null for what is not finite, which JSON cannot hold."""
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
