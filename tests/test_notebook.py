@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import sys
+from types import ModuleType
 
 import pytest
 
@@ -21,12 +23,17 @@ def shell():
     settings = Config()
     settings.HistoryManager.enabled = False
     settings.InteractiveShell.colors = "nocolor"
-    shell = InteractiveShell(config=settings)
+    # A module of its own: by default the shell takes the place of __main__ in this process, and
+    # later tests that start processes look there.
+    main = sys.modules["__main__"]
+    shell = InteractiveShell(config=settings, user_module=ModuleType("notebook"))
+    assert sys.modules["__main__"] is main
     pipe = tiny.pipeline()
     shell.user_ns |= {"pipe": pipe, "safe": guard(pipe, "strong"), "guard": guard, "load": load}
     yield shell
     atexit.unregister(shell.atexit_operations)
     shell.atexit_operations()
+    del sys.modules["notebook"]
 
 
 @pytest.fixture
