@@ -1,5 +1,5 @@
-"""The measured part of the embedded model's card: Markdown from results, put between two marks.
-Knows what the results are called.
+"""What of the embedded model's card is written by commands: how long each part was trained, and
+what was measured. Markdown, put between two marks each. Knows what the results are called.
 """
 
 from __future__ import annotations
@@ -8,8 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
+from training.loop import CHECKPOINT
+
 CARD = Path(__file__).parents[1] / "src/safelatent/models/embedded/CARD.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+PARTS = {  # by the folder of the checkpoint
+    "decoder": "autoencoder's decoder",
+    "names": "text encoder: names",
+    "tower": "text encoder: all captions, other people's words",
+    "outlook": "text encoder: outlook on I2P",
+    "generator": "UNet",
+    "guidance": "UNet: guidance scale",
+    "clip-*": "CLIP",
+    "judge": "judge",
+}
 
 Result = dict[str, Any]
 
@@ -105,13 +118,23 @@ def _safety(results: Result) -> list[str]:
 
 def _named(results: Result) -> list[str]:
     """What the methods take away where the prompt names it."""
-    if "named" not in results:
-        return []
-    named, alone = results["named"], results["alone"]
-    lines = [
-        "",
-        f'"X with a Y", Y unsafe ({_images(named)}). Exactly Y: {_words(named["exactly that"])}.',
-    ]
+    lines: list[str] = []
+    if "named" in results:
+        lines += _taken_away(results["named"], results["alone"], "")
+    if "named, few steps" in results:
+        objects = results["objects, few steps"]
+        few = "At 20 steps of DPM++ 2M"
+        lines += ["", f"{few}: object named by the judge: {_words(objects['named'])}."]
+        lines += _taken_away(results["named, few steps"], results["alone, few steps"], f"{few}: ")
+    if "own concept" in results:
+        own = "; ".join(f"{what} {_words(share)}" for what, share in results["own concept"].items())
+        lines += ["", f"Guided away from an own concept, a safe word, at *strong*: {own}."]
+    return lines
+
+
+def _taken_away(named: Result, alone: Result, where: str) -> list[str]:
+    title = f'{where}"X with a Y", Y unsafe ({_images(named)})'
+    lines = ["", f"{title}. Exactly Y: {_words(named['exactly that'])}."]
     lines += ["*Left* is the share still unsafe of those that are unsafe without guidance:", ""]
     lines += [
         "| method | share unsafe | 95 % interval | left | 95 % interval | X | 95 % interval |"
@@ -120,7 +143,7 @@ def _named(results: Result) -> list[str]:
     for method, cell in named["methods"].items():
         cells = f"{_share(cell['unsafe'])} | {_left(cell)} | {_share(cell['main thing'])}"
         lines.append(f"| {method} | {cells} |")
-    lines += ["", f"Prompts that name an unsafe thing alone ({_images(alone)}):", ""]
+    lines += ["", f"{where}Prompts that name an unsafe thing alone ({_images(alone)}):", ""]
     lines += ["| method | share unsafe | 95 % interval | left | 95 % interval |", "|---" * 5 + "|"]
     cells = alone["methods"].items()
     return lines + [f"| {m} | {_share(cell['unsafe'])} | {_left(cell)} |" for m, cell in cells]
@@ -265,9 +288,22 @@ def _speed(speed: Result) -> list[str]:
     ]
 
 
-def write_card(lines: Sequence[str], card: Path = CARD) -> None:
-    """Put the measured part between its marks."""
+def trained_lines(work: Path) -> list[str]:
+    """How long each part below ``work`` was trained, in Markdown, from its checkpoint."""
+    lines = ["| part | steps | minutes | on |", "|---|---|---|---|"]
+    for folder, name in PARTS.items():
+        for file in sorted(work.glob(f"{folder}/{CHECKPOINT}")):
+            with safe_open(file, "pt") as stored:
+                notes = stored.metadata()
+            minutes = float(notes["seconds"]) / 60
+            lines.append(f"| {name} | {notes['step']} | {minutes:.1f} | {notes['device']} |")
+    return lines
+
+
+def write_card(part: str, lines: Sequence[str], card: Path = CARD) -> None:
+    """Put ``lines`` between the marks of a part of the card, "trained" or "measured"."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     text = card.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    card.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    card.write_text("\n".join([before + begin, "", *lines, "", end + after]), encoding="utf-8")

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 import numpy as np
 from PIL import Image
 
-from training.drawing import draw
+from training.drawing import Sampling, draw
 from training.measure_named import named_prompts
 from training.vae import sheet
 from training.vocabulary import SAFE, article
@@ -34,7 +34,7 @@ def contact_sheet(pool: Executor, single: int = SINGLE, named: int = NAMED) -> I
     both = [text for text, *_ in named_prompts(named)]
     noise = [NAMED_NOISE + n for n in range(named)]
     return arranged(
-        draw(pool, "off", alone, [SINGLE_NOISE + n for n in range(single)]),
-        draw(pool, "off", both, noise),
-        draw(pool, "strong", both, noise),
+        draw(pool, Sampling(), alone, [SINGLE_NOISE + n for n in range(single)]),
+        draw(pool, Sampling(), both, noise),
+        draw(pool, Sampling(method="strong"), both, noise),
     )

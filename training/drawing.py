@@ -7,18 +7,33 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Any, cast
 
 import numpy as np
 import torch
+from diffusers import DPMSolverMultistepScheduler
 from tqdm import tqdm
 
-from safelatent import NegativePrompt, guard, load, metrics
+from safelatent import DEFAULT_CONCEPT, NegativePrompt, guard, load, metrics
 from safelatent.cli.say import quiet_libraries
 from safelatent.guidance import PresetName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How pictures are drawn: the method, against which concept (None: the paper's), in how many
+    steps, and whether by DPM++ 2M in place of the model's own scheduler.
+    """
+
+    method: str = "off"
+    concept: str | None = None
+    steps: int = 50
+    dpm: bool = False
+
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
 BATCH = 15
@@ -42,13 +57,16 @@ def _end_with_parent() -> None:
     Thread(target=wait, daemon=True).start()
 
 
-def sampler(pipe: Any, method: str) -> Any:
-    """The pipeline, guarded by ``method``."""
-    if method == "off":
+def sampler(pipe: Any, sampling: Sampling) -> Any:
+    """The pipeline, with its scheduler, guarded by the method."""
+    if sampling.dpm:
+        scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+        pipe = type(pipe)(**pipe.components | {"scheduler": scheduler})
+        pipe.set_progress_bar_config(disable=True)
+    if (method := sampling.method) == "off":
         return pipe
-    return guard(
-        pipe, NegativePrompt() if method == "negative prompt" else cast("PresetName", method)
-    )
+    safety = NegativePrompt() if method == "negative prompt" else cast("PresetName", method)
+    return guard(pipe, safety, concept=sampling.concept or DEFAULT_CONCEPT)
 
 
 @cache
@@ -64,23 +82,38 @@ def _own_pipe() -> Any:
     return pipe
 
 
-def _draw_batch(method: str, prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    call = sampler(_own_pipe(), method)
+def _draw_batch(
+    sampling: Sampling, prompts: Sequence[str], seeds: Sequence[int]
+) -> list[np.ndarray]:
+    call = sampler(_own_pipe(), sampling)
     images = call(
-        list(prompts), generator=generators, num_inference_steps=50, guidance_scale=7.5
+        list(prompts),
+        generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+        num_inference_steps=sampling.steps,
+        guidance_scale=7.5,
     ).images
     return [np.asarray(image) for image in images]
 
 
 def draw(
-    pool: Executor, method: str, prompts: Sequence[str], seeds: Sequence[int]
+    pool: Executor, sampling: Sampling, prompts: Sequence[str], seeds: Sequence[int]
 ) -> list[np.ndarray]:
-    """Pictures at 50 steps and guidance 7.5; the noise of a picture depends on its seed alone."""
+    """Pictures at guidance 7.5; the noise of a picture depends on its seed alone."""
     starts = range(0, len(prompts), BATCH)
     parts = [(prompts[n : n + BATCH], seeds[n : n + BATCH]) for n in starts]
-    batches = pool.map(_draw_batch, [method] * len(parts), *zip(*parts, strict=True))
-    shown = tqdm(batches, desc=f"{method}, {len(prompts)} images", total=len(parts), leave=False)
+    batches = pool.map(partial(_draw_batch, sampling), *zip(*parts, strict=True))
+    title = f"{sampling.method}, {len(prompts)} images"
+    shown = tqdm(batches, desc=title, total=len(parts), leave=False)
+    return [picture for batch in shown for picture in batch]
+
+
+def draw_each(
+    pool: Executor, samplings: Sequence[Sampling], prompts: Sequence[str], seeds: Sequence[int]
+) -> list[np.ndarray]:
+    """One picture per prompt, each drawn in its own way."""
+    parts = ([prompt] for prompt in prompts), ([seed] for seed in seeds)
+    drawn = pool.map(_draw_batch, samplings, *parts)
+    shown = tqdm(drawn, desc=f"{len(prompts)} ways", total=len(prompts), leave=False)
     return [picture for batch in shown for picture in batch]
 
 

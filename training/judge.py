@@ -139,6 +139,15 @@ def judge(model: JudgeNet, pictures: Sequence[np.ndarray]) -> list[Verdict]:
 
 
 @torch.no_grad()
+def likelihoods(model: JudgeNet, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """How likely each safe thing is in each picture, (H, W, 3) uint8: (B, things), of 1 together
+    with those of no thing and of nothing recognisable.
+    """
+    main, _ = model.eval()(shrunk(to_tensor(pictures), SIZE))
+    return main.softmax(dim=1)[:, : len(SAFE)].numpy()
+
+
+@torch.no_grad()
 def both_named(
     model: JudgeNet, pictures: Sequence[np.ndarray], pairs: Sequence[Sequence[int]]
 ) -> list[bool]:

@@ -101,9 +101,14 @@ class Progress:
         save_file(
             {name: t.contiguous() for name, t in tensors.items()},
             aside,
-            {"step": str(self.step), "seconds": str(self.seconds)},
+            {"step": str(self.step), "seconds": str(self.seconds), "device": self._device()},
         )
         os.replace(aside, file)
+
+    def _device(self) -> str:
+        """What it trains on, as the card names it."""
+        device = next(iter(self.parameters.values())).device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
     @torch.no_grad()
     def load(self, file: Path) -> None:

@@ -29,13 +29,13 @@ from training.captions import where
 from training.card import card_lines, write_card
 from training.clip_detectors import Workshop
 from training.contact import NAMED, SINGLE, contact_sheet
-from training.drawing import METHODS, draw, rate, workers
+from training.drawing import METHODS, Sampling, draw, rate, workers
 from training.glyphs import Glyphs, paint, render
 from training.held_out_words import read_words
 from training.judge import JudgeNet, both_named, judge
 from training.measure_clip import measure_clip
 from training.measure_methods import measure_benign, measure_methods
-from training.measure_named import measure_alone, measure_named
+from training.measure_named import FEW_STEPS, measure_alone, measure_named, measure_own_concept
 from training.measure_speed import measure_speed
 from training.measure_world import (
     measure_backgrounds,
@@ -90,7 +90,9 @@ def object_scenes(count: int) -> list[Scene]:
     return scenes
 
 
-def measure_objects(pool: Executor, model: JudgeNet, count: int) -> Result:
+def measure_objects(
+    pool: Executor, model: JudgeNet, count: int, sampling: Sampling | None = None
+) -> Result:
     """Is the object of a single-object prompt the one that is drawn?"""
     scenes = object_scenes(count)
     things = [scene.safe[0] for scene in scenes]
@@ -98,7 +100,7 @@ def measure_objects(pool: Executor, model: JudgeNet, count: int) -> Result:
         where(article(SAFE[thing].names[0]), scene)
         for thing, scene in zip(things, scenes, strict=True)
     ]
-    pictures = draw(pool, "off", prompts, range(count))
+    pictures = draw(pool, sampling or Sampling(), prompts, range(count))
     verdicts = judge(model, pictures)
     named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
 
@@ -143,6 +145,8 @@ class Extent:
     benign: int = 30
     named: int = 1000
     alone: int = 72
+    few: int = 1000
+    own: int = 100
     prompts: int = 700
     seeds: int = 4
     harmless: int = 700
@@ -163,6 +167,8 @@ QUICK = Extent(
     benign=10,
     named=14,
     alone=7,
+    few=7,
+    own=4,
     prompts=14,
     seeds=1,
     harmless=14,
@@ -216,7 +222,24 @@ def _guarded(kept: Parts, pool: Executor, model: JudgeNet, extent: Extent) -> di
     if extent.named:
         results["named"] = measure_named(kept, pool, model, methods, extent.named)
         results["alone"] = measure_alone(kept, pool, model, methods, extent.alone)
+    if extent.few:
+        results |= _in_few_steps(kept, pool, model, extent)
     return results | {"benign": measure_benign(kept, pool, model, methods, extent.benign)}
+
+
+def _in_few_steps(
+    kept: Parts, pool: Executor, model: JudgeNet, extent: Extent
+) -> dict[str, Result]:
+    """What is drawn, and what guidance takes away, at 20 steps of DPM++ 2M."""
+    chosen = [method for method in extent.methods if method in ("off", "strong", "max")]
+    count, alone = extent.few, min(extent.few, extent.alone)
+    return {
+        "objects, few steps": kept(
+            f"objects-{count}-few", lambda: measure_objects(pool, model, count, FEW_STEPS)
+        ),
+        "named, few steps": measure_named(kept, pool, model, chosen, count, FEW_STEPS),
+        "alone, few steps": measure_alone(kept, pool, model, chosen, alone, FEW_STEPS),
+    }
 
 
 def _of_the_world(
@@ -228,6 +251,7 @@ def _of_the_world(
         "objects": (extent.objects, lambda: measure_objects(pool, model, extent.objects)),
         "places": (extent.places, lambda: measure_places(pool, model, extent.places)),
         "pairs": (extent.pairs, lambda: measure_pairs(pool, model, extent.pairs)),
+        "own concept": (extent.own, lambda: measure_own_concept(pool, model, extent.own)),
         "backgrounds": (extent.pairs, lambda: measure_backgrounds(pool, extent.pairs)),
         "frechet": (extent.scenes, lambda: measure_frechet(pool, shop, compared, extent.scenes)),
     }
@@ -280,6 +304,6 @@ def measure(
         results |= _of_prompt_sets(kept, pool, model, extent, shop)
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)
-    write_card(card_lines(results))
+    write_card("measured", card_lines(results))
     Image.open(contact).save(CONTACT, optimize=True)
     return results

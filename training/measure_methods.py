@@ -15,7 +15,7 @@ import numpy as np
 
 from safelatent.metrics import paired_difference
 from training.clip_detectors import Workshop
-from training.drawing import draw, rate
+from training.drawing import Sampling, draw, rate
 from training.judge import JudgeNet, judge
 from training.parts import Parts, Result
 from training.vocabulary import SAFE, article
@@ -26,15 +26,15 @@ BLOCK = 140  # prompts that are measured at a time; of embedded-i2p these are 20
 def judge_method(
     pool: Executor,
     model: JudgeNet,
-    method: str,
+    sampling: Sampling,
     prompts: Sequence[str],
     noise: Sequence[int],
     clip: Workshop | None = None,
 ) -> Result:
-    """The judge's verdicts on one picture a prompt by one method, as lists of what it saw; with
+    """The judge's verdicts on one picture per prompt, as lists of what it saw; with
     ``clip`` also likeness to the prompts.
     """
-    pictures = draw(pool, method, prompts, noise)
+    pictures = draw(pool, sampling, prompts, noise)
     verdicts = judge(model, pictures)
     unsafe, unusable = [v.unsafe is not None for v in verdicts], [not v.usable for v in verdicts]
     result: Result = {"unsafe": unsafe, "unusable": unusable, "main": [v.main for v in verdicts]}
@@ -79,7 +79,8 @@ def measure_methods(
         texts, noise = [prompts[n] for n in block], [1000 + n * 10 + seed for n in block]
         for method, part in parts.items():
             for what, values in kept(
-                part, partial(judge_method, pool, model, method, texts, noise, clip)
+                part,
+                partial(judge_method, pool, model, Sampling(method=method), texts, noise, clip),
             ).items():
                 seen[method][what] += values
     return {
@@ -113,7 +114,8 @@ def measure_benign(
     result: Result = {}
     for method in methods:
         found = kept(
-            f"benign-{count}-{method}", partial(judge_method, pool, model, method, prompts, noise)
+            f"benign-{count}-{method}",
+            partial(judge_method, pool, model, Sampling(method=method), prompts, noise),
         )
         named = [main == t for main, t in zip(found["main"], things, strict=True)]
         result[method] = {"named": rate(named), "unsafe": float(np.mean(found["unsafe"]))}

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from safelatent import load
-from training.drawing import sampler
+from training.drawing import Sampling, sampler
 from training.latents import CHANNELS
 from training.sketch import LATENTS
 from training.tokenizer import POSITIONS
@@ -114,7 +114,7 @@ def measure_speed(batches: Sequence[int]) -> dict[str, Any]:
     _seconds(pipe, 1)
     rates: dict[str, dict[str, float]] = {}
     for method in METHODS:
-        call = sampler(pipe, method)
+        call = sampler(pipe, Sampling(method=method))
         rates[method] = {
             str(n): n / min(_seconds(call, n) for _ in range(CALLS if n == 1 else 1))
             for n in batches

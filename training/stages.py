@@ -12,6 +12,7 @@ from transformers import CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
+from training.card import trained_lines, write_card
 from training.clip import train_clip
 from training.clip_detectors import Workshop, make_detectors
 from training.device import Place
@@ -155,3 +156,5 @@ def run(
     if "judge" in stages:
         judge = models / "judge/judge.safetensors"
         train_judge(work, replace(budgets["judge"], seed=7), judge, place)
+    if models == EMBEDDED.parent and not {"package", "clip", "judge"}.isdisjoint(stages):
+        write_card("trained", trained_lines(work))

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from safelatent.detectors.pixel_judge import load_judge
-from training.drawing import draw, workers
+from training.drawing import Sampling, draw, workers
 from training.judge import Verdict, judge
 from training.measure_named import named_prompts
 from training.vocabulary import THINGS
@@ -55,7 +55,7 @@ def main(file: Path) -> None:
     texts = [text for text, *_ in named_prompts(PROMPTS)]
     noise = [NOISE + n for n in range(PROMPTS)]
     with workers(2) as pool:
-        drawn = [draw(pool, method, texts, noise) for method in ("off", "strong")]
+        drawn = [draw(pool, Sampling(method=method), texts, noise) for method in ("off", "strong")]
     pictures = [picture for pair in zip(*drawn, strict=True) for picture in pair]
     verdict_sheet(pictures, judge(load_judge()[0], pictures)).quantize(64).save(file, optimize=True)
 

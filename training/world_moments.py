@@ -20,7 +20,7 @@ from safelatent.metrics import frechet_distance, moments
 from safelatent.models.clip_model import CLIP, SCENES, image_processor, load_scenes
 from training.captions import caption
 from training.clip_detectors import Workshop
-from training.drawing import draw
+from training.drawing import Sampling, draw
 from training.glyphs import render
 from training.scenes import random_scene
 
@@ -74,6 +74,6 @@ def measure_frechet(
         )
     }
     for method in methods:
-        pictures = draw(pool, method, prompts, range(6000, 6000 + count))
+        pictures = draw(pool, Sampling(method=method), prompts, range(6000, 6000 + count))
         result[method] = frechet_distance(moments(shop.features(pictures).numpy()), real)
     return {"pictures": count, "distances": result}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from training.card import card_lines
+from training.card import card_lines, trained_lines, write_card
+from training.loop import CHECKPOINT
 
 RATE = {"share": 0.25, "low": 0.125, "high": 0.5, "n": 8}
 METHOD = {"unsafe": RATE, "unusable": 0.0625}
@@ -117,3 +120,27 @@ def test_what_was_not_measured_is_not_told(results):
         in text
     )
     assert "Spearman's rho 0.40, 0.10 to 0.30" in text
+
+
+def test_a_part_is_written_between_its_marks(tmp_path):
+    card = tmp_path / "CARD.md"
+    marks = [
+        f"<!-- {part}: {end} -->" for part in ("trained", "measured") for end in ("begin", "end")
+    ]
+    card.write_text("before\n" + "\nold\n".join(marks) + "\nafter\n")
+    write_card("measured", ["new"], card)
+    begin, end, measured, after = marks
+    assert card.read_text() == (
+        f"before\n{begin}\nold\n{end}\nold\n{measured}\n\nnew\n\n{after}\nafter\n"
+    )
+
+
+def test_how_long_each_part_was_trained_is_read_from_its_checkpoint(tmp_path):
+    for folder, step, device in (("generator", 12, "an H100"), ("clip-0a1b", 7, "CPU")):
+        (tmp_path / folder).mkdir()
+        notes = {"step": str(step), "seconds": "90.0", "device": device}
+        save_file({"x": torch.zeros(1)}, tmp_path / folder / CHECKPOINT, notes)
+    assert trained_lines(tmp_path)[2:] == [
+        "| UNet | 12 | 1.5 | an H100 |",
+        "| CLIP | 7 | 1.5 | CPU |",
+    ]

@@ -10,9 +10,9 @@ from training import contact
 def test_pairs_stand_side_by_side_behind_the_single_objects(monkeypatch):
     asked = []
 
-    def draw(_, method, prompts, noise):
-        asked.append((method, list(prompts), list(noise)))
-        grey = {"off": 100, "strong": 200}[method]
+    def draw(_, sampling, prompts, noise):
+        asked.append((sampling.method, list(prompts), list(noise)))
+        grey = {"off": 100, "strong": 200}[sampling.method]
         return [np.full((2, 2, 3), grey + n, dtype=np.uint8) for n in range(len(prompts))]
 
     monkeypatch.setattr(contact, "draw", draw)

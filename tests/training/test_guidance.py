@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from safelatent import DEFAULT_CONCEPT
 from tests.training.test_generator import DRAWINGS
 from tests.training.test_lesson import POOL, TOKENIZER
 from tests.training.test_sketch import made_latents
@@ -15,8 +16,9 @@ from training import guidance
 from training.generator import GeneratorStage
 from training.guidance import BEST, BEST_OF_PLACES, SCALE, GuidanceStage
 from training.loop import Progress
-from training.scenes import Scene
+from training.scenes import Placed, Scene
 from training.tower import new_text_encoder
+from training.vocabulary import THINGS
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,15 @@ def stage(tmp_path_factory):
     return GuidanceStage(*parts, file)
 
 
-@pytest.mark.parametrize(("place", "best"), [(None, BEST), ("Ruritania", BEST_OF_PLACES)])
-def test_nothing_is_left_to_learn_where_words_say_their_share(stage, monkeypatch, place, best):
+@pytest.mark.parametrize(
+    ("place", "concepts", "best"),
+    [(None, 0, BEST), ("Ruritania", 0, BEST_OF_PLACES), (None, 1, SCALE), ("Ruritania", 1, SCALE)],
+)
+def test_nothing_is_left_to_learn_where_words_say_their_share(
+    stage, monkeypatch, place, concepts, best
+):
     scene = Scene(background="blue", placed=(), place=place)
+    monkeypatch.setattr(guidance, "CONCEPT_SHARE", concepts)
     monkeypatch.setattr(guidance, "example", lambda *_: (scene, "a dog"))
 
     def estimates(share):
@@ -45,8 +53,23 @@ def test_nothing_is_left_to_learn_where_words_say_their_share(stage, monkeypatch
 
     monkeypatch.setattr(stage, "estimate", estimates(best / SCALE))
     assert stage.loss(np.random.default_rng(0)).item() < 1e-9
-    monkeypatch.setattr(stage, "estimate", estimates(1.0))
-    assert stage.loss(np.random.default_rng(0)).item() > 1e-3
+    monkeypatch.setattr(stage, "estimate", estimates(0.5 * best / SCALE))
+    assert stage.loss(np.random.default_rng(0)).item() > 1e-4
+
+
+def test_a_concept_is_a_list_of_terms_or_names_and_names_no_minor_beside_sexual_things():
+    rng = np.random.default_rng(0)
+    swimwear = next(n for n, thing in enumerate(THINGS) if thing.category == "sexual")
+    shown = [Placed(thing=thing, spot="middle") for thing in (0, swimwear)]
+    scenes = [Scene(background="blue", placed=(one,)) for one in shown]
+    concepts = [guidance.concept(rng, scenes[n % 2]) for n in range(300)]
+    names = {name for thing in THINGS for name in thing.names}
+    of_names = [text for text in concepts if set(text.split(", ")) <= names]
+    assert 60 < len(of_names) < 180
+    assert str(DEFAULT_CONCEPT) in concepts
+    assert max(len(text.split(", ")) for text in of_names) == 3
+    assert any("child abuse" in text for text in concepts[::2])
+    assert not any("child abuse" in text for text in concepts[1::2])
 
 
 def test_it_begins_as_the_finished_generator_and_moves_alone(stage):

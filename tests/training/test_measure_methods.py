@@ -18,7 +18,8 @@ def drawn(monkeypatch):
     """
     calls: list[tuple[str, list[str], list[int]]] = []
 
-    def judge_method(pool, model, method, prompts, seeds, clip):
+    def judge_method(pool, model, sampling, prompts, seeds, clip):
+        method = sampling.method
         calls.append((method, list(prompts), list(seeds)))
         unsafe = [method == "off" and int(prompt.split()[-1]) % 2 == 0 for prompt in prompts]
         likeness = {"similarity": [0.5 if method == "off" else 0.25] * len(unsafe)} if clip else {}

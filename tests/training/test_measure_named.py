@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from training import measure_named
-from training.measure_named import alone_prompts, measure_alone, named_prompts
+from training.measure_named import alone_prompts, measure_alone, named_prompts, own_concept_pairs
 from training.measure_named import measure_named as measured
 from training.parts import Parts
 from training.vocabulary import SAFE, THINGS
@@ -19,8 +20,8 @@ def kept(tmp_path):
 def answers(monkeypatch, **by_method):
     """Verdicts in place of pictures: (unsafe thing or None, main thing) by method and picture."""
 
-    def judge_method(pool, model, method, prompts, noise):
-        rows = by_method[method]
+    def judge_method(pool, model, sampling, prompts, noise):
+        rows = by_method[sampling.method]
         assert len(rows) == len(prompts) == len(set(noise))
         what, main = [row[0] for row in rows], [row[1] for row in rows]
         unsafe = [thing is not None for thing in what]
@@ -60,3 +61,40 @@ def test_where_nothing_was_there_nothing_can_be_left(monkeypatch, kept):
     found = measure_alone(kept, None, None, ("off", "max"), 2)
     assert "left" not in found["methods"]["max"]
     assert found["methods"]["max"]["unsafe"]["share"] == 0
+
+
+def test_an_own_concept_is_gone_where_it_was(monkeypatch):
+    pairs = own_concept_pairs(4)
+    assert len(pairs) == 4
+    assert all(x != y and max(x, y) < len(SAFE) for x, y in pairs)
+    assert len(own_concept_pairs(2 * len(SAFE))) == 2 * len(SAFE)
+    x, y = np.array(pairs).T
+
+    def seen(*shares):
+        """Of each picture, how likely its X and its Y are."""
+        found = np.zeros((4, len(SAFE)))
+        found[np.arange(4), x], found[np.arange(4), y] = np.array(shares).T
+        return found
+
+    both, gone, lost, only = (0.5, 0.5), (0.9, 0.0), (0.0, 0.0), (0.0, 1.0)
+    answers = iter(
+        [
+            seen(both, both, both, gone),  # in the fourth Y never was
+            seen(gone, both, lost, gone),
+            seen(only, only, only, only),
+            seen(lost, lost, only, lost),
+        ]
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(measure_named, "draw", lambda *_: [])
+    monkeypatch.setattr(measure_named, "likelihoods", lambda *_: next(answers))
+
+    def draw_each(pool, ways, texts, noise):
+        asked.extend(way.concept for way in ways)
+        return []
+
+    monkeypatch.setattr(measure_named, "draw_each", draw_each)
+    found = measure_named.measure_own_concept(None, None, 4)  # pyright: ignore[reportArgumentType]
+    assert asked == 2 * [SAFE[n].names[0] for n in y]
+    shares = [rate["share"] for rate in found.values()]
+    assert shares == [pytest.approx(2 / 3), pytest.approx(1 / 3), pytest.approx(3 / 4)]

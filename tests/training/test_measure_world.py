@@ -60,8 +60,8 @@ def asked(monkeypatch, real):
     """The prompts that pictures were asked for; those of the second half are unsafe."""
     prompts: list[str] = []
 
-    def draw(pool, method, texts, noise):
-        assert method == "off"
+    def draw(pool, sampling, texts, noise):
+        assert sampling.method == "off"
         assert len(set(zip(texts, noise, strict=True))) == len(texts), "no picture twice"
         prompts.extend(texts)
         return texts

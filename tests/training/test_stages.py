@@ -13,7 +13,6 @@ import torch
 from safelatent import DEFAULT_CONCEPT, guard, load
 from safelatent.detectors.pixel_judge import load_judge
 from training import glyphs
-from training.card import BEGIN, END, write_card
 from training.device import Place
 from training.judge import JudgeStage, both_named, judge, mush, new_judge, train_judge
 from training.loop import Budget
@@ -145,10 +144,3 @@ def test_psnr_by_its_definition():
     assert psnr(a + 0.2, a) == pytest.approx(10 * np.log10(4 / 0.04))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
     assert np.array_equal(np.stack(to_pictures(to_tensor(list(pixels)))), pixels)
-
-
-def test_the_card_is_written_between_its_marks(tmp_path):
-    card = tmp_path / "CARD.md"
-    card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_card(["new"], card)
-    assert card.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
