@@ -2,8 +2,9 @@
 benchmarks.gate_units``.
 
 Both gates meet the embedded model as one that predicts velocity, whatever its own prediction is,
-on the same prompts and noise. A part of the measurement is all methods on one batch of prompts. It is saved under
-``--out`` for these weights and settings, so an interruption costs only the parts under way.
+on the same prompts and noise. A part of the measurement is all methods on one batch of prompts. It
+is saved under ``--out`` for these weights and settings, so an interruption costs only the parts
+under way.
 """
 
 from __future__ import annotations
