@@ -142,7 +142,7 @@ def reported(folder: Path) -> dict[str, Any]:
     from safelatent.runs.read import read_run
 
     start = time.perf_counter()
-    found = report_of(read_run(folder))
+    found = report_of(read_run(folder, details=False))
     write_report(found, folder / "report")
     return {"images": found.table.done, "seconds": time.perf_counter() - start}
 

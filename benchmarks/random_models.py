@@ -48,13 +48,13 @@ def _tokenizer() -> CLIPTokenizer:
 
 
 def _vae(channels: int) -> AutoencoderKL:
-    """Scales by 8 as the real ones do; nothing is decoded."""
+    """Scales by 8 as the real ones do, at next to no cost."""
     levels: dict[str, Any] = {
         "down_block_types": ("DownEncoderBlock2D",) * 4,
         "up_block_types": ("UpDecoderBlock2D",) * 4,
         "block_out_channels": (8,) * 4,
     }
-    return AutoencoderKL(norm_num_groups=1, latent_channels=channels, **levels)
+    return AutoencoderKL(norm_num_groups=1, latent_channels=channels, shift_factor=0.0, **levels)
 
 
 def _ddim() -> DDIMScheduler:

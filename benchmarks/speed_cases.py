@@ -27,8 +27,8 @@ PLAIN = "plain guidance"
 STRENGTHS: tuple[PresetName, ...] = ("weak", "medium", "max")
 PLANNED: PresetName = "strong"  # whose guard is also timed with plans
 PLANS = ("exact", "fast", "concept=5,until=0.6")  # names that this version lacks are left out
-SIDE = 256  # pixels of the large models: four times less than their own, to be timed on a CPU
-SD3_LAYERS = 6  # of 24
+SIDE = 128  # pixels of the large models, which are made for 512 and 1024: to be timed on a CPU
+SD3_LAYERS = 4  # of 24, for the same reason
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,8 +112,8 @@ def _throughput(found: Found) -> list[str]:
         r = found["ray"]
         lines += [
             f"{r['workers']} Ray workers on this machine draw {r['on Ray']:.0f} images per second",
-            f"with a denoiser that sleeps {r['seconds per batch']:g} s per batch, one worker of the",
-            f"run's own process {r['here']:.0f}: {_percent(r['loss'])} are lost per image.",
+            f"if each batch takes {r['seconds per batch']:g} s in the denoiser, one worker in the",
+            f"run's process {r['here']:.0f}: {_percent(r['loss'])} are lost per image.",
             "",
         ]
     return lines

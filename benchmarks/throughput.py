@@ -27,6 +27,7 @@ from benchmarks import dummy_run
 from benchmarks.speed_page import DOCS, save
 from benchmarks.timing import Run, Times, machine, ratio, rounds_of
 from safelatent import load
+from safelatent.cli.say import quiet_libraries
 from safelatent.detectors import named_protocol
 from safelatent.prompts import embedded_i2p
 from safelatent.runs.engines.local import run_local
@@ -174,6 +175,7 @@ def main() -> None:
     """Measure, print and save."""
     asked = options()
     torch.set_num_threads(asked.threads)
+    quiet_libraries()
     found: dict[str, Any] = {"machine": machine()}
     found["command"] = "python -m benchmarks.throughput" + " --quick" * asked.quick
 
