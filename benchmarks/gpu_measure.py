@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 
-from benchmarks.peers import SAFE, peers
+from benchmarks.peers import SAFE, SAFE_CLASS, kind_of, safe
 from benchmarks.random_models import MODELS, made
 from safelatent import guard, preset
 from safelatent.guidance import PresetName
@@ -70,7 +70,7 @@ def _in_way(pipe: Any, device: str, way: str) -> Any:
 
 def methods(name: str) -> list[str]:
     """What is timed of a model. The peer knows Stable Diffusion 1.x alone."""
-    own = [SAFE] if name == "SD 1.5" else []
+    own = [SAFE] if name == "SD 1.5" and kind_of(SAFE_CLASS) is not None else []
     return [PLAIN, *(f"guard, {strength}" for strength in STRENGTHS), *own]
 
 
@@ -79,7 +79,7 @@ def called(method: str, pipe: Any) -> Any:
     if method == PLAIN:
         return pipe
     if method == SAFE:
-        return peers(pipe)[SAFE]
+        return safe(pipe, kind_of(SAFE_CLASS))
     return guard(pipe, preset(cast("PresetName", method.removeprefix("guard, "))))
 
 

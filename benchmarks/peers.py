@@ -15,14 +15,15 @@ from typing import Any
 from safelatent import DEFAULT_CONCEPT, MEDIUM
 
 SAFE, SEGA = "diffusers Safe, medium", "diffusers SEGA"
+SAFE_CLASS, SEGA_CLASS = "StableDiffusionPipelineSafe", "SemanticStableDiffusionPipeline"
 PAPER_STEPS = 50  # for which warm-ups are meant
 # Where each has been, the newest place first.
 HOMES = {
-    "StableDiffusionPipelineSafe": (
+    SAFE_CLASS: (
         "diffusers.pipelines.deprecated.stable_diffusion_safe",
         "diffusers.pipelines.stable_diffusion_safe",
     ),
-    "SemanticStableDiffusionPipeline": (
+    SEGA_CLASS: (
         "diffusers.pipelines.deprecated.semantic_stable_diffusion",
         "diffusers.pipelines.semantic_stable_diffusion",
     ),
@@ -35,8 +36,8 @@ def peers(pipe: Any) -> dict[str, Callable[..., Any] | str]:
         reason = "knows Stable Diffusion 1.x alone"
         return {SAFE: reason, SEGA: reason}
     return {
-        SAFE: _or_reason("StableDiffusionPipelineSafe", safe, pipe),
-        SEGA: _or_reason("SemanticStableDiffusionPipeline", sega, pipe),
+        SAFE: _or_reason(SAFE_CLASS, safe, pipe),
+        SEGA: _or_reason(SEGA_CLASS, sega, pipe),
     }
 
 
