@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from safelatent.generation.methods import Method
 from safelatent.prompts import CATEGORIES, Prompt, PromptSet
 from safelatent.runs.engines.local import run_local
 from safelatent.runs.execute import draw
@@ -29,7 +30,8 @@ from safelatent.runs.settings import RunSettings
 from safelatent.runs.store import Result
 
 STAGES = ("begin", "resume", "report")
-METHODS, IMAGES, BATCH = ("off", "max"), 10, 8  # images per prompt
+METHODS: tuple[Method, ...] = ("off", "max")
+IMAGES, BATCH = 10, 8  # images per prompt, and in a batch
 SIDE = 64  # pixels
 SHARES = {"off": 40, "max": 10}  # inappropriate, of a hundred
 
@@ -121,8 +123,8 @@ def drawn(folder: Path, images: int, share: float) -> dict[str, Any]:
     ``start`` is the time until the first batch is begun, ``images`` how many were drawn.
     """
     begun: list[float] = []
-    made = Worker(begun=lambda: begun.append(time.perf_counter()))
-    engine: Any = partial(run_local, made)
+    made: Any = Worker(begun=lambda: begun.append(time.perf_counter()))
+    engine = partial(run_local, made)
     start, first, done = time.perf_counter(), 0, 0
     prompts = prompts_of(images)
     with closing(draw(folder, settings_of(prompts), prompts, engine)) as states:

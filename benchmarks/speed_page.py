@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import ratio
+from safelatent.evaluation.numbers import counted
 from safelatent.storage import write_whole
 
 Found = dict[str, Any]
 DOCS = Path("docs")
+QUICK = ("**A quick run: it shows that the command works, and no figure to rely on.**",)
 
 
 def read(folder: Path) -> Found:
@@ -54,9 +56,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _where(found: Found) -> list[str]:
     m = found["machine"]
     return [
-        f"Measured by `{found['command']}` on {m['cores']} cores of {m['processor']} (load before:",
-        f"{m['load before']}), {m['threads']} threads, torch {m['torch']}, diffusers",
-        f"{m['diffusers']}.",
+        f"Measured by `{found['command']}`",
+        f"on {m['processor']}, {counted(m['cores'], 'core')} (load before: {m['load before']}),",
+        f"{counted(m['threads'], 'thread')}, torch {m['torch']}, diffusers {m['diffusers']}.",
+        *(QUICK if "--quick" in found["command"] else ()),
         "",
     ]
 
@@ -86,13 +89,17 @@ def _case(case: Found) -> list[str]:
     for name, seconds in times.items():
         r = ratio(times, name, base)
         count = [f"{counted[name]:g}"] if counted else []
-        spread = f"{r.median:.3f} ({r.least:.3f} to {r.greatest:.3f})"
+        spread = f"{_short(r.median)} ({_short(r.least)} to {_short(r.greatest)})"
         rows.append([name, *count, spread, f"{statistics.median(seconds):.4g}", str(len(seconds))])
     lines = table(head, rows)
     if case["left out"]:
         reasons = "; ".join(f"{name}: {why}" for name, why in case["left out"].items())
         lines += ["", f"Left out: {reasons}."]
     return lines
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.01 else f"{value:.1e}"
 
 
 def _throughput(found: Found) -> list[str]:

@@ -114,7 +114,8 @@ def on_ray(images: int, seconds: float) -> dict[str, Any]:
 
     from safelatent.runs.engines.ray import TIMEOUT, run_ray
 
-    here: Any = partial(run_local, dummy_run.Worker(seconds))
+    alone: Any = dummy_run.Worker(seconds)
+    here = partial(run_local, alone)
     found = {"workers": RAY_WORKERS, "seconds per batch": seconds, "here": rate(images, here)}
     ray.init("local", num_cpus=RAY_WORKERS, include_dashboard=False, log_to_driver=False)
     try:
@@ -171,13 +172,24 @@ def options() -> argparse.Namespace:
     return asked
 
 
+def command(asked: argparse.Namespace) -> str:
+    """Return the command that measures the same."""
+    several = {name: " ".join(map(str, getattr(asked, name))) for name in ("lengths", "parts")}
+    quick = " --quick" if asked.quick else ""
+    return (
+        f"python -m benchmarks.throughput{quick} --steps {asked.steps} --images {asked.images}"
+        f" --rounds {asked.rounds} --threads {asked.threads} --lengths {several['lengths']}"
+        f" --parts {several['parts']}"
+    )
+
+
 def main() -> None:
     """Measure, print and save."""
     asked = options()
     torch.set_num_threads(asked.threads)
     quiet_libraries()
     found: dict[str, Any] = {"machine": machine()}
-    found["command"] = "python -m benchmarks.throughput" + " --quick" * asked.quick
+    found["command"] = command(asked)
 
     def keep(part: str, value: Any) -> None:
         found[part] = value

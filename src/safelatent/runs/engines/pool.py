@@ -101,9 +101,7 @@ class Pool:
                     member.holds += 1
         return True
 
-    def _finished(
-        self, deadline: float, timeout: float
-    ) -> Iterator[tuple[_Member, _Task, tuple[Any, str | None] | None]]:
+    def _finished(self, deadline: float, timeout: float) -> Iterator[tuple[_Member, _Task, Any]]:
         """What is done next, with its answer; nothing if its actor was lost."""
         if not self._under_way:
             return
