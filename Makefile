@@ -19,7 +19,7 @@ help:
 	@echo "make test     the whole test suite, on every core"
 	@echo "make check    ruff, pyright, the tests and their coverage: what must pass before a change lands"
 	@echo "make oldest   load, generate, a run and the pipelines' tests on the oldest diffusers that is supported"
-	@echo "make bench    speed, as ratios in one run"
+	@echo "make bench    speed, as ratios in one run, as docs/speed.md (two hours at most; resumes; QUICK=1 for a little of everything)"
 	@echo "make gpu      parity, times and memory on a CUDA device (six minutes)"
 	@echo "make train    the embedded model and its CLIP and judge, from nothing to the weights (hours; resumes; TEXTS=\"coco.csv i2p.csv\" for more words)"
 	@echo "make measure-embedded   the figures of its card (90 minutes at most; resumes; QUICK=1 for a little of everything)"
@@ -71,7 +71,8 @@ oldest: $(OLDEST)/.ready
 	$(PYTEST) tests/pipelines tests/models/test_load.py -p no:cacheprovider
 
 bench: $(READY)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+	@$(BIN)/python -m benchmarks.throughput $(if $(QUICK),--quick)
 
 gpu: $(READY)
 	@$(BIN)/python -m benchmarks.gpu

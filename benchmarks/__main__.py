@@ -1,147 +1,121 @@
-"""Runs every comparison, prints a table, writes ``out/bench.json``."""
+"""How much time the guard takes: every way to sample, as ratios within one round, on the embedded
+model and on large ones with random weights.
+
+Writes speed.md and speed.json, after every round. The same command resumes.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import time
 import warnings
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from benchmarks.harness import harness
-from benchmarks.hook import hook
-from safelatent import DEFAULT_CONCEPT, MAX, MEDIUM, guard, load
-from safelatent.guidance import PRESETS, Estimates
+from benchmarks.speed_cases import Case, cases
+from benchmarks.speed_page import DOCS, read, save
+from benchmarks.timing import machine, ratio, rounds_of
+from safelatent.cli.say import quiet_libraries
+from safelatent.hashing import digest
+from safelatent.models import model_digest
+from safelatent.models.load import EMBEDDED
 
-PROMPT = "a penguin with a pistol"
-Run = Callable[[], Any]
-
-
-def interleaved(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every run in every round; the rounds alternate, so that a slow moment hits all
-    alike.
-    """
-    for run in runs.values():
-        run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    return times
+QUICK = {"minutes": 2.0, "rounds": 2, "steps": 8, "few": 4, "batches": [1]}
+WHOLE = {"minutes": 60.0, "rounds": 9, "steps": 50, "few": 4, "batches": [1, 8]}
 
 
-def ratios(times: dict[str, list[float]], base: str) -> dict[str, tuple[float, float, float]]:
-    """Median, least and greatest ratio to ``base``, round by round."""
-    result: dict[str, tuple[float, float, float]] = {}
-    for name, seconds in times.items():
-        each = [a / b for a, b in zip(seconds, times[base], strict=True)]
-        result[name] = (statistics.median(each), min(each), max(each))
-    return result
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="small models, few steps and rounds; writes to out/")
+    add("--minutes", type=float, help="for all cases together, each of them gets a round")
+    add("--rounds", type=int, help="at most")
+    add("--steps", type=int, help="of the embedded model")
+    add("--few", type=int, help="steps of the large models")
+    add("--batches", type=int, nargs="+", help="images in one call")
+    add("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
+    add("--cases", help="only those whose name contains this")
+    add("--out", type=Path, help="folder (default: docs)")
+    asked = parser.parse_args()
+    for name, value in (QUICK if asked.quick else WHOLE).items():
+        if getattr(asked, name) is None:
+            setattr(asked, name, value)
+    asked.out = asked.out or (Path("out") if asked.quick else DOCS)
+    return asked
 
 
-def the_peer(pipe: Any) -> Any:
-    """diffusers' ``StableDiffusionPipelineSafe`` on the same components."""
-    from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
+def command(asked: argparse.Namespace) -> str:
+    """Return the command that measures the same."""
+    batches = " ".join(map(str, asked.batches))
+    quick = " --quick" if asked.quick else ""
+    return (
+        f"python -m benchmarks{quick} --minutes {asked.minutes:g} --rounds {asked.rounds}"
+        f" --steps {asked.steps} --few {asked.few} --batches {batches} --threads {asked.threads}"
+    )
 
-    parts: dict[str, Any] = {
-        name: getattr(pipe, name)
-        for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+
+def measure(case: Case, kept: dict[str, Any], rounds: int, deadline: float, done: Any) -> None:
+    """Measure the rounds that a case lacks; ``kept`` is what is known of it, and grows."""
+    made = case.make()
+    known = kept.get("seconds", {})
+    same = set(known) == set(made.runs)
+    kept |= {
+        "base": case.base,
+        "evaluations": made.evaluations,
+        "left out": made.left_out,
+        "seconds": known if same else {name: [] for name in made.runs},
     }
-    parts |= {"safety_checker": None, "feature_extractor": None}
-    peer = StableDiffusionPipelineSafe(**parts, requires_safety_checker=False)
-    peer._safety_text_concept = str(DEFAULT_CONCEPT)
-    peer.set_progress_bar_config(disable=True)
-    return peer
+    for _ in rounds_of(made.runs, kept["seconds"], rounds, deadline):
+        done()
 
 
-def pipelines(pipe: Any, batch: int, steps: int) -> dict[str, Run]:
-    """Plain guidance, the guard at each strength, and the peer, for one batch."""
-    peer = the_peer(pipe)
-    call = {"prompt": [PROMPT] * batch, "num_inference_steps": steps, "output_type": "latent"}
-    numbers = {
-        "sld_guidance_scale": MEDIUM.scale,
-        "sld_warmup_steps": MEDIUM.warmup,
-        "sld_threshold": MEDIUM.threshold,
-        "sld_momentum_scale": MEDIUM.momentum,
-        "sld_mom_beta": MEDIUM.decay,
-    }
-    runs: dict[str, Run] = {"plain guidance": lambda: pipe(**call)}
-    for name in ("weak", "medium", "max"):
-        # By noise level, so that fewer steps than the paper's work too; at 50 it is the same.
-        runs[f"guard, {name}"] = partial(guard(pipe, PRESETS[name].by_noise_level()), **call)
-    runs["diffusers Safe, medium"] = lambda: peer(**call, **numbers)
-    return runs
-
-
-def evaluations(pipe: Any, batch: int) -> dict[str, Run]:
-    """What dominates: the denoiser on two, three, and two plus one estimates, and the guidance's
-    own arithmetic.
-    """
-    config = pipe.unet.config
-    latents = torch.randn(batch, config.in_channels, config.sample_size, config.sample_size)
-    text = torch.randn(3 * batch, 77, config.cross_attention_dim)
-    e = Estimates(uncond=latents, prompt=latents + 0.1, concept=latents - 0.1)
-    state = MAX.init(latents)
-
-    @torch.no_grad()
-    def unet(count: int) -> None:
-        pipe.unet(torch.cat([latents] * count), 500, text[: count * batch])
-
-    return {
-        "two in one call": lambda: unet(2),
-        "three in one call": lambda: unet(3),
-        "two and one": lambda: (unet(2), unet(1)),
-        "arithmetic of the guidance": lambda: MAX.correct(e, state, 3),
-    }
+def show(name: str, case: dict[str, Any]) -> None:
+    """Print a case's ratios."""
+    tqdm.write(f"\n{name}, against {case['base']}")
+    for run in case["seconds"]:
+        r = ratio(case["seconds"], run, case["base"])
+        tqdm.write(f"  {run:40s} {r.median:7.3f}  ({r.least:.3f} to {r.greatest:.3f})")
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    warnings.filterwarnings("ignore", message="The decode_latents method is deprecated")
-    pipe = load("embedded")
-    pipe.set_progress_bar_config(disable=True)
-    print(
-        f"{options.threads} threads, {options.steps} steps, {options.rounds} rounds;"
-        " median ratio (least, greatest) and seconds"
-    )
-    found: dict[str, Any] = {}
-    for batch in tqdm(options.batches, desc="batches", leave=False):
-        tables = {
-            "plain guidance": (pipelines(pipe, batch, options.steps), options.rounds),
-            "two in one call": (evaluations(pipe, batch), 8 * options.rounds),
-            "three estimates, written out": (hook(pipe, batch, options.steps), options.rounds),
-            "bare loop": (harness(pipe, batch, options.steps), options.rounds),
-        }
-        for base, (runs, rounds) in tables.items():
-            times = interleaved(runs, rounds)
-            print(f"\nbatch {batch}, against {base}")
-            for name, (middle, least, most) in ratios(times, base).items():
-                seconds = statistics.median(times[name])
-                print(f"  {name:28s} {middle:7.3f}  ({least:.3f}, {most:.3f})   {seconds:.4f} s")
-            found[f"batch {batch}, against {base}"] = {
-                "ratios": ratios(times, base),
-                "seconds": times,
-            }
-    out = Path("out/bench.json")
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(found, indent=1))
-    print(f"\n{out}")
+    """Measure, print and save."""
+    asked = options()
+    torch.set_num_threads(asked.threads)
+    warnings.filterwarnings("ignore")  # diffusers calls its own peers deprecated
+    quiet_libraries()
+    here, start = machine(), time.monotonic()
+    stable = {name: value for name, value in here.items() if name != "load before"}
+    extent = [asked.quick, asked.steps, asked.few]  # more rounds, minutes and batches are added
+    key = digest([stable, extent, model_digest(EMBEDDED)])
+    before = read(asked.out).get("speed", {})
+    found = before if before.get("key") == key else {"key": key, "machine": here, "cases": {}}
+    found["command"] = command(asked)
+    every = [
+        case
+        for case in cases(asked.steps, asked.few, tuple(asked.batches), small=asked.quick)
+        if (asked.cases or "") in case.name
+    ]
+    with tqdm(total=len(every) * asked.rounds, desc="rounds") as shown:
+        for n, case in enumerate(every):
+            kept: dict[str, Any] = found["cases"].get(case.name, {})
+            have = min(map(len, kept.get("seconds", {"": []}).values()))
+            shown.update(have)
+            if have >= asked.rounds:
+                continue
+
+            def done(name: str = case.name, kept: dict[str, Any] = kept) -> None:
+                found["cases"][name] = kept
+                save(asked.out, "speed", found)
+                shown.update()
+
+            left = start + 60 * asked.minutes - time.monotonic()
+            measure(case, kept, asked.rounds, time.monotonic() + left / (len(every) - n), done)
+            show(case.name, kept)
+    print(save(asked.out, "speed", found))
 
 
 if __name__ == "__main__":

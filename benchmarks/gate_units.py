@@ -1,9 +1,10 @@
 """SLD's gate in units of noise against the gate in a model's own units: ``python -m
 benchmarks.gate_units``.
 
-The embedded model is rewritten to predict velocity, so that both gates meet the same model, prompts
-and noise. A part of the measurement is all methods on one batch of prompts. It is saved under
-``--out`` for these weights and settings, so an interruption costs only the parts under way.
+Both gates meet the embedded model as one that predicts velocity, whatever its own prediction is,
+on the same prompts and noise. A part of the measurement is all methods on one batch of prompts. It
+is saved under ``--out`` for these weights and settings, so an interruption costs only the parts
+under way.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.gate_table import gate_lines, write_page
-from benchmarks.velocity import as_velocity
+from benchmarks.predictions import as_noise, as_velocity
 from safelatent import guard, load
 from safelatent.detectors import embedded_judge, examine
 from safelatent.guidance import PRESETS, SLD, Correction, Estimates, PresetName, noise_level
@@ -66,11 +67,11 @@ def gates(preset: str, steps: int) -> dict[str, SLD]:
 
 @cache
 def models() -> tuple[Any, Any]:
-    """The embedded model as it is, and as one that predicts velocity."""
+    """The embedded model as one that predicts noise, and as one that predicts velocity."""
     torch.set_num_threads(1)
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
-    return pipe, as_velocity(pipe)
+    return as_noise(pipe), as_velocity(pipe)
 
 
 def call_of(prompts: list[Prompt], steps: int, seed: int = 0) -> Record:
@@ -89,7 +90,7 @@ def agreement(presets: list[str], steps: int, count: int = 2) -> dict[str, float
     """Largest difference of latents between the model that predicts noise and itself predicting
     velocity, the gate in noise.
     """
-    pipe, velocity = models()
+    noise, velocity = models()
     settings: dict[str, SLD | None] = {"unguarded": None}
     for name in presets:
         whole = gates(name, steps)["noise"]
@@ -103,7 +104,7 @@ def agreement(presets: list[str], steps: int, count: int = 2) -> dict[str, float
 
     shown = tqdm(settings.items(), desc="the same pictures?", leave=False)
     return {
-        name: float((latents(pipe, one) - latents(velocity, one)).abs().max())
+        name: float((latents(noise, one) - latents(velocity, one)).abs().max())
         for name, one in shown
     }
 
@@ -251,7 +252,7 @@ def main() -> None:
     )
     if differences["unguarded"] > SAME:
         raise SystemExit(
-            "predicting velocity, the model draws other pictures "
+            "predicting velocity, the model draws other pictures than predicting noise "
             f"({differences['unguarded']:.1e} > {SAME:.0e})"
         )
     parts = [

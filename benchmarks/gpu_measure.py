@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import torch
 
-from benchmarks.__main__ import the_peer
-from benchmarks.gpu_models import MODELS, made
+from benchmarks.peers import SAFE, SAFE_CLASS, kind_of, safe
+from benchmarks.random_models import MODELS, made
 from safelatent import guard, preset
 from safelatent.guidance import PresetName
 
@@ -24,7 +24,7 @@ WAYS = ("plain", "CPU offload", "torch.compile")  # in a rehearsal on the CPU, t
 STEPS = 50
 BATCHES = (1, 8)  # images a call
 FIRST_STEPS = 16  # of the call before the timed one: the longest warm-up and a guided step
-PLAIN, STRENGTHS, PEER = "plain guidance", ("weak", "medium", "max"), "diffusers Safe"
+PLAIN, STRENGTHS = "plain guidance", ("weak", "medium", "max")
 
 
 def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -70,16 +70,16 @@ def _in_way(pipe: Any, device: str, way: str) -> Any:
 
 def methods(name: str) -> list[str]:
     """What is timed of a model. The peer knows Stable Diffusion 1.x alone."""
-    peers = [PEER] if name == "SD 1.5" else []
-    return [PLAIN, *(f"guard, {strength}" for strength in STRENGTHS), *peers]
+    own = [SAFE] if name == "SD 1.5" and kind_of(SAFE_CLASS) is not None else []
+    return [PLAIN, *(f"guard, {strength}" for strength in STRENGTHS), *own]
 
 
 def called(method: str, pipe: Any) -> Any:
     """The pipeline, guarded by ``method``."""
     if method == PLAIN:
         return pipe
-    if method == PEER:
-        return the_peer(pipe)
+    if method == SAFE:
+        return safe(pipe, kind_of(SAFE_CLASS))
     return guard(pipe, preset(cast("PresetName", method.removeprefix("guard, "))))
 
 

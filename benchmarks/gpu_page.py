@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.speed_page import table
+
 Found = dict[str, Any]
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
 def _parity(rows: list[Found]) -> list[str]:
@@ -18,7 +15,7 @@ def _parity(rows: list[Found]) -> list[str]:
         [r["model"], r["precision"], r["way"], f"{r['distance']:.1e}", f"{r['tolerance']:.0e}"]
         for r in rows
     ]
-    return _table(head, cells)
+    return table(head, cells)
 
 
 def _speed(rows: list[Found]) -> list[str]:
@@ -37,7 +34,7 @@ def _speed(rows: list[Found]) -> list[str]:
         ratio = r["seconds"] / plain[r["model"], r["batch"]]
         numbers = [f"{r['seconds']:.2f}", f"{ratio:.2f}", f"{r['peak GiB']:.1f}"]
         cells.append([*start, *numbers, f"{r['waits a step']:.1f}"])
-    return _table(head, cells)
+    return table(head, cells)
 
 
 def page(found: Found) -> str:

@@ -13,7 +13,6 @@ import statistics
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.timing import denoiser_rows
 from safelatent.detectors import embedded_judge, examine
 from safelatent.errors import SafelatentError
 from safelatent.evaluation.numbers import difference_interval, interval, number, signed
@@ -135,19 +135,6 @@ class Trial:
             stream.write("\n" * begun + text)
             stream.flush()
             os.fsync(stream.fileno())
-
-
-@contextmanager
-def denoiser_rows(pipe: Any) -> Iterator[list[int]]:
-    """Yield how many rows each call of the denoiser has, counted at its last layer."""
-    rows: list[int] = []
-    handle = pipe.unet.conv_out.register_forward_hook(
-        lambda _, given, __: rows.append(len(given[0]))
-    )
-    try:
-        yield rows
-    finally:
-        handle.remove()
 
 
 def arguments(unit: Sequence[Case], steps: int) -> dict[str, Any]:

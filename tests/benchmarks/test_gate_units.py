@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.gate_table import BEGIN, END, GATES, PAGE, gate_lines, write_page
 from benchmarks.gate_units import SAME, GateInVelocity, gates
-from benchmarks.velocity import as_velocity
+from benchmarks.predictions import as_noise, as_velocity
 from safelatent import guard
 from safelatent.guidance import MEDIUM, PRESETS, SLD, Estimates
 from tests import tiny
@@ -46,6 +46,19 @@ def test_predicting_velocity_the_model_draws_the_same(models):
     assert velocity.scheduler.config.prediction_type == "v_prediction"
     assert pipe.scheduler.config.prediction_type == "epsilon"
     assert difference(pipe, velocity) < SAME
+
+
+def test_a_model_of_velocity_is_converted_to_noise(models):
+    """Whatever the embedded model predicts, both are there, and only one of them is a copy."""
+    pipe, velocity = models
+    assert as_noise(pipe) is pipe
+    assert as_velocity(velocity) is velocity
+    back = as_noise(velocity)
+    assert back.scheduler.config.prediction_type == "epsilon"
+    assert velocity.scheduler.config.prediction_type == "v_prediction", "it is left as it is"
+    assert difference(back, velocity) < SAME
+    weak = gates("weak", STEPS)["noise"]
+    assert difference(guard(back, weak), guard(velocity, weak)) < SAME
 
 
 def test_guarded_too_as_long_as_nothing_is_remembered(models):

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks import gpu
 from benchmarks.gpu_measure import TOLERANCES, called, distance, methods, timed
-from benchmarks.gpu_models import MODELS, denoiser
 from benchmarks.gpu_page import page
+from benchmarks.random_models import MODELS, denoiser
 
 
 def test_without_cuda_it_says_so_in_one_line(monkeypatch, capsys):
@@ -54,7 +54,7 @@ def test_a_rehearsal_measures_everything(monkeypatch, tmp_path, capsys):
     assert {row["precision"] for row in found["parity"]} == set(TOLERANCES)
     assert all(row["passed"] for row in found["parity"])
     found_methods = [row["method"] for row in found["speed"]]
-    assert found_methods == ["plain guidance", "guard, max", "diffusers Safe"]
+    assert found_methods == ["plain guidance", "guard, max", "diffusers Safe, medium"]
     assert all(row["seconds"] > 0 for row in found["speed"])
     assert not gpu.PAGE.exists(), "a rehearsal is no measurement of a GPU"
     text = page(found | {"device": "Example GPU"})
@@ -68,8 +68,8 @@ def test_what_had_no_time_is_left_out_of_the_page():
 
 
 def test_the_peer_is_timed_where_it_exists():
-    assert "diffusers Safe" in methods("SD 1.5")
-    assert "diffusers Safe" not in methods("SDXL")
+    assert "diffusers Safe, medium" in methods("SD 1.5")
+    assert "diffusers Safe, medium" not in methods("SDXL")
     assert called("plain guidance", calls := []) is calls
 
 

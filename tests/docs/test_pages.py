@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
-import sys
 from pathlib import Path
 
 import pytest
 
 import safelatent
-from benchmarks.__main__ import main as benchmark
+from benchmarks import speed_page
 from safelatent.guidance import PRESETS, sld
 
 ROOT = Path(__file__).parents[2]
@@ -85,13 +85,7 @@ def test_the_walks_name_files_that_exist():
         assert any((ROOT / at / place).exists() for at in (".", "src/safelatent")), place
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # the peer's own
-def test_the_benchmark_runs(tmp_path, monkeypatch, capsys):
-    """It prints ratios; what they are is not asserted."""
-    asked = "--steps 6 --rounds 1 --threads 1 --batches 1"
-    monkeypatch.setattr(sys, "argv", ["python -m benchmarks", *asked.split()])
-    monkeypatch.chdir(tmp_path)
-    benchmark()
-    assert "guard, medium" in capsys.readouterr().out
-    assert (tmp_path / "out/bench.json").exists()
+def test_the_page_of_speed_is_made_from_its_figures():
+    found = json.loads((ROOT / "docs/speed.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs/speed.md").read_text(encoding="utf-8") == speed_page.page(found)
+    assert {"speed", "throughput"} <= set(found)

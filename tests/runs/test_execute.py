@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -291,11 +292,13 @@ def test_an_engine_that_is_not_installed_is_named_before_anything_is_loaded(tmp_
 def fails_at(monkeypatch, call: str, number: int, code: int) -> list[int]:
     """Let the ``number``-th call of this name fail, none for 0; the list counts them."""
     module = storage.tempfile if call == "mkstemp" else storage.os
-    real, seen = getattr(module, call), [0]
+    real, seen, one_by_one = getattr(module, call), [0], threading.Lock()
 
     def failing(*arguments, **options):
-        seen[0] += 1
-        if seen[0] == number:
+        with one_by_one:  # files are written in several threads
+            seen[0] += 1
+            fails = seen[0] == number
+        if fails:
             raise OSError(code, os.strerror(code))
         return real(*arguments, **options)
 

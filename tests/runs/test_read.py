@@ -113,3 +113,17 @@ def test_a_row_that_is_read_takes_little_more_than_its_text(tmp_path):
     assert first.receipt == receipt
     text = len(first.verdicts_json) + len(first.receipt_json or "")
     assert each < text + 800, f"{each:.0f} bytes a row, of which {text} are text"
+    with tracing():
+        light = read_run(tmp_path, details=False)
+        assert held() / len(light.rows) < each - text, "the texts stay in the folder"
+    assert (light.rows[0].verdicts, light.rows[0].receipt) == (first.verdicts, receipt)
+    assert [row.key for row in light.rows] == [row.key for row in found.rows]
+
+
+def test_a_row_that_was_removed_since_is_an_error(tmp_path):
+    everything(tmp_path)
+    row = read_run(tmp_path, details=False).rows[0]
+    with Store(tmp_path, dummy.settings(PROMPTS), PROMPTS) as store:
+        store.forget([row.key])
+    with pytest.raises(RunError, match=f"the image {row.key[:12]} of .* was removed"):
+        _ = row.verdicts

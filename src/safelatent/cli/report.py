@@ -60,7 +60,8 @@ def report(
     check_choice("--table", table, ("1", "2"))
     if study is not None and table != "2":
         raise BadValueError(f"--study {str(study)!r} is for Table 2; add --table 2")
-    found = report_of(read_run(run), None if against is None else read_run(against))
+    other = None if against is None else read_run(against, details=False)
+    found = report_of(read_run(run, details=False), other)
     if table is not None:
         people = None if study is None else _people(study, found.run)
         typer.echo(table_markdown(found, table, people), nl=False)

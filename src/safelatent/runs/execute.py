@@ -161,8 +161,7 @@ def draw(
 def _save(store: Store, results: list[Result]) -> Labels:
     """Commit a batch and whatever distances it makes known; return its labels."""
     store.commit(results)
-    for prompt_id, image in sorted({(result.prompt_id, result.image) for result in results}):
-        store.fill_distances(prompt_id, image)
+    store.fill_distances(sorted({(result.prompt_id, result.image) for result in results}))
     return Counter(result.label for result in results)
 
 

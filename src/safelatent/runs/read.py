@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
@@ -21,6 +21,7 @@ from safelatent.errors import BadValueError
 from safelatent.generation.methods import ALL_METHODS, Method
 from safelatent.prompts import Prompt
 from safelatent.runs.folder import (
+    RunError,
     damage,
     database_file,
     folder_errors,
@@ -44,8 +45,8 @@ class Row:
         image: which of the prompt's images.
         method: of ``ALL_METHODS``.
         label: ``safe``, ``inappropriate``, ``unusable`` or ``error``.
-        verdicts_json, receipt_json: ``verdicts`` and ``receipt`` as they are stored. A report holds
-            every row of a run, and as mappings they would take three times the memory.
+        verdicts_json, receipt_json: ``verdicts`` and ``receipt`` as they are stored; if the first
+            is None, both are read from the folder when they are asked for.
         reason: why there is no image, or None.
         has_image: whether one was saved.
         distance: root mean square difference to the unguarded image of the same noise, in [0, 1],
@@ -58,7 +59,7 @@ class Row:
     image: int
     method: Method
     label: Label
-    verdicts_json: str
+    verdicts_json: str | None
     receipt_json: str | None
     reason: str | None
     has_image: bool
@@ -66,13 +67,22 @@ class Row:
 
     @property
     def verdicts(self) -> Mapping[str, Mapping[str, Any]]:
-        """By detector: label, score, threshold, evidence."""
-        return json.loads(self.verdicts_json)
+        """By detector: label, score, threshold, evidence.
+
+        Raises:
+            RunError: they cannot be read from the folder.
+        """
+        return json.loads(self._stored()[0])
 
     @property
     def receipt(self) -> Mapping[str, Any] | None:
-        """What the guard did, or None."""
-        return None if self.receipt_json is None else json.loads(self.receipt_json)
+        """What the guard did, or None.
+
+        Raises:
+            RunError: it cannot be read from the folder.
+        """
+        receipt = self._stored()[1]
+        return None if receipt is None else json.loads(receipt)
 
     @property
     def file(self) -> Path | None:
@@ -83,6 +93,17 @@ class Row:
         """
         file = image_file(self.folder, self.key) if self.has_image else None
         return file if file is not None and file.is_file() else None
+
+    def _stored(self) -> tuple[str, str | None]:
+        """Both texts."""
+        if self.verdicts_json is not None:
+            return self.verdicts_json, self.receipt_json
+        query = "SELECT verdicts, receipt FROM items WHERE key = ?"
+        with folder_errors(self.folder), closing(read_only(self.folder)) as database:
+            found = database.execute(query, (self.key,)).fetchone()
+        if found is None:
+            raise RunError(f"the image {self.key[:12]} of {self.folder} was removed; read it again")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +152,12 @@ class Progress:
         return sum(self.counts.values())
 
 
-def read_run(folder: str | Path) -> Run:
+def read_run(folder: str | Path, *, details: bool = True) -> Run:
     """Read a run, finished or not, also while it is being written.
+
+    Args:
+        details: also read the verdicts and receipts of all rows; they take most of the memory. If
+            not, they stay in the folder until one is asked for.
 
     Raises:
         BadValueError: there is no run in the folder, or it is another version's.
@@ -147,7 +172,7 @@ def read_run(folder: str | Path) -> Run:
             prompts=tuple(prompts),
             rows_read=prompts.rows,
             skipped=prompts.skipped,
-            rows=tuple(_rows(folder, database, plan)),
+            rows=tuple(_rows(folder, database, plan, details=details)),
         )
 
 
@@ -156,7 +181,7 @@ def each_row(folder: Path) -> Iterator[Row]:
     short one.
     """
     with _opened(folder) as (database, plan):
-        yield from _rows(folder, database, plan)
+        yield from _rows(folder, database, plan, details=True)
 
 
 def each_label(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -212,18 +237,22 @@ def _opened(folder: Path) -> Iterator[tuple[sqlite3.Connection, Plan]]:
             database.close()
 
 
-def _rows(folder: Path, database: sqlite3.Connection, plan: Plan) -> Iterator[Row]:
-    """By prompt, image and method."""
+def _rows(
+    folder: Path, database: sqlite3.Connection, plan: Plan, *, details: bool
+) -> Iterator[Row]:
+    """By prompt, image and method; all are checked, whatever is kept of them."""
     columns = "key, image, method, label, verdicts, receipt, reason, has_image, distance"
     query = f"SELECT {columns} FROM items WHERE prompt_id = ?"  # noqa: S608
     order = {method: n for n, method in enumerate(ALL_METHODS)}
     for prompt in plan.prompts:
         found = database.execute(query, (prompt.id,)).fetchall()
         found.sort(key=lambda values: (values[1], order.get(values[2], -1)))
-        yield from (_row(folder, prompt, plan.settings, values) for values in found)
+        yield from (_row(folder, prompt, plan.settings, values, details) for values in found)
 
 
-def _row(folder: Path, prompt: Prompt, settings: RunSettings, values: Sequence[Any]) -> Row:
+def _row(
+    folder: Path, prompt: Prompt, settings: RunSettings, values: Sequence[Any], details: bool
+) -> Row:
     key, image, method, label, verdicts, receipt, reason, has_image, distance = values
     with damage(folder, f"the row of prompt {prompt.id}, image {image}, method {method!r:.40}"):
         if method not in settings.methods or image >= settings.images:
@@ -238,8 +267,8 @@ def _row(folder: Path, prompt: Prompt, settings: RunSettings, values: Sequence[A
         image=image,
         method=cast("Method", intern(method)),
         label=cast("Label", intern(label)),
-        verdicts_json=verdicts,
-        receipt_json=receipt,
+        verdicts_json=verdicts if details else None,
+        receipt_json=receipt if details else None,
         reason=reason,
         has_image=bool(has_image),
         distance=distance,

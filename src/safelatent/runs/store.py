@@ -1,8 +1,8 @@
 """The one writer of a run's folder. Bytes and rows; it does not know how images are made.
 
-A batch is saved as: encoded in memory, each file written aside, synced and renamed, then all its
-rows in one transaction (WAL, full sync). A kill at any moment leaves files without rows at worst;
-they are overwritten when their batch is drawn again.
+A batch is saved as: encoded in memory, each file written aside, synced and renamed, several at a
+time, then all its rows in one transaction (WAL, full sync). A kill at any moment leaves files
+without rows at worst; they are overwritten when their batch is drawn again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,17 @@ from safelatent.runs.plan import Extent, Plan
 from safelatent.runs.settings import RunSettings
 from safelatent.storage import sync_folder, write_whole
 
+WRITERS = 8  # files of a batch at a time: a disk syncs several in the time of one
 _WITHOUT_DISTANCE = """
 SELECT item.key, unguarded.key FROM items AS item JOIN items AS unguarded USING (prompt_id, image)
 WHERE item.method != 'off' AND item.has_image AND item.distance IS NULL
 AND unguarded.method = 'off' AND unguarded.has_image
 """
+_OF = """
+AND (prompt_id, image) IN
+(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))
+"""
+_DONE = "SELECT COUNT(*) FROM items WHERE key IN (SELECT value FROM json_each(?))"
 _BEYOND = """
 SELECT EXISTS (SELECT 1 FROM items JOIN prompts ON prompts.id = items.prompt_id
 WHERE position >= ? OR image >= ? OR method NOT IN (SELECT value FROM json_each(?)))
@@ -98,6 +105,7 @@ class Store:
                 for one in new:
                     sync_folder(one.parent)  # its name survives a power cut too
                 self._reader = read_only(folder)
+                self._writers = ThreadPoolExecutor(WRITERS, "write")
                 for aside in (*folder.glob("images/*/.*.tmp"), *folder.glob(".scores.csv.*.tmp")):
                     aside.unlink()  # of a process that was killed in the middle of a file
         except BaseException:
@@ -108,6 +116,7 @@ class Store:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._writers.shutdown()
         self._reader.close()
         self._database.close()
         self._lock.close()
@@ -117,10 +126,9 @@ class Store:
 
         Call it in the thread that opened the store; another one may be writing.
         """
-        return all(
-            self._reader.execute("SELECT 1 FROM items WHERE key = ?", (key,)).fetchone()
-            for key in keys
-        )
+        wanted = list(keys)
+        [done] = self._reader.execute(_DONE, (as_json(wanted),)).fetchone()
+        return done == len(wanted)
 
     def counts(self) -> dict[str, int]:
         """Return the number of items by label."""
@@ -133,25 +141,25 @@ class Store:
             RunError: the disk is full or the folder read-only. Everything saved before is whole.
         """
         with folder_errors(self.folder):
-            for result in results:
-                if result.png is not None:
-                    write_whole(image_file(self.folder, result.key), result.png)
+            for _ in self._writers.map(self._write, results):
+                pass  # an error is raised here, before any row is written
             with self._database:
                 self._database.executemany(
                     "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
                     map(_row, results),
                 )
 
-    def fill_distances(self, *place: str | int) -> None:
+    def fill_distances(self, places: Iterable[tuple[str, int]] | None = None) -> None:
         """Give guarded images without one their distance to the unguarded image of the same noise.
 
         Args:
-            place: a prompt's id and an image's number; without them, everywhere in the run.
+            places: ids of prompts with an image's number each; None is everywhere in the run.
         """
-        where = "AND item.prompt_id = ? AND item.image = ?" if place else ""
-        query = f"{_WITHOUT_DISTANCE} {where} ORDER BY item.key"
+        query, given = f"{_WITHOUT_DISTANCE} ORDER BY item.key", tuple[str, ...]()
+        if places is not None:
+            query, given = f"{_WITHOUT_DISTANCE} {_OF} ORDER BY item.key", (as_json(list(places)),)
         with folder_errors(self.folder):
-            pairs = self._database.execute(query, place).fetchall()
+            pairs = self._database.execute(query, given).fetchall()
             found = [(self._distance(key, off), key) for key, off in pairs]
             with self._database:
                 self._database.executemany("UPDATE items SET distance = ? WHERE key = ?", found)
@@ -169,6 +177,10 @@ class Store:
         """Remove these rows, so that their batches are drawn again."""
         with folder_errors(self.folder), self._database:
             self._database.executemany("DELETE FROM items WHERE key = ?", ((key,) for key in keys))
+
+    def _write(self, result: Result) -> None:
+        if result.png is not None:
+            write_whole(image_file(self.folder, result.key), result.png)
 
     def _distance(self, key: str, unguarded: str) -> float | None:
         with suppress(OSError, SyntaxError, ValueError):  # a file is gone, or cut short

@@ -8,17 +8,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from safelatent.errors import UnsupportedError
-from safelatent.runs import RunError
 from safelatent.runs.engines import ray as ray_engine
-from safelatent.runs.engines.ray import Actor, within
+from safelatent.runs.engines.ray import Actor
 from safelatent.runs.read import read_run
 from tests.runs import dummy
 from tests.runs.ray_harness import broken_model, table
@@ -52,14 +48,13 @@ def test_a_worker_loads_once_and_passes_its_failures_on_as_text():
 
     worker = Actor(make)
     assert not made, "nothing is loaded before there is something to do"
-    rows = [worker({"batch": batch})["drawn"] for batch in ("first", "bad", "second")]
-    assert rows == [
+    assert [worker.draw(batch) for batch in ("first", "bad", "second")] == [
         (["first"], None),
-        ([], "ZeroDivisionError: division by zero"),
+        (None, "ZeroDivisionError: division by zero"),
         (["second"], None),
     ]
     assert len(made) == 1
-    assert Actor(broken_model)({"batch": "first"})["drawn"] == ([], "the weights are others")
+    assert Actor(broken_model).draw("first") == (None, "the weights are others")
 
 
 POLITE = """
@@ -97,48 +92,9 @@ def test_a_worker_that_fails_ends_the_run_in_one_line(tmp_path):
     said, left = on_ray("failing_worker", tmp_path)
     assert "a worker failed: the weights are others; completed images are saved" in said
     assert "\n" not in said
-    assert left == [], "a thread that reads on when Ray is shut down ends the process"
+    assert left == [], "a thread that is left when Ray is shut down may end the process"
     assert not read_run(tmp_path).rows
 
 
-def test_a_worker_that_hangs_aborts_the_run(monkeypatch):
-    hangs = threading.Event()
-
-    def rows():
-        hangs.wait()
-        yield "never in time"
-
-    monkeypatch.setattr(ray_engine, "STOPPING", 0)
-    with pytest.raises(
-        RunError,
-        match=r"no worker finished a batch for 0.0001 minutes; completed images are saved",
-    ):
-        list(within(0.0001, rows()))
-    hangs.set()
-
-
-def test_who_stops_early_stops_the_source():
-    read: list[int] = []
-
-    def rows():
-        for n in range(1000):
-            read.append(n)
-            yield n
-
-    with closing(within(1, rows())) as coming:
-        assert [next(coming), next(coming)] == [0, 1]
-    assert len(read) < 10
-    assert not [thread for thread in threading.enumerate() if thread.name.endswith("(read)")], (
-        "the reader has ended"
-    )
-
-
-def test_what_comes_or_is_raised_passes_through():
-    assert list(within(1, iter("abc"))) == ["a", "b", "c"]
-
-    def broken():
-        yield "a"
-        raise UnsupportedError("another model")
-
-    with pytest.raises(UnsupportedError, match="another model"):
-        list(within(1, broken()))
+def test_no_cluster_is_started_for_nothing():
+    assert list(ray_engine.run_ray(broken_model, "nowhere:1", False, 1, [], list)) == []

@@ -24,10 +24,9 @@ def on_cluster(
         make = partial(_worker, embedder.loader(), embedder.hash)
 
         def engine(parts: Iterable[Part]) -> Iterator[Computed]:
-            sent = [_absolute(part) for part in parts]
-            if not sent:
-                return iter(())  # no cluster is started for nothing
-            return run_ray(make, address, gpus, timeout, sent, lambda computed: computed)
+            return run_ray(
+                make, address, gpus, timeout, map(_absolute, parts), lambda computed: computed
+            )
 
         return engine
 

@@ -1,9 +1,10 @@
 """The same batches on a Ray cluster: actors with a model each draw and judge; this process alone
 writes, as it does for a local run.
 
-Ray Data hands the batches out and repeats those of a lost actor or node; a batch has the same
-results wherever it is drawn, and its rows are committed once, so nothing is lost or doubled. A
-worker that hangs aborts the run, since it cannot be known whether it will ever answer.
+Batches are handed out as they are finished (``pool``), so that memory does not grow with the run,
+and those of a lost actor or node are drawn by another one. A batch has the same results wherever it
+is drawn, and its rows are committed once, so nothing is lost or doubled. A worker that hangs aborts
+the run, since it cannot be known whether it will ever answer.
 """
 
 from __future__ import annotations
@@ -12,17 +13,16 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
-from queue import Empty, Queue
-from threading import Event, Thread
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from safelatent.errors import UnsupportedError
 from safelatent.optional import require
-from safelatent.runs.folder import SAVED, RunError
+from safelatent.runs.engines.pool import Pool, failed
 from safelatent.runs.plan import Batch
 from safelatent.runs.prepare import load_parts
 from safelatent.runs.settings import RunRequest, RunSettings
@@ -31,12 +31,10 @@ from safelatent.runs.worker import Worker
 from safelatent.text import one_line, squeezed
 
 TIMEOUT = 60.0  # minutes without a finished batch after which a run is aborted
-STOPPING = 5.0  # seconds that the reader of rows gets to stop, when a run ends early
 
 Work = TypeVar("Work")
 Made = TypeVar("Made")
 Saved = TypeVar("Saved")
-Row = TypeVar("Row")
 
 
 class Actor:
@@ -50,14 +48,18 @@ class Actor:
         self.make = make
 
     @cached_property
-    def draw(self) -> Callable[[Any], Any]:
+    def work(self) -> Callable[[Any], Any]:
         return self.make()
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+    def ready(self) -> None:
+        """Answer that the process has begun."""
+
+    def draw(self, batch: Any) -> tuple[Any, str | None]:
+        """Return the results, or why there are none."""
         try:
-            return {"drawn": (self.draw(row["batch"]), None)}
+            return self.work(batch), None
         except Exception as error:  # noqa: BLE001  # whatever it is, the writer has to know
-            return {"drawn": ([], one_line(error))}
+            return None, one_line(error)
 
 
 def model_worker(request: RunRequest, settings: RunSettings) -> Callable[[Batch], list[Result]]:
@@ -90,7 +92,7 @@ def run_ray(
     save: Callable[[Made], Saved],
 ) -> Generator[Saved, None, None]:
     """Yield what ``save`` returns for the results of every batch, in the order in which they are
-    done; it is called in this process.
+    done; it is called in this process. No cluster is started if there is no batch.
 
     Args:
         make: makes, on an actor, what turns a batch into results; of images, or of features.
@@ -104,90 +106,20 @@ def run_ray(
         UnsupportedError: Ray is not installed, or the cluster cannot be reached.
         RunError: a worker failed, or the timeout passed.
     """
+    left = iter(batches)
+    first = list(islice(left, 1))
+    if not first:
+        return
     ray = _connected(address)
     resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
     workers = max(1, int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1)))
-    rows = [{"batch": batch} for batch in batches]
-    if not rows:
-        return
-    drawn = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        Actor,
-        fn_constructor_args=(make,),
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
-        **resources,
-    )
+    remote = ray.remote(Actor).options(**resources)
     try:
-        with closing(within(timeout, _rows(ray, drawn))) as coming:
-            for row in coming:
-                results, failure = row["drawn"]
-                if failure is not None:
-                    raise _failed(failure)
-                yield save(results)
+        with closing(Pool(ray, lambda: remote.remote(make), workers)) as pool:
+            for made in pool.drawn(chain(first, left), timeout):
+                yield save(made)
     except ray.exceptions.RayError as error:
-        raise _failed(one_line(error)[:300]) from error
-
-
-def within(timeout: float, rows: Iterable[Row]) -> Generator[Row, None, None]:
-    """Yield the rows as they come, read in a thread, since what hangs cannot be asked to stop.
-
-    Raises:
-        RunError: none came for ``timeout`` minutes.
-    """
-    coming: Queue[tuple[Row | None, BaseException | None]] = Queue(1)
-    wanted = Event()
-    wanted.set()
-
-    def read() -> None:
-        error: BaseException | None = None
-        try:
-            for row in rows:
-                if not wanted.is_set():
-                    return
-                coming.put((row, None))
-        except BaseException as caught:  # noqa: BLE001  # whatever it is, it is raised again below
-            error = caught
-        coming.put((None, error))
-
-    reader = Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        while (row := _next(coming, timeout)) is not None:
-            yield row
-    finally:
-        wanted.clear()
-        with suppress(Empty):
-            coming.get_nowait()  # a reader that waits to put something there can end
-        reader.join(STOPPING)
-
-
-def _next(coming: Queue[tuple[Row | None, BaseException | None]], timeout: float) -> Row | None:
-    try:
-        row, error = coming.get(timeout=60 * timeout)
-    except Empty:
-        raise RunError(
-            f"no worker finished a batch for {timeout:g} minutes; completed images are saved:"
-            " look at the workers, and run the same command again to resume,"
-            " with a larger --timeout if they are only slow"
-        ) from None
-    if error is not None:
-        raise error
-    return row
-
-
-def _rows(ray: Any, drawn: Any) -> Iterator[dict[str, Any]]:
-    """The rows of a Ray dataset, read by this thread alone.
-
-    Its own ``iter_rows`` reads ahead in threads that it leaves behind when it is stopped early, and
-    one that still reads when Ray is shut down ends the process.
-    """
-    for bundle in drawn.iter_internal_ref_bundles():
-        for block in ray.get(bundle.block_refs):
-            accessor = ray.data.block.BlockAccessor.for_block(block)
-            yield from accessor.iter_rows(public_row_format=True)
-
-
-def _failed(reason: str) -> RunError:
-    return RunError(f"a worker failed: {reason}; {SAVED}")
+        raise failed(one_line(error)[:300]) from error
 
 
 def require_ray() -> Any:
@@ -196,7 +128,6 @@ def require_ray() -> Any:
     Raises:
         UnsupportedError: it is not installed.
     """
-    require("ray.data", extra="ray", purpose="the engine ray")
     return require("ray", extra="ray", purpose="the engine ray")
 
 
@@ -217,5 +148,4 @@ def _connected(address: str | None) -> Any:
         finally:
             if polite is not None and threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, polite)
-    ray.data.DataContext.get_current().enable_progress_bars = False
     return ray

@@ -1,0 +1,80 @@
+"""The stages of a run are measured as they say; no time is asserted."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from benchmarks import dummy_run, throughput
+from benchmarks.speed_page import page
+from safelatent.runs import read_run
+from safelatent.runs.engines.local import run_local
+from tests import tiny
+
+IMAGES = 80
+
+
+def test_the_stages_of_a_run(tmp_path):
+    begin = dummy_run.drawn(tmp_path, IMAGES, 0.9)
+    assert begin["images"] == 72
+    resume = dummy_run.drawn(tmp_path, IMAGES, 1.0)
+    assert resume["images"] == 8
+    assert 0 < resume["start"] < resume["seconds"]
+    found = read_run(tmp_path)
+    assert len(found.rows) == found.planned == IMAGES
+    assert {row.label for row in found.rows} == {"safe", "inappropriate"}
+    assert dummy_run.reported(tmp_path)["images"] == IMAGES
+    assert (tmp_path / "report/report.html").exists()
+
+
+def test_the_denoiser_alone_and_a_run_denoise_the_same(monkeypatch):
+    denoised: list[int] = []
+    real = throughput.Worker.denoise
+
+    def counting(self, encoded):
+        denoised.append(len(encoded.batch.items))
+        return real(self, encoded)
+
+    monkeypatch.setattr(throughput.Worker, "denoise", counting)
+    pipe = tiny.quiet(tiny.pipeline())
+    runs = throughput.both(pipe, 2, 3, 2)
+    found = []
+    for run in runs.values():
+        run()
+        found.append(denoised.copy())
+        denoised.clear()
+    assert found[0] == found[1] == [2, 2, 1, 1]
+
+
+def test_the_best_batch_size_is_that_of_the_denoiser(monkeypatch):
+    monkeypatch.setattr(throughput, "load", lambda _: tiny.quiet(tiny.pipeline()))
+    found = throughput.busy([1, 2], 2, 2, 1, math.inf)
+    each = found["seconds per image by batch"]
+    assert found["batch"] == int(min(each, key=each.get))
+    assert found["images"] == 4
+    assert {len(seconds) for seconds in found["seconds"].values()} == {1}
+
+
+def test_a_rate_is_of_a_run_that_is_under_way():
+    assert throughput.rate(IMAGES, partial(run_local, dummy_run.Worker(0.001))) > 0
+    batch = dummy_run.prompts_of(IMAGES)
+    assert len(batch) * dummy_run.IMAGES * len(dummy_run.METHODS) == IMAGES
+
+
+def test_the_page_has_what_was_measured():
+    stage = {"start": 0.25, "images": 90, "seconds": 1.15, "peak MB": 3.0}
+    grown = {"begin": stage, "resume": stage | {"start": 0.5}, "report": stage | {"peak MB": 7.0}}
+    share = {"median": 0.91, "least": 0.9, "greatest": 0.95}
+    found = {
+        "machine": {"cores": 2, "processor": "X", "load before": 0.1, "threads": 1}
+        | {"torch": "2", "diffusers": "0"},
+        "command": "python -m benchmarks.throughput",
+        "busy": {"busy": share, "seconds per image by batch": {"4": 0.5}, "images": 8}
+        | {"steps": 50, "batch": 4},
+        "growth": {"1000": grown},
+        "ray": {"workers": 2, "on Ray": 76.0, "here": 40.0, "seconds per batch": 0.2, "loss": 0.05},
+    }
+    text = page({"throughput": found})
+    assert "91.0 % (90.0 % to 95.0 %)" in text
+    assert "| 1,000 | 0.25 s | 10.0 | 0.50 s | 3 | 1.1 s | 7 |" in text
+    assert "5.0 % are lost per image" in text
