@@ -9,6 +9,7 @@ from safelatent.detectors.protocol import Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError, UnsupportedError, brief
 from safelatent.guidance import EXACT, SLD, PresetName
 from safelatent.pipelines.classic.checks import bind_call
+from safelatent.pipelines.classic.size import largest_side
 from safelatent.pipelines.guard import GuardedClassic
 from safelatent.pipelines.guarded import refuse_sld
 from safelatent.policy.call import PolicyCall, PolicyOutput
@@ -134,11 +135,11 @@ class UnderPolicy(GuardedClassic):
         steps = arguments.get("num_inference_steps")
         custom = [arguments[n] for n in ("timesteps", "sigmas") if arguments.get(n) is not None]
         steps = len(custom[0]) if custom else steps
-        sides = [arguments[n] for n in ("height", "width") if arguments.get(n) is not None]
+        side = None if limits.most_side is None else largest_side(self.pipe, arguments)
         images = Rows.count(arguments)
         for name, value, low, high in (
             ("steps", steps, limits.least_steps, limits.most_steps),
-            ("side", max(sides, default=None), None, limits.most_side),
+            ("side", side, None, limits.most_side),
             ("images", images, None, limits.most_images),
         ):
             if value is None:
