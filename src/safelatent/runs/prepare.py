@@ -190,4 +190,3 @@ def settings_of(
         scheduler={"class": type(pipe.scheduler).__name__, **config},
         protocol_hash=protocol.hash,
     )
-
