@@ -14,7 +14,7 @@ from safelatent.pipelines.guard import GuardedClassic
 from safelatent.pipelines.guarded import refuse_sld
 from safelatent.policy.call import PolicyCall, PolicyOutput
 from safelatent.policy.decision import PolicyError
-from safelatent.policy.join import guidance, join, request_of
+from safelatent.policy.join import concept_beside, demanded, join, request_of
 from safelatent.policy.parts import Limits
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
@@ -48,11 +48,12 @@ class UnderPolicy(GuardedClassic):
         safety: PresetName | SLD | None = None,
         concept: Concept | None = None,
     ) -> None:
-        demanded = Policy.parse(policy.as_dict())
+        checked = Policy.parse(policy.as_dict())
         request = request_of(safety, concept)
-        effective = join(demanded, request)
+        effective = join(checked, request)
+        settings = demanded(effective)
         super().__init__(
-            pipe=pipe, safety=guidance(effective), concept=effective.concept, plan=EXACT
+            pipe=pipe, safety=settings, concept=concept_beside(settings, effective), plan=EXACT
         )
         sources = Sources(vectors=effective.output.vectors)
         protocols = tuple(
@@ -60,7 +61,7 @@ class UnderPolicy(GuardedClassic):
             for name in effective.output.protocols
         )
         vars(self).update(
-            policy=demanded,
+            policy=checked,
             request=request,
             effective=effective,
             _protocols=protocols,
