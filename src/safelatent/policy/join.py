@@ -25,7 +25,7 @@ from typing import Any, TypeVar, cast, get_args, overload
 
 import msgspec
 
-from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Concept
+from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, CategoryName, Concept
 from safelatent.errors import BadValueError
 from safelatent.guidance import (
     MEDIUM,
@@ -128,17 +128,17 @@ def demanded(policy: Policy) -> SLD | Adaptive:
     if policy.guidance != "adaptive":
         return guidance(policy)
 
-    def strength(**own: PresetName) -> SLD:
+    def strength(own: dict[CategoryName, PresetName]) -> SLD:
         return guidance(msgspec.structs.replace(policy, categories=own))
 
     kept = [
-        Category(name=name, concept=CATEGORY_CONCEPTS[name], strength=strength(**{name: level}))
+        Category(name=name, concept=CATEGORY_CONCEPTS[name], strength=strength({name: level}))
         for name, level in policy.categories.items()
     ]
     if policy.concepts:
         terms = Concept(terms=policy.concepts)
-        kept.append(Category(name="concepts", concept=terms, strength=strength()))
-    return Adaptive(categories=tuple(kept) or categories(strength()))
+        kept.append(Category(name="concepts", concept=terms, strength=strength({})))
+    return Adaptive(categories=tuple(kept) or categories(strength({})))
 
 
 def concept_beside(settings: SLD | Adaptive, policy: Policy) -> Concept:
