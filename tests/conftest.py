@@ -5,7 +5,6 @@ count.
 from __future__ import annotations
 
 import fcntl
-import gc
 import os
 from itertools import islice
 from pathlib import Path
@@ -33,12 +32,6 @@ def one_cluster():
     with (Path(gettempdir()) / "safelatent-tests-ray.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def pytest_collection_finish():
-    """What is imported by now stays: no full collection has to walk through it again."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
