@@ -11,6 +11,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 COVERED := guidance pipelines detectors runs
 OLDEST_DIFFUSERS := 0.37.0
 OLDEST := $(VENV)/oldest
+# What Python has compiled is kept, whatever the environment says: without it, every process of the
+# tests compiles torch and diffusers again, which is most of the time that loading a model takes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check oldest bench gpu train measure-embedded clean
 

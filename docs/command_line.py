@@ -3,9 +3,12 @@ test compares.
 """
 
 import os
-import subprocess
-import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
+
+from safelatent.cli import main
 
 PAGE = Path(__file__).with_name("command-line.md")
 COMMANDS = (
@@ -32,22 +35,24 @@ COMMANDS = (
 )
 
 
+def shown(command: tuple[str, ...]) -> str:
+    """The help of a command, as a terminal of 110 columns without colours shows it."""
+    plain = {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1"}
+    with patch.dict(os.environ, plain), redirect_stdout(StringIO()) as printed:
+        assert main([*command, "--help"]) == 0
+    return printed.getvalue()
+
+
 def page() -> str:
     """The page as it should be."""
-    environment = os.environ | {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1"}
     parts = ["# The command line", "", "Made by `python docs/command_line.py`."]
     for command in COMMANDS:
-        call = [sys.executable, "-m", "safelatent", *command, "--help"]
-        shown = subprocess.run(  # noqa: S603
-            call, capture_output=True, text=True, check=True, env=environment
-        ).stdout
-        shown = shown.replace("python -m safelatent", "safelatent").strip()
         parts += [
             "",
             f"## safelatent {' '.join(command)}".rstrip(),
             "",
             "```",
-            *(line.rstrip() for line in shown.splitlines()),
+            *(line.rstrip() for line in shown(command).strip().splitlines()),
             "```",
         ]
     parts += [

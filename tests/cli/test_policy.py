@@ -26,7 +26,7 @@ def test_show(capsys):
     assert "guidance: from noise level 1.000 on, scale 5000" in out
     assert "output: protocols embedded, retries 2, finding replace" in out
     assert main(["policy", "show", str(CHILD), "--json"]) == 0
-    assert json.loads(said(capsys)[0])["guidance"]["warmup"] == 1.0
+    assert json.loads(said(capsys)[0])["demands"]["warmup"] == {"noise_level": 1.0}
 
 
 def test_schema(capsys):

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("draws_little")
 @pytest.mark.parametrize(
     "example",
     # The other one is run by its own test, which also looks at what it draws.
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
     ids=lambda path: path.stem,
 )
 def test_the_examples_run(example, tmp_path, monkeypatch, capsys):
+    """As they stand, by as few steps and pictures as their safeties allow."""
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out.strip()

@@ -23,6 +23,7 @@ def test_the_snippet_that_is_not_run_is_one():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("draws_little")
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_snippets_run(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -13,7 +13,8 @@ from safelatent.detectors.images import blurred
 from safelatent.errors import GuardError
 from safelatent.guidance import MAX, STRONG
 from safelatent.pipelines.guard import GuardedClassic
-from safelatent.policy import Limits, OutputRules, Policy
+from safelatent.policy import Limits, OutputRules, Policy, demanded
+from safelatent.policy.join import next_level
 from tests import tiny
 from tests.policy.scripted import Raising, Scripted
 
@@ -214,3 +215,24 @@ def test_a_receipt_is_plain_values(under):
     assert STRONG.threshold == said["attempts"][0]["receipt"]["settings"]["threshold"]
     assert "refused: " in str(receipt)
     assert "school" in receipt._repr_html_()
+
+
+def test_an_adaptive_policy_guards_from_each_category_at_its_own_level(pipe, under):
+    """Drawn as ``Adaptive`` draws; a flagged image again with every category a level higher."""
+    policy = Policy(
+        guidance="adaptive",
+        categories={"violence": "strong", "hate": "medium"},
+        output=OutputRules(retries=1),
+    )
+    safe = under(Scripted(script=["inappropriate"]), policy)
+    out = safe("a cat", num_inference_steps=20, generator=noise(1)[0])
+    first, second = (attempt.receipt for attempt in out.receipts[0].attempts)
+    assert first.concept == demanded(policy).text()
+    own = next_level(demanded(policy))
+    assert [one.strength for one in own.categories] == [
+        MAX.by_noise_level(),
+        STRONG.by_noise_level(),
+    ]
+    plain = guard(pipe, own)("a cat", num_inference_steps=20, generator=noise(1)[0])
+    assert same(out.images[0], plain.images[0])
+    assert second.settings == plain.receipts[0].settings != first.settings

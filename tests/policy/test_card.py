@@ -88,3 +88,12 @@ def test_as_json():
 
 def test_no_images_are_a_dash():
     assert shown(None) == shown(NONE) == "-"
+
+
+def test_an_adaptive_policy_is_told_by_category():
+    policy = Policy(guidance="adaptive", categories={"hate": "max", "sexual": "weak"})
+    said = Card(policy=policy, measured=MEASURED)
+    assert said.said()["guidance"].startswith("hate from noise level 1.000 on, scale 5000")
+    assert "; sexual from noise level" in said.said()["guidance"]
+    kept = said.as_dict()["guidance"]["categories"]
+    assert [one["name"] for one in kept] == ["hate", "sexual"]

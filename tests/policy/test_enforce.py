@@ -46,6 +46,14 @@ def test_a_call_beyond_a_limit_is_refused(safe, more, said):
     assert caught.value.reason == "over limit"
 
 
+def test_the_size_that_a_pipeline_draws_by_default_is_held_to_the_limit(pipe, monkeypatch):
+    few = guard(pipe, policy=Policy(limits=Limits(most_side=7)))
+    monkeypatch.setattr(pipe.unet, "forward", lambda *_, **__: pytest.fail("it was sampled"))
+    with pytest.raises(GuardError, match="side 8; the policy allows at most 7") as caught:
+        few(**CALL)
+    assert caught.value.reason == "over limit"
+
+
 def test_timesteps_are_counted_as_steps(safe):
     with pytest.raises(GuardError, match="steps 3"):
         safe(**CALL | {"timesteps": [801, 401, 1]})

@@ -1,6 +1,7 @@
 """The join of policies is a join: the laws of a lattice, on generated policies."""
 
 import os
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from safelatent import SLD, Concept, NoiseLevel
 from safelatent.errors import BadValueError
-from safelatent.guidance import MAX, MEDIUM, PRESETS, STRONG, WEAK
+from safelatent.guidance import MAX, MEDIUM, PRESETS, STRONG, WEAK, Adaptive, categories
 from safelatent.policy import (
     Limits,
     OutputRules,
@@ -17,6 +18,7 @@ from safelatent.policy import (
     PromptRules,
     Settings,
     covers,
+    demanded,
     guidance,
     join,
     request_of,
@@ -52,6 +54,7 @@ POLICIES = st.builds(
     categories=st.dictionaries(
         st.sampled_from(["hate", "violence", "sexual"]), st.sampled_from(LEVELS)
     ),
+    guidance=_maybe(st.just("adaptive")),
     prompt=st.builds(
         PromptRules,
         calibration=_maybe(st.just("check.json")),
@@ -185,6 +188,45 @@ def test_a_request_cannot_name_another_check() -> None:
     with pytest.raises(BadValueError, match="must not name another"):
         join(mine, theirs)
     assert not covers(mine, theirs)
+
+
+def test_a_request_cannot_name_another_guidance() -> None:
+    with pytest.raises(BadValueError, match="guidance is 'exact' and the request's 'adaptive'"):
+        join(Policy(guidance="exact"), Policy(guidance="adaptive"))
+
+
+CHILD_AND_ARTIST = Policy(
+    guidance="adaptive",
+    least="medium",
+    settings=Settings(momentum=0.6),
+    categories={"violence": "max", "hate": "weak"},
+    concepts=("drugs",),
+)
+
+
+def test_where_it_is_adaptive_each_category_has_its_own_level() -> None:
+    found = demanded(CHILD_AND_ARTIST)
+    assert isinstance(found, Adaptive)
+    assert found.names == ("violence", "hate", "concepts")
+    assert [one.strength for one in found.categories] == [
+        replace(PRESETS[level].by_noise_level(), momentum=0.6)
+        for level in ("max", "medium", "medium")
+    ]
+    assert str(found.categories[2].concept) == "drugs"
+    alone = msgspec.structs.replace(CHILD_AND_ARTIST, guidance=None)
+    assert demanded(alone) == guidance(alone) == guidance(CHILD_AND_ARTIST)
+
+
+def test_where_it_names_nothing_all_categories_are_steered_away_from() -> None:
+    found = demanded(Policy(guidance="adaptive", least="weak"))
+    assert found == Adaptive(categories=categories(WEAK))
+
+
+def test_the_next_level_is_each_categorys_own() -> None:
+    found, climbed = demanded(CHILD_AND_ARTIST), []
+    while found := next_level(found):
+        climbed.append([one.strength.scale for one in found.categories])
+    assert climbed == [[5000.0, 2000.0, 2000.0], [5000.0] * 3]
 
 
 def test_limits_that_allow_nothing_are_refused() -> None:

@@ -389,7 +389,7 @@ MANY_PROMPTS = PromptSet(
     skipped={},
 )
 ROOT = Path(__file__).parents[2]
-FEW, MANY = 2, 10  # images per prompt, by each of two methods
+FEW, MANY = 1, 5  # images per prompt, by each of two methods
 PNG = dummy.png(next(iter(dummy.plan(MANY_PROMPTS))).items[0])
 
 
@@ -427,7 +427,7 @@ def measured(place: Path, images: int) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_memory_stays_flat_from_800_images_to_4000(tmp_path):
+def test_memory_stays_flat_from_400_images_to_2000(tmp_path):
     """In a process of its own: what other tests have left, and what moves the results of a test
     between processes, allocates in its own time.
     """

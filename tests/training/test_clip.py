@@ -20,6 +20,8 @@ from safelatent.errors import UnsupportedError
 from safelatent.models.clip_model import CLIP, WEIGHTS, load_checker, load_clip
 from tests import tiny
 from tests.training.test_sketch import made_drawings
+from training import clip_detectors
+from training import measure_clip as clip_measures
 from training.clip import (
     ClipStage,
     checkpoint_folder,
@@ -43,7 +45,7 @@ from training.loop import Budget
 from training.measure_clip import measure_clip, retrieval, share
 from training.package import PACKAGED
 from training.scenes import Placed, Scene
-from training.vocabulary import UNSAFE, words
+from training.vocabulary import SAFE, UNSAFE, words
 
 
 def scene(*things: int, background: str = "white") -> Scene:
@@ -212,19 +214,22 @@ def work(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_miniature_of_the_whole_way(work, tmp_path):
+def test_a_miniature_of_the_whole_way(work, tmp_path, monkeypatch):
+    """With few scenes, and few safe things beside the unsafe ones of the checker's concepts."""
     folder = tmp_path / "clip"
-    train_clip(work, Budget(minutes=0.05, workers=1), PACKAGED, folder)
-    make_detectors(work, folder, count=200)
-    figures = measure_clip(work, folder, count=100, sets=1)
-    assert figures["right caption among 256"]["n"] == 256
-    assert figures["detectors"]["embedded_q16"]["accuracy"]["n"] == 100
+    monkeypatch.setattr(clip_detectors, "SAFE", SAFE[:10])
+    monkeypatch.setattr(clip_measures, "SET", 32)
+    train_clip(work, Budget(minutes=0.01, workers=1), PACKAGED, folder)
+    make_detectors(work, folder, count=60)
+    figures = measure_clip(work, folder, count=40, sets=2)
+    assert figures["right caption among 256"]["n"] == 2 * 32
+    assert figures["detectors"]["embedded_q16"]["accuracy"]["n"] == 40
     counts = [
         part["n"]
         for kind in ("false negatives", "false positives")
         for part in figures["detectors"]["embedded_checker"][kind].values()
     ]
-    assert sum(counts) == 100
+    assert sum(counts) == 40
     load_clip(folder)
     assert (load_checker(folder).concept_embeds.norm(dim=1) - 1).abs().max() < 1e-5
     assert (checkpoint_folder(work, PACKAGED) / "checkpoint.safetensors").exists()

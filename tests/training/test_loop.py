@@ -37,7 +37,7 @@ class Line:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_learns_logs_and_draws(tmp_path, workers):
-    file = train(Line, tmp_path, Budget(minutes=0.05, workers=workers))
+    file = train(Line, tmp_path, Budget(minutes=0.02, workers=workers))
     learnt = nn.Linear(3, 1)
     load_average(learnt, file)
     torch.testing.assert_close(learnt.weight, TARGET, atol=0.05, rtol=0)

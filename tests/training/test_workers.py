@@ -31,7 +31,7 @@ def share(rank, workers, folder):
     np.save(folder / f"{rank}.npy", torch.stack(shared).numpy())
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 3])
 def test_all_get_the_same_mean(tmp_path, count):
     work_together(share, count, tmp_path)
     got = [np.load(tmp_path / f"{rank}.npy") for rank in range(count)]

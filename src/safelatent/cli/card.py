@@ -51,15 +51,18 @@ def card(
         check_place("--html", html, html.parent)
 
     from safelatent.evaluation.table1 import table1
-    from safelatent.guidance import preset_name
-    from safelatent.policy import Policy, guidance
+    from safelatent.guidance import SLD, preset_name
+    from safelatent.pipelines.safety import ADAPTIVE
+    from safelatent.policy import Policy, demanded
     from safelatent.policy.card import Card
     from safelatent.reports.card import card_page
     from safelatent.runs.read import read_run
     from safelatent.storage import write_whole
 
     contract, found = Policy.read(policy), read_run(run)
-    level = preset_name(guidance(contract)) if method is None else method
+    asked = demanded(contract)
+    own = preset_name(asked) if isinstance(asked, SLD) else ADAPTIVE
+    level = own if method is None else method
     if level not in found.settings.methods:
         wanted = "the policy's settings are no preset" if level is None else f"it has no {level!r}"
         raise BadValueError(

@@ -32,19 +32,18 @@ def show(
     Example:
       safelatent policy show examples/policies/child.toml
     """
-    from dataclasses import asdict
-
-    from safelatent.policy import Policy, guidance
+    from safelatent.pipelines.safety import as_values
+    from safelatent.policy import Policy, demanded
+    from safelatent.policy.card import strength
 
     found = Policy.read(file)
-    settings = asdict(guidance(found))
-    settings["warmup"] = found_level = settings.pop("warmup")["level"]
+    settings = demanded(found)
     if as_json:
-        typer.echo(json.dumps(found.as_dict() | {"hash": found.hash, "guidance": settings}))
+        held = {"hash": found.hash, "demands": as_values(settings)}
+        typer.echo(json.dumps(found.as_dict() | held))
         return
-    numbers = ", ".join(f"{name} {value:g}" for name, value in settings.items() if name != "warmup")
     typer.echo(f"policy: {found.name or 'without a name'} ({found.hash[:12]})")
-    typer.echo(f"guidance: from noise level {found_level:.3f} on, {numbers}")
+    typer.echo(f"guidance: {strength(settings)}")
     typer.echo(f"concept: {found.concept}")
     checks = found.as_dict()
     for name in ("prompt", "output", "limits"):

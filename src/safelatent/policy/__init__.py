@@ -1,6 +1,6 @@
 """The contract of a deployer: a policy that requests can only make stricter."""
 
-from safelatent.policy.join import covers, guidance, join, request_of
+from safelatent.policy.join import covers, demanded, guidance, join, request_of
 from safelatent.policy.parts import Limits, OutputRules, PromptRules, Settings, Targets
 from safelatent.policy.policy import Policy, schema
 
@@ -12,6 +12,7 @@ __all__ = [
     "Settings",
     "Targets",
     "covers",
+    "demanded",
     "guidance",
     "join",
     "request_of",

@@ -17,7 +17,7 @@ from PIL import Image
 from safelatent.detectors.images import blurred
 from safelatent.detectors.protocol import Protocol
 from safelatent.errors import SafelatentError
-from safelatent.guidance import EXACT, SLD
+from safelatent.guidance import EXACT, SLD, Adaptive
 from safelatent.pipelines.guard import GuardedClassic
 from safelatent.policy.decision import (
     MEANING,
@@ -27,7 +27,7 @@ from safelatent.policy.decision import (
     PolicyReceipt,
     Reason,
 )
-from safelatent.policy.join import guidance, next_level
+from safelatent.policy.join import concept_beside, demanded, next_level
 from safelatent.policy.output_check import finding, judge, replacement
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
@@ -53,7 +53,7 @@ class PolicyOutput:
 class _Image:
     """One image of a call on its way."""
 
-    settings: SLD
+    settings: SLD | Adaptive
     prompt_checks: tuple[Check, ...] = ()
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     image: Image.Image | None = None
@@ -82,7 +82,7 @@ class PolicyCall:
     def decide(self, *, policy: Policy, request: Policy) -> PolicyOutput:
         """Draw and decide; the receipts name ``policy`` and ``request``."""
         started = time.monotonic()
-        settings = guidance(self.effective)
+        settings = demanded(self.effective)
         images = [_Image(settings=settings) for _ in range(len(self.rows))]
         self._check_prompts(images)
         limits, output = self.effective.limits, self.effective.output
@@ -123,10 +123,13 @@ class PolicyCall:
         """Draw images, all in one call; one by one where the guard stops it, so that one image does
         not cost the others.
         """
-        levels = [images[b].settings for b in pending]
+        settings = images[pending[0]].settings  # of all: what is drawn again, was so each time
         seeds = [self.rows.seed(b) for b in pending]
         guarded = GuardedClassic(
-            pipe=self.pipe, safety=tuple(levels), concept=self.effective.concept, plan=EXACT
+            pipe=self.pipe,
+            safety=settings,
+            concept=concept_beside(settings, self.effective),
+            plan=EXACT,
         )
         try:
             out = guarded(**self.rows.call(pending))

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from safelatent.guidance import SLD, Adaptive
 from safelatent.metrics import OVERALL
-from safelatent.policy.join import guidance
+from safelatent.pipelines.safety import as_values
+from safelatent.policy.join import demanded
 from safelatent.policy.parts import Targets
 from safelatent.policy.policy import Policy
 from safelatent.text import finite
@@ -105,12 +107,10 @@ class Card:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; a share of no images is None."""
-        settings = asdict(guidance(self.policy))
-        settings["warmup"] = {"noise_level": settings["warmup"]["level"]}
         return {
             "policy": self.policy.as_dict() | {"hash": self.policy.hash},
             "concept": str(self.policy.concept),
-            "guidance": settings,
+            "guidance": as_values(demanded(self.policy)),
             "measured": finite(asdict(self.measured)),
             "shortfalls": list(self.shortfalls),
         }
@@ -132,10 +132,6 @@ class Card:
     def said(self) -> dict[str, str]:
         """Return what the card says beside its table, by name."""
         policy, run = self.policy, self.measured
-        settings = guidance(policy)
-        numbers = {name: value for name, value in asdict(settings).items() if name != "warmup"}
-        strength = ", ".join(f"{name} {value:g}" for name, value in numbers.items())
-        level = getattr(settings.warmup, "level", 1.0)
         checks = [
             *(["prompts, in the text encoder"] if policy.prompt.calibration else []),
             *([f"prompts, by {policy.prompt.classifier}"] if policy.prompt.classifier else []),
@@ -144,7 +140,7 @@ class Card:
         return {
             "policy": f"{policy.name or 'without a name'} ({policy.hash[:12]})",
             "suppresses": str(policy.concept),
-            "guidance": f"from noise level {level:.3f} on, {strength}",
+            "guidance": strength(demanded(policy)),
             "checks": "; ".join(checks) or "none",
             "measured": (
                 f"{run.method} on {run.model}, {run.prompts}, {run.steps} steps, run {run.run}"
@@ -152,6 +148,16 @@ class Card:
             "protocol": f"{run.protocol} ({run.protocol_hash[:12]})",
             "note": "the figures are of guidance alone, without the policy's checks and retries",
         }
+
+
+def strength(settings: SLD | Adaptive) -> str:
+    """Return the settings in words, of each category where it has its own."""
+    if isinstance(settings, Adaptive):
+        return "; ".join(f"{one.name} {strength(one.strength)}" for one in settings.categories)
+    numbers = {name: value for name, value in asdict(settings).items() if name != "warmup"}
+    level = getattr(settings.warmup, "level", 1.0)
+    said = ", ".join(f"{name} {value:g}" for name, value in numbers.items())
+    return f"from noise level {level:.3f} on, {said}"
 
 
 def shown(one: Share | None) -> str:

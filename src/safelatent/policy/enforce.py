@@ -9,11 +9,12 @@ from safelatent.detectors.protocol import Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError, UnsupportedError, brief
 from safelatent.guidance import EXACT, SLD, PresetName
 from safelatent.pipelines.classic.checks import bind_call
+from safelatent.pipelines.classic.size import largest_side
 from safelatent.pipelines.guard import GuardedClassic
 from safelatent.pipelines.guarded import refuse_sld
 from safelatent.policy.call import PolicyCall, PolicyOutput
 from safelatent.policy.decision import PolicyError
-from safelatent.policy.join import guidance, join, request_of
+from safelatent.policy.join import concept_beside, demanded, join, request_of
 from safelatent.policy.parts import Limits
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
@@ -47,11 +48,12 @@ class UnderPolicy(GuardedClassic):
         safety: PresetName | SLD | None = None,
         concept: Concept | None = None,
     ) -> None:
-        demanded = Policy.parse(policy.as_dict())
+        checked = Policy.parse(policy.as_dict())
         request = request_of(safety, concept)
-        effective = join(demanded, request)
+        effective = join(checked, request)
+        settings = demanded(effective)
         super().__init__(
-            pipe=pipe, safety=guidance(effective), concept=effective.concept, plan=EXACT
+            pipe=pipe, safety=settings, concept=concept_beside(settings, effective), plan=EXACT
         )
         sources = Sources(vectors=effective.output.vectors)
         protocols = tuple(
@@ -59,7 +61,7 @@ class UnderPolicy(GuardedClassic):
             for name in effective.output.protocols
         )
         vars(self).update(
-            policy=demanded,
+            policy=checked,
             request=request,
             effective=effective,
             _protocols=protocols,
@@ -134,11 +136,11 @@ class UnderPolicy(GuardedClassic):
         steps = arguments.get("num_inference_steps")
         custom = [arguments[n] for n in ("timesteps", "sigmas") if arguments.get(n) is not None]
         steps = len(custom[0]) if custom else steps
-        sides = [arguments[n] for n in ("height", "width") if arguments.get(n) is not None]
+        side = None if limits.most_side is None else largest_side(self.pipe, arguments)
         images = Rows.count(arguments)
         for name, value, low, high in (
             ("steps", steps, limits.least_steps, limits.most_steps),
-            ("side", max(sides, default=None), None, limits.most_side),
+            ("side", side, None, limits.most_side),
             ("images", images, None, limits.most_images),
         ):
             if value is None:

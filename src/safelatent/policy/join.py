@@ -7,6 +7,7 @@ least what that of ``a`` does:
     settings         by number: noise level, scale, threshold, momentum, decay
     concepts         as sets of terms
     categories       as sets, each with its level
+    guidance         neither is stricter: a field that says nothing is below both
     prompt check     a lower threshold is stricter; a check is stricter than none
     output check     as sets of protocols; blur < replace < refuse; fewer retries
     limits           a lower limit is stricter, and more steps at least
@@ -19,14 +20,24 @@ the name and the order of terms) and associative, and a request can only make a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, TypeVar, get_args
+from dataclasses import asdict, replace
+from typing import Any, TypeVar, cast, get_args, overload
 
 import msgspec
 
-from safelatent.concepts import Concept
+from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, CategoryName, Concept
 from safelatent.errors import BadValueError
-from safelatent.guidance import MEDIUM, PRESETS, SLD, NoiseLevel, PresetName, preset
+from safelatent.guidance import (
+    MEDIUM,
+    PRESETS,
+    SLD,
+    Adaptive,
+    Category,
+    NoiseLevel,
+    PresetName,
+    categories,
+    preset,
+)
 from safelatent.policy.parts import Finding, Limits, OutputRules, PromptRules, Settings, Targets
 from safelatent.policy.policy import Policy
 
@@ -39,20 +50,21 @@ def join(policy: Policy, request: Policy) -> Policy:
     """Return the least policy that demands what both demand; its name is the first's.
 
     Raises:
-        BadValueError: both name a calibration or a classifier, and not the same one, or the limits
-            of both together allow no call.
+        BadValueError: both name a guidance, a calibration or a classifier, and not the same one, or
+            the limits of both together allow no call.
     """
-    categories = dict(policy.categories)
+    levels = dict(policy.categories)
     for category, level in request.categories.items():
-        own = categories.get(category)
+        own = levels.get(category)
         if own is None or LEVELS.index(own) < LEVELS.index(level):
-            categories[category] = level
+            levels[category] = level
     return Policy(
         name=policy.name or request.name,
         least=_higher(LEVELS, policy.least, request.least),
         settings=_settings(policy.settings, request.settings),
         concepts=_terms(policy.concepts, request.concepts),
-        categories=categories,
+        categories=levels,
+        guidance=cast("Any", _one("guidance", policy.guidance, request.guidance)),
         prompt=_prompt(policy.prompt, request.prompt),
         output=_output(policy.output, request.output),
         limits=_limits(policy.limits, request.limits),
@@ -108,10 +120,48 @@ def guidance(policy: Policy) -> SLD:
     return SLD(warmup=NoiseLevel(asked.pop("noise_level")), **asked)
 
 
-def next_level(settings: SLD) -> SLD | None:
-    """Return the least preset that is stronger than ``settings``, joined with them; None if they
-    are at least *max*.
+def demanded(policy: Policy) -> SLD | Adaptive:
+    """Return the guidance that a policy demands: the settings of ``guidance`` away from its concept
+    or, where it is adaptive, each category at its own level and the terms of ``concepts`` at the
+    policy's least. I2P's categories, where it names neither.
     """
+    if policy.guidance != "adaptive":
+        return guidance(policy)
+
+    def strength(own: dict[CategoryName, PresetName]) -> SLD:
+        return guidance(msgspec.structs.replace(policy, categories=own))
+
+    kept = [
+        Category(name=name, concept=CATEGORY_CONCEPTS[name], strength=strength({name: level}))
+        for name, level in policy.categories.items()
+    ]
+    if policy.concepts:
+        terms = Concept(terms=policy.concepts)
+        kept.append(Category(name="concepts", concept=terms, strength=strength({})))
+    return Adaptive(categories=tuple(kept) or categories(strength({})))
+
+
+def concept_beside(settings: SLD | Adaptive, policy: Policy) -> Concept:
+    """Return the concept to guard with beside ``settings``; an ``Adaptive`` has its own."""
+    return DEFAULT_CONCEPT if isinstance(settings, Adaptive) else policy.concept
+
+
+@overload
+def next_level(settings: SLD) -> SLD | None: ...
+@overload
+def next_level(settings: SLD | Adaptive) -> SLD | Adaptive | None: ...
+
+
+def next_level(settings: SLD | Adaptive) -> SLD | Adaptive | None:
+    """Return the least preset that is stronger than ``settings``, joined with them, or each
+    category at its next level; None if they are at least *max*.
+    """
+    if isinstance(settings, Adaptive):
+        raised = [(one, next_level(one.strength)) for one in settings.categories]
+        if all(stronger is None for _, stronger in raised):
+            return None
+        kept = (replace(one, strength=stronger or one.strength) for one, stronger in raised)
+        return replace(settings, categories=tuple(kept))
     own = _of_sld(settings)
     for level in LEVELS:
         joined = _settings(own, _of_sld(PRESETS[level].by_noise_level()))
@@ -202,12 +252,12 @@ def _limits(a: Limits, b: Limits) -> Limits:
 
 
 def _targets(a: Targets, b: Targets) -> Targets:
-    categories = dict(a.categories)
+    shares = dict(a.categories)
     for category, share in b.categories.items():
-        categories[category] = min(share, categories.get(category, share))
+        shares[category] = min(share, shares.get(category, share))
     return Targets(
         most_inappropriate=_extreme(min, a.most_inappropriate, b.most_inappropriate),
-        categories=categories,
+        categories=shares,
         most_unjudged=_extreme(min, a.most_unjudged, b.most_unjudged),
         least_images=_extreme(max, a.least_images, b.least_images),
     )

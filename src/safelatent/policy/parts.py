@@ -89,7 +89,7 @@ class Limits(Part, frozen=True):
 
     Attributes:
         least_steps, most_steps: denoising steps.
-        most_side: width and height, in pixels.
+        most_side: width and height, in pixels, given or the pipeline's own.
         most_images: of one call.
         most_seconds: for one call with its retries. No further image is drawn after that.
     """

@@ -49,8 +49,10 @@ class Policy(Part, frozen=True):
         least: the least level of safety.
         settings: the least that single settings must be.
         concepts: terms that must be among what is steered away from.
-        categories: categories of I2P that must be, each with its least level. Guidance away from
-            one concept acts on all of them at the highest of these levels.
+        categories: categories of I2P that must be, each with its least level. Exact guidance,
+            away from one concept, acts on all of them at the highest of these levels.
+        guidance: ``adaptive`` steers away from each category at its own level; ``exact``, the
+            published form, is the default. A request must not name another.
         prompt, output: the checks before and after sampling.
         limits: of a call.
         targets: what a measured run must show.
@@ -66,6 +68,7 @@ class Policy(Part, frozen=True):
     settings: Settings = Settings()
     concepts: tuple[str, ...] = ()
     categories: dict[CategoryName, PresetName] = msgspec.field(default_factory=dict)
+    guidance: Literal["exact", "adaptive"] | None = None
     prompt: PromptRules = PromptRules()
     output: OutputRules = OutputRules()
     limits: Limits = Limits()
@@ -179,7 +182,12 @@ def _check_finite(part: Struct) -> None:
             _check_finite(value)
 
 
-_CHOICES = {"least": PresetName, "finding": Finding, "version": Literal[1]}
+_CHOICES = {
+    "least": PresetName,
+    "finding": Finding,
+    "version": Literal[1],
+    "guidance": Literal["exact", "adaptive"],
+}
 
 
 def _fields(path: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from safelatent.generation.methods import Method
 from safelatent.guidance import EXACT, PRESETS, Plan
 from safelatent.guidance.warmup import check_warmup
 from safelatent.models import load_pipeline, model_digest, model_folder
-from safelatent.pipelines.classic.families import family_of
+from safelatent.pipelines.classic.size import own_side
 from safelatent.pipelines.safety import ADAPTIVE, guidance_of
 from safelatent.pipelines.schedule import Schedule, is_flow
 from safelatent.prompts import PromptSet, prompt_set
@@ -179,7 +179,7 @@ def settings_of(
         "dtype": str(pipe.dtype).removeprefix("torch."),
         "device": pipe.device.type,
         "plan": str(Plan.parse(request.plan)),
-        "size": request.size or ("prompt" if _own_side(pipe) >= LARGE else "model"),
+        "size": request.size or ("prompt" if own_side(pipe) >= LARGE else "model"),
         "protocol": protocol.name,
     }
     return RunSettings(
@@ -190,10 +190,3 @@ def settings_of(
         scheduler={"class": type(pipe.scheduler).__name__, **config},
         protocol_hash=protocol.hash,
     )
-
-
-def _own_side(pipe: Any) -> int:
-    """Pixels of a side of the images that the model is made for."""
-    denoiser = getattr(pipe, family_of(pipe).denoiser)
-    side = getattr(pipe, "default_sample_size", None) or denoiser.config.sample_size
-    return side * pipe.vae_scale_factor

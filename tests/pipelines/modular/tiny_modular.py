@@ -416,6 +416,8 @@ def _shorter() -> list[tuple[Any, str, Any]]:
         (krea2, "_PROMPT_TEMPLATE_ENCODE_PREFIX", "Describe: "),
         (krea2, "_PROMPT_TEMPLATE_ENCODE_START_IDX", 10),
         (hunyuan, "tokenizer_max_length", 64),
+        (hunyuan, "tokenizer_2_max_length", 32),
+        (hunyuan, "vision_num_semantic_tokens", 9),
         (hunyuan, "system_message", "Describe"),
         (hunyuan, "prompt_template_encode_start_idx", 10),
     ]

@@ -1,0 +1,63 @@
+"""How large the pictures of a call will be, told before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from safelatent.pipelines.classic.families import family_of
+
+_SIZING = ("image", "control_image")  # pictures whose size a call takes where it is given none
+
+
+def own_side(pipe: Any) -> int:
+    """Return the longer side, in pixels, of the pictures that the pipeline draws by default."""
+    denoiser = getattr(pipe, family_of(pipe).denoiser)
+    side = getattr(pipe, "default_sample_size", None) or denoiser.config.sample_size
+    return (side if isinstance(side, int) else max(side)) * pipe.vae_scale_factor
+
+
+def largest_side(pipe: Any, arguments: Mapping[str, Any]) -> int:
+    """Return the longer side, in pixels, of what a call draws; never less than it is.
+
+    Pipelines fill in a missing height or width in different ways, by their default or by a picture
+    of the call: where one is missing, both count.
+
+    Args:
+        arguments: of the call by name, defaults included.
+    """
+    given = [arguments.get(name) for name in ("height", "width")]
+    sides = [int(side) for side in given if side]
+    if not all(given):
+        if "height" in arguments:
+            sides.append(own_side(pipe))
+        sides += _of_pictures(pipe, arguments)
+    elif arguments.get("padding_mask_crop") is not None:  # pasted into the picture, as large as it
+        sides += _of_pictures(pipe, arguments)
+    latents = arguments.get("latents")
+    if isinstance(latents, Tensor) and latents.dim() == 4:  # packed ones do not say their sides
+        sides.append(max(latents.shape[-2:]) * pipe.vae_scale_factor)
+    return max(sides, default=0)  # none: a call without its picture, which the pipeline refuses
+
+
+def _of_pictures(pipe: Any, arguments: Mapping[str, Any]) -> list[int]:
+    values = [arguments[name] for name in _SIZING if arguments.get(name) is not None]
+    return [side for value in values for side in _sides(pipe, value)]
+
+
+def _sides(pipe: Any, value: Any) -> Iterator[int]:
+    """The longer side of a PIL image, an array (..., H, W, C), a tensor (..., C, H, W) of pixels or
+    latents, or of each of a list.
+    """
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _sides(pipe, one)
+    elif isinstance(value, Tensor):
+        of_latents = value.dim() > 2 and value.shape[-3] == pipe.vae.config.latent_channels
+        yield max(value.shape[-2:]) * (pipe.vae_scale_factor if of_latents else 1)
+    elif hasattr(value, "shape"):
+        yield max(value.shape[-3:-1] if len(value.shape) > 2 else value.shape)
+    else:
+        yield max(value.size)
