@@ -174,4 +174,5 @@ class Evaluating:
 
 
 def _with_text(of_prompt: Arguments, text: Arguments) -> Arguments:
-    return merged(of_prompt, text, lambda old, new: new.to(old))
+    # Rows that share their memory would be compiled apart from the prompt's.
+    return merged(of_prompt, text, lambda old, new: new.to(old).contiguous())
