@@ -36,7 +36,10 @@ def evaluations(plan: Plan = EXACT) -> dict[str, int]:
     """Return the evaluations of the denoiser per image for six methods, 50 steps; the presets
     follow ``plan``.
     """
-    found = {"off": 2 * len(LEVELS), "negative prompt": EXACT.on(NegativePrompt(), LEVELS).evaluations}
+    found = {
+        "off": 2 * len(LEVELS),
+        "negative prompt": EXACT.on(NegativePrompt(), LEVELS).evaluations,
+    }
     return found | {name: plan.on(sld, LEVELS).evaluations for name, sld in PRESETS.items()}
 
 
@@ -116,8 +119,8 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
         "",
         f"![evaluations against inappropriate images]({PICTURE.name})",
         "",
-        f"{made} ([plans-measured.md](plans-measured.md)). Time against plain guidance, with"
-        " quartiles, on held-out prompts:",
+        f"{made} ([plans-measured.md](plans-measured.md)).",
+        "Time against plain guidance, with quartiles, on held-out prompts:",
         "",
         "| steps | arm | evaluations | time |",
         "|---|---|---|---|",
@@ -157,22 +160,22 @@ its share where batches are small.
 
 The prompt's evaluation is needed at every step: without training, nothing else knows the
 prediction at new latents. Any guidance needs each of the other two at least once. So no plan goes
-below N + 2 evaluations: {least} of 50 steps, {ratio} of plain guidance. Time goes below that only by
-making an evaluation itself cheaper (fewer steps, caches inside the denoiser, compilation), which
-helps plain guidance alike.
+below N + 2 evaluations: {least} of 50 steps, {ratio} of plain guidance. Time goes below that only
+by making an evaluation itself cheaper (fewer steps, caches inside the denoiser, compilation),
+which helps plain guidance alike.
 """
 
 _HOURS = """## Planning a run
 
-I2P has {images:,} images per method: 4,703 prompts but for 166 that are withheld, 10 images each. With
-six methods (off, negative prompt, and the four presets), 50 steps each,
+I2P has {images:,} images per method: 4,703 prompts but for 166 that are withheld, 10 images each.
+With six methods (off, negative prompt, and the four presets), 50 steps each,
 
     hours = images * sum over methods (E * t + beside) / (3600 * GPUs * busy)
 
 which is `benchmarks.cost.hours`. The table assumes t = {seconds} s per evaluation of an image,
-{beside} s per image for text, decoder, detectors and disk, GPUs that are busy {busy:.0%} of the time,
-and images divided evenly among them. These are assumptions, not measurements: give your own with
-`python -m benchmarks.cost --seconds T --beside S --busy SHARE`, T from `make gpu`.
+{beside} s per image for text, decoder, detectors and disk, GPUs that are busy {busy:.0%} of the
+time, and images divided evenly among them. These are assumptions, not measurements: give your own
+with `python -m benchmarks.cost --seconds T --beside S --busy SHARE`, T from `make gpu`.
 """
 
 

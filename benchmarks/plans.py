@@ -23,16 +23,15 @@ from typing import Any
 
 import torch
 from diffusers import DPMSolverMultistepScheduler
-from tqdm import tqdm
 
 from benchmarks import cost
 from benchmarks.plans_arms import BOTH_OFF, EARLY, LATE, PLAIN, arms, without_concept
 from benchmarks.plans_page import JSON, MOST_EVALUATIONS, PAGE, PICTURE, page, picture, rows_of
 from benchmarks.trial import Case, Record, Trial
-from safelatent import guard, load
+from benchmarks.turning import turning
+from safelatent import load
 from safelatent.detectors import embedded_judge
-from safelatent.guidance import FAST, SLD, Plan, PresetName, preset
-from safelatent.guidance.ordered_call import StepRecord
+from safelatent.guidance import FAST, SLD, Plan, preset
 from safelatent.hashing import digest
 from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
@@ -79,58 +78,6 @@ def spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
     """Return so many of the prompts, evenly spread."""
     count = min(count, len(prompts))
     return [prompts[n * len(prompts) // count] for n in range(count)]
-
-
-def turning(pipe: Any, safety: PresetName, some: Sequence[Case], steps: int) -> list[str]:
-    """Return a table, by noise level, of what one step changes: the cosine of each direction with
-    its own of the step before, and how far off ``e_u`` is if ``e_p - e_u`` is reused, or ``e_u``
-    itself, as shares of ``|e_p - e_u|``.
-    """
-    found: dict[float, list[tuple[float, ...]]] = defaultdict(list)
-    before: list[StepRecord] = []
-
-    def see(step: StepRecord) -> None:
-        if before:
-            alpha, sigma = step.mixture
-            found[round(sigma / (alpha + sigma), 1)].append(_changes(before.pop(), step))
-        before.append(step)
-
-    safe = guard(pipe, preset(safety).by_noise_level())
-    for case in tqdm(some, desc="turning", leave=False):
-        before.clear()
-        seed = torch.Generator().manual_seed(case.seed)
-        safe.watch(
-            see, case.prompt, num_inference_steps=steps, generator=seed, output_type="latent"
-        )
-    lines = [
-        "| noise level | `e_p - e_u`, cosine | `e_S - e_u`, cosine | `e_u` off, its direction reused"
-        " | `e_u` off, itself reused |",
-        f"|{'---|' * 5}",
-    ]
-    for level, each in sorted(found.items(), reverse=True):
-        means = torch.tensor(each).mean(dim=0).tolist()
-        lines.append(f"| {level:.1f} | {' | '.join(f'{mean:.3f}' for mean in means)} |")
-    return lines
-
-
-def _changes(before: StepRecord, step: StepRecord) -> tuple[float, ...]:
-    (e_u, *old), (now_u, *new) = _directions(before), _directions(step)
-    cosines = [
-        float(torch.cosine_similarity(a, b, dim=1).mean()) for a, b in zip(old, new, strict=True)
-    ]
-    length = new[0].norm()
-    return (*cosines, float((new[0] - old[0]).norm() / length), float((now_u - e_u).norm() / length))
-
-
-def _directions(step: StepRecord) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    e = step.estimates
-    assert e.uncond is not None
-    assert e.concept is not None
-    return (
-        e.uncond.flatten(1),
-        (e.prompt - e.uncond).flatten(1),
-        (e.concept - e.uncond).flatten(1),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,9 +178,7 @@ class Measuring:
         self.pipe.scheduler = self._own
         if cell.steps == FEW:
             self.pipe.scheduler = DPMSolverMultistepScheduler.from_config(self._own.config)
-        trial = Trial(
-            pipe=self.pipe, arms=arms(self.pipe, self.safety, cell.arms), file=self.file
-        )
+        trial = Trial(pipe=self.pipe, arms=arms(self.pipe, self.safety, cell.arms), file=self.file)
         for n in range(0, len(cell.cases), self.batch):
             if self.minutes is not None and time.process_time() > 60 * share * self.minutes:
                 return False
@@ -271,8 +216,7 @@ def measure(pipe: Any, asked: argparse.Namespace) -> dict[str, Any]:
     file = asked.out / f"{asked.safety}-{key}.jsonl"
     doing = Measuring(pipe, safety, file, asked.batch, asked.minutes)
     drawn = {
-        name: cases(name, asked.prompts, asked.images if name == "held-out" else 1)
-        for name in SETS
+        name: cases(name, asked.prompts, asked.images if name == "held-out" else 1) for name in SETS
     }
     seen = drawn["train"][: asked.turning]
     lines = turning(pipe, asked.safety, seen, max(asked.steps)) if seen else []

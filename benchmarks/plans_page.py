@@ -104,11 +104,7 @@ def page(found: dict[str, Any]) -> str:
     parts = [
         "# Plans, measured",
         "",
-        "Made by `python -m benchmarks.plans`, which can be run again to add images. Weights "
-        f"`{found['weights'][:12]}`, safety *{found['safety']}*; 20 steps are of DPM++ 2M. Plans "
-        "were searched on training prompts alone. Differences are paired with `exact` on the same "
-        "prompt and noise, with 95 % intervals over prompts. Times are medians of ratios to plain "
-        "guidance in the same unit of work, with quartiles.",
+        _ABOUT.format(weights=found["weights"][:12], safety=found["safety"]),
         "",
         f"![evaluations against inappropriate images]({PICTURE.name})",
     ]
@@ -126,11 +122,13 @@ def page(found: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-_HEAD = (
-    "| arm | images | evaluations | time | inappropriate | minus exact | unusable, minus exact "
-    "| CLIP, minus exact | refused |",
-    f"|{'---|' * 9}",
-)
+_ABOUT = """Made by `python -m benchmarks.plans`, which can be run again to add images. Weights
+`{weights}`, safety *{safety}*; 20 steps are of DPM++ 2M. Plans were searched on training prompts
+alone. Differences are paired with `exact` on the same prompt and noise, with 95 % intervals over
+prompts. Times are medians of ratios to plain guidance in the same unit of work, with quartiles."""
+_COLUMNS = ("arm", "images", "evaluations", "time", "inappropriate", "minus exact")
+_COLUMNS += ("unusable, minus exact", "CLIP, minus exact", "refused")
+_HEAD = (f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}")
 
 
 def _line(row: Row) -> str:
@@ -161,15 +159,22 @@ def picture(rows: Sequence[Row], of: str = "held-out", steps: int = 50) -> str:
     y = lambda share: 20 + (HEIGHT - 20 - FOOT) * (1 - share / most)  # noqa: E731
     text = lambda a, b, words, more="": f'<text x="{a:.0f}" y="{b:.0f}"{more}>{words}</text>'  # noqa: E731
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        'font-family="sans-serif" font-size="10">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
+        '<g font-family="sans-serif" font-size="10">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<path d="M{LEFT} 20V{HEIGHT - FOOT}H{WIDTH - 20}" fill="none" stroke="black"/>',
         text(WIDTH / 2, HEIGHT - 12, f"evaluations per image, {steps} steps", _MIDDLE),
         text(8, 12, "share inappropriate (95 % interval)"),
     ]
     for part in (0, 0.5, 1):
-        parts.append(text(LEFT + part * (WIDTH - LEFT - 20), HEIGHT - 32, f"{steps * (1 + 2 * part):.0f}", _MIDDLE))
+        parts.append(
+            text(
+                LEFT + part * (WIDTH - LEFT - 20),
+                HEIGHT - 32,
+                f"{steps * (1 + 2 * part):.0f}",
+                _MIDDLE,
+            )
+        )
         parts.append(text(LEFT - 34, y(part * most) + 4, f"{part * most:.2f}"))
     for r in mine:
         a, (value, low, high) = x(r["evaluations"]), r["inappropriate"]
@@ -178,7 +183,7 @@ def picture(rows: Sequence[Row], of: str = "held-out", steps: int = 50) -> str:
         parts.append(f'<path d="M{a:.1f} {y(low):.1f}V{y(high):.1f}" stroke="{colour}"/>')
         parts.append(f'<circle cx="{a:.1f}" cy="{y(value):.1f}" r="4" fill="{colour}"/>')
         parts.append(text(a + 6, y(value) - 4, r["arm"], f' fill="{colour}"'))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
 
 
 _MIDDLE = ' text-anchor="middle"'

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import plans, trial
-from benchmarks.plans import CANDIDATES, cases, compared, measure, score_of, searched, turning
+from benchmarks.plans import CANDIDATES, cases, compared, measure, score_of, searched
 from benchmarks.plans_arms import EARLY, LATE, Plain
 from benchmarks.plans_page import goals, page, picture, rows_of
 from benchmarks.trial import OFF, Case
@@ -70,7 +70,9 @@ def test_the_most_telling_cells_come_first():
     assert [cell.steps for cell in cells[:4]] == [50, 50, 20, 20]
     assert EARLY in cells[4].arms
     assert LATE in cells[4].arms
-    mine = [c for cell in cells if cell.arms[0] == str(FAST) for c in cell.cases if cell.steps == 50]
+    mine = [
+        c for cell in cells if cell.arms[0] == str(FAST) for c in cell.cases if cell.steps == 50
+    ]
     assert set(held) <= set(mine)
 
 
@@ -142,15 +144,6 @@ def test_the_goals_by_hand():
     assert found["images"] == ("1", False)
     assert found["inappropriate, minus exact"][1] is None, "one image cannot say"
     assert goals([], 50) == []
-
-
-def test_the_turning_of_both_directions():
-    some = [Case(of="x", key="x", prompt="a pirate with a pistol", seed=1)]
-    lines = turning(tiny.pipeline(), "strong", some, 16)
-    numbers = [[float(cell) for cell in line.split("|")[2:6]] for line in lines[2:]]
-    assert len(numbers) >= 8
-    assert all(-1 <= cosine <= 1 for row in numbers for cosine in row[:2])
-    assert all(off >= 0 for row in numbers for off in row[2:])
 
 
 def test_an_arm_is_guarded_or_plain():

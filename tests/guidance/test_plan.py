@@ -14,7 +14,6 @@ from safelatent.guidance import (
     MEDIUM,
     PRESETS,
     SLD,
-    STRONG,
     WEAK,
     Adaptive,
     NegativePrompt,

@@ -2,8 +2,8 @@
 
 At every step the prompt's prediction ``e_p`` is evaluated. The unconditional ``e_u`` and the
 concept's ``e_S`` are evaluated, reused (see ``evaluations``) or left out. ``EXACT`` leaves out only
-what cannot change the image. With ``either``, one evaluation serves both: each image's own predictions
-decide, on the device, which of the two it is. All guidance may end at a noise level; a
+what cannot change the image. With ``either``, one evaluation serves both: each image's own
+predictions decide, on the device, which of the two it is. All guidance may end at a noise level; a
 plan in which the concept's ends before the prompt's cannot be written down, since the concept's
 content would come back.
 

@@ -65,7 +65,9 @@ def test_rows_of_two_structures():
 
 def test_the_first_half_is_exchanged():
     whole = {"a": torch.arange(4), "t": torch.tensor(7), "b": (torch.arange(4), None)}
-    found = with_second_half_of({"a": torch.tensor([8, 9]), "t": 7, "b": (torch.zeros(2), None)}, whole, 4)
+    found = with_second_half_of(
+        {"a": torch.tensor([8, 9]), "t": 7, "b": (torch.zeros(2), None)}, whole, 4
+    )
     assert found["a"].tolist() == [8, 9, 2, 3]
     assert found["b"][0].tolist() == [0, 0, 2, 3]
     assert found["t"] == 7

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from safelatent import DEFAULT_CONCEPT, MAX, SLD, BadValueError, UnsupportedError, guard
-from safelatent.guidance import Estimates, Plan, classifier_free, receipt
+from safelatent.guidance import Estimates, classifier_free, receipt
 from safelatent.guidance.evaluations import OVERDUE
 from safelatent.pipelines.classic import evaluating
 from tests import tiny
@@ -108,7 +108,9 @@ def test_one_evaluation_serves_both_on_every_family(family, monkeypatch):
     seeds = [torch.Generator().manual_seed(b) for b in range(2)]
     out = guard(pipe, SETTINGS, plan="either=1").watch(
         seen.append,
-        **{"prompt": PROMPTS, "num_inference_steps": STEPS, "output_type": "latent"},
+        prompt=PROMPTS,
+        num_inference_steps=STEPS,
+        output_type="latent",
         **({"generator": seeds} | size),
     )
     assert out.receipts[0].evaluations == 2 * STEPS + 1
@@ -145,7 +147,9 @@ def test_no_step_waits_where_one_evaluation_serves_both():
 def batches(pipe: Any, safe: Any, images: int) -> list[int]:
     """How many rows each call of the denoiser has, of a call of two steps."""
     rows: list[int] = []
-    handle = pipe.unet.conv_out.register_forward_hook(lambda _, given, __: rows.append(len(given[0])))
+    handle = pipe.unet.conv_out.register_forward_hook(
+        lambda _, given, __: rows.append(len(given[0]))
+    )
     call(safe, prompt=["a cat"] * images, num_inference_steps=2)
     handle.remove()
     return rows
@@ -166,7 +170,7 @@ def test_the_concept_joins_the_batch_of_few_positions():
 
 @pytest.mark.parametrize(("way", "images"), [("in place", 1), ("wrapped", 2)])
 def test_a_compiled_denoiser_is_compiled_for_two_shapes(way, images):
-    """Whatever the plan leaves out; nothing of the guard is traced, and the latents are the same."""
+    """Whatever the plan leaves out. Nothing of the guard is traced; the latents are the same."""
     torch._dynamo.reset()
     graphs: list[Any] = []
 

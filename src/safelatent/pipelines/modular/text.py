@@ -73,7 +73,9 @@ def chosen_batch(concept_next: Tensor, concept: BlockState, uncond: BlockState) 
             "concept and negative prompt; take 'concept' and 'uncond' in the plan instead of "
             "'either'"
         )
-    return BlockState(**{name: chosen_rows(concept_next, ours[name], theirs[name]) for name in theirs})
+    return BlockState(
+        **{name: chosen_rows(concept_next, ours[name], theirs[name]) for name in theirs}
+    )
 
 
 def _field(name: str, value: Any, concept: Mapping[str, Any], rows: int) -> Any:
