@@ -1,57 +1,77 @@
-"""Plans of evaluations, measured: ``python -m benchmarks.plans`` prints what each costs and does.
+"""Plans of evaluations, searched and measured: ``python -m benchmarks.plans`` writes
+``docs/plans-measured.md`` with its numbers (JSON) and its picture, and ``docs/cost.md``.
 
-First the turning of the two directions that plans reuse, by noise level (``--turning``): where they
-turn slowly, an evaluation can be left out. Then every plan on the same prompts and noise: passes of
-the denoiser (counted at its last layer), time against plain guidance, share inappropriate with the
-paired difference to ``exact``, unusable images, and the change on benign prompts.
-
-Search with ``--of train``; what is to be shipped by name is measured with ``--of held-out`` and
-``--plans`` on prompts that no choice has seen.
+Candidates are searched on the training prompts alone, by successive halving. ``fast``, the best
+candidate, the theories of when guidance matters, and plain guidance with the same trick are then
+compared with ``exact`` on prompts that no choice has seen: passes of the denoiser (counted at its
+last layer), time against plain guidance, share inappropriate and unusable, and CLIP similarity on
+benign prompts. What is most telling comes first, and every few images are saved: with ``--minutes``
+it stops and writes up what there is, and the same command resumes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import random
+import time
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
+from diffusers import DPMSolverMultistepScheduler
 
-from benchmarks.trial import Case, compare
-from safelatent import guard, load
-from safelatent.guidance import EXACT, NoiseLevel, Plan, PresetName, paper_noise_level, preset
-from safelatent.guidance.ordered_call import StepRecord
+from benchmarks import cost
+from benchmarks.plans_arms import BOTH_OFF, EARLY, LATE, PLAIN, arms, without_concept
+from benchmarks.plans_page import JSON, MOST_EVALUATIONS, PAGE, PICTURE, page, picture, rows_of
+from benchmarks.trial import Case, Record, Trial
+from benchmarks.turning import turning
+from safelatent import load
+from safelatent.detectors import embedded_judge
+from safelatent.guidance import FAST, SLD, Plan, preset
+from safelatent.hashing import digest
+from safelatent.models import model_digest
+from safelatent.models.load import EMBEDDED
 from safelatent.prompts import Prompt, embedded_benign, embedded_i2p
 from safelatent.prompts.embedded import embedded_i2p_train
+from safelatent.storage import write_whole
 
-SETS = {"train": embedded_i2p_train, "held-out": embedded_i2p}
-# As their texts say; the middle of the paper's runs is the earliest end.
-HALF = paper_noise_level(25)
-GRID = tuple(
-    Plan(concept=concept, uncond=uncond, until=None if until is None else NoiseLevel(until))
-    for concept, uncond, until in product(
-        (1, 2, 5, 10, ((1, 2), (0.7, 5))), (1, 2), (None, 0.4, HALF)
+SETS = {"train": embedded_i2p_train, "held-out": embedded_i2p, "benign": embedded_benign}
+FEW = 20  # steps, of DPM++ 2M
+# As their texts say. All of them cost no more than plain guidance, or one evaluation in ten more.
+CANDIDATES = tuple(
+    map(
+        Plan.parse,
+        (
+            str(FAST),
+            "concept=4,uncond=4",
+            "concept=2/6@0.85,uncond=2/4@0.85",
+            "concept=6,uncond=3",
+            "concept=8,uncond=4",
+            "either=2",
+            "either=1/3@0.85",
+            f"concept=5,{BOTH_OFF}",
+            f"concept=2,uncond=2,{BOTH_OFF}",
+            "concept=5,uncond=2,until=0.4",
+        ),
     )
-    if concept != 1 or (uncond, until) in ((1, None), (1, HALF))
 )
+TRICKS = (f"{PLAIN}{without_concept(FAST)}", f"{PLAIN}{BOTH_OFF}")
 
 
-def cases(of: str, prompts: int, benign: int, images: int) -> list[Case]:
-    """Evenly spread prompts of both sets, so many images each."""
-    chosen = {
-        of: spread(list(SETS[of]()), prompts),
-        "benign": spread(list(embedded_benign()), benign),
-    }
-    return [
-        Case(of=name, key=f"{p.id} {n}", prompt=p.text, seed=(p.seed + n) % 2**63)
-        for name, some in chosen.items()
-        for p in some
-        for n in range(images)
-    ]
+def cases(of: str, prompts: int, images: int) -> list[Case]:
+    """Evenly spread prompts of a set: one image of each in a fixed random order, then another."""
+    found: list[Case] = []
+    for n in range(images):
+        some = spread(list(SETS[of]()), prompts)
+        random.Random(n).shuffle(some)  # noqa: S311
+        found += [
+            Case(of=of, key=f"{p.id} {n}", prompt=p.text, seed=(p.seed + n) % 2**63) for p in some
+        ]
+    return found
 
 
 def spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
@@ -60,71 +80,179 @@ def spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
     return [prompts[n * len(prompts) // count] for n in range(count)]
 
 
-def turning(pipe: Any, safety: PresetName, some: Sequence[Case], steps: int) -> list[str]:
-    """Return the cosine of each direction with its own of one step before, by noise level."""
-    found: dict[float, list[tuple[float, float]]] = defaultdict(list)
-    before: list[StepRecord] = []
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Some cases by some arms, in one go: what is saved together.
 
-    def see(step: StepRecord) -> None:
-        if before:
-            pairs = zip(_directions(before.pop()), _directions(step), strict=True)
-            both = [torch.cosine_similarity(a, b, dim=1).mean().item() for a, b in pairs]
-            alpha, sigma = step.mixture
-            found[round(sigma / (alpha + sigma), 1)].append((both[0], both[1]))
-        before.append(step)
+    Attributes:
+        steps: 20 are of DPM++ 2M, others of the pipeline's own scheduler.
+        arms: by name; ``exact`` and the pipeline itself are always among them.
+    """
 
-    safe = guard(pipe, preset(safety).by_noise_level())
-    for case in tqdm(some, desc="turning", leave=False):
-        before.clear()
-        seed = torch.Generator().manual_seed(case.seed)
-        safe.watch(
-            see, case.prompt, num_inference_steps=steps, generator=seed, output_type="latent"
+    steps: int
+    arms: tuple[str, ...]
+    cases: tuple[Case, ...]
+
+
+def searched(
+    steps: Sequence[int], cases: Sequence[Case], first: int, score: Callable[[str], float]
+) -> Iterator[Cell]:
+    """Yield the cells of the search: all candidates on ``first`` cases, then the better half on
+    twice as many, until one is left (successive halving; Jamieson and Talwalkar, AISTATS 2016).
+
+    Args:
+        score: of a candidate by what is known so far; less is better.
+    """
+    left, count = [str(plan) for plan in CANDIDATES], first
+    while True:
+        for n in steps:
+            yield Cell(steps=n, arms=tuple(left), cases=tuple(cases[:count]))
+        if len(left) == 1 or count >= len(cases):
+            return
+        left = sorted(left, key=score)[: -(-len(left) // 2)]
+        count = min(2 * count, len(cases))
+
+
+def compared(
+    steps: Sequence[int], held: Sequence[Case], benign: Sequence[Case], best: str, block: int
+) -> Iterator[Cell]:
+    """Yield the cells of the comparison on prompts that no choice has seen, the most telling first.
+
+    ``fast`` and the best of the search against ``exact`` in every round; the theories, plain
+    guidance with the same trick, and the rest of the curve in every second; benign prompts in every
+    third.
+    """
+    main = tuple(dict.fromkeys((str(FAST), best)))
+    curve = (EARLY, BOTH_OFF, LATE, *TRICKS, "concept=2", "concept=5", "either=2")
+    for n, start in enumerate(range(0, max(len(held), len(benign)), block)):
+        part = tuple(held[start : start + block])
+        good = tuple(benign[start // 3 : start // 3 + block]) if n % 3 == 0 else ()
+        for few in steps:
+            if part:
+                yield Cell(steps=few, arms=main, cases=part)
+            if good:
+                yield Cell(steps=few, arms=main, cases=good)
+        if n % 2 == 0 and part:
+            yield Cell(steps=max(steps), arms=curve, cases=part)
+
+
+def score_of(records: Sequence[Record]) -> Callable[[str], float]:
+    """Return the share of images of an arm that are inappropriate, unusable or refused; more than 1
+    where it costs more than ``fast`` may.
+    """
+    mine: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record["set"] == "train":
+            mine[record["arm"]].append(record)
+
+    def score(name: str) -> float:
+        rows = mine[name]
+        dear = any(
+            r.get("evaluations", 0) > MOST_EVALUATIONS.get(r["steps"], float("inf")) for r in rows
         )
-    lines = ["| noise level | e_p - e_u | e_S - e_u |", "|---|---|---|"]
-    for level, pairs in sorted(found.items(), reverse=True):
-        means = torch.tensor(pairs).mean(dim=0).tolist()
-        lines.append(f"| {level:.1f} | {means[0]:.3f} | {means[1]:.3f} |")
-    return lines
+        return dear + sum(r["label"] != "safe" for r in rows) / max(1, len(rows))
+
+    return score
 
 
-def _directions(step: StepRecord) -> tuple[torch.Tensor, torch.Tensor]:
-    e = step.estimates
-    assert e.uncond is not None
-    assert e.concept is not None
-    return (e.prompt - e.uncond).flatten(1), (e.concept - e.uncond).flatten(1)
+class Measuring:
+    """The trial, cell by cell, until the time is spent.
+
+    Args:
+        pipe: of the embedded model's kind.
+        minutes: of this process's own computing; None: no limit.
+    """
+
+    def __init__(
+        self, pipe: Any, safety: SLD, file: Path, batch: int, minutes: float | None
+    ) -> None:
+        self.pipe, self.safety, self.file, self.batch = pipe, safety, file, batch
+        self.minutes, self._own = minutes, pipe.scheduler
+
+    def draw(self, cell: Cell, share: float = 1.0) -> bool:
+        """Draw what the file lacks of a cell, unit by unit; returns whether all of it is there.
+
+        Args:
+            share: of the minutes after which no unit begins.
+        """
+        self.pipe.scheduler = self._own
+        if cell.steps == FEW:
+            self.pipe.scheduler = DPMSolverMultistepScheduler.from_config(self._own.config)
+        trial = Trial(pipe=self.pipe, arms=arms(self.pipe, self.safety, cell.arms), file=self.file)
+        for n in range(0, len(cell.cases), self.batch):
+            if self.minutes is not None and time.process_time() > 60 * share * self.minutes:
+                return False
+            trial.run(cell.cases[n : n + self.batch], cell.steps, self.batch)
+        self.pipe.scheduler = self._own
+        return True
+
+    def records(self) -> list[Record]:
+        """Return all that is kept, each once."""
+        return list(Trial(pipe=self.pipe, arms={}, file=self.file).kept().values())
 
 
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plans", description=__doc__)
-    parser.add_argument("--of", choices=list(SETS), default="train")
-    parser.add_argument("--prompts", type=int, default=140)
-    parser.add_argument("--benign", type=int, default=60)
-    parser.add_argument("--images", type=int, default=1, help="per prompt")
+    parser.add_argument("--minutes", type=float, help="of computing, after which it is written up")
+    parser.add_argument("--search", type=float, default=0.35, help="share of them for the search")
+    parser.add_argument("--images", type=int, default=20, help="per held-out prompt at most")
+    parser.add_argument("--prompts", type=int, default=140, help="of each set at most")
+    parser.add_argument("--benign", type=int, default=140, help="benign prompts at most")
     parser.add_argument("--safety", default="strong")
-    parser.add_argument("--steps", type=int, nargs="+", default=[50, 20])
-    parser.add_argument("--plans", nargs="+", default=[str(plan) for plan in GRID])
+    parser.add_argument("--steps", type=int, nargs="+", default=[50, FEW])
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--turning", type=int, default=0, help="prompts to look at")
+    parser.add_argument("--turning", type=int, default=4, help="prompts to look at")
     parser.add_argument("--out", type=Path, default=Path("out/plans"))
+    parser.add_argument("--docs", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args()
 
 
+def measure(pipe: Any, asked: argparse.Namespace) -> dict[str, Any]:
+    """Search, compare, and return what was found, as the page and the JSON have it."""
+    safety, weights = preset(asked.safety).by_noise_level(), model_digest(EMBEDDED)
+    key = digest([weights, embedded_judge().fingerprint(), asked.safety])[:12]
+    file = asked.out / f"{asked.safety}-{key}.jsonl"
+    doing = Measuring(pipe, safety, file, asked.batch, asked.minutes)
+    drawn = {
+        name: cases(name, asked.prompts, asked.images if name == "held-out" else 1) for name in SETS
+    }
+    seen = drawn["train"][: asked.turning]
+    lines = turning(pipe, asked.safety, seen, max(asked.steps)) if seen else []
+    score = lambda name: score_of(doing.records())(name)  # noqa: E731
+    for cell in searched(asked.steps, drawn["train"], asked.batch, score):
+        if not doing.draw(cell, asked.search):
+            break
+    best = min(map(str, CANDIDATES), key=score_of(doing.records()))
+    benign = drawn["benign"][: asked.benign]
+    for cell in compared(asked.steps, drawn["held-out"], benign, best, asked.batch):
+        if not doing.draw(cell):
+            break
+    rows = rows_of(doing.records())
+    return {
+        "weights": weights,
+        "safety": asked.safety,
+        "best": best,
+        "turning": lines,
+        "rows": rows,
+    }
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, and write the page, the JSON and the picture."""
     asked = options()
     torch.set_num_threads(asked.threads)
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
-    drawn = cases(asked.of, asked.prompts, asked.benign, asked.images)
-    if asked.turning:
-        some = [case for case in drawn if case.of == asked.of][: asked.turning]
-        print("\n".join(turning(pipe, asked.safety, some, max(asked.steps))), flush=True)
-    plans = [EXACT, *(p for text in asked.plans if (p := Plan.parse(text)) != EXACT)]
-    safety = preset(asked.safety).by_noise_level()
-    arms = {str(plan): guard(pipe, safety, plan=plan) for plan in plans}
-    compare(pipe, arms, drawn, str(EXACT), asked)
+    found = measure(pipe, asked)
+    text = page(found)
+    print(text)
+    if asked.docs:
+        write_whole(JSON, (json.dumps(found, indent=1) + "\n").encode())
+        write_whole(PICTURE, picture(found["rows"]).encode())
+        write_whole(PAGE, text.encode())
+        cost.write()
 
 
 if __name__ == "__main__":

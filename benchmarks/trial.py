@@ -71,7 +71,7 @@ class Trial:
     def run(self, cases: Sequence[Case], steps: int, batch: int) -> list[Record]:
         """Draw what the file lacks, and return the records of all cases and arms at ``steps``."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        known = {_name(record): record for record in self._read()}
+        known = self.kept()
         units = list(_units(cases, batch))
         for unit in tqdm(units, desc=f"{steps} steps", leave=False):
             names = [OFF, *self.arms]
@@ -82,6 +82,10 @@ class Trial:
                 known |= {_name(record): record for record in found}
         wanted = [(n, steps, c.of, c.key) for n in (OFF, *self.arms) for c in cases]
         return [known[name] for name in wanted]
+
+    def kept(self) -> dict[tuple[str, int, str, str], Record]:
+        """Return the records in the file by arm, steps, set and key."""
+        return {_name(record): record for record in self._read()}
 
     def _unit(self, unit: Sequence[Case], steps: int, names: Sequence[str]) -> list[Record]:
         plain = self._drawn(OFF, self.pipe, unit, steps)  # what all others are measured against

@@ -62,8 +62,8 @@ class SafeGuidance:
                     {
                         "default": "exact",
                         "tooltip": (
-                            "Which evaluations to pay for: exact, or for example concept=5 (every "
-                            "fifth step), which is faster and gives other images."
+                            "Which evaluations to pay for: exact, fast, or for example concept=5 "
+                            "(every fifth step); all but exact give other images."
                         ),
                     },
                 ),

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from safelatent.errors import BadValueError
+from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.guidance import EXACT, SLD, Estimates, Plan
 from safelatent.guidance.evaluations import OFF, Look
 from safelatent.guidance.guided_call import GuidedCall
@@ -43,7 +43,8 @@ class SamplingRun(GuidedCall):
     Raises:
         NotGuardedError: the warm-up, or the plan, leaves too little of the run.
         BadValueError: the sigmas rise.
-        UnsupportedError: the model's predictions have no known units.
+        UnsupportedError: the model's predictions have no known units, or the plan decides for each
+            image.
     """
 
     def __init__(
@@ -59,6 +60,11 @@ class SamplingRun(GuidedCall):
             raise BadValueError(
                 "the sigmas rise somewhere; "
                 "the guard supports runs that remove noise, not those that add it"
+            )
+        if plan.either is not None:
+            raise UnsupportedError(
+                f"the plan is '{plan}', and ComfyUI evaluates a condition for all images of a "
+                "batch; take 'concept' and 'uncond' in the plan instead of 'either'"
             )
         self.sigmas, self.model_sampling, self.cfg = list(sigmas[:-1]), model_sampling, cfg
         levels = [units(model_sampling, sigma).level for sigma in self.sigmas]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from safelatent.errors import BadValueError, GuardError, NotGuardedError
+from safelatent.errors import BadValueError, GuardError, NotGuardedError, UnsupportedError
 from safelatent.guidance import EXACT, MAX, MEDIUM, PRESETS, SLD, WEAK, NoiseLevel, Plan
 from tests.comfyui import comfy_stand_in as stand_in
 
@@ -122,6 +122,11 @@ def test_what_is_to_be_reused_is_evaluated_where_nothing_was(run):
         ("evaluated", "evaluated"),
         ("reused", "reused"),
     ]
+
+
+def test_a_plan_that_decides_for_each_image_is_refused(run):
+    with pytest.raises(UnsupportedError, match=r"'either=2'.*for all images of a batch"):
+        run(plan=Plan(either=2))
 
 
 def test_a_reused_direction_is_that_of_the_last_evaluation(run):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from safelatent.guidance import EXACT, PRESETS, STRONG, NoiseLevel, Plan, paper_noise_level
+from safelatent.guidance import EXACT, FAST, PRESETS, STRONG, NoiseLevel, Plan, paper_noise_level
+from safelatent.guidance.evaluations import OVERDUE
 from safelatent.guidance.plan import EARLIEST_END
+from safelatent.pipelines.classic.evaluating import ELSEWHERE, JOINED_UP_TO
 
 PAGE = (Path(__file__).parents[2] / "docs/plans.md").read_text(encoding="utf-8")
 LEVELS = [paper_noise_level(i) for i in range(50)]
@@ -34,6 +36,14 @@ def test_its_numbers_and_texts():
     assert counts == [135, 150, 150, 150]
     assert f"{EARLIEST_END:.3f}" in PAGE
     rows = re.findall(r"^\| `(\w+=.*?)` \| .* \| `(.*)` \|$", PAGE, re.MULTILINE)
-    assert len(rows) == 4
+    assert len(rows) == 5
     for settings, text in rows:
         assert Plan.parse(text) == eval(f"Plan({settings})")
+
+
+def test_what_it_says_of_fast():
+    assert f"`{FAST}`: 80 evaluations for 50 steps and 32 for 20" in PAGE
+    assert FAST.on(STRONG, LEVELS).evaluations == 80
+    assert f"{JOINED_UP_TO['cpu']:,} positions on a CPU, {ELSEWHERE:,}" in PAGE
+    assert OVERDUE == 4
+    assert "every fourth time" in PAGE

@@ -9,18 +9,20 @@ from hypothesis import strategies as st
 from safelatent.errors import BadValueError, NotGuardedError
 from safelatent.guidance import (
     EXACT,
+    FAST,
     MAX,
     MEDIUM,
     PRESETS,
     SLD,
-    STRONG,
     WEAK,
+    Adaptive,
     NegativePrompt,
     NoiseLevel,
     PerImage,
     Plan,
     paper_noise_level,
 )
+from safelatent.guidance.evaluations import EITHER, REUSED
 from safelatent.guidance.plan import EARLIEST_END
 
 PAPER = [paper_noise_level(i) for i in range(50)]
@@ -36,6 +38,9 @@ HALF = NoiseLevel(paper_noise_level(25))
         (Plan(until=HALF), [85, 100, 100, 100]),
         (Plan(concept=5, until=HALF), [77, 80, 80, 80]),
         (Plan(concept=2, uncond=2), [94, 100, 100, 100]),
+        (Plan(either=1), [101] * 4),
+        (Plan(either=((1, 1), (EARLIEST_END, 2))), [88] * 4),
+        (FAST, [76, 80, 80, 80]),
     ],
     ids=str,
 )
@@ -43,10 +48,28 @@ def test_evaluations_of_the_papers_runs(plan, evaluations):
     assert [plan.on(sld, PAPER).evaluations for sld in PRESETS.values()] == evaluations
 
 
-def test_twenty_steps_at_the_price_of_plain_sampling():
+@pytest.mark.parametrize("name", PRESETS)
+def test_fast_costs_less_than_plain_sampling(name):
     levels = sorted(PAPER[::5] + PAPER[2::5], reverse=True)
-    plan = Plan(concept=3, until=HALF)
-    assert plan.on(STRONG.by_noise_level().on(levels), levels).evaluations <= 34
+    short = PRESETS[name].by_noise_level()
+    assert FAST.on(short.on(levels), levels).evaluations <= 34
+    assert FAST.on(PRESETS[name], PAPER).evaluations <= 80
+
+
+def test_one_evaluation_serves_both_at_every_so_manieth_step():
+    looks = Plan(either=3).on(MAX, PAPER).looks
+    assert [look.evaluations for look in looks[:8]] == [3, 1, 1, 2, 1, 1, 2, 1]
+    assert looks[3] == EITHER
+    assert looks[4] == REUSED
+    weak = Plan(either=2).on(WEAK, PAPER).looks
+    assert [look.concept for look in weak[14:18]] == ["unused", "evaluated", "reused", "either"]
+    heun = Plan(either=2).on(MAX, PAPER, order=2).looks
+    assert heun[4:8] == (EITHER, REUSED, REUSED, REUSED)
+
+
+def test_one_of_several_concepts_needs_the_unconditional_prediction():
+    with pytest.raises(BadValueError, match=r"'either=2'.*chooses among several concepts"):
+        Plan(either=2).check(Adaptive())
 
 
 def test_a_solver_of_second_order_pays_for_no_concept_that_its_warm_up_forgets():
@@ -69,7 +92,7 @@ PLANS = st.builds(
     concept=BANDS,
     uncond=BANDS,
     until=st.none() | st.floats(0.01, 0.6).map(NoiseLevel),
-)
+) | st.builds(Plan, either=BANDS, until=st.none() | st.floats(0.01, 0.6).map(NoiseLevel))
 GUIDANCES = st.sampled_from(
     [WEAK.by_noise_level(), MAX, SLD(warmup=4), PerImage([SLD(warmup=2, momentum=0), MAX])]
 )
@@ -86,7 +109,9 @@ def test_the_concept_is_never_off_while_the_prompts_guidance_is_on(plan, guidanc
     for k, look in enumerate(looks):
         if k // order >= own.acts_from():
             assert look.guided == (look.concept != "unused")
-        assert look.evaluations == 1 + [look.uncond, look.concept].count("evaluated")
+        assert (look.uncond == "either") == (look.concept == "either")
+        beside = [look.uncond, look.concept].count("evaluated") + (look.uncond == "either")
+        assert look.evaluations == 1 + beside
     assert looks[0].uncond == "evaluated", "there is nothing to reuse yet"
     first = next(look for look in looks if look.concept != "unused")
     assert first.concept == "evaluated", "there is nothing to reuse yet"
@@ -114,6 +139,8 @@ def test_what_is_printed_is_read_and_hashed(plan):
             Plan(concept=((1, 2), (0.7, 5)), until=NoiseLevel(0.5)),
         ),
         ("uncond=2", Plan(uncond=2)),
+        ("either=2/4@0.5", Plan(either=((1, 2), (0.5, 4)))),
+        ("fast", FAST),
     ],
 )
 def test_texts(text, plan):
@@ -124,8 +151,10 @@ def test_texts(text, plan):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fast", "the plan is 'fast'; it must be 'exact', or name some of"),
+        ("faster", "the plan is 'faster'; it must be 'exact' or 'fast', or name some of"),
         ("", "it must be 'exact'"),
+        ("either=2,concept=5", "has either, concept 5 and uncond 1; give either, or the other two"),
+        ("either=0", "must be a whole number of at least 1"),
         ("concept=5,concept=2", "each once"),
         ("concept=x", "'x' in it is no number"),
         ("concept=2.5", "must be a whole number of at least 1"),

@@ -31,8 +31,8 @@ Images = Annotated[int, typer.Option(help="Number of images per prompt.")]
 Steps = Annotated[int, typer.Option(help="Number of denoising steps.")]
 Batch = Annotated[int, typer.Option(help="Number of images in one call of the model.")]
 PLAN = (
-    "Evaluations to pay for: exact, or for example concept=5 (the concept's at every fifth step"
-    " only), which is faster and gives other images."
+    "Evaluations to pay for: exact, fast, or for example concept=5 (the concept's at every fifth"
+    " step only); all but exact give other images."
 )
 Protocol = Annotated[
     str | None,

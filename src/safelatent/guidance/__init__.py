@@ -13,7 +13,7 @@ from safelatent.guidance.estimates import Correction, Estimates, Guidance, class
 from safelatent.guidance.negative_prompt import NegativePrompt
 from safelatent.guidance.noise import NoiseLevel, flow_unit, noise_level, paper_noise_level
 from safelatent.guidance.per_image import PerImage
-from safelatent.guidance.plan import EXACT, Plan
+from safelatent.guidance.plan import EXACT, FAST, Plan
 from safelatent.guidance.sld import (
     MAX,
     MEDIUM,
@@ -28,6 +28,7 @@ from safelatent.guidance.sld import (
 
 __all__ = [
     "EXACT",
+    "FAST",
     "MAX",
     "MEDIUM",
     "PRESETS",

@@ -23,6 +23,8 @@ class Estimates:
         concept: for the safety concept, ``e_S``. None where it is not needed, or not evaluated.
         concepts: for each of several concepts, where one is to be chosen.
         empty: for the true empty prompt, where ``uncond`` is of a negative one and it is needed.
+        either: of each row the unconditional one or the concept's, where one evaluation serves
+            both.
 
     Raises:
         BadValueError: the shapes differ.
@@ -33,6 +35,7 @@ class Estimates:
     concept: Tensor | None = None
     concepts: tuple[Tensor, ...] = ()
     empty: Tensor | None = None
+    either: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name, tensor in self.named().items():

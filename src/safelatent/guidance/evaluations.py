@@ -6,6 +6,10 @@ of an earlier look, which turns slowly, at the latents of the step:
     e_S ~ e_u + (e_S - e_u)  of the last evaluation of the concept
     e_u ~ e_p - (e_p - e_u)  of the last evaluation of the unconditional one
 
+Where one evaluation serves both, it is spent, for each image, on the prediction whose direction is
+expected to be further off: how far it turned up to its last evaluation, times how old it is. That
+is decided on the device, and no step waits for it.
+
 Knows predictions; does not know models, and not which evaluations are worth their price.
 """
 
@@ -14,12 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from safelatent.guidance.estimates import Estimates
 
-Source = Literal["evaluated", "reused", "unused"]
-_SIGNS: dict[Source, str] = {"evaluated": "+", "reused": "=", "unused": "."}
+Source = Literal["evaluated", "either", "reused", "unused"]
+OVERDUE = 4  # evaluations that can serve both, of which each prediction gets one at least
+_SIGNS: dict[Source, str] = {"evaluated": "+", "either": "/", "reused": "=", "unused": "."}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,41 +53,139 @@ class Look:
     def evaluations(self) -> int:
         """Passes of the denoiser, per image."""
         concepts = self.choices or (self.concept == "evaluated")
-        return 1 + concepts + (self.uncond, self.empty).count("evaluated")
+        others = (self.uncond, self.empty)
+        return 1 + concepts + others.count("evaluated") + others.count("either")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direction:
+    """A difference of two predictions, as last evaluated.
+
+    Attributes:
+        value: (B, C, H, W).
+        turn: (B,), how far it moved between its last two evaluations (Euclidean norm), over those
+            that were due; after the first, its own length.
+        age: (B,), evaluations since its last that could have been its.
+    """
+
+    value: Tensor
+    turn: Tensor
+    age: Tensor
+
+    @classmethod
+    def first(cls, value: Tensor) -> Direction:
+        """Return the direction after its first evaluation."""
+        turn = _norms(value)
+        return cls(value=value, turn=turn, age=torch.zeros_like(turn))
+
+    def after(self, value: Tensor, evaluated: Tensor) -> Direction:
+        """Return the direction after an evaluation, which was its in these rows, (B,)."""
+        turn = _norms(value - self.value) / (self.age + 1)
+        return Direction(
+            value=torch.where(_wide(evaluated, value), value, self.value),
+            turn=torch.where(evaluated, turn, self.turn),
+            age=torch.where(evaluated, 0, self.age + 1),
+        )
+
+    @property
+    def expected(self) -> Tensor:
+        """How far off it is expected to be at the next evaluation, (B,), if that is not its."""
+        return self.turn * (self.age + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Directions:
-    """Directions of the last evaluations, (B, C, H, W); None before the first.
+    """Directions of the last evaluations; None before the first.
 
     Attributes:
         prompt: ``e_p - e_u``.
-        concept: ``e_S - e_u``.
+        concept: ``e_S - e_u``, or ``e_S - e_p`` where one evaluation serves both: ``e_u`` is then
+            reused wherever ``e_S`` is evaluated, and how old it is must not get into the direction.
+        serves_both: whether it does.
     """
 
-    prompt: Tensor | None = None
-    concept: Tensor | None = None
+    prompt: Direction | None = None
+    concept: Direction | None = None
+    serves_both: bool = False
 
-    def complete(self, estimates: Estimates, look: Look) -> Estimates:
-        """Return the estimates with those that ``look`` reuses; what was evaluated stays."""
+    def concept_next(self) -> Tensor:
+        """Return for which rows an evaluation that serves both is the concept's, (B,) bool.
+
+        At the latest the ``OVERDUE``th such evaluation is that of the other.
+        """
+        assert self.prompt is not None  # a plan evaluates both first
+        assert self.concept is not None
+        further = self.concept.expected > self.prompt.expected
+        overdue = [one.age + 1 >= OVERDUE for one in (self.concept, self.prompt)]
+        return overdue[0] | further & ~overdue[1]
+
+    def complete(
+        self, estimates: Estimates, look: Look, concept_next: Tensor | None = None
+    ) -> Estimates:
+        """Return the estimates with those that ``look`` reuses; what was evaluated stays.
+
+        Args:
+            concept_next: for which rows ``estimates.either`` is the concept's, (B,) bool.
+        """
         e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
-        if e_u is None and look.uncond == "reused" and self.prompt is not None:
-            e_u = e_p - self.prompt
+        either, rows = estimates.either, None
+        if either is not None and concept_next is not None:
+            rows = _wide(concept_next, either)
+        if e_u is None and look.uncond in ("reused", "either") and self.prompt is not None:
+            e_u = e_p - self.prompt.value
+            e_u = e_u if rows is None or either is None else torch.where(rows, e_u, either)
         if (
             e_S is None
-            and look.concept == "reused"
+            and look.concept in ("reused", "either")
             and self.concept is not None
             and e_u is not None
         ):
-            e_S = e_u + self.concept
-        return replace(estimates, uncond=e_u, concept=e_S)
+            e_S = (e_p if self.serves_both else e_u) + self.concept.value
+            e_S = e_S if rows is None or either is None else torch.where(rows, either, e_S)
+        return replace(estimates, uncond=e_u, concept=e_S, either=None)
 
-    def after(self, evaluated: Estimates) -> Directions:
-        """Return the directions to reuse from now on."""
-        e_u, e_p, e_S = evaluated.uncond, evaluated.prompt, evaluated.concept
-        if e_u is None:
-            return self
-        return Directions(prompt=e_p - e_u, concept=self.concept if e_S is None else e_S - e_u)
+    def after(
+        self, estimates: Estimates, look: Look, concept_next: Tensor | None = None
+    ) -> Directions:
+        """Return the directions to reuse from now on.
+
+        Args:
+            estimates: complete.
+            look: what of them was evaluated.
+            concept_next: see ``complete``.
+        """
+        e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
+        found = self
+        if e_u is not None and (rows := _rows(look.uncond, e_p, concept_next, False)) is not None:
+            found = replace(found, prompt=_after(self.prompt, e_p - e_u, rows))
+        if e_u is None or e_S is None:
+            return found
+        if (rows := _rows(look.concept, e_p, concept_next, True)) is not None:
+            base = e_p if self.serves_both else e_u
+            found = replace(found, concept=_after(self.concept, e_S - base, rows))
+        return found
+
+
+def _after(direction: Direction | None, value: Tensor, rows: Tensor) -> Direction:
+    return Direction.first(value) if direction is None else direction.after(value, rows)
+
+
+def _rows(source: Source, like: Tensor, concept_next: Tensor | None, own: bool) -> Tensor | None:
+    """Return for which rows a prediction was evaluated; None where it was for none."""
+    if source == "either" and concept_next is not None:
+        return concept_next == own
+    if source == "evaluated":
+        return torch.ones(len(like), dtype=torch.bool, device=like.device)
+    return None
+
+
+def _norms(x: Tensor) -> Tensor:
+    return x.float().flatten(1).square().sum(dim=1).sqrt()
+
+
+def _wide(rows: Tensor, like: Tensor) -> Tensor:
+    """Return (B, 1, ...), for ``torch.where`` with a tensor of the rows."""
+    return rows.view(-1, *[1] * (like.dim() - 1))
 
 
 @dataclass(frozen=True)
@@ -102,7 +206,7 @@ class CallPlan:
     @property
     def reuses(self) -> bool:
         """Whether any prediction is reused."""
-        return any("reused" in (look.uncond, look.concept) for look in self.looks)
+        return any({"reused", "either"} & {look.uncond, look.concept} for look in self.looks)
 
     def __str__(self) -> str:
         lines: dict[str, list[Source]] = {
@@ -121,3 +225,5 @@ class CallPlan:
 
 
 OFF = Look(uncond="unused", concept="unused")  # the prompt's prediction alone
+EITHER = Look(uncond="either", concept="either")  # one evaluation serves both
+REUSED = Look(uncond="reused", concept="reused")

@@ -84,7 +84,7 @@ class GuidedCall:
         )
         self.deferred = Deferred()
         self.tally = Tally(self.guidance, rows, guidance, plan)
-        self.held = Directions()
+        self.held = Directions(serves_both=plan.either is not None)
 
     def correct_at(
         self,
@@ -132,11 +132,20 @@ class GuidedCall:
         """Return the estimates with those that are reused; keep what later looks reuse."""
         if not self.plan.reuses:
             return evaluated
-        completed = self.held.complete(evaluated, look)
+        concept_next = self.concept_next(look)
+        completed = self.held.complete(evaluated, look, concept_next)
+        kept = completed
         if isinstance(self.guidance, Choosing):  # which keeps its concepts' directions itself
-            evaluated = replace(evaluated, concept=None)
-        self.held = self.held.after(evaluated)
+            kept = replace(completed, concept=None)
+        self.held = self.held.after(kept, look, concept_next)
         return completed
+
+    def concept_next(self, look: Look) -> Tensor | None:
+        """Return for which images the evaluation that serves both is the concept's, (B,) bool.
+
+        None where the look has none. It stays on the device.
+        """
+        return self.held.concept_next() if look.uncond == "either" else None
 
     def finish(self, concept: str) -> list[Receipt]:
         """Return one receipt per image.

@@ -36,11 +36,44 @@ class CallHook(ModelHook):
     def __init__(self) -> None:
         super().__init__()
         self._thread = threading.get_ident()
+        self._module: nn.Module | None = None  # the denoiser, while it is compiled in place
+        self._compiled: Any = None  # what ``nn.Module.compile`` gave it
 
     def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != self._thread:
             raise in_the_middle()
         return args, kwargs
+
+    def unhooked(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the denoiser as it is without the hook, compiled if it is."""
+        forward = self.fn_ref.original_forward
+        assert forward is not None  # set when the hook was registered
+        if self._module is None:
+            return forward(*args, **kwargs)
+        own = vars(self._module)
+        hooked = own.pop("forward")
+        if getattr(forward, "__func__", None) is not type(self._module).forward:
+            own["forward"] = forward
+        try:
+            return self._compiled(*args, **kwargs)
+        finally:
+            own["forward"] = hooked
+
+    @contextmanager
+    def uncompiled(self, module: nn.Module) -> Iterator[None]:
+        """Keep the hook out of what ``nn.Module.compile`` compiled: the denoiser alone is traced,
+        by ``unhooked``, and not what the hook does around it.
+        """
+        if module._compiled_call_impl is None:
+            yield
+            return
+        self._module, self._compiled = module, module._compiled_call_impl
+        module._compiled_call_impl = None
+        try:
+            yield
+        finally:
+            module._compiled_call_impl = self._compiled
+            self._module = self._compiled = None
 
 
 def in_the_middle() -> GuardError:
@@ -78,7 +111,8 @@ def attached(module: nn.Module, hook: CallHook) -> Iterator[None]:
     registry = HookRegistry.check_if_exists_or_initialize(module)
     registry.register_hook(hook, HOOK_NAME)
     try:
-        yield
+        with hook.uncompiled(module):
+            yield
     finally:
         registry.remove_hook(HOOK_NAME, recurse=False)
         if not had_forward:  # diffusers puts the bound method back as an attribute of the instance
@@ -177,6 +211,14 @@ def as_output(module: nn.Module, noise: Tensor) -> Any:
         else Transformer2DModelOutput
     )
     return kind(sample=noise)
+
+
+def is_compiled(denoiser: nn.Module) -> bool:
+    """Return whether ``torch.compile`` compiled the denoiser or a part of it, in either way."""
+    return any(
+        type(one).__module__.startswith("torch._dynamo") or one._compiled_call_impl is not None
+        for one in denoiser.modules()
+    )
 
 
 def _is_wrapped(module: nn.Module) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, UnsupportedError, brief
 from safelatent.guidance import SLD, PresetName
 from safelatent.guidance.concept_itself import given_negatives
 from safelatent.guidance.estimates import Choosing
+from safelatent.guidance.noise import real_number, shown
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.pipelines.classic.checks import bind_call, check_call, check_distilled
@@ -67,6 +68,7 @@ def guard(
     *,
     concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
     plan: Plan | str = EXACT,
+    joined_up_to: int | None = ...,
 ) -> GuardedClassic: ...
 
 
@@ -78,6 +80,7 @@ def guard(
     concept: Concept | ConceptEmbeds | str = _UNSAID,
     policy: Contract[Any] | None = None,
     plan: Plan | str = EXACT,
+    joined_up_to: int | None = None,
     **unknown: Any,
 ) -> Any:
     """Return a guarded pipeline around ``pipe``, which itself stays as it is.
@@ -97,8 +100,12 @@ def guard(
         policy: a ``safelatent.policy.Policy``, which safety and concept can only make stricter.
             The pipeline that is returned checks prompts and images too.
         plan: which evaluations to pay for: ``"exact"`` leaves out those that cannot change the
-            image; ``Plan(concept=5)``, or ``"concept=5"``, is faster and gives other images. A
-            policy admits ``"exact"`` alone.
+            image; ``"fast"``, ``Plan(concept=5)``, or ``"concept=5"``, is faster and gives other
+            images. A policy admits ``"exact"`` alone.
+        joined_up_to: of a classic pipeline, the positions of the latents (images x height x width)
+            up to which the concept is evaluated in the pipeline's batch, which is faster for few
+            and needs more memory; above, it is a call apart. Default: by the device, as measured
+            (docs/plans.md).
 
     Raises:
         UnsupportedError: the pipeline cannot be guarded.
@@ -116,6 +123,11 @@ def guard(
     if isinstance(pipe, str | Path):
         raise UnsupportedError(f"{str(pipe)!r} is a name; load it first: guard(load(name), ...)")
     modular = any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__)
+    if joined_up_to is not None and (modular or policy is not None):
+        raise BadValueError(
+            f"joined_up_to is {shown(joined_up_to)}, which is of classic pipelines without a"
+            " policy; leave it out"
+        )
     if policy is not None:
         if modular:
             raise UnsupportedError(
@@ -147,7 +159,13 @@ def guard(
 
         return guard_modular(pipe, safety, concept=concept, plan=plan)
     parsed = Plan.parse(plan)
-    safe = GuardedClassic(pipe=pipe, safety=safety, concept=concept_of(concept), plan=parsed)
+    safe = GuardedClassic(
+        pipe=pipe,
+        safety=safety,
+        concept=concept_of(concept),
+        plan=parsed,
+        joined_up_to=None if joined_up_to is None else _positions(joined_up_to),
+    )
     for one in safe.concepts:
         check_concept(pipe, one, default_length(pipe))
     return safe
@@ -156,10 +174,18 @@ def guard(
 class GuardedClassic(Guarded):
     """A classic pipeline whose every image is guarded; made by ``guard``."""
 
+    joined_up_to: int | None
+
     def __init__(
-        self, *, pipe: Any, safety: Safety, concept: Concept | ConceptEmbeds, plan: Plan
+        self,
+        *,
+        pipe: Any,
+        safety: Safety,
+        concept: Concept | ConceptEmbeds,
+        plan: Plan,
+        joined_up_to: int | None = None,
     ) -> None:
-        vars(self).update(pipe=pipe)
+        vars(self).update(pipe=pipe, joined_up_to=joined_up_to)
         _ = self.family  # raises, if the pipeline cannot be guarded
         super().__init__(pipe=pipe, safety=safety, concept=concept, plan=plan)
         vars(self).update(_encoded=EncodedConcepts())
@@ -220,7 +246,15 @@ class GuardedClassic(Guarded):
             if isinstance(guidance, Choosing) and given_negatives(arguments):
                 empty = encode_empty(self.pipe, family, arguments)
             hook = GuidanceHook(
-                self.pipe, family, guidance, encoded, arguments, self.plan, callback, empty
+                self.pipe,
+                family,
+                guidance,
+                encoded,
+                arguments,
+                self.plan,
+                callback,
+                empty,
+                self.joined_up_to,
             )
             checked = decoder_checked(self.pipe, hook.settle)
             with explained(hook.settle), attached(denoiser, hook), checked:
@@ -234,3 +268,22 @@ class GuardedClassic(Guarded):
 
     def _save_model(self, folder: Path, options: dict[str, Any]) -> None:
         self.pipe.save_pretrained(folder, **({"safe_serialization": True} | options))
+
+    def _around(self, pipe: Any) -> Self:
+        """Return the same guard around another pipeline."""
+        return type(self)(
+            pipe=pipe,
+            safety=self.safety,
+            concept=self.concept,
+            plan=self.plan,
+            joined_up_to=self.joined_up_to,
+        )
+
+
+def _positions(value: object) -> int:
+    number = real_number(value)
+    if number is None or not number.is_integer() or number < 0:
+        raise BadValueError(
+            f"joined_up_to is {shown(value)}; it must be a whole number of at least 0"
+        )
+    return int(number)

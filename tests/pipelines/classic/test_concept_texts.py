@@ -20,7 +20,7 @@ from safelatent import (
 )
 from safelatent.guidance import Estimates, categories, classifier_free
 from safelatent.guidance.evaluations import Look
-from safelatent.pipelines.classic import hook
+from safelatent.pipelines.classic import evaluating
 from safelatent.pipelines.classic.concept_texts import ConceptTexts, joined, one_batch
 from tests import tiny
 from tests.pipelines.classic import tiny_families
@@ -127,7 +127,7 @@ def by_hand(pipe, adaptive: Adaptive, negative: str = "", scale: float = 7.5) ->
 @pytest.mark.parametrize("negative", ["", "a dog"], ids=["plain", "negative prompt"])
 @pytest.mark.parametrize("joined_up_to", [0, 32 * 32], ids=["apart", "joined"])
 def test_same_latents_as_the_loop_written_out(monkeypatch, joined_up_to, negative):
-    monkeypatch.setattr(hook, "JOINED_UP_TO", joined_up_to)
+    monkeypatch.setattr(evaluating, "JOINED_UP_TO", {"cpu": joined_up_to})
     pipe = tiny.pipeline().to(torch.float64)
     out = call(guard(pipe, TWO), latents=noise().double(), negative_prompt=negative)
     torch.testing.assert_close(out.images, by_hand(pipe, TWO, negative), atol=1e-6, rtol=0)

@@ -25,7 +25,7 @@ from safelatent import (
     guard,
 )
 from safelatent.guidance import Correction, preset_name, receipt
-from safelatent.pipelines.classic import hook
+from safelatent.pipelines.classic import evaluating
 from tests.pipelines.classic import tiny_families as tiny_kinds
 
 STEPS = 8
@@ -132,7 +132,7 @@ def written_out(pipe: Any, name: str, sld: SLD) -> Iterator[None]:
 @pytest.mark.parametrize("name", BATCHED)
 def test_same_latents_as_the_equations_written_out(name, apart, monkeypatch):
     if apart:
-        monkeypatch.setattr(hook, "JOINED_UP_TO", 0)
+        monkeypatch.setattr(evaluating, "JOINED_UP_TO", {"cpu": 0})
     pipe = tiny_kinds.pipeline(name)
     seen = []
     guarded = guard(pipe, SETTINGS)
@@ -209,7 +209,7 @@ class Nothing(SLD):
 @pytest.mark.parametrize("name", tiny_kinds.KINDS)
 def test_a_gamma_of_zero_is_the_plain_pipeline_to_the_bit(name, monkeypatch):
     monkeypatch.setattr(
-        hook, "JOINED_UP_TO", 0
+        evaluating, "JOINED_UP_TO", {"cpu": 0}
     )  # a batch of three rounds otherwise than one of two
     monkeypatch.setattr(receipt.Tally, "unguided_rows", lambda _: [])
     pipe = tiny_kinds.pipeline(name)

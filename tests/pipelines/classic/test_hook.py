@@ -36,7 +36,7 @@ from safelatent import (
 )
 from safelatent.guidance import EXACT, PRESETS, Estimates, classifier_free
 from safelatent.guidance.evaluations import CallPlan, Look
-from safelatent.pipelines.classic import hook
+from safelatent.pipelines.classic import evaluating
 from tests import tiny
 from tests.syncs import syncs
 
@@ -58,7 +58,7 @@ def concept_call(request, monkeypatch) -> str:
     large ones.
     """
     if request.param == "apart":
-        monkeypatch.setattr(hook, "JOINED_UP_TO", 0)
+        monkeypatch.setattr(evaluating, "JOINED_UP_TO", {"cpu": 0})
     return request.param
 
 
@@ -438,7 +438,7 @@ def test_controlnet_residuals_follow_the_batch(monkeypatch):
         "num_images_per_prompt": 2,
     }
     joined = call(guard(pipe, "max"), **arguments)
-    monkeypatch.setattr(hook, "JOINED_UP_TO", 0)
+    monkeypatch.setattr(evaluating, "JOINED_UP_TO", {"cpu": 0})
     apart = call(guard(pipe, "max"), **arguments)
     assert (
         [r.guided_steps for r in joined.receipts]

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoPipelineForImage2Image, FirstBlockCacheConfig, StableDiffusionXLPipeline
 
 from safelatent import NotGuardedError, guard
-from safelatent.pipelines.classic import hook
+from safelatent.pipelines.classic import evaluating
 from tests import tiny
 from tests.pipelines import every_pipeline
 from tests.pipelines.classic import tiny_families as families
@@ -173,7 +173,7 @@ def ip_adapter(unet) -> dict:
 @pytest.mark.parametrize("apart", [False, True], ids=["joined", "apart"])
 def test_an_ip_adapters_image_stands_beside_prompt_and_concept(pipe, monkeypatch, apart):
     if apart:
-        monkeypatch.setattr(hook, "JOINED_UP_TO", 0)
+        monkeypatch.setattr(evaluating, "JOINED_UP_TO", {"cpu": 0})
     pipe.unet._load_ip_adapter_weights([ip_adapter(pipe.unet)])
     pipe.set_ip_adapter_scale(0.8)
     images = [
@@ -224,7 +224,7 @@ def test_the_adapters_image_is_the_prompts_for_the_concept_too(pipe, monkeypatch
         torch.randn((2, 1, 16), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     ]
     joined = call(guard(pipe, "max"), ip_adapter_image_embeds=embeddings).images
-    monkeypatch.setattr(hook, "JOINED_UP_TO", 0)
+    monkeypatch.setattr(evaluating, "JOINED_UP_TO", {"cpu": 0})
     apart = call(guard(pipe, "max"), ip_adapter_image_embeds=embeddings).images
     torch.testing.assert_close(joined, apart, atol=1e-4, rtol=1e-4)
 

@@ -11,7 +11,7 @@ from diffusers import (
     TangentialClassifierFreeGuidance,
 )
 
-from safelatent import MAX, SLD, NoiseLevel, Plan
+from safelatent import MAX, SLD, NoiseLevel, Plan, UnsupportedError
 from safelatent.pipelines.modular import guard_modular
 from tests.pipelines.modular import tiny_modular
 from tests.pipelines.modular.by_hand import CONCEPT, PROMPT, by_hand, call, recorded
@@ -144,6 +144,30 @@ def test_a_plan_is_followed_and_counted(family):
         a, b = first.estimates, second.estimates
         torch.testing.assert_close(b.prompt - b.uncond, a.prompt - a.uncond, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(b.concept - b.uncond, a.concept - a.uncond, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", tiny_modular.present("sdxl", "sd3"))
+def test_one_evaluation_serves_both(family):
+    pipe = tiny_modular.pipeline(family)
+    arguments = CALL | tiny_modular.CALL.get(family, {}) | {"num_inference_steps": 6}
+    seen = []
+    safe = guard_modular(pipe, SETTINGS, concept=CONCEPT, plan=Plan(either=1))
+    receipt = safe.watch(seen.append, **arguments).get("receipts")[0]
+    assert (receipt.evaluations, receipt.plan) == (2 * 6 + 1, "either=1")
+    of = lambda e: (e.prompt - e.uncond, e.concept - e.prompt)  # noqa: E731
+    kept = [
+        [torch.allclose(x, y, atol=1e-5) for x, y in zip(of(a), of(b), strict=True)]
+        for a, b in zip([s.estimates for s in seen], [s.estimates for s in seen[1:]], strict=False)
+    ]
+    assert {tuple(one) for one in kept} == {(True, False), (False, True)}
+
+
+def test_texts_that_are_lists_cannot_share_an_evaluation():
+    (family,) = tiny_modular.present("z-image") or pytest.skip("this release has no Z-Image")
+    pipe = tiny_modular.pipeline(family)
+    safe = guard_modular(pipe, SETTINGS, concept=CONCEPT, plan="either=1")
+    with pytest.raises(UnsupportedError, match="one evaluation cannot serve"):
+        safe(**(CALL | tiny_modular.CALL.get(family, {}) | {"num_inference_steps": 6}))
 
 
 def test_where_guidance_ended_every_guider_gives_the_prompts_prediction():

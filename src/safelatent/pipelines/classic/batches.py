@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from safelatent.errors import UnsupportedError
+
 
 def first_half(batch: Tensor) -> Tensor:
     """Return the unconditional half."""
@@ -53,3 +55,39 @@ def merged(
         else join(item, over[key])
         for key, item in value.items()
     }
+
+
+def chosen_rows(first: Tensor, yes: Any, no: Any) -> Any:
+    """Return ``yes`` in the rows where ``first`` (B,) is True, else ``no``, wherever tensors are.
+
+    A tensor of one row holds for all. What has no rows is ``no``'s.
+
+    Raises:
+        UnsupportedError: rows of different shapes.
+    """
+    if isinstance(no, dict):
+        return {key: chosen_rows(first, yes[key], item) for key, item in no.items()}
+    if isinstance(no, list | tuple):
+        return type(no)(chosen_rows(first, *pair) for pair in zip(yes, no, strict=True))
+    if not isinstance(no, Tensor) or no.dim() == 0 or len(yes) != len(first):
+        return no
+    if yes.shape[1:] != no.shape[1:]:
+        raise UnsupportedError(
+            f"the concept's text has the shape {tuple(yes.shape[1:])} and the negative prompt's "
+            f"{tuple(no.shape[1:])}, so one evaluation cannot serve both; "
+            "take 'concept' and 'uncond' in the plan instead of 'either'"
+        )
+    return torch.where(first.to(no.device).view(-1, *[1] * (no.dim() - 1)), yes, no)
+
+
+def with_second_half_of(first: Any, arguments: Any, whole: int) -> Any:
+    """Return ``[first, second half]`` of every batch in ``arguments``; the rest stays."""
+    if isinstance(arguments, Tensor):
+        is_batch = arguments.dim() > 0 and len(arguments) == whole
+        return torch.cat([first, second_half(arguments)]) if is_batch else arguments
+    if isinstance(arguments, dict):
+        return {k: with_second_half_of(first[k], item, whole) for k, item in arguments.items()}
+    if isinstance(arguments, list | tuple):
+        pairs = zip(first, arguments, strict=True)
+        return type(arguments)(with_second_half_of(a, b, whole) for a, b in pairs)
+    return arguments

@@ -106,7 +106,9 @@ def _key(
     marks = {name: _mark(part) for name, part in parts.items() if part is not None}
     if None in marks.values():
         return None
-    denoisers = [pipe.components[n] for n in ("unet", "transformer") if pipe.components.get(n)]
+    denoisers = [
+        pipe.components[n] for n in ("unet", "transformer") if pipe.components.get(n) is not None
+    ]
     where = [(str(one.device), str(one.dtype)) for one in denoisers]
     return words, sorted(read.items()), rows_of(arguments), marks, where
 

@@ -1,10 +1,9 @@
 """Guidance on the denoiser of a classic pipeline: a hook for one call.
 
 The pipeline asks its denoiser for ``[e_u, e_p]`` and combines them itself. The hook asks for
-``e_S`` too and hands ``[e_u, e_p - gamma]`` back: the pipeline's combination is then the paper's
-Eq. 3. For small latents the concept joins the pipeline's batch, which spares a call; for large ones
-it is a separate call, which costs the same and needs no more memory than the pipeline. A pipeline
-that asks for ``e_p`` and ``e_u`` one after the other gets its correction with the second answer.
+``e_S`` too (see ``evaluating``) and hands ``[e_u, e_p - gamma]`` back: the pipeline's combination
+is then the paper's Eq. 3. A pipeline that asks for ``e_p`` and ``e_u`` one after the other gets its
+correction with the second answer.
 
 Which of them a step evaluates is the plan's. The denoiser's caches decide too: hooks of diffusers
 that keep a state have one apart for the concept, in a separate call at every step; a ``forward``
@@ -15,43 +14,25 @@ step.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from safelatent.errors import GuardError, NotGuardedError, UnsupportedError
+from safelatent.errors import GuardError, NotGuardedError
 from safelatent.guidance import Estimates, Guidance
 from safelatent.guidance.concept_itself import TextCheck, refuse_replaced_negative
 from safelatent.guidance.estimates import Choosing
-from safelatent.guidance.evaluations import Look
 from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
-from safelatent.pipelines.classic.batches import (
-    each_batch,
-    first_half,
-    merged,
-    second_half,
-    with_second_half_again,
-)
-from safelatent.pipelines.classic.concept_texts import ConceptTexts, joined, one_batch
+from safelatent.pipelines.classic.batches import each_batch, first_half, second_half
+from safelatent.pipelines.classic.concept_texts import ConceptTexts
+from safelatent.pipelines.classic.evaluating import Arguments, Evaluating
 from safelatent.pipelines.classic.families import Family
 from safelatent.pipelines.classic.text import check_width
-from safelatent.pipelines.denoiser import (
-    CallHook,
-    ConceptCaches,
-    as_output,
-    refused_plan,
-    wrappers,
-)
+from safelatent.pipelines.denoiser import CallHook, as_output, refused_plan
 from safelatent.pipelines.schedule import Schedule
-
-# Positions of the latents up to which the concept joins the pipeline's batch: there a call costs
-# more than its arithmetic.
-JOINED_UP_TO = 32 * 32
-Arguments = dict[str, Any]
 
 
 class GuidanceHook(CallHook):
@@ -67,6 +48,7 @@ class GuidanceHook(CallHook):
         watch: called with every ``StepRecord``.
         empty: the text arguments for the empty prompt, where a negative one has its place and the
             guidance needs both.
+        joined_up_to: see ``evaluating.JOINED_UP_TO``; None: by the device.
 
     Raises:
         NotGuardedError: the guidance would drop the caller's negative prompt.
@@ -84,6 +66,7 @@ class GuidanceHook(CallHook):
         plan: Plan = EXACT,
         watch: Callable[[StepRecord], None] | None = None,
         empty: Arguments | None = None,
+        joined_up_to: int | None = None,
     ) -> None:
         super().__init__()
         refuse_replaced_negative(guidance, arguments)
@@ -91,18 +74,11 @@ class GuidanceHook(CallHook):
         self.texts = ConceptTexts(concepts, empty)
         self.scale, self.plan, self.watch = float(arguments[family.scale]), plan, watch
         denoiser = getattr(pipe, family.denoiser)
-        self.caches, self.wrapped = ConceptCaches(denoiser), bool(wrappers(denoiser))
-        if self.wrapped and (family.sequential or self.caches.any):
-            raise UnsupportedError(
-                f"the forward of this {family.denoiser}, or of a module in it, was replaced, and "
-                "what the replacement remembers could mix the concept into the prompt; "
-                "put the original back, or use a hook of diffusers"
-            )
-        if self._everything and (plan != EXACT or isinstance(guidance, Choosing)):
+        self.evaluating = Evaluating(denoiser, family, self.texts, self.unhooked, joined_up_to)
+        if self.evaluating.everything and (plan != EXACT or isinstance(guidance, Choosing)):
             raise refused_plan(family.denoiser, plan)
         self._check_texts = TextCheck()
         self.call: OrderedCall | None = None  # from the first evaluation on
-        self._by_position = 0  # how many arguments the pipeline gave by position
         # Of a sequential family: the first of a step's two calls.
         self._prompt: tuple[Arguments, Tensor] | None = None
 
@@ -114,7 +90,7 @@ class GuidanceHook(CallHook):
                 "give a guidance_scale above 1 and leave it on to the end"
             )
         arguments = self.family.named(args, kwargs)
-        self._by_position = len(args)
+        self.evaluating.by_position = len(args)
         return_dict = arguments.pop("return_dict", True)
         evaluate = self._second_or_first if self.family.sequential else self._both
         noise = evaluate(arguments)
@@ -134,11 +110,6 @@ class GuidanceHook(CallHook):
             raise ended_early(0)
         return self.call.finish(concept)
 
-    @property
-    def _everything(self) -> bool:
-        """Whether the denoiser must see the concept at every step, needed or not."""
-        return self.wrapped or self.caches.any
-
     def _both(self, arguments: Arguments) -> Tensor:
         """Evaluate ``[unconditional, prompt]``."""
         whole, texts = len(self.family.latents(arguments)), len(arguments["encoder_hidden_states"])
@@ -150,7 +121,7 @@ class GuidanceHook(CallHook):
         prompt, negative = (each_batch(arguments, whole, f) for f in (second_half, first_half))
         call = self._under_way(prompt, negative)
         correction = call.correct(
-            self._batched(call, arguments, whole),
+            self.evaluating.batched(call, arguments, whole),
             guidance_scale=self._scale(),
             latents=self.family.latents(prompt),
         )
@@ -163,7 +134,7 @@ class GuidanceHook(CallHook):
         s_g) (p' - e_p)`` that is ``u' + s_g (p' - u')``.
         """
         if self._prompt is None:
-            prompt = self._evaluate(arguments)
+            prompt = self.evaluating.evaluate(arguments)
             # A pipeline may change its dictionaries between the two calls.
             kept = {
                 name: dict(value) if isinstance(value, dict) else value
@@ -180,13 +151,8 @@ class GuidanceHook(CallHook):
                 "the negative prompt was not evaluated with the prompt, so the guard could not act"
             ),
         )
-        look, own = call.look, call.guidance.needs_uncond and self._everything
-        uncond = self._evaluate(arguments) if own or look.uncond == "evaluated" else None
-        needed = self._everything or look.concept == "evaluated"
-        texts = self.texts.needed(look, call.chosen, len(prompt)) if needed else []
-        found = [self._of_concept(of_prompt, text) for text in texts]
         correction = call.correct(
-            joined(uncond, prompt, found, look),
+            self.evaluating.after_prompt(call, of_prompt, prompt, arguments),
             guidance_scale=self.scale,
             latents=self.family.latents(arguments),
         )
@@ -240,58 +206,3 @@ class GuidanceHook(CallHook):
     def _scale(self) -> float:
         """Return the scale of this step, which a callback may have changed."""
         return float(getattr(self.pipe, "guidance_scale", self.scale))
-
-    def _batched(self, call: OrderedCall, arguments: Arguments, whole: int) -> Estimates:
-        rows, look = whole // 2, call.look
-        texts = self.texts.needed(look, call.chosen, rows)
-        if not call.guidance.needs_uncond:  # the concept's half replaces the unconditional one
-            halves = merged(
-                arguments, texts[0], lambda old, new: torch.cat([new.to(old), second_half(old)])
-            )
-            concept, prompt = self._evaluate(halves).chunk(2)
-            return Estimates(uncond=None, prompt=prompt, concept=concept)
-        if look.uncond != "evaluated":  # only in a plan that needs no concept either
-            return Estimates(
-                uncond=None, prompt=self._evaluate(each_batch(arguments, whole, second_half))
-            )
-        if self._joins(look, arguments):
-            longer = merged(
-                each_batch(arguments, whole, partial(with_second_half_again, times=len(texts))),
-                one_batch(texts),
-                lambda old, new: torch.cat([old[:whole], new.to(old)]),
-            )
-            uncond, prompt, *concepts = self._evaluate(longer).chunk(2 + len(texts))
-            return joined(uncond, prompt, concepts, look)
-        uncond, prompt = self._evaluate(arguments).chunk(2)
-        if look.concept != "evaluated" and not self._everything:
-            return Estimates(uncond=uncond, prompt=prompt)
-        of_prompt = each_batch(arguments, whole, second_half)
-        found = [self._of_concept(of_prompt, text) for text in texts]
-        return joined(uncond, prompt, found, look)
-
-    def _joins(self, look: Look, arguments: Arguments) -> bool:
-        """Return whether the concept joins the pipeline's batch at this evaluation."""
-        shapes = [one["encoder_hidden_states"].shape[1:] for one in (arguments, self.texts.first)]
-        fits = shapes[0] == shapes[1]
-        if self.wrapped and not fits:
-            raise UnsupportedError(
-                f"the forward of this {self.family.denoiser} was replaced, and the concept's text "
-                "has another shape than the prompt's, so they cannot share a batch; "
-                "put the original back"
-            )
-        small = self.family.latents(arguments)[0, 0].numel() <= JOINED_UP_TO
-        needed = look.concept == "evaluated" and not self.caches.any
-        return self.wrapped or (needed and small and fits)
-
-    def _of_concept(self, of_prompt: Arguments, text: Arguments) -> Tensor:
-        """Evaluate the prompt's arguments with a concept's text, with its own caches."""
-        with self.caches.concept():
-            return self._evaluate(merged(of_prompt, text, lambda old, new: new.to(old)))
-
-    def _evaluate(self, arguments: Arguments) -> Tensor:
-        """Call the denoiser with its arguments by position and by name, as the pipeline does."""
-        forward = self.fn_ref.original_forward
-        assert forward is not None  # set when the hook was registered
-        names = self.family.positional[: self._by_position]
-        rest = {name: value for name, value in arguments.items() if name not in names}
-        return forward(*(arguments[name] for name in names), **rest, return_dict=False)[0]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from safelatent.errors import NotGuardedError
 from safelatent.guidance import Estimates
 from safelatent.pipelines.modular.run import ModularCall
-from safelatent.pipelines.modular.text import concept_batch, embeddings
+from safelatent.pipelines.modular.text import chosen_batch, concept_batch, embeddings
 
 
 class SafetyGuider(BaseGuidance):
@@ -81,6 +81,8 @@ class SafetyGuider(BaseGuidance):
         Qwen-Image renormalises the answer with ``c`` afterwards, and must not do so with ``c'``.
         """
         estimates = Estimates(uncond=pred_uncond, prompt=pred_cond, concept=pred_concept)
+        if self.run.serves_both:
+            estimates = Estimates(uncond=None, prompt=pred_cond, either=pred_uncond)
         # ``c + s (c - u)`` is ``u + (1 + s) (c - u)``.
         scale = float(self.inner.guidance_scale) + bool(self.inner.use_original_formulation)
         correction, guided = self.run.correct(estimates, scale)
@@ -115,10 +117,13 @@ class SafetyGuider(BaseGuidance):
             embeddings(uncond),
             self._num_inference_steps,
         )
-        look = call.look
+        look, self._concept_is = call.look, 0
+        concept_next = call.concept_next(look)
+        if concept_next is not None:
+            concept = concept_batch(prompt, self.run.text, "pred_uncond")
+            return [prompt, chosen_batch(concept_next, concept, uncond)]
         uncond_too = call.guidance.needs_uncond and (self.run.cached or look.uncond == "evaluated")
         chosen = [prompt, uncond] if uncond_too else [prompt]
-        self._concept_is = 0
         if self.run.cached or look.concept == "evaluated":
             chosen.append(concept_batch(prompt, self.run.text, "pred_concept"))
             self._concept_is = len(chosen)

@@ -73,6 +73,11 @@ class ModularCall:
         """Whether a denoiser has a cache: the concept is then evaluated at every step."""
         return any(caches.any for _, caches in self._caches)
 
+    @property
+    def serves_both(self) -> bool:
+        """Whether one evaluation of this step is the unconditional one or the concept's."""
+        return self.call is not None and self.call.look.uncond == "either"
+
     def see(self, latents: Tensor) -> None:
         """Keep the latents of the step that is under way."""
         self.latents = latents

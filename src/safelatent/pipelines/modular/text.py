@@ -14,6 +14,7 @@ from diffusers.modular_pipelines.modular_pipeline import BlockState
 from torch import Tensor
 
 from safelatent.errors import UnsupportedError
+from safelatent.pipelines.classic.batches import chosen_rows
 
 # The denoiser's arguments that are the prompt's, and what the text encoder's block calls them.
 TEXT = {
@@ -54,6 +55,27 @@ def concept_batch(prompt: BlockState, concept: Mapping[str, Any], identifier: st
     rows = len(embeddings(prompt))
     fields = {name: _field(name, value, concept, rows) for name, value in prompt.as_dict().items()}
     return BlockState(**(fields | {BaseGuidance._identifier_key: identifier}))
+
+
+def chosen_batch(concept_next: Tensor, concept: BlockState, uncond: BlockState) -> BlockState:
+    """Return a batch with the concept's text in some rows and the unconditional one in the others.
+
+    Args:
+        concept_next: which rows are the concept's, (B,) bool.
+
+    Raises:
+        UnsupportedError: their texts have different shapes, or none, as those in lists.
+    """
+    ours, theirs = concept.as_dict(), uncond.as_dict()
+    if isinstance(embeddings(uncond), list):
+        raise UnsupportedError(
+            "the texts of this pipeline have each their own length, so one evaluation cannot serve "
+            "concept and negative prompt; take 'concept' and 'uncond' in the plan instead of "
+            "'either'"
+        )
+    return BlockState(
+        **{name: chosen_rows(concept_next, ours[name], theirs[name]) for name in theirs}
+    )
 
 
 def _field(name: str, value: Any, concept: Mapping[str, Any], rows: int) -> Any:

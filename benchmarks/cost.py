@@ -1,0 +1,206 @@
+"""What guidance costs, as a formula and as measured: ``python -m benchmarks.cost`` writes
+``docs/cost.md``.
+
+The measured part is of ``docs/plans-measured.json``, which ``python -m benchmarks.plans`` makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plans_page import DOCS, JSON, PICTURE
+from safelatent.evaluation.numbers import number
+from safelatent.guidance import (
+    EXACT,
+    FAST,
+    PRESETS,
+    NegativePrompt,
+    Plan,
+    paper_noise_level,
+)
+from safelatent.storage import write_whole
+
+PAGE = DOCS / "cost.md"
+I2P_IMAGES = (4703 - 166) * 10  # prompts that are not withheld, ten images each, as published
+LEVELS = tuple(paper_noise_level(i) for i in range(50))
+# Seconds of one evaluation of one image, of the images' other work, and the busy share of the time:
+# assumptions, to be replaced by what ``make gpu`` and ``bench run`` measure on the machine.
+ASSUMED = {"seconds": 0.02, "beside": 0.15, "busy": 0.9}
+
+
+def evaluations(plan: Plan = EXACT) -> dict[str, int]:
+    """Return the evaluations of the denoiser per image for six methods, 50 steps; the presets
+    follow ``plan``.
+    """
+    found = {
+        "off": 2 * len(LEVELS),
+        "negative prompt": EXACT.on(NegativePrompt(), LEVELS).evaluations,
+    }
+    return found | {name: plan.on(sld, LEVELS).evaluations for name, sld in PRESETS.items()}
+
+
+def least(steps: int) -> int:
+    """Return what no plan goes below: the prompt's evaluation at every step, and the two others
+    once.
+    """
+    return steps + 2
+
+
+def hours(
+    methods: Mapping[str, int],
+    images: int,
+    *,
+    seconds: float,
+    beside: float = 0.0,
+    gpus: int = 1,
+    busy: float = 1.0,
+) -> float:
+    """Return the hours of a run.
+
+    Args:
+        methods: evaluations per image, by name.
+        images: of each method.
+        seconds: of one evaluation of one image, at the batch size of the run.
+        beside: seconds per image of all else: text encoder, decoder, detectors, disk.
+        gpus: among which images are divided; they share nothing.
+        busy: share of the time in which a GPU computes.
+
+    Raises:
+        ValueError: a number that is not above 0 (``beside``: below 0), or ``busy`` above 1.
+    """
+    if min(seconds, gpus, busy, images) <= 0 or busy > 1 or beside < 0:
+        raise ValueError(
+            f"seconds {seconds}, gpus {gpus}, busy {busy} and images {images} must be above 0, "
+            f"busy at most 1, and beside, {beside}, at least 0"
+        )
+    work = images * sum(each * seconds + beside for each in methods.values())
+    return work / (3600 * gpus * busy)
+
+
+def page(found: dict[str, Any] | None) -> str:
+    """Return the page; ``found`` is the JSON of ``benchmarks.plans``, None before it was run."""
+    exact, fast = evaluations(), evaluations(FAST)
+    lines = [f"| {n} | {exact[n]} | {fast[n]} | {number(fast[n] / 100)} |" for n in exact]
+    return "\n".join(
+        [
+            *_MODEL.format(least=least(50), ratio=number(least(50) / 100)).splitlines(),
+            "",
+            "| 50 steps | `exact` | `fast` | `fast` against plain guidance |",
+            "|---|---|---|---|",
+            *lines,
+            "",
+            *_measured(found),
+            "",
+            *_planning(exact, fast),
+            "",
+        ]
+    )
+
+
+def _planning(exact: Mapping[str, int], fast: Mapping[str, int]) -> list[str]:
+    lines = [*_HOURS.format(images=I2P_IMAGES, **ASSUMED).splitlines(), ""]
+    lines += ["| GPUs | hours, `exact` | hours, `fast` |", "|---|---|---|"]
+    for gpus in (1, 8):
+        both = [number(hours(m, I2P_IMAGES, gpus=gpus, **ASSUMED), 1) for m in (exact, fast)]
+        lines.append(f"| {gpus} | {both[0]} | {both[1]} |")
+    return lines
+
+
+def _measured(found: dict[str, Any] | None) -> list[str]:
+    made = "`python -m benchmarks.plans` makes the curve and its tables"
+    if found is None:
+        return ["## The measured curve", "", f"{made}; it was not run on these weights yet."]
+    return [
+        "## The measured curve",
+        "",
+        f"![evaluations against inappropriate images]({PICTURE.name})",
+        "",
+        f"{made} ([plans-measured.md](plans-measured.md)).",
+        "Time against plain guidance, with quartiles, on held-out prompts:",
+        "",
+        "| steps | arm | evaluations | time |",
+        "|---|---|---|---|",
+        *_times(found["rows"]),
+    ]
+
+
+def _times(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"| {r['steps']} | `{r['arm']}` | {number(r['evaluations'], 1)} | {number(r['time'][0])} "
+        f"({number(r['time'][1])} to {number(r['time'][2])}) |"
+        for r in rows
+        if r["set"] == "held-out" and r["time"] and r["evaluations"]
+    ]
+
+
+_MODEL = """# What guidance costs
+
+Made by `python -m benchmarks.cost`.
+
+An image of N steps costs
+
+    seconds = text + N * overhead + E * t + decoder
+
+where E counts evaluations of the denoiser per image and t is the time of one. The guidance's own
+arithmetic is part of the overhead, and less than a thousandth of a step. Plain classifier-free
+guidance has E = 2 N. A guarded step adds the concept's evaluation: E = 3 N at most. A plan
+([plans.md](plans.md)) says which of them are made:
+
+    E = N + n_u + n_S
+
+with n_u unconditional evaluations and n_S of the concept. t is not one number: a batch of few rows
+costs more per row than one of many, so that an evaluation that is left out saves less time than
+its share where batches are small.
+
+## The bound
+
+The prompt's evaluation is needed at every step: without training, nothing else knows the
+prediction at new latents. Any guidance needs each of the other two at least once. So no plan goes
+below N + 2 evaluations: {least} of 50 steps, {ratio} of plain guidance. Time goes below that only
+by making an evaluation itself cheaper (fewer steps, caches inside the denoiser, compilation),
+which helps plain guidance alike.
+"""
+
+_HOURS = """## Planning a run
+
+I2P has {images:,} images per method: 4,703 prompts but for 166 that are withheld, 10 images each.
+With six methods (off, negative prompt, and the four presets), 50 steps each,
+
+    hours = images * sum over methods (E * t + beside) / (3600 * GPUs * busy)
+
+which is `benchmarks.cost.hours`. The table assumes t = {seconds} s per evaluation of an image,
+{beside} s per image for text, decoder, detectors and disk, GPUs that are busy {busy:.0%} of the
+time, and images divided evenly among them. These are assumptions, not measurements: give your own
+with `python -m benchmarks.cost --seconds T --beside S --busy SHARE`, T from `make gpu`.
+"""
+
+
+def write(json_file: Path = JSON, file: Path = PAGE) -> str:
+    """Write the page from the JSON, where there is one, and return it."""
+    found = json.loads(json_file.read_text(encoding="utf-8")) if json_file.exists() else None
+    text = page(found)
+    write_whole(file, text.encode())
+    return text
+
+
+def main() -> None:
+    """Write the page, or print the hours of other assumptions."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
+    for name in ASSUMED:
+        parser.add_argument(f"--{name}", type=float, help=f"(assumed: {ASSUMED[name]})")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    if not given:
+        print(write())
+        return
+    for gpus in (1, 8):
+        for plan in (EXACT, FAST):
+            found = hours(evaluations(plan), I2P_IMAGES, gpus=gpus, **(ASSUMED | given))
+            print(f"{gpus} GPUs, {plan}: {found:.1f} hours")
+
+
+if __name__ == "__main__":
+    main()
