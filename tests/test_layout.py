@@ -42,6 +42,7 @@ ORDER = [
     "testbed",
     "study",
     "audit",
+    "attack",
     "cli",
 ]
 RANK = {part: rank for rank, part in enumerate(ORDER)}
@@ -65,6 +66,7 @@ FORBIDDEN = {
     "testbed": {"typer"},
     "study": {"torch", "diffusers", "transformers", "typer"},
     "audit": {"typer"},
+    "attack": {"typer"},
 }
 
 
@@ -228,6 +230,7 @@ def run(code: str) -> str:
         ("safelatent.provenance", ("torch", "PIL", "c2pa", "cryptography", "iscc_lib")),
         ("safelatent.features", ("torch", "diffusers", "transformers")),
         ("safelatent.audit", ("torch", "diffusers", "transformers", "PIL")),
+        ("safelatent.attack", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
         ("safelatent.study.server", ("torch", "diffusers", "transformers", "numpy", "PIL")),

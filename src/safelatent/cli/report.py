@@ -25,6 +25,10 @@ def report(
         Path | None,
         typer.Option(help="Folder of another run of the same protocol to compare with."),
     ] = None,
+    over_refusal: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run of harmless prompts, for the over-refusal figure."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the three files; default: the run's own."),
@@ -60,7 +64,8 @@ def report(
     check_choice("--table", table, ("1", "2"))
     if study is not None and table != "2":
         raise BadValueError(f"--study {str(study)!r} is for Table 2; add --table 2")
-    found = report_of(read_run(run), None if against is None else read_run(against))
+    others = (None if one is None else read_run(one) for one in (against, over_refusal))
+    found = report_of(read_run(run), *others)
     if table is not None:
         people = None if study is None else _people(study, found.run)
         typer.echo(table_markdown(found, table, people), nl=False)
