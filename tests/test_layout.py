@@ -184,6 +184,7 @@ def test_every_module_has_a_test_file_of_its_own(file):
 # What a whole room must hold, beside the tests of its modules.
 OF_ROOMS = {
     "detectors/test_lazy.py",
+    "guidance/test_receipts_hold.py",
     "models/test_embedded.py",
     "pipelines/classic/test_options.py",
     "pipelines/classic/test_parity.py",
