@@ -189,6 +189,7 @@ OF_ROOMS = {
     "pipelines/classic/test_options.py",
     "pipelines/classic/test_parity.py",
     "pipelines/modular/test_families.py",
+    "pipelines/test_hostile_inputs.py",
     "provenance/test_lazy.py",
 }
 
