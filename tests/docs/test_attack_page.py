@@ -1,4 +1,4 @@
-"""docs/attack.md cannot drift: its commands, defaults and layers are the code's, its snippet runs."""
+"""docs/attack.md cannot drift: its commands, defaults and layers are the code's."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from safelatent.attack.folder import Attack, Query
-from safelatent.attack.settings import LAYERS, AttackedGuidance, Defence
+from safelatent.attack.settings import GUIDANCES, LAYERS, AttackedGuidance, Defence
 from safelatent.errors import BadValueError
 from safelatent.metrics import PairedDifference, Rate, paired_difference, rate
 from safelatent.text import finite
@@ -119,13 +119,17 @@ def numbers_of(attack: Attack) -> AttackNumbers:
             f"the attack in {str(attack.folder)!r} has no result yet; let `safelatent attack`"
             " finish a prompt first"
         )
-    guidances = dict.fromkeys(defence.guidance for defence in attack.queries)
+    guidances: list[AttackedGuidance] = [one for one in GUIDANCES if _has(attack, one)]
     return AttackNumbers(
         attack=attack,
         successes={defence: _success(attack, defence, found) for defence, found in done.items()},
         goals=tuple(_goal(attack, guidance, done) for guidance in guidances),
         finished=all(len(found) == len(attack.prompts) for found in done.values()),
     )
+
+
+def _has(attack: Attack, guidance: AttackedGuidance) -> bool:
+    return any(defence.guidance == guidance for defence in attack.queries)
 
 
 def _done(attack: Attack, defence: Defence) -> dict[str, tuple[Query, ...]]:

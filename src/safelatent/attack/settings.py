@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -120,7 +120,3 @@ class AttackSettings:
         files |= {"synonyms": self.synonyms}
         named = {name: None if file is None else str(file) for name, file in files.items()}
         return asdict(self) | named | {"guidances": list(self.guidances)}
-
-    def limited(self, prompts: int) -> AttackSettings:
-        """Return the same settings for so many prompts."""
-        return replace(self, prompts=prompts)
