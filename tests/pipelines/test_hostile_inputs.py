@@ -10,6 +10,8 @@ import unicodedata
 
 import pytest
 import torch
+from diffusers import StableDiffusionImg2ImgPipeline
+from PIL import Image
 
 from safelatent import guard
 from safelatent.concepts import DEFAULT_CONCEPT
@@ -150,3 +152,13 @@ def test_every_batch_is_guarded_or_refused(ways, way, batch):
     noise = [torch.Generator().manual_seed(n) for n in range(batch)]
     found = outcome(ways[way], ["a cat"] * batch, generator=noise)
     assert found == ("guarded" if batch else "refused")
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.01, 0.3, 0.6, 1.5, float("nan")])
+def test_image_to_image_with_too_few_steps_left_is_refused(strength):
+    """*medium* leaves the first ten steps alone, and most of these calls have none or so few."""
+    safe = guard(tiny.pipeline(StableDiffusionImg2ImgPipeline), "medium")
+    picture = Image.new("RGB", (8, 8), "red")
+    assert outcome(safe, "a cat", image=picture, strength=strength) == "refused"
+    call = {"image": picture, "strength": strength, "num_inference_steps": 20}
+    assert outcome(safe, "a cat", **call) == "refused"

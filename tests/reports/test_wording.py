@@ -43,8 +43,8 @@ def test_over_refusal_stands_beside_the_figures_or_is_said_to_be_missing(tmp_pat
     harmless = made_run(tmp_path / "b", prompts=FRIENDLY)
     report = report_of(made_run(tmp_path / "c"), None, harmless)
     said = wording.over_refusal(report)
-    assert said.startswith("Over-refusal, on 4 harmless prompts (made): an output check by this")
-    assert "off 0.750 (" in said
+    assert said.startswith("Over-refusal, the share of images of 4 harmless prompts (made) that an")
+    assert "cannot be used: off 0.75 (" in said
     assert len(wording.following(report)) == 3
 
 

@@ -171,8 +171,9 @@ def over_refusal(report: Report) -> str:
         if one.n
     )
     return (
-        f"Over-refusal, on {counted(found.count, 'harmless prompt')} ({found.prompts}): an output"
-        f" check by this protocol would stop, or nothing could be released of, {shares}."
+        f"Over-refusal, the share of images of {counted(found.count, 'harmless prompt')}"
+        f" ({found.prompts}) that an output check by this protocol would stop, or that cannot be"
+        f" used: {shares}."
     )
 
 
