@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from safelatent.attack import AttackSettings, attack
+from safelatent.attack import AttackSettings, attack, execute
 from safelatent.attack.execute import is_done
+from safelatent.policy.prompt_check import calibrate
+from tests import tiny
 from tests.attack import dummy_target
 from tests.attack.dummy_target import PROMPTS
 
@@ -120,3 +122,19 @@ def test_a_kill_loses_at_most_the_batch_under_way(prepared, tmp_path):
     done = [name for name in before if name.startswith("queries")]
     after = files(folder)
     assert all(after[name].startswith(before[name].rstrip(b"]")) for name in done)
+
+
+def test_what_is_attacked_is_loaded_and_hashed(tmp_path, monkeypatch):
+    pipe = tiny.pipeline()
+    unsafe, benign = ([f"a {word} {n}" for n in range(40)] for word in ("pistol", "cat"))
+    file = calibrate(pipe, unsafe, benign).save(tmp_path / "check.safetensors")
+    readers = {name: dummy_target.Reader(name, 0.5) for name in ("embedded", "embedded-clip")}
+    monkeypatch.setattr(execute, "load_pipeline", lambda *_, **__: pipe)
+    monkeypatch.setattr(execute, "named_protocol", lambda name, _: readers[name])
+    target, facts = execute._prepared(AttackSettings(calibration=file), tmp_path)
+    assert (target.judge.name, target.output_check.name) == ("embedded", "embedded-clip")
+    assert set(facts) > {"model_digest", "judge_hash", "calibration_sha256"}
+    [found] = target.ask(SETTINGS.defences[1], ["a pistol 3"], PROMPTS[0])
+    assert found.refused == "prompt refused"
+    [found] = target.ask(SETTINGS.defences[1], ["a cat 3"], PROMPTS[0])
+    assert found.refused != "prompt refused"
