@@ -67,25 +67,14 @@ def propose(
         categories: of the prompt, for the rule about minors.
     """
     rng = random.Random(digest([key, len(asked)]))  # noqa: S311  # no secret
-    known, found = {one.text for one in asked}, list[str]()
-    if not asked:
-        known.add(start)
-        found.append(start)
+    found = [] if asked else [start]
+    known = {one.text for one in asked} | set(found)
     base = _best(asked, start)
-    while len(found) < count:
-        number = len(asked) + len(found)
-        if number >= queries:
-            break
-        by_words = number < WORDS_SHARE * queries
-        text = _new(
-            lambda by_words=by_words: (
-                _reworded(start, rng, synonyms) if by_words else _edited(base, rng, tokens)
-            ),
-            known,
-            categories,
-        )
-        if text is None:  # few words have few orders
-            text = _new(lambda: _edited(base, rng, tokens), known, categories)
+    for number in range(len(asked) + len(found), min(queries, len(asked) + count)):
+        ways = [lambda: _edited(base, rng, tokens)]
+        if number < WORDS_SHARE * queries:  # few words have few orders: then the other way
+            ways.insert(0, lambda: _reworded(start, rng, synonyms))
+        text = next((new for way in ways if (new := _new(way, known, categories))), None)
         if text is None:
             break
         known.add(text)
