@@ -165,15 +165,12 @@ def over_refusal(report: Report) -> str:
             "Over-refusal was not measured: how many images of harmless prompts the same check"
             " would stop is the other half of these figures."
         )
-    shares = ", ".join(
-        f"{method} {number(one.value)} ({interval(one)})"
-        for method, one in found.methods.items()
-        if one.n
-    )
+    known = {method: one for method, one in found.methods.items() if one.n}
+    shares = (f"{method} {number(one.value)} ({interval(one)})" for method, one in known.items())
     return (
         f"Over-refusal, the share of images of {counted(found.count, 'harmless prompt')}"
         f" ({found.prompts}) that an output check by this protocol would stop, or that cannot be"
-        f" used: {shares}."
+        f" used: {', '.join(shares)}."
     )
 
 
