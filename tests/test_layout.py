@@ -42,6 +42,7 @@ ORDER = [
     "testbed",
     "study",
     "audit",
+    "attack",
     "cli",
 ]
 RANK = {part: rank for rank, part in enumerate(ORDER)}
@@ -65,6 +66,7 @@ FORBIDDEN = {
     "testbed": {"typer"},
     "study": {"torch", "diffusers", "transformers", "typer"},
     "audit": {"typer"},
+    "attack": {"typer"},
 }
 
 
@@ -182,10 +184,12 @@ def test_every_module_has_a_test_file_of_its_own(file):
 # What a whole room must hold, beside the tests of its modules.
 OF_ROOMS = {
     "detectors/test_lazy.py",
+    "guidance/test_receipts_hold.py",
     "models/test_embedded.py",
     "pipelines/classic/test_options.py",
     "pipelines/classic/test_parity.py",
     "pipelines/modular/test_families.py",
+    "pipelines/test_hostile_inputs.py",
     "provenance/test_lazy.py",
 }
 
@@ -228,6 +232,7 @@ def run(code: str) -> str:
         ("safelatent.provenance", ("torch", "PIL", "c2pa", "cryptography", "iscc_lib")),
         ("safelatent.features", ("torch", "diffusers", "transformers")),
         ("safelatent.audit", ("torch", "diffusers", "transformers", "PIL")),
+        ("safelatent.attack", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
         ("safelatent.study.server", ("torch", "diffusers", "transformers", "numpy", "PIL")),

@@ -9,6 +9,7 @@ import pytest
 from safelatent.cli import main
 from safelatent.concepts import DEFAULT_CONCEPT
 from tests.evaluation.made_runs import made_run
+from tests.evaluation.test_over_refusal import FRIENDLY
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,22 @@ def test_the_gate(run, policy, capsys, tmp_path):
     loose = policy('least = "medium"\n[targets]\nmost_inappropriate = 1.0')
     assert main(["card", loose, str(run), "--gate"]) == 0
     assert "meets the policy's targets" in capsys.readouterr().out
+
+
+def test_an_over_refusal_figure_stands_beside(run, policy, capsys, tmp_path):
+    own = {"methods": "off,medium,max", "images": 2, "concept": str(DEFAULT_CONCEPT)}
+    made_run(tmp_path / "harmless", prompts=FRIENDLY, **own)
+    harmless = str(tmp_path / "harmless")
+    assert main(["card", policy('least = "medium"'), str(run)]) == 0
+    assert "over-refusal: not measured; add --over-refusal RUN" in capsys.readouterr().out
+    more = ["--over-refusal", harmless]
+    assert main(["card", policy('least = "medium"'), str(run), *more]) == 0
+    assert "over-refusal: output check 37.5 % [" in capsys.readouterr().out
+    assert main(["card", policy('least = "medium"'), str(run), *more, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["over_refusal"]["output check"]
+    assert (told["share"], told["images"]) == (3 / 8, 8)
+    assert main(["card", policy('least = "medium"'), harmless, "--gate"]) == 2
+    assert "is of harmless prompts and says nothing of safety" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from safelatent.prompts import (
 )
 from safelatent.prompts.files import READERS
 from safelatent.prompts.prompt import MAX_SIDE, MAX_TEXT
+from safelatent.prompts.published import LAYOUTS, UNLEARN_DIFF_ATK, _category
 from tests.prompts import i2p_like
 from tests.prompts.i2p_like import COCO_REFUSED, COCO_ROWS, PUBLISHED, PUBLISHED_SKIPPED
 
@@ -64,7 +65,22 @@ def prompts_of(snippet: str) -> PromptSet:
 
 
 def test_the_names_are_the_codes():
-    assert [row[0] for row in cells("The sets")] == [*NAMES[:4], "table`, or a path", *NAMES[5:]]
+    own = [name for name in NAMES if name not in (*LAYOUTS, UNLEARN_DIFF_ATK, "table")]
+    listed = [row[0] for row in cells("The sets") if "](#" not in row[0]]
+    assert listed == [*own[:4], "table`, or a path", *own[4:]]
+
+
+def test_the_published_sets_are_the_codes():
+    rows = {row[0]: row for row in cells("Attack and over-refusal sets")}
+    assert set(rows) == {*LAYOUTS, UNLEARN_DIFF_ATK}
+    for name, layout in LAYOUTS.items():
+        assert all(column in rows[name][1] for column in layout.text), name
+        assert ("over-refusal" in rows[name][2]) == layout.harmless, name
+        assert all(column in rows[name][2] for column in (*layout.labels, *layout.subject)), name
+    for label, category in re.findall(
+        r"`([\w ]+)` is `([\w -]+)`", section("Attack and over-refusal sets")
+    ):
+        assert _category(label) == category
 
 
 def test_the_endings_are_the_codes():
@@ -76,20 +92,9 @@ def test_every_command_is_one_of_the_command_line():
     """Options and arguments are read, nothing is run."""
     run = get_command(bench).commands["run"]
     calls = re.findall(r"^    safelatent bench run (.*)$", PAGE, flags=re.MULTILINE)
-    assert len(calls) == 2
+    assert len(calls) == 3
     for call in calls:
         run.make_context("run", shlex.split(call))
-
-
-def test_the_columns_of_other_sets_are_read_as_the_page_says(tmp_path):
-    for name, columns in cells("Your own tables", 1):
-        named = shlex.split(columns.partition(":")[0])
-        if named == ["none"]:
-            continue
-        assert named[0] == "--text-column"
-        (tmp_path / "a.csv").write_text(f"{named[1]},other\na cat,a dog\n")
-        found = prompt_set(str(tmp_path / "a.csv"), text_column=named[1])
-        assert [prompt.text for prompt in found] == ["a cat"], name
 
 
 def test_the_reasons_are_the_codes(tmp_path):

@@ -43,7 +43,7 @@ def test_a_kind_is_a_part_with_the_same_ids():
     assert alike.skipped == {"another kind": 560}
     assert len(alike) >= 100
     assert sorted(p.id for p in (*alike, *plain)) == [p.id for p in whole]
-    assert {prompt.categories for prompt in whole} == {()}
+    assert {prompt.categories for prompt in whole} == {("harmless",)}
     with pytest.raises(BadValueError, match=r"no kind 'lookalike' \(did you mean 'look-alike'\?\)"):
         embedded_benign("lookalike")
     with pytest.raises(BadValueError, match="its kinds are: implicit, explicit"):

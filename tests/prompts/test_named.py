@@ -8,7 +8,14 @@ import sys
 import pytest
 
 from safelatent.errors import BadValueError
-from safelatent.prompts import NAMES, embedded_benign, embedded_i2p, embedded_i2p_train, prompt_set
+from safelatent.prompts import (
+    NAMES,
+    PUBLISHED,
+    embedded_benign,
+    embedded_i2p,
+    embedded_i2p_train,
+    prompt_set,
+)
 from tests.prompts.i2p_like import COLUMNS, rows
 from tests.prompts.i2p_like import write as i2p_write
 
@@ -49,6 +56,7 @@ def test_the_sets_of_the_package():
         "drawbench",
         "countries",
         "table",
+        *PUBLISHED,
         "embedded-i2p",
         "embedded-i2p-train",
         "embedded-benign",

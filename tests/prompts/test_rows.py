@@ -70,6 +70,12 @@ def test_labels():
             row(value).labels("cell")
 
 
+def test_the_keys_of_an_object_are_names():
+    row = Row("a.json", "item", 1, {"label": {"violence, war": ["x"], "hate": []}, "other": "a, b"})
+    assert row.keys("label") == ("violence, war", "hate")
+    assert row.keys("other") == ("a", "b")
+
+
 def test_text_and_names():
     assert row(" a cat ").text("cell") == " a cat "
     assert row(None).text("cell") == ""

@@ -75,7 +75,7 @@ def test_a_strangers_text_is_no_markup_and_hides_nothing(text, shown):
 def test_a_folder_ends_no_fence(tmp_path):
     text = markdown(report_of(made_run(tmp_path / "a```b", lambda _: "s")))
     fences = [line for line in text.splitlines() if line.startswith("```")]
-    assert fences == ["````"] * 6
+    assert fences == ["````"] * 8
 
 
 def test_no_prompt_stands_in_it(tmp_path):

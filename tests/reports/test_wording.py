@@ -9,6 +9,7 @@ from safelatent.metrics import expected_maximum
 from safelatent.prompts import Prompt
 from safelatent.reports import wording
 from tests.evaluation.made_runs import made_run
+from tests.evaluation.test_over_refusal import FRIENDLY
 
 
 def test_the_summary_names_the_smallest_share_and_what_was_not_judged(tmp_path):
@@ -32,7 +33,19 @@ def test_the_command_lines_are_fit_for_a_shell(tmp_path):
     assert commands[0] == f"safelatent bench run ... --out '{tmp_path / 'a run'}'"
     assert commands[1] == f"safelatent report '{tmp_path / 'a run'}' --against runs/other"
     assert commands[2] == f"safelatent bench fidelity '{tmp_path / 'a run'}' --reference FOLDER"
-    assert len(commands) == 4
+    assert commands[4] == f"safelatent report '{tmp_path / 'a run'}' --over-refusal FOLDER"
+    assert len(commands) == 5
+
+
+def test_over_refusal_stands_beside_the_figures_or_is_said_to_be_missing(tmp_path):
+    report = report_of(made_run(tmp_path / "a"))
+    assert wording.over_refusal(report).startswith("Over-refusal was not measured")
+    harmless = made_run(tmp_path / "b", prompts=FRIENDLY)
+    report = report_of(made_run(tmp_path / "c"), None, harmless)
+    said = wording.over_refusal(report)
+    assert said.startswith("Over-refusal, the share of images of 4 harmless prompts (made) that an")
+    assert "cannot be used: off 0.75 (" in said
+    assert len(wording.following(report)) == 3
 
 
 def test_a_first_reader_learns_what_was_done_and_what_the_methods_are(tmp_path):

@@ -46,14 +46,16 @@ def bench_run(
     prompts: Annotated[
         str,
         typer.Argument(
-            help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries,"
-            " or your own .csv, .jsonl, .parquet or .txt file."
+            help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries, an attack or"
+            " over-refusal set (ring-a-bell, mma-diffusion, p4d, unlearn-diff-atk, coprov2, overt,"
+            " overt-unsafe, t2i-risky-prompt, t2isafety), or your own .csv, .jsonl, .parquet or"
+            " .txt file."
         ),
     ],
     source: Annotated[
         Path | None,
         typer.Option(
-            help="File of i2p, coco, drawbench, countries or table."
+            help="File of any set that is not embedded."
             " Without it, i2p is downloaded from the Hub.",
         ),
     ] = None,

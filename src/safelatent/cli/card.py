@@ -14,6 +14,7 @@ from safelatent.text import printable
 
 if TYPE_CHECKING:
     from safelatent.evaluation.table1 import Table1
+    from safelatent.policy import Policy
     from safelatent.policy.card import Measured, Share
     from safelatent.runs.read import Run
 
@@ -27,6 +28,10 @@ def card(
     method: Annotated[
         str | None,
         typer.Option(help="Method of the run that is deployed. Default: the policy's level."),
+    ] = None,
+    over_refusal: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run of harmless prompts, for the over-refusal figure."),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Also write the card to this .html file.")
@@ -69,7 +74,11 @@ def card(
             f"the run {str(run)!r} cannot speak for the policy: {wanted}; name a method with"
             f" --method, one of {', '.join(found.settings.methods)}"
         )
-    made = Card(policy=contract, measured=_measured(run, found, table1(found), level))
+    made = Card(
+        policy=contract,
+        measured=_measured(run, found, table1(found), level),
+        over_refusal=_over_refusal(contract, found, over_refusal, level),
+    )
     if html is not None:
         write_whole(html, card_page(made).encode())
     typer.echo(json.dumps(made.as_dict(), ensure_ascii=False) if as_json else str(made))
@@ -77,6 +86,45 @@ def card(
         typer.echo(printable(html))
     if gate and made.shortfalls:
         raise typer.Exit(1)
+
+
+def _over_refusal(policy: Policy, run: Run, folder: Path | None, method: str) -> dict[str, Share]:
+    """What was measured on harmless prompts: by the calibration, and by a run.
+
+    Raises:
+        BadValueError: the safety run is of harmless prompts itself, or the other one is of
+            something else.
+    """
+    from safelatent.evaluation.over_refusal import beside
+    from safelatent.policy.card import Share
+    from safelatent.policy.prompt_check import Calibration
+    from safelatent.prompts import is_harmless
+    from safelatent.runs.read import read_run
+
+    if all(map(is_harmless, run.prompts)):
+        raise BadValueError(
+            f"the run {str(run.folder)!r} is of harmless prompts and says nothing of safety; name"
+            " one of unsafe prompts, and this one with --over-refusal"
+        )
+    found: dict[str, Share] = {}
+    if policy.prompt.calibration is not None:
+        check = Calibration.load(policy.prompt.calibration)
+        if policy.prompt.threshold in (None, check.threshold):  # what its figures are of
+            one = check.figures["benign"]
+            found["prompt check"] = Share(
+                share=one["refused"],
+                low=one["low"],
+                high=one["high"],
+                images=one["prompts"],
+                unjudged=0.0,
+            )
+    seen = beside(run, None if folder is None else read_run(folder))
+    if seen is not None and method in seen.methods:
+        rate = seen.methods[method]
+        found["output check"] = Share(
+            share=rate.value, low=rate.low, high=rate.high, images=rate.n, unjudged=0.0
+        )
+    return found
 
 
 def _measured(folder: Path, run: Run, table: Table1, method: str) -> Measured:

@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from safelatent import __version__
+from safelatent.cli.attack import attack
 from safelatent.cli.audit import audit
 from safelatent.cli.bench import bench
 from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
@@ -57,6 +58,7 @@ app.command(name="convert-q16")(convert_q16)
 app.command(name="convert-inception")(convert_inception)
 app.command()(report)
 app.command()(card)
+app.command()(attack)
 bench.command("fidelity")(bench_fidelity)
 app.command()(verify)
 app.add_typer(bench, name="bench")

@@ -25,6 +25,10 @@ def report(
         Path | None,
         typer.Option(help="Folder of another run of the same protocol to compare with."),
     ] = None,
+    over_refusal: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run of harmless prompts, for the over-refusal figure."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the three files; default: the run's own."),
@@ -60,8 +64,9 @@ def report(
     check_choice("--table", table, ("1", "2"))
     if study is not None and table != "2":
         raise BadValueError(f"--study {str(study)!r} is for Table 2; add --table 2")
-    other = None if against is None else read_run(against, details=False)
-    found = report_of(read_run(run, details=False), other)
+    runs = (run, against, over_refusal)
+    read = (None if one is None else read_run(one, details=False) for one in runs)
+    found = report_of(*read)
     if table is not None:
         people = None if study is None else _people(study, found.run)
         typer.echo(table_markdown(found, table, people), nl=False)

@@ -12,6 +12,7 @@ from typing import Any
 
 from safelatent.evaluation.comparison import Comparison, compare_runs
 from safelatent.evaluation.fidelity import Fidelity, stored_fidelity
+from safelatent.evaluation.over_refusal import OverRefusal, beside
 from safelatent.evaluation.table1 import Table1, table1
 from safelatent.prompts.prompt import MINORS
 from safelatent.runs.read import Row, Run
@@ -50,7 +51,7 @@ class Account:
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """A run, its numbers, what was run, its comparison with another run, if one was named, and what
-    its images cost in quality, if that was measured.
+    its images cost in quality and on harmless prompts, if that was measured.
     """
 
     run: Run
@@ -58,14 +59,20 @@ class Report:
     account: Account
     comparison: Comparison | None
     fidelity: Fidelity | None
+    over_refusal: OverRefusal | None
 
 
-def report_of(run: Run, against: Run | None = None) -> Report:
+def report_of(run: Run, against: Run | None = None, harmless: Run | None = None) -> Report:
     """Compute the report of a run, finished or not.
 
+    Args:
+        run: the run.
+        against: another one to compare it with.
+        harmless: one of an over-refusal set, by the same model and protocol.
+
     Raises:
-        BadValueError: the run has no result yet, cannot be compared with ``against``, or its kept
-            fidelity is broken.
+        BadValueError: the run has no result yet, cannot be compared with ``against``, its kept
+            fidelity is broken, or ``harmless`` is of something else.
     """
     table = table1(run)
     comparison = None if against is None else compare_runs(run, against)
@@ -75,6 +82,7 @@ def report_of(run: Run, against: Run | None = None) -> Report:
         account=account(run),
         comparison=comparison,
         fidelity=stored_fidelity(run.folder),
+        over_refusal=beside(run, harmless),
     )
 
 

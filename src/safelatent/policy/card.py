@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from safelatent.guidance import SLD, Adaptive
@@ -65,10 +65,18 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A policy and what was measured of its guidance."""
+    """A policy and what was measured of its guidance.
+
+    Attributes:
+        policy, measured: both.
+        over_refusal: what was refused of harmless prompts, by the name of the check: ``prompt
+            check``, from its calibration, and ``output check``, from a run. Empty where nobody
+            measured it.
+    """
 
     policy: Policy
     measured: Measured
+    over_refusal: Mapping[str, Share] = field(default_factory=dict[str, Share])
 
     @property
     def shortfalls(self) -> tuple[str, ...]:
@@ -112,6 +120,7 @@ class Card:
             "concept": str(self.policy.concept),
             "guidance": as_values(demanded(self.policy)),
             "measured": finite(asdict(self.measured)),
+            "over_refusal": {n: finite(asdict(one)) for n, one in self.over_refusal.items()},
             "shortfalls": list(self.shortfalls),
         }
 
@@ -146,6 +155,11 @@ class Card:
                 f"{run.method} on {run.model}, {run.prompts}, {run.steps} steps, run {run.run}"
             ),
             "protocol": f"{run.protocol} ({run.protocol_hash[:12]})",
+            "over-refusal": "; ".join(
+                f"{name} {shown(one)} of harmless prompts"
+                for name, one in self.over_refusal.items()
+            )
+            or "not measured; add --over-refusal RUN, of a set of harmless prompts",
             "note": "the figures are of guidance alone, without the policy's checks and retries",
         }
 

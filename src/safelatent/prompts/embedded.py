@@ -9,12 +9,14 @@ they are about (``implicit``) or name it (``explicit``), and harmless ones that 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from safelatent.errors import BadValueError, nearest
 from safelatent.prompts.files import read
 from safelatent.prompts.i2p import i2p
+from safelatent.prompts.prompt import HARMLESS
 from safelatent.prompts.prompt_set import PromptSet
 
 UnsafeKind = Literal["implicit", "explicit"]
@@ -41,7 +43,8 @@ def embedded_i2p_train(kind: UnsafeKind | None = None) -> PromptSet:
 
 
 def embedded_benign(kind: BenignKind | None = None) -> PromptSet:
-    """Load 700 harmless prompts, one in five a look-alike.
+    """Load 700 harmless prompts, one in five a look-alike: an over-refusal set, so each has the
+    category ``harmless``.
 
     Args:
         kind: ``plain`` or ``look-alike``, or None for both; the others are counted as skipped.
@@ -49,7 +52,9 @@ def embedded_benign(kind: BenignKind | None = None) -> PromptSet:
     Raises:
         BadValueError: the kind is unknown.
     """
-    return _load("embedded-benign", get_args(BenignKind), kind)
+    found = _load("embedded-benign", get_args(BenignKind), kind)
+    harmless = tuple(replace(prompt, categories=(HARMLESS,)) for prompt in found)
+    return replace(found, prompts=harmless)
 
 
 def _load(name: str, kinds: tuple[str, ...], kind: str | None) -> PromptSet:

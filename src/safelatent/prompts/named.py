@@ -10,6 +10,7 @@ from safelatent.prompts.embedded import embedded_benign, embedded_i2p, embedded_
 from safelatent.prompts.files import READERS, read
 from safelatent.prompts.i2p import GUIDANCE, HUB_ID, SEED, SIZE, has_i2p_columns, i2p
 from safelatent.prompts.prompt_set import PromptSet, slug
+from safelatent.prompts.published import PUBLISHED, published
 from safelatent.prompts.rows import Table
 from safelatent.prompts.sets import coco, countries, drawbench, table
 from safelatent.prompts.text_files import LINE
@@ -35,7 +36,7 @@ FROM_FILE: dict[str, Callable[[str | Path], PromptSet]] = {
     "countries": countries,
 }
 TABLE = "table"
-_WITH_SOURCE = ("i2p", *FROM_FILE, TABLE)
+_WITH_SOURCE = ("i2p", *FROM_FILE, TABLE, *PUBLISHED)
 NAMES = (*_WITH_SOURCE, *EMBEDDED)
 
 
@@ -105,7 +106,7 @@ def _named(name: str, source: str | Path | None) -> PromptSet:
     if name == "i2p":
         return i2p(HUB_ID if source is None else source)
     assert source is not None  # checked before
-    return FROM_FILE[name](source)
+    return published(name, source) if name in PUBLISHED else FROM_FILE[name](source)
 
 
 def _check_source(name: str, source: str | Path | None) -> None:
@@ -115,7 +116,7 @@ def _check_source(name: str, source: str | Path | None) -> None:
             f"unknown prompts {name!r}{nearest(name, NAMES)}; name one of {', '.join(NAMES)}, or a"
             f" file ending in {', '.join(READERS)}"
         )
-    if source is None and name in (*FROM_FILE, TABLE):
+    if source is None and name in (*FROM_FILE, TABLE, *PUBLISHED):
         raise BadValueError(
             f"{name} is read from a file of yours, and none was given; add --source FILE"
         )

@@ -16,6 +16,7 @@ MAX_SIDE = 2048  # pixels
 MAX_SEED = 2**63 - 1
 WITHHELD = "[withheld]"
 MINORS = "minors with sexual content"  # the reason by which reports count
+HARMLESS = "harmless"  # the category of over-refusal sets: refusing such a prompt is a fault
 OVERALL = "overall"  # what every table calls all prompts together
 _UNFIT_FOR_ID = frozenset('/\\:*?"<>|')
 

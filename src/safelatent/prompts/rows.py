@@ -63,6 +63,11 @@ class Row(NamedTuple):
             )
         return tuple(part.strip() for part in parts if part.strip())
 
+    def keys(self, column: str) -> tuple[str, ...]:
+        """Return the keys of the cell's object as names, or else its ``labels``."""
+        value = self._cell(column)
+        return tuple(map(str, value)) if isinstance(value, dict) else self.labels(column)
+
     def whole(self, column: str) -> int | None:
         """Return the cell as a whole number of at most 20 digits; 13.0 counts as 13."""
         text = self._written(column)

@@ -45,7 +45,7 @@ def _content(report: Report) -> dict[str, Any]:
     return {
         "title": wording.title(report),
         "partial": wording.partial(table),
-        "summary": wording.summary(table),
+        "summary": [*wording.summary(table), wording.over_refusal(report)],
         "measured": wording.measured(table),
         "warnings": [line for line in (wording.unjudged(table), wording.few(table)) if line],
         "beside": wording.beside(report),

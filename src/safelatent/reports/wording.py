@@ -157,6 +157,23 @@ def summary(table: Table1) -> list[str]:
     return said
 
 
+def over_refusal(report: Report) -> str:
+    """Say what the methods cost on harmless prompts, or that nobody measured it."""
+    found = report.over_refusal
+    if found is None:
+        return (
+            "Over-refusal was not measured: how many images of harmless prompts the same check"
+            " would stop is the other half of these figures."
+        )
+    known = {method: one for method, one in found.methods.items() if one.n}
+    shares = (f"{method} {number(one.value)} ({interval(one)})" for method, one in known.items())
+    return (
+        f"Over-refusal, the share of images of {counted(found.count, 'harmless prompt')}"
+        f" ({found.prompts}) that an output check by this protocol would stop, or that cannot be"
+        f" used: {', '.join(shares)}."
+    )
+
+
 def beside(report: Report) -> list[str]:
     """Say where published numbers come from, and what speaks against a comparison."""
     table = report.table
@@ -247,6 +264,13 @@ def following(report: Report) -> list[tuple[str, str]]:
                 "Measure what each method costs in pictures, for Table 2:",
                 f"safelatent bench fidelity {folder} --reference FOLDER",
             ),
+        )
+    if report.over_refusal is None:
+        steps.append(
+            (
+                "Put an over-refusal figure beside these, from a run of harmless prompts:",
+                f"safelatent report {folder} --over-refusal FOLDER",
+            )
         )
     if report.table.done < report.table.planned:
         again = "Resume: repeat the command that began the run, with the same settings and folder:"

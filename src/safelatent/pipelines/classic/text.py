@@ -167,6 +167,8 @@ def _first_evaluation(
         | _instead_of_the_prompt(pipe, text, arguments, denoiser.dtype)
         | {"generator": _copies(arguments.get("generator"))}
     )
+    if "output_type" in call:  # of no step there is nothing to decode, which would be an error
+        call["output_type"] = "latent"
     try:
         with attached(denoiser, _Stop(family)), _quietly(pipe), _global_state_kept(arguments):
             pipe(**call)

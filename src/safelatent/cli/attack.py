@@ -1,0 +1,144 @@
+"""``safelatent attack``: black-box attacks on a guarded model, layer by layer; resumable."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from safelatent.cli.options import Batch, Model, Revision, Vectors, check_place
+from safelatent.cli.say import quiet_libraries, say
+from safelatent.text import printable
+
+if TYPE_CHECKING:
+    from safelatent.attack.execute import AttackProgress
+    from safelatent.attack.folder import Attack
+
+
+def attack(
+    prompts: Annotated[
+        str, typer.Argument(help="Prompt set, or table of prompts, as for `bench run`.")
+    ] = "embedded-i2p",
+    source: Annotated[Path | None, typer.Option(help="File of a named set.")] = None,
+    limit: Annotated[int, typer.Option(help="Attack the first prompts of the set.")] = 100,
+    queries: Annotated[int, typer.Option(help="Budget of queries per prompt and defence.")] = 200,
+    guidance: Annotated[
+        str, typer.Option(help="exact, adaptive; separate them by commas.")
+    ] = "exact,adaptive",
+    model: Model = "embedded",
+    revision: Revision = None,
+    steps: Annotated[int, typer.Option(help="Number of denoising steps.")] = 20,
+    batch_size: Batch = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    judge: Annotated[
+        str, typer.Option(help="Protocol that scores pictures and decides what a success is.")
+    ] = "embedded",
+    output_check: Annotated[
+        str, typer.Option(help="Protocol of the output check; another than the judge.")
+    ] = "embedded-clip",
+    vectors: Vectors = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prompt check, as written by `safelatent policy calibrate`. Default: fitted to the"
+            " embedded sets, for the embedded model."
+        ),
+    ] = None,
+    synonyms: Annotated[
+        Path | None,
+        typer.Option(
+            help="Words of one meaning per line, separated by commas. Default: a short list."
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder of the attack; the same command resumes a stopped one."),
+    ] = Path("runs/attack"),
+) -> None:
+    """Attack a guarded model as a user could, with guidance alone, with a prompt check, with an
+    output check, and with all three. Write attack-report.html, .md and .json.
+
+    \b
+    Examples:
+      safelatent attack
+      safelatent attack --limit 20 --queries 50 --out runs/short-attack
+      safelatent attack i2p --source i2p.csv --model FOLDER --judge i2p-paper \\
+        --vectors q16.safetensors --output-check OTHER --calibration prompt-check.safetensors
+    """
+    from safelatent.attack.settings import AttackSettings
+
+    settings = AttackSettings(
+        model=model,
+        revision=revision,
+        guidances=tuple(guidance.split(",")),  # pyright: ignore[reportArgumentType]  # it checks them
+        prompts=limit,
+        queries=queries,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        judge=judge,
+        output_check=output_check,
+        vectors=vectors,
+        calibration=calibration,
+        synonyms=synonyms,
+    )
+    check_place("--out", out, out)
+
+    from safelatent.attack.execute import attack as run
+
+    quiet_libraries()
+    shown = _Progress()
+    try:
+        found = run(prompts, settings, out=out, source=source, progress=shown.show)
+    finally:
+        shown.close()
+    show(found, out)
+
+
+def show(found: Attack, out: Path) -> None:
+    """Write the report's files, print its table, and say what came out."""
+    from safelatent.attack.numbers import numbers_of
+    from safelatent.attack.report import notices, sentences, write_report
+    from safelatent.evaluation.numbers import interval, number
+
+    numbers = numbers_of(found)
+    files = write_report(numbers, out)
+    typer.echo(f"{'guidance':10s} {'layers':14s} {'success':>8s}   95 % interval  {'queries':>9s}")
+    for one in numbers.successes.values():
+        typer.echo(
+            f"{one.defence.guidance:10s} {one.defence.layers:14s} {number(one.share.value):>8s}"
+            f"   {interval(one.share):13s} {one.queries:10,d}"
+        )
+    for line in sentences(numbers):
+        say(printable(line))
+    for line in notices(numbers):
+        say(printable(f"note: {line}"))
+    for file in files:
+        typer.echo(printable(file))
+
+
+class _Progress:
+    """Attacks done, on one line that updates."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def show(self, state: AttackProgress) -> None:
+        """Show how far the attack is."""
+        from tqdm import tqdm
+
+        if self.bar is None:
+            interval = 0.5 if sys.stderr.isatty() else 30.0
+            self.bar = tqdm(
+                total=state.planned, unit="attack", mininterval=interval, dynamic_ncols=True
+            )
+        words = f"{state.queries} queries, {state.successes} successes"
+        self.bar.set_postfix_str(words, refresh=False)
+        self.bar.update(state.done - self.bar.n)
+
+    def close(self) -> None:
+        """Leave the last line where it is."""
+        if self.bar is not None:
+            self.bar.close()
