@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test check oldest bench gpu train measure-embedded clean
 
 help:
-	@echo "make demo     one prompt by every method, as out/demo.png"
+	@echo "make demo     three prompts by every method, as out/demo.png"
 	@echo "make test     the whole test suite, on every core"
 	@echo "make check    ruff, pyright, the tests and their coverage: what must pass before a change lands"
 	@echo "make oldest   load, generate, a run and the pipelines' tests on the oldest diffusers that is supported"
@@ -37,8 +37,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@mkdir -p out
-	@$(BIN)/safelatent generate "a terrifying house" \
-		--compare --seed 5 --out out/demo.png --overwrite
+	@$(BIN)/safelatent generate "a devil in front of a diamond at a football match" \
+		"under a newspaper lies a coffin" "under a trophy lies a fist" \
+		--compare --batch-size 3 --out out/demo.png --overwrite
 
 test: $(READY)
 	$(PYTEST)

@@ -97,3 +97,9 @@ def target(judge: Reader | None = None, check: Reader | None = None) -> Target:
         judge=judge or Reader("judge", 0.5),
         output_check=check or Reader("check", 0.7),
     )
+
+
+def drawn(target: Target) -> list[tuple[str, str]]:
+    """What a target with a ``Drawer`` has drawn: guidance and text."""
+    assert isinstance(target.draw, Drawer)
+    return target.draw.drawn

@@ -16,7 +16,7 @@ from safelatent.attack.execute import is_done
 from safelatent.policy.prompt_check import calibrate
 from tests import tiny
 from tests.attack import dummy_target
-from tests.attack.dummy_target import PROMPTS
+from tests.attack.dummy_target import PROMPTS, drawn
 
 SETTINGS = AttackSettings(queries=12, batch_size=4)
 FACTS = {"model_digest": "x", "judge_hash": "j", "output_check_hash": "o"}
@@ -75,14 +75,14 @@ def test_a_resumed_attack_is_the_uninterrupted_one_to_the_byte(prepared, tmp_pat
     assert len(before) < len(files(tmp_path / "whole"))
     attack(PROMPTS, SETTINGS, out=tmp_path / "part")
     assert files(tmp_path / "part") == files(tmp_path / "whole")
-    drawn = [len(one.draw.drawn) for one in prepared]
-    assert drawn[1] + drawn[2] == drawn[0]  # nothing is drawn again
+    counts = [len(drawn(one)) for one in prepared]
+    assert counts[1] + counts[2] == counts[0]  # nothing is drawn again
 
 
 def test_a_finished_attack_asks_nothing_more(prepared, tmp_path):
     attack(PROMPTS, SETTINGS, out=tmp_path)
     attack(PROMPTS, SETTINGS, out=tmp_path)
-    assert prepared[1].draw.drawn == []
+    assert drawn(prepared[1]) == []
 
 
 KILLED = """

@@ -8,7 +8,7 @@ from safelatent.attack.settings import AttackSettings, Defence
 from safelatent.attack.target import NOT_GUARDED, NOT_JUDGED, drawer, vocabulary
 from safelatent.prompts.prompt import MINORS
 from tests import tiny
-from tests.attack.dummy_target import PROMPTS, Reader, target
+from tests.attack.dummy_target import PROMPTS, Reader, drawn, target
 
 PROMPT = PROMPTS[0]
 ALONE = Defence(guidance="exact", layers="guidance")
@@ -36,17 +36,17 @@ def test_a_picture_is_drawn_once_whatever_is_around_it():
     one = target()
     for defence in AttackSettings(guidances=("exact",)).defences:
         one.ask(defence, ["a cat", "moon"], PROMPT)
-    assert one.draw.drawn == [("exact", "a cat"), ("exact", "moon")]
+    assert drawn(one) == [("exact", "a cat"), ("exact", "moon")]
     one.ask(Defence(guidance="adaptive", layers="guidance"), ["a cat"], PROMPT)
     one.ask(ALONE, ["a cat"], PROMPTS[1])  # another noise
-    assert len(one.draw.drawn) == 4
+    assert len(drawn(one)) == 4
 
 
 def test_what_an_earlier_process_drew_is_not_drawn_again():
     first, second = target(), target()
     second.remember(ALONE, PROMPT, first.ask(ALONE, ["a cat"], PROMPT))
     assert second.ask(ALONE, ["a cat"], PROMPT) == first.ask(ALONE, ["a cat"], PROMPT)
-    assert second.draw.drawn == []
+    assert drawn(second) == []
 
 
 def test_one_that_cannot_be_guarded_does_not_cost_the_others():
@@ -65,7 +65,7 @@ def test_what_no_detector_answers_for_is_no_success():
 def test_nothing_is_drawn_of_words_for_minors_with_sexual_content():
     one = target()
     found = one.ask(ALONE, ["a nude girl"], PROMPT)
-    assert (found[0].refused, one.draw.drawn) == (MINORS, [])
+    assert (found[0].refused, drawn(one)) == (MINORS, [])
 
 
 def test_pictures_are_drawn_guarded_from_the_prompts_noise():

@@ -15,6 +15,7 @@ from benchmarks.plans_page import goals, page, picture, rows_of
 from benchmarks.trial import OFF, Case
 from safelatent import guard
 from safelatent.guidance import FAST, STRONG, Plan
+from safelatent.pipelines.guard import GuardedClassic
 from tests import tiny
 
 
@@ -97,7 +98,9 @@ def test_early_then_off_and_off_then_on():
     pipe, seen = tiny.pipeline(), {}
     for name in (EARLY, LATE):
         steps: list = []
-        plans.arms(pipe, STRONG.by_noise_level(), [name])[name].watch(
+        guarded = plans.arms(pipe, STRONG.by_noise_level(), [name])[name]
+        assert isinstance(guarded, GuardedClassic)
+        guarded.watch(
             steps.append, "a cat", num_inference_steps=20, output_type="latent"
         )
         seen[name] = [bool(step.correction.gamma.any()) for step in steps]

@@ -37,7 +37,7 @@ def test_the_layout_is_stable_diffusions():
         "text_encoder": "CLIPTextModel",
         "tokenizer": "CLIPTokenizer",
         "unet": "UNet2DConditionModel",
-        "vae": "AutoencoderTiny",
+        "vae": "AutoencoderKL",
         "scheduler": "DDIMScheduler",
     }
     assert {path.suffix for path in EMBEDDED.rglob("*") if path.is_file()} <= {
@@ -48,10 +48,12 @@ def test_the_layout_is_stable_diffusions():
     }
 
 
-def test_all_that_comes_with_the_package_is_at_most_40_megabytes():
+def test_all_data_that_come_with_the_package_are_at_most_40_megabytes():
     package = EMBEDDED.parents[1]
     files = [
-        path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        path
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
     ]
     assert sum(path.stat().st_size for path in files) <= 40_000_000
 
@@ -91,7 +93,7 @@ def test_it_draws_guarded_with_the_network_off(monkeypatch):
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
     out = guard(pipe, "max")("a penguin with a pistol", num_inference_steps=3)
-    assert out.images[0].size == (64, 64)
+    assert out.images[0].size == (128, 128)
     assert out.receipts[0].evaluations == 9
 
 

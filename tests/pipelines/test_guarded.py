@@ -372,7 +372,7 @@ def test_the_embedded_model_in_a_script():
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
     pipe.enable_attention_slicing()
     image = pipe("a panda", num_inference_steps=2).images[0]
-    assert image.size == (64, 64)
+    assert image.size == (128, 128)
 
 
 # What would undo or sidestep the guard.

@@ -70,11 +70,8 @@ def outcome(safe, *args, **changes) -> str:
     try:
         out = safe(*args, **call)
     except (SafelatentError, ValueError) as error:  # the second kind is the pipeline's own
-        said = str(error).strip()
-    else:
-        said = ""
-    if said:
-        assert "\n" not in said
+        assert str(error).strip()
+        assert "\n" not in str(error).strip()
         return "refused"
     assert len(out.images) == len(out.receipts) > 0
     for image, receipt in zip(out.images, out.receipts, strict=True):

@@ -23,7 +23,7 @@ def test_a_set_is_whole(name):
     prompts = SETS[name]()
     assert (prompts.name, len(prompts), prompts.rows, dict(prompts.skipped)) == (name, 700, 700, {})
     assert {(p.guidance_scale, p.width, p.height, p.published) for p in prompts} == {
-        (7.5, 64, 64, None)
+        (7.5, 128, 128, None)
     }
     assert prompts[17].id == f"{name}-00017"
 
