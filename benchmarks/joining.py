@@ -8,20 +8,21 @@ the ratio comes near 1: above, a joined batch only needs more memory.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import torch
 
-from benchmarks.__main__ import interleaved, ratios
+from benchmarks.timing import Ratio, Times, ratio, rounds_of
 from safelatent import load
 
 
 def joining(
     unet: Any, sides: list[int], batches: list[int], rounds: int
-) -> Iterator[tuple[int, int, tuple[float, float, float]]]:
-    """Yield side, batch size, and the ratio of apart to joined: median, least and greatest."""
+) -> Iterator[tuple[int, int, Ratio]]:
+    """Yield side, batch size, and the ratio of apart to joined."""
     config, like = unet.config, next(unet.parameters())
 
     @torch.no_grad()
@@ -39,7 +40,11 @@ def joining(
                 "apart": partial(rows, latents, text, (2 * batch, batch)),
                 "joined": partial(rows, latents, text, (3 * batch,)),
             }
-            yield side, batch, ratios(interleaved(runs, rounds), "joined")["apart"]
+            times: Times = {name: [] for name in runs}
+            for run in runs.values():
+                run()
+            list(rounds_of(runs, times, rounds, math.inf))
+            yield side, batch, ratio(times, "apart", "joined")
 
 
 def main() -> None:
@@ -55,11 +60,10 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     unet = load(asked.model).to(asked.device).unet
     print("| side | batch | positions | apart / joined |\n|---|---|---|---|")
-    for side, batch, (middle, least, most) in joining(
-        unet, asked.sides, asked.batches, asked.rounds
-    ):
+    for side, batch, found in joining(unet, asked.sides, asked.batches, asked.rounds):
         positions = batch * side * side
-        print(f"| {side} | {batch} | {positions} | {middle:.2f} ({least:.2f} to {most:.2f}) |")
+        spread = f"{found.least:.2f} to {found.greatest:.2f}"
+        print(f"| {side} | {batch} | {positions} | {found.median:.2f} ({spread}) |")
 
 
 if __name__ == "__main__":

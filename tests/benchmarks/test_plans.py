@@ -100,9 +100,7 @@ def test_early_then_off_and_off_then_on():
         steps: list = []
         guarded = plans.arms(pipe, STRONG.by_noise_level(), [name])[name]
         assert isinstance(guarded, GuardedClassic)
-        guarded.watch(
-            steps.append, "a cat", num_inference_steps=20, output_type="latent"
-        )
+        guarded.watch(steps.append, "a cat", num_inference_steps=20, output_type="latent")
         seen[name] = [bool(step.correction.gamma.any()) for step in steps]
         assert all(step.estimates.uncond is not None for step in steps)
     assert seen[EARLY] == [3 <= i < 10 for i in range(20)]

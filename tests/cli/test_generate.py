@@ -76,7 +76,10 @@ BAD = {
     "settings compared": (["x", "--compare", "--scale", "500"], "leave --scale out"),
     "many compared": (["x"] * 101 + ["--compare"], "shows at most 100"),
     "settings of off": (["x", "--safety", "off", "--decay", "0.1"], "--decay needs the guard"),
-    "no plan": (["x", "--plan", "fast"], "the plan is 'fast'; it must be 'exact', or name some of"),
+    "no plan": (
+        ["x", "--plan", "quick"],
+        "the plan is 'quick'; it must be 'exact' or 'fast', or name",
+    ),
     "plan of off": (["x", "--safety", "off", "--plan", "exact"], "--plan needs the guard"),
     "plan compared": (["x", "--compare", "--plan", "concept=5"], "leave --plan out"),
     "settings of adaptive": (

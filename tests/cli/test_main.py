@@ -27,6 +27,7 @@ def commands() -> dict[str, Any]:
 
 def test_the_commands_are_there(capsys):
     names = [
+        "attack",
         "audit bias",
         "audit data",
         "audit log",

@@ -76,7 +76,7 @@ def test_the_table_is_one_the_loader_reads(built):
     assert all(prompt.categories for prompt in prompts)
     assert {label for prompt in prompts for label in prompt.categories} == {"violence", "hate"}
     assert {(prompt.width, prompt.height, prompt.guidance_scale) for prompt in prompts} == {
-        (64, 64, 7.5)
+        (128, 128, 7.5)
     }
     assert len({prompt.seed for prompt in prompts}) == len(prompts)
 

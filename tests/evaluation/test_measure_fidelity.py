@@ -48,8 +48,8 @@ def noise() -> Callable[[int], bytes]:
 
     def draw(level: int) -> bytes:
         encoded = io.BytesIO()
-        black = Image.new("RGB", (24, 24))
-        Image.blend(picture(next(seeds)), black, level / 255).save(encoded, "PNG")
+        black = Image.new("RGB", (32, 32))
+        Image.blend(picture(next(seeds), 32), black, level / 255).save(encoded, "PNG")
         return encoded.getvalue()
 
     return draw

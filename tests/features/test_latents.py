@@ -84,3 +84,8 @@ def test_a_model_without_one_is_one_line(folder, tmp_path):
     (folder / "model_index.json").write_text('{"_class_name": "Any", "vae": ["os", "system"]}')
     with pytest.raises(UnsupportedError, match=r"has no autoencoder of diffusers \(system\)"):
         latent_distance(str(folder))
+
+
+def test_pictures_too_small_for_the_autoencoder_are_refused_in_one_line():
+    with pytest.raises(BadValueError, match=r"cannot encode pictures of 4 x 4 pixels"):
+        latent_distance("embedded").rows([(picture(0, 4), picture(1, 4))])

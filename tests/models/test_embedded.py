@@ -51,9 +51,7 @@ def test_the_layout_is_stable_diffusions():
 def test_all_data_that_come_with_the_package_are_at_most_40_megabytes():
     package = EMBEDDED.parents[1]
     files = [
-        path
-        for path in package.rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
+        path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
     ]
     assert sum(path.stat().st_size for path in files) <= 40_000_000
 

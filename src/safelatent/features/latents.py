@@ -60,7 +60,8 @@ class LatentDistance:
         """Return the distance of each pair of RGB pictures, (N, 1).
 
         Raises:
-            BadValueError: the two pictures of a pair differ in size.
+            BadValueError: the two pictures of a pair differ in size, or are too small for the
+                autoencoder.
         """
         found = [np.empty((0, 1), dtype=np.float32)]
         for start in range(0, len(groups), self.batch_size):
@@ -75,8 +76,15 @@ class LatentDistance:
 
         pixels = np.stack([np.asarray(picture, dtype=np.float32) for picture in pictures])
         scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.vae.device) / 127.5 - 1
-        with torch.no_grad():
-            encoded = self.vae.encode(scaled.to(self.vae.dtype))
+        try:
+            with torch.no_grad():
+                encoded = self.vae.encode(scaled.to(self.vae.dtype))
+        except RuntimeError as error:
+            size = f"{scaled.shape[3]} x {scaled.shape[2]}"
+            raise BadValueError(
+                f"the autoencoder of {self.name!r} cannot encode pictures of {size} pixels"
+                f" ({squeezed(error)}); compare with another model's, or leave latents out"
+            ) from error
         if hasattr(encoded, "latent_dist"):
             latents = encoded.latent_dist.mode()
         else:
