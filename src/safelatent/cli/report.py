@@ -64,9 +64,9 @@ def report(
     check_choice("--table", table, ("1", "2"))
     if study is not None and table != "2":
         raise BadValueError(f"--study {str(study)!r} is for Table 2; add --table 2")
-    runs = (run, against, over_refusal)
-    read = (None if one is None else read_run(one, details=False) for one in runs)
-    found = report_of(*read)
+    others = (against, over_refusal)
+    read = (None if one is None else read_run(one, details=False) for one in others)
+    found = report_of(read_run(run, details=False), *read)
     if table is not None:
         people = None if study is None else _people(study, found.run)
         typer.echo(table_markdown(found, table, people), nl=False)
