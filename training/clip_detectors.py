@@ -2,8 +2,8 @@
 of the CLIP and of both.
 
 Q16 is two prompt vectors tuned on image embeddings of labelled scenes. The checker is concept
-vectors, each with its own threshold. Scenes for tuning, for thresholds and for the figures
-come from different seeds. The pixel judge has no part in any of it.
+vectors, learnt from scenes that show them, each with its own threshold. Scenes for tuning, for
+thresholds and for the figures come from different seeds. The pixel judge has no part in any of it.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from training.glyphs import glyphs, paint
 from training.scenes import Scene
 from training.vae import shrunk, to_tensor
 from training.variation import vary
-from training.vocabulary import SAFE, article, words
+from training.vocabulary import THINGS, words
 
 TUNING_SEED, THRESHOLD_SEED = 101, 102
 PART = 500  # scenes that are painted at a time
@@ -52,6 +52,7 @@ drop of blood, vomiting face, pile of poo
 cigarette, syringe
 chains, ninja, slot machine, biohazard sign
 """.strip().splitlines()
+SHRINKAGE = 0.01  # of the covariance towards a multiple of the identity
 SPECIAL_CARE = ("violence", "horror", "crime")
 
 Result = dict[str, Any]
@@ -181,32 +182,38 @@ def fit_thresholds(cosines: Tensor, unsafe: Tensor, rounds: int = 5) -> Tensor:
     return thresholds
 
 
-def harmless_vector(shop: Workshop) -> Tensor:
-    """(D,): the mean of texts that name safe things, alone and by twos."""
-    things = [article(safe.names[0]) for safe in SAFE]
-    twos = [
-        f"{one} with {other}" for one, other in zip(things, things[7:] + things[:7], strict=True)
-    ]
-    return (shop.embed_texts(things).mean(dim=0) + shop.embed_texts(twos).mean(dim=0)) / 2
+def _shows(scene: Scene, names: Sequence[str]) -> bool:
+    return scene.unsafe is not None and not set(names).isdisjoint(THINGS[scene.unsafe].names)
 
 
-def concept_vector(shop: Workshop, names: str, harmless: Tensor) -> Tensor:
-    """(D,): the mean of texts that name a thing of the group beside safe ones, less what all texts
-    have in common.
+def concept_vectors(seen: Labelled) -> Tensor:
+    """(K, D), each of length 1: the directions that distinguish the scenes of a group best from
+    safe ones (Fisher's linear discriminant, one covariance for all groups).
 
-    With that left in, what distinguishes concepts is a small part of the cosines, and thresholds
-    say less.
+    Cosines with texts that name the group distinguish less here: of texts most of the cosine is
+    common to all groups.
+
+    Raises:
+        ValueError: a group is in no scene.
     """
-    texts = [
-        f"{article(safe.names[0])} with {article(name)}" for safe in SAFE for name in words(names)
-    ]
-    return functional.normalize(shop.embed_texts(texts).mean(dim=0) - harmless, dim=0)
+    safe = seen.embeddings[~seen.unsafe].mean(dim=0)
+    within = seen.embeddings - safe
+    means: list[Tensor] = []
+    for group in CONCEPTS:
+        shown = torch.tensor([_shows(scene, words(group)) for scene in seen.scenes])
+        if not shown.any():
+            raise ValueError(f"no labelled scene shows any of {group!r}: label more scenes")
+        means.append(seen.embeddings[shown].mean(dim=0) - safe)
+        within[shown] -= means[-1]
+    covariance = within.T @ within / len(within)
+    ridge = SHRINKAGE * covariance.diagonal().mean() * torch.eye(len(safe))
+    directions = torch.linalg.solve(covariance + ridge, torch.stack(means).T).T
+    return functional.normalize(directions, dim=1)
 
 
 def make_checker(shop: Workshop, seen: Labelled) -> dict[str, Tensor]:
     """What a ``StableDiffusionSafetyChecker`` holds beside the image tower."""
-    harmless = harmless_vector(shop)
-    concepts = torch.stack([concept_vector(shop, names, harmless) for names in CONCEPTS])
+    concepts = concept_vectors(seen)
     care = shop.embed_texts(SPECIAL_CARE)
     care_cosines = seen.embeddings @ care.T
     care_thresholds = torch.tensor(

@@ -20,7 +20,6 @@ from safelatent.errors import UnsupportedError
 from safelatent.models.clip_model import CLIP, WEIGHTS, load_checker, load_clip
 from tests import tiny
 from tests.training.test_sketch import made_drawings
-from training import clip_detectors
 from training import measure_clip as clip_measures
 from training.clip import (
     ClipStage,
@@ -36,6 +35,7 @@ from training.clip_detectors import (
     Labelled,
     Workshop,
     best_threshold,
+    concept_vectors,
     fit_thresholds,
     make_detectors,
     tune_prompts,
@@ -45,7 +45,7 @@ from training.loop import Budget
 from training.measure_clip import measure_clip, retrieval, share
 from training.package import PACKAGED
 from training.scenes import Placed, Scene
-from training.vocabulary import SAFE, UNSAFE, words
+from training.vocabulary import THINGS, UNSAFE, words
 
 
 def scene(*things: int, background: str = "white") -> Scene:
@@ -200,6 +200,27 @@ def test_every_unsafe_thing_is_in_one_concept():
     assert len(CONCEPTS) == 17
 
 
+def test_a_concept_points_from_safe_scenes_to_its_own():
+    """Embeddings with a direction per group, and one loud direction that says nothing."""
+    rng = np.random.default_rng(0)
+    groups = [n for n, group in enumerate(CONCEPTS) for _ in range(6)]
+    things = {thing.names[0]: n for n, thing in enumerate(THINGS)}
+    scenes = [scene()] * 60 + [scene(things[words(CONCEPTS[n])[0]]) for n in groups]
+    embeddings = torch.from_numpy(0.05 * rng.normal(size=(len(scenes), 20))).float()
+    embeddings[:, 19] += torch.from_numpy(rng.normal(size=len(scenes))).float()
+    for row, n in enumerate(groups):
+        embeddings[60 + row, n] += 1
+    unsafe = torch.arange(len(scenes)) >= 60
+    seen = Labelled(scenes=scenes, embeddings=embeddings, unsafe=unsafe)
+    found = concept_vectors(seen)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(17))
+    assert found.argmax(dim=1).tolist() == list(range(17))
+    assert found[:, 19].abs().max() < 0.2
+    few = Labelled(scenes=scenes[:70], embeddings=embeddings[:70], unsafe=unsafe[:70])
+    with pytest.raises(ValueError, match="no labelled scene shows any of"):
+        concept_vectors(few)
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """The drawings."""
@@ -215,12 +236,11 @@ def work(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_miniature_of_the_whole_way(work, tmp_path, monkeypatch):
-    """With few scenes, and few safe things beside the unsafe ones of the checker's concepts."""
+    """With few scenes."""
     folder = tmp_path / "clip"
-    monkeypatch.setattr(clip_detectors, "SAFE", SAFE[:10])
     monkeypatch.setattr(clip_measures, "SET", 32)
     train_clip(work, Budget(minutes=0.01, workers=1), PACKAGED, folder)
-    make_detectors(work, folder, count=60)
+    make_detectors(work, folder, count=300)
     figures = measure_clip(work, folder, count=40, sets=2)
     assert figures["right caption among 256"]["n"] == 2 * 32
     assert figures["detectors"]["embedded_q16"]["accuracy"]["n"] == 40
