@@ -187,7 +187,10 @@ def test_no_receipt_without_gamma_and_none_for_the_unguarded_image():
     print(f"{given} images with a receipt, {refused} refused")
 
 
-@pytest.mark.xfail(strict=True, reason="half precision may round away all that the guard changed")
+@pytest.mark.xfail(
+    strict=False,  # seen in 5 of 711 receipts: not on every machine
+    reason="half precision may round away all that the guard changed",
+)
 def test_in_half_precision_a_step_may_swallow_the_change(monkeypatch):
     """A limit: where all predictions agree to the rounding of the latents, the guard changes the
     noise, and the scheduler's step rounds the change away.

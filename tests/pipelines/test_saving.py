@@ -197,8 +197,8 @@ def test_the_plan_comes_back(pipe, tmp_path):
     assert load(tmp_path).plan == plan
     content = json.loads((tmp_path / GUARD_FILE).read_text())
     assert content["plan"] == "concept=5,until=0.5"
-    (tmp_path / GUARD_FILE).write_text(json.dumps(content | {"plan": "fast"}))
-    with pytest.raises(UnsupportedError, match="the plan is 'fast'"):
+    (tmp_path / GUARD_FILE).write_text(json.dumps(content | {"plan": "quick"}))
+    with pytest.raises(UnsupportedError, match="the plan is 'quick'"):
         load(tmp_path)
 
 

@@ -235,8 +235,8 @@ def test_a_plan_that_ends_guidance_with_the_warm_up_is_refused_before_anything_i
     check_warmups(pipe, ("off", "negative prompt"), 30, "until=0.6")
     with pytest.raises(BadValueError, match=r"weak: the plan 'until=0\.6' ends all guidance"):
         check_warmups(pipe, ("off", "weak"), 30, "until=0.6")
-    with pytest.raises(BadValueError, match="the plan is 'fast'"):
-        check_warmups(pipe, ("off",), 30, "fast")
+    with pytest.raises(BadValueError, match="the plan is 'quick'"):
+        check_warmups(pipe, ("off",), 30, "quick")
 
 
 def test_steps_are_counted_as_the_guard_counts_them(pipe):
