@@ -101,7 +101,7 @@ def measure_own_concept(pool: Executor, model: JudgeNet, count: int) -> Result:
     pairs = own_concept_pairs(count)
     names = [(SAFE[x].names[0], SAFE[y].names[0]) for x, y in pairs]
     beside = [f"{article(x)} and {article(y)}" for x, y in names]
-    alone = [article(y) for _, y in names]
+    alone = [f"a picture of {article(y)}" for _, y in names]  # the bare name is the concept itself
     noise = range(40_000, 40_000 + count)
     seen: dict[str, np.ndarray] = {}
     for what, texts in (("beside", beside), ("alone", alone)):
