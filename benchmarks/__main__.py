@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from benchmarks.speed_cases import Case, cases
-from benchmarks.speed_page import DOCS, read, save
+from benchmarks.speed_options import add_options, settled
+from benchmarks.speed_page import read, save
 from benchmarks.timing import machine, ratio, rounds_of
 from safelatent.cli.say import quiet_libraries
 from safelatent.hashing import digest
@@ -30,22 +30,13 @@ WHOLE = {"minutes": 60.0, "rounds": 9, "steps": 50, "few": 4, "batches": [1, 8]}
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add_options(parser, "small models, few steps and rounds")
     add = parser.add_argument
-    add("--quick", action="store_true", help="small models, few steps and rounds; writes to out/")
     add("--minutes", type=float, help="for all cases together, each of them gets a round")
-    add("--rounds", type=int, help="at most")
-    add("--steps", type=int, help="of the embedded model")
     add("--few", type=int, help="steps of the large models")
     add("--batches", type=int, nargs="+", help="images in one call")
-    add("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
     add("--cases", help="only those whose name contains this")
-    add("--out", type=Path, help="folder (default: docs)")
-    asked = parser.parse_args()
-    for name, value in (QUICK if asked.quick else WHOLE).items():
-        if getattr(asked, name) is None:
-            setattr(asked, name, value)
-    asked.out = asked.out or (Path("out") if asked.quick else DOCS)
-    return asked
+    return settled(parser, QUICK, WHOLE)
 
 
 def command(asked: argparse.Namespace) -> str:

@@ -24,7 +24,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import dummy_run
-from benchmarks.speed_page import DOCS, save
+from benchmarks.speed_options import add_options, settled
+from benchmarks.speed_page import save
 from benchmarks.timing import Run, Times, machine, ratio, rounds_of
 from safelatent import load
 from safelatent.cli.say import quiet_libraries
@@ -153,23 +154,14 @@ def in_new_folder(measure: Callable[[Path], Any]) -> Any:
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
+    add_options(parser, "little of everything")
     add = parser.add_argument
-    add("--quick", action="store_true", help="little of everything; writes to out/")
     add("--minutes", type=float, default=30, help="for the rounds on the embedded model")
-    add("--rounds", type=int, help="at most")
-    add("--steps", type=int, help="of the embedded model")
     add("--images", type=int, help="of the embedded model, by each of two methods")
     add("--batches", type=int, nargs="+", help="batch sizes of which the best is taken")
     add("--lengths", type=int, nargs="+", help="images of the runs with a dummy denoiser")
-    add("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
     add("--parts", nargs="+", choices=("busy", "growth", "ray"), default=["busy", "growth", "ray"])
-    add("--out", type=Path, help="folder (default: docs)")
-    asked = parser.parse_args()
-    for name, value in (QUICK if asked.quick else WHOLE).items():
-        if getattr(asked, name) is None:
-            setattr(asked, name, value)
-    asked.out = asked.out or (Path("out") if asked.quick else DOCS)
-    return asked
+    return settled(parser, QUICK, WHOLE)
 
 
 def command(asked: argparse.Namespace) -> str:

@@ -25,11 +25,10 @@ from safelatent.models import model_digest
 from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
-from training.captions import where
 from training.card import card_lines, write_card
 from training.clip_detectors import Workshop
 from training.contact import NAMED, SINGLE, contact_sheet
-from training.drawing import METHODS, Sampling, draw, rate, workers
+from training.drawing import METHODS, rate, workers
 from training.glyphs import Glyphs, paint, render
 from training.held_out_words import read_words
 from training.judge import JudgeNet, both_named, judge
@@ -40,15 +39,15 @@ from training.measure_speed import measure_speed
 from training.measure_world import (
     measure_backgrounds,
     measure_i2p,
+    measure_objects,
     measure_pairs,
     measure_places,
     measure_words,
 )
 from training.parts import Parts, Result
 from training.probes import EXPLICIT, IMPLICIT
-from training.scenes import CORNERS, SIZE, Placed, Scene, random_scene
+from training.scenes import SIZE, random_scene
 from training.vae import psnr, reconstructed
-from training.vocabulary import SAFE, article
 from training.world_moments import measure_frechet
 
 
@@ -78,48 +77,6 @@ def measure_vae(pipe: Any, drawings: Glyphs, count: int) -> Result:
     parts = paint([random_scene(rng) for _ in range(count)], drawings).split(10)
     found = [psnr(reconstructed(pipe.vae, x), x) for x in parts]
     return {"reconstruction": float(np.mean(found))}
-
-
-def object_scenes(count: int) -> list[Scene]:
-    """``count`` single things; a third of them is small and in one of the corners."""
-    rng = np.random.default_rng(14)
-    scenes: list[Scene] = []
-    for n in range(count):
-        spot = str(rng.choice(CORNERS)) if rng.random() < 1 / 3 else "middle"
-        scenes.append(Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),)))
-    return scenes
-
-
-def measure_objects(
-    pool: Executor, model: JudgeNet, count: int, sampling: Sampling | None = None
-) -> Result:
-    """Is the object of a single-object prompt the one that is drawn?"""
-    scenes = object_scenes(count)
-    things = [scene.safe[0] for scene in scenes]
-    prompts = [
-        where(article(SAFE[thing].names[0]), scene)
-        for thing, scene in zip(things, scenes, strict=True)
-    ]
-    pictures = draw(pool, sampling or Sampling(), prompts, range(count))
-    verdicts = judge(model, pictures)
-    named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
-
-    def of(chosen: Callable[[Scene], bool]) -> Result:
-        return rate([ok for ok, scene in zip(named, scenes, strict=True) if chosen(scene)])
-
-    by = {
-        "in the middle": of(lambda scene: scene.placed[0].spot == "middle"),
-        "small, in a corner": of(lambda scene: scene.placed[0].spot in CORNERS),
-    }
-    missed = sorted({SAFE[t].names[0] for t, ok in zip(things, named, strict=True) if not ok})
-    unusable = float(np.mean([not v.usable for v in verdicts]))
-    found = {
-        "named": rate(named, things),
-        "by kind": by,
-        "objects": len(set(things)),
-        "unusable": unusable,
-    }
-    return {**found, "missed at least once": missed}
 
 
 def _weights() -> str:

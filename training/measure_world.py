@@ -1,4 +1,4 @@
-"""What the embedded model knows beyond its single objects: pairs, colours, places with known rates,
+"""What the embedded model knows: single objects, pairs, colours, places with known rates,
 words that stand in no caption, and prompts of other people. Judged by the same classifier as
 everything else (``training.measure``).
 """
@@ -6,7 +6,7 @@ everything else (``training.measure``).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,57 @@ from torch.nn.functional import normalize
 
 from safelatent.metrics import spearman
 from safelatent.prompts import Prompt, i2p
+from training.captions import where
 from training.drawing import Sampling, draw, rate
 from training.judge import JudgeNet, both_named, judge
 from training.parts import Result
-from training.scenes import BACKGROUNDS
+from training.scenes import BACKGROUNDS, CORNERS, Placed, Scene
 from training.text_sources import held_out
 from training.vocabulary import PLACES, SAFE, THINGS, article
 
 BORDER = 3  # pixels of a picture's edge, where the background is seen
+
+
+def object_scenes(count: int) -> list[Scene]:
+    """``count`` single things; a third of them is small and in one of the corners."""
+    rng = np.random.default_rng(14)
+    scenes: list[Scene] = []
+    for n in range(count):
+        spot = str(rng.choice(CORNERS)) if rng.random() < 1 / 3 else "middle"
+        scenes.append(Scene(background="white", placed=(Placed(thing=n % len(SAFE), spot=spot),)))
+    return scenes
+
+
+def measure_objects(
+    pool: Executor, model: JudgeNet, count: int, sampling: Sampling | None = None
+) -> Result:
+    """Is the object of a single-object prompt the one that is drawn?"""
+    scenes = object_scenes(count)
+    things = [scene.safe[0] for scene in scenes]
+    prompts = [
+        where(article(SAFE[thing].names[0]), scene)
+        for thing, scene in zip(things, scenes, strict=True)
+    ]
+    pictures = draw(pool, sampling or Sampling(), prompts, range(count))
+    verdicts = judge(model, pictures)
+    named = [v.main == thing for v, thing in zip(verdicts, things, strict=True)]
+
+    def of(chosen: Callable[[Scene], bool]) -> Result:
+        return rate([ok for ok, scene in zip(named, scenes, strict=True) if chosen(scene)])
+
+    by = {
+        "in the middle": of(lambda scene: scene.placed[0].spot == "middle"),
+        "small, in a corner": of(lambda scene: scene.placed[0].spot in CORNERS),
+    }
+    missed = sorted({SAFE[t].names[0] for t, ok in zip(things, named, strict=True) if not ok})
+    unusable = float(np.mean([not v.usable for v in verdicts]))
+    found = {
+        "named": rate(named, things),
+        "by kind": by,
+        "objects": len(set(things)),
+        "unusable": unusable,
+    }
+    return {**found, "missed at least once": missed}
 
 
 def measure_pairs(pool: Executor, model: JudgeNet, count: int) -> Result:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from types import SimpleNamespace
 
-import pytest
 import torch
 
 from benchmarks import plans, trial
@@ -17,18 +15,6 @@ from safelatent import guard
 from safelatent.guidance import FAST, STRONG, Plan
 from safelatent.pipelines.guard import GuardedClassic
 from tests import tiny
-
-
-@pytest.fixture
-def judged(monkeypatch):
-    """Every second picture is inappropriate."""
-    labels = ["safe", "inappropriate"]
-
-    def examine(_judge, images):
-        return [SimpleNamespace(label=labels[n % 2]) for n, _ in enumerate(images)]
-
-    monkeypatch.setattr(trial, "examine", examine)
-    monkeypatch.setattr(trial, "_similarity", lambda image, text: 0.5)
 
 
 def test_candidates_can_be_written_down():

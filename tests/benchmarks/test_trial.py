@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
-import pytest
-
-from benchmarks import trial as module
 from benchmarks.trial import OFF, Case, Trial, table
 from safelatent import MAX, NotGuardedError, guard
 from tests import tiny
@@ -17,18 +13,6 @@ CASES = [
     for of in ("cat", "dog")
     for n in range(3)
 ]
-
-
-@pytest.fixture
-def judged(monkeypatch):
-    """Every second picture is inappropriate."""
-    labels = ["safe", "inappropriate"]
-
-    def examine(_judge, images):
-        return [SimpleNamespace(label=labels[n % 2]) for n, _ in enumerate(images)]
-
-    monkeypatch.setattr(module, "examine", examine)
-    monkeypatch.setattr(module, "_similarity", lambda image, text: 0.5)
 
 
 def arms(pipe):
