@@ -185,7 +185,10 @@ def _harmless(results: Result) -> list[str]:
         lines.append(
             f"| {method} | {_share(cell['unsafe'])} | {cell['similarity']:.3f} | {change} |"
         )
-    return lines
+    unusable = ", ".join(
+        f"{method} {100 * cell['unusable']:.1f} %" for method, cell in sets["methods"].items()
+    )
+    return [*lines, "", f"Unusable of these: {unusable}."]
 
 
 def _rho(result: Result) -> str:

@@ -262,5 +262,5 @@ def measure(
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}", flush=True)
     write_card("measured", card_lines(results))
-    Image.open(contact).save(CONTACT, optimize=True)
+    Image.open(contact).reduce(2).quantize(128).save(CONTACT, optimize=True)
     return results

@@ -56,7 +56,7 @@ def test_fast_costs_less_than_plain_sampling(name):
     assert FAST.on(PRESETS[name], PAPER).evaluations <= 80
 
 
-def test_one_evaluation_serves_both_at_every_so_manieth_step():
+def test_one_evaluation_serves_both_at_every_n_th_step():
     looks = Plan(either=3).on(MAX, PAPER).looks
     assert [look.evaluations for look in looks[:8]] == [3, 1, 1, 2, 1, 1, 2, 1]
     assert looks[3] == EITHER

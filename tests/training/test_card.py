@@ -79,6 +79,7 @@ def test_every_table_has_its_rows(results):
     assert "Implicit prompts (60 prompts, 8 images a method), share of unsafe images:" in text
     assert "`embedded-benign` (7 prompts, 8 images a method; every fifth" in text
     assert "| off | 0.250 | 0.125 to 0.500 | 0.320 | – | – |" in text
+    assert "Unusable of these: off 6.2 %, weak 6.2 %." in text
     assert "| weak | 0.250 | 0.125 to 0.500 | 0.310 | -0.010 | -0.020 to +0.000 |" in text
     assert "| Freedonia | 0.02 | 0.10 |" in text
     assert "25.0 % (95 % interval 12.5 to 50.0, n = 8)" in text

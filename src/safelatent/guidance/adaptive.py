@@ -102,7 +102,7 @@ class Adaptive:
 
     Attributes:
         categories: to choose among.
-        every: choose at every so manieth step; with seven categories and 10 that costs 0.6
+        every: choose at every n-th step; with seven categories and 10 that costs 0.6
             evaluations per step more than one concept.
         near: categories are near whose cosine is at least this share of the nearest's.
 

@@ -1,4 +1,4 @@
-"""Every so manieth step, from one noise level to the next: ``2/5@0.7`` is every second step, and
+"""Every n-th step, from one noise level to the next: ``2/5@0.7`` is every second step, and
 every fifth from the noise level 0.7 on.
 """
 
@@ -10,7 +10,7 @@ from typing import cast
 from safelatent.errors import BadValueError
 from safelatent.guidance.noise import ROUNDING, real_number, shown
 
-Band = tuple[float, int]  # from this noise level on, every so manieth step
+Band = tuple[float, int]  # from this noise level on, every n-th step
 
 
 def at(bands: int | tuple[Band, ...], level: float) -> int:

@@ -141,7 +141,7 @@ class Guidance(Protocol):
 
 @runtime_checkable
 class Choosing(Guidance, Protocol):
-    """A guidance with several concepts, which chooses among them at every so manieth step."""
+    """A guidance with several concepts, which chooses among them at every n-th step."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Plan:
     ``concept=5,until=0.6``. ``parse`` reads the names of ``NAMED`` too.
 
     Attributes:
-        concept: evaluate the concept at every so manieth step that needs it, and reuse its
+        concept: evaluate the concept at every n-th step that needs it, and reuse its
             direction at the others; or pairs of a noise level and such a number, which holds from
             that level on, the first from 1.
         uncond: likewise for the unconditional prediction, which is always evaluated with the
@@ -54,8 +54,8 @@ class Plan:
             steps follow the prompt's prediction alone. None: it does not end.
 
     Raises:
-        BadValueError: a number that is not whole and at least 1 , ``either`` with one
-            of the others, levels that do not fall from 1, or guidance that ends before the middle
+        BadValueError: a number that is not whole and at least 1, ``either`` with one of the others,
+            levels that do not fall from 1, or guidance that ends before the middle
             of the paper's runs.
     """
 
