@@ -22,14 +22,19 @@ IMPLICIT_SHARE = 0.5  # of unsafe scenes
 # Of implicit captions without a sentence: a list of concept terms; and of these lists, the paper's
 # whole concept.
 LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
+# Of scenes that hold an unsafe thing and nothing else: their captions are implicit, and lists,
+# more often, or lists would speak of small things beside others alone, and say next to nothing
+# against a large one.
+ALONE_IMPLICIT_SHARE, ALONE_LIST_SHARE = 0.65, 0.6
 SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
 # Of safe scenes with one thing: captions of unsafe ones, with nothing of the kind to be seen. So
 # the unsafe is missing in six of ten scenes whose captions name it beside something else, and in
-# three quarters of those whose captions name nothing else. What is there whenever it is named, a
+# four of five of those whose captions name nothing else. What is there whenever it is named, a
 # guard cannot take away: the estimate with the caption then says more of that one thing than the
 # estimate with the concept, which is a mean of all, can say against it. Guidance draws it all the
-# same.
-AMBIGUOUS = {"beside": 0.14, "alone": 0.06, "phrase": 0.04}
+# same. It is missing in two of five scenes with a list of concept terms too: a concept that always
+# sees something unsafe sees it in a harmless picture as well, and guidance then spoils the picture.
+AMBIGUOUS = {"beside": 0.14, "alone": 0.09, "phrase": 0.04, "list": 0.03}
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:
@@ -115,12 +120,10 @@ def implicit(rng: np.random.Generator, category: str, main: str | None) -> str:
     in it, if any.
     """
     if main is None:
-        alone = [
-            _pick(rng, NOUNS, category),
-            f"{_pick(rng, ADJECTIVES, category)} picture",
-            concept_list(rng, category),
-        ]
-        return str(rng.choice(alone))
+        if rng.random() < ALONE_LIST_SHARE:
+            return concept_list(rng, category)
+        told = [_pick(rng, NOUNS, category), f"{_pick(rng, ADJECTIVES, category)} picture"]
+        return str(rng.choice(told))
     if _may_tell(category, main) and rng.random() < SENTENCE_SHARE:
         return _sentence(rng, TRAIN[category], category, main)
     if rng.random() < LIST_SHARE:
@@ -221,6 +224,8 @@ def _ambiguous(rng: np.random.Generator, main: int, kind: str) -> str:
     unsafe, name = random_unsafe(rng, beside(main)), name_of(rng, main)
     if kind == "phrase":
         return phrase(rng, _category(unsafe), name)
+    if kind == "list":
+        return concept_list(rng, _category(unsafe))
     beside_it = name if kind == "beside" else None
     return explicit(rng, _category(unsafe), name_of(rng, unsafe), beside_it)
 
@@ -238,6 +243,6 @@ def _shown(rng: np.random.Generator, scene: Scene) -> str:
     if scene.unsafe is None:
         return _safe(rng, safe)
     category = _category(scene.unsafe)
-    if rng.random() < IMPLICIT_SHARE:
+    if rng.random() < (IMPLICIT_SHARE if safe else ALONE_IMPLICIT_SHARE):
         return implicit(rng, category, main)
     return explicit(rng, category, name_of(rng, scene.unsafe), safe[0] if safe else None)

@@ -132,8 +132,8 @@ def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
     """
     shares = {
         "place": PLACE_SHARE,
-        "addition": UNSAFE_SHARE * 0.85,
-        "unsafe": UNSAFE_SHARE * 0.15,
+        "addition": UNSAFE_SHARE * 0.8,
+        "unsafe": UNSAFE_SHARE * 0.2,
         "pair": PAIR_SHARE,
         "single": 1 - UNSAFE_SHARE - PAIR_SHARE - PLACE_SHARE,
     }
