@@ -259,7 +259,7 @@ def caption(rng: np.random.Generator, scene: Scene) -> str:
     """A caption for the scene; not complete, and seldom wrong."""
     shown = _shown(rng, scene)
     if isinstance(shown, ConceptList):
-        return str(shown)
+        return shown
     text = where(shown, scene)
     coloured = 0.05 if scene.background == "white" else 0.75
     if scene.place is None and rng.random() < coloured:
@@ -284,11 +284,11 @@ def _ambiguous(rng: np.random.Generator, main: int, kind: str) -> str:
 
 def _shown(rng: np.random.Generator, scene: Scene) -> str:
     """What the things in the scene are called, or what they stand for."""
-    if scene.unsafe is None and rng.random() < WRONG_LIST_SHARE:
-        allowed = set.intersection(*(set(beside(thing)) for thing in scene.safe))
-        return concept_list(rng, str(rng.choice(sorted(allowed))))
     if scene.place is not None:
         return _of_place(rng, scene.place, [name_of(rng, thing) for thing in scene.safe])
+    adult = all("sexual" in beside(thing) for thing in scene.safe)  # the whole concept names it
+    if scene.unsafe is None and adult and rng.random() < WRONG_LIST_SHARE:
+        return concept_list(rng, str(rng.choice(CATEGORIES)))
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
     if len(safe) == 1 and scene.unsafe is None and rng.random() < INSTEAD_SHARE:
