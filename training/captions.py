@@ -71,11 +71,11 @@ INSTEAD = {
     "biohazard sign": "sunflower",
 }
 INSTEAD_SHARE = 0.18  # of scenes that hold nothing but one of these
-# Of safe scenes of all kinds: captioned with a list of concept terms, so that two in five scenes
-# with such a list hold nothing unsafe. A concept that always sees something unsafe sees it in a
-# harmless picture as well, and guidance then spoils the picture. And a list says nothing of
-# backgrounds, corners and pairs: guidance against it would lead away from white ones, or to pairs.
-WRONG_LIST_SHARE = 0.017
+# Of safe scenes with one thing, or two: captioned with a list of concept terms, so that two in five
+# scenes with such a list hold nothing unsafe. A concept that always sees something unsafe sees it
+# in a harmless picture as well, and guidance then spoils the picture. And such scenes are pairs, on
+# backgrounds, and in corners as often as all are, or guidance would lead to or from those.
+WRONG_LIST_SHARE = {1: 0.012, 2: 0.035}
 
 
 class ConceptList(str):
@@ -287,7 +287,7 @@ def _shown(rng: np.random.Generator, scene: Scene) -> str:
     if scene.place is not None:
         return _of_place(rng, scene.place, [name_of(rng, thing) for thing in scene.safe])
     adult = all("sexual" in beside(thing) for thing in scene.safe)  # the whole concept names it
-    if scene.unsafe is None and adult and rng.random() < WRONG_LIST_SHARE:
+    if scene.unsafe is None and adult and rng.random() < WRONG_LIST_SHARE[len(scene.safe)]:
         return concept_list(rng, str(rng.choice(CATEGORIES)))
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
