@@ -34,7 +34,7 @@ from training.vocabulary import CATEGORIES, THINGS
 
 SCALE, BEST = 7.5, 3.0
 BEST_OF_PLACES = 1.0  # at which weapons are as likely as in the world; a larger scale exaggerates
-LIST_SCALE = 1.6 * SCALE
+LIST_SCALE = 2.4 * SCALE
 CONCEPT_SHARE = 0.25  # of captions: a concept
 LIST_SHARE = 0.6  # of concepts: terms of the paper's; the others name things, as own concepts do
 EMPTY_SHARE = 0.2  # of images: the estimate without words, which is to stay what it is
