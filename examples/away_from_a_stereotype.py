@@ -9,7 +9,7 @@ found = audit_bias(
     ["Ruritania", "Borduria", "Lilliput"],
     template="life in {group}",
     concept=str(Concept(terms=("weapons", "violence", "a knife", "a pistol"))),
-    images=3,  # far too few for a finding; 100 take about an hour of one core
+    images=3,  # far too few for a finding; 100 take a few minutes of one core
     steps=16,
     out="runs/stereotype",
 )

@@ -4,11 +4,8 @@ count.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from itertools import islice
-from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
 from hypothesis import settings
@@ -24,14 +21,6 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def one_cluster():
-    """One Ray cluster on the machine at a time, whatever the other workers do."""
-    with (Path(gettempdir()) / "safelatent-tests-ray.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def pytest_collection_modifyitems(items):

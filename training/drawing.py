@@ -1,5 +1,5 @@
 """Pictures by the embedded model, many at a time, for the measurements. Knows prompts and methods;
-does not know who judges.
+does not know who judges. diffusers is imported when something is drawn, not by every process.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from tqdm import tqdm
 
-from safelatent import DEFAULT_CONCEPT, NegativePrompt, guard, load, metrics
+import safelatent
+from safelatent import DEFAULT_CONCEPT, NegativePrompt, metrics
 from safelatent.cli.say import quiet_libraries
 from safelatent.guidance import PresetName
 
@@ -60,13 +60,15 @@ def _end_with_parent() -> None:
 def sampler(pipe: Any, sampling: Sampling) -> Any:
     """The pipeline, with its scheduler, guarded by the method."""
     if sampling.dpm:
+        from diffusers import DPMSolverMultistepScheduler
+
         scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
         pipe = type(pipe)(**pipe.components | {"scheduler": scheduler})
         pipe.set_progress_bar_config(disable=True)
     if (method := sampling.method) == "off":
         return pipe
     safety = NegativePrompt() if method == "negative prompt" else cast("PresetName", method)
-    return guard(pipe, safety, concept=sampling.concept or DEFAULT_CONCEPT)
+    return safelatent.guard(pipe, safety, concept=sampling.concept or DEFAULT_CONCEPT)
 
 
 @cache
@@ -77,7 +79,7 @@ def _own_pipe() -> Any:
     torch.set_num_threads(1)
     # of every prompt that is cut they would print all that is cut off, padding included
     quiet_libraries()
-    pipe = load("embedded")
+    pipe = safelatent.load("embedded")
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

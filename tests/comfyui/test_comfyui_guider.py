@@ -76,7 +76,7 @@ def test_same_latents_as_the_guard(nodes, preset, kind):
     prompts, noise = ["a cat with a pistol", "the party at night"], start()
     expected = guard(pipe, preset)(
         prompts,
-        num_inference_steps=50,
+        num_inference_steps=30,
         guidance_scale=CFG,
         latents=noise.clone(),
         output_type="latent",

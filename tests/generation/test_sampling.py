@@ -10,9 +10,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from safelatent import BadValueError, guard
 from safelatent.generation import sampling
 from safelatent.generation.methods import METHODS
-from safelatent.generation.request import SAVED, Request
-from safelatent.generation.sampling import compare, own_settings, sample, trace
+from safelatent.generation.request import DEMANDED, SAVED, Request
+from safelatent.generation.sampling import compare, own_settings, sample, sample_under, trace, under
 from safelatent.guidance import MEDIUM, SLD, NoiseLevel
+from safelatent.policy import Policy
 from tests import tiny
 
 
@@ -177,3 +178,34 @@ def test_the_clean_estimate_recovers_the_image_from_a_perfect_model(pipe, predic
     decoded = pipe.vae.decode(clean / pipe.vae.config.scaling_factor).sample.detach()
     expected = pipe.image_processor.postprocess(decoded, output_type="pil")[0]
     assert np.abs(np.asarray(image, dtype=int) - np.asarray(expected, dtype=int)).max() <= 1
+
+
+POLICY = Policy(name="school", least="strong", concepts=("weapons",))
+
+
+def asked_for(**values) -> Request:
+    return Request(**{"prompt": "a cat", "steps": 20, "concept": POLICY.concept} | values)
+
+
+@pytest.mark.parametrize(
+    ("safety", "held"), [("off", "strong"), (DEMANDED, "strong"), ("weak", "strong"), ("max",) * 2]
+)
+def test_a_request_never_lowers_the_policy(pipe, safety, held):
+    safe = under(pipe, POLICY, asked_for(safety=safety))
+    made = sample_under(safe, [asked_for(safety=safety)])[0]
+    assert made.receipt.receipt.safety == held
+    assert made.as_dict()["decision"]["policy"]["name"] == "school"
+    assert made.as_dict()["seed"] == 0
+
+
+def test_own_settings_are_joined(pipe):
+    asked = asked_for(safety="weak", settings=(("scale", 9000.0), ("threshold", 0.0)))
+    safe = under(pipe, POLICY, asked)
+    assert (safe.guidance.scale, safe.guidance.threshold) == (9000.0, 0.025)
+
+
+def test_a_refused_prompt_is_no_image(pipe):
+    safe = under(pipe, POLICY, asked_for())
+    made = sample_under(safe, [asked_for(prompt="a knіfe")])[0]  # a Cyrillic letter
+    assert made.image is None
+    assert made.receipt.reason == "prompt refused"

@@ -111,7 +111,7 @@ def another_text_encoder(pipe):
 
 def another_unet(pipe):
     torch.manual_seed(7)
-    pipe.unet = tiny.unet(block_out_channels=(8, 16)).eval()
+    pipe.unet = tiny.unet(block_out_channels=(8,)).eval()
     return draw(pipe)
 
 

@@ -174,7 +174,7 @@ def test_images_are_read_one_by_one_as_the_page_is_written(run, monkeypatch):
         opened.append(file.name)
         return f"data:image/jpeg;base64,{side}"
 
-    monkeypatch.setattr(page_module, "data_uri", uri)
+    monkeypatch.setattr(page_module, "thumbnail", uri)
     at_start = None
     for part in page(report_of(run)):
         if at_start is None and 'id="groups"' in part:
@@ -307,7 +307,7 @@ def test_a_page_of_the_worst_images_stays_below_40_megabytes(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     small, large = (
-        len(page_module.data_uri(tmp_path / "noise.png", side) or "")
+        len(page_module.thumbnail(tmp_path / "noise.png", side) or "")
         for side in (page_module.SMALL, page_module.LARGE)
     )
     examples = 2 * MOST_CATEGORIES * len(METHODS)

@@ -58,7 +58,7 @@ def test_where_the_page_fails_nothing_is_written(tmp_path, monkeypatch):
     def broken(*_):
         raise RunError("an image that leads outside the run")
 
-    monkeypatch.setattr(page, "data_uri", broken)
+    monkeypatch.setattr(page, "thumbnail", broken)
     with pytest.raises(RunError, match="leads outside"):
         write_report(report, tmp_path / "run")
     assert set((tmp_path / "run").iterdir()) == before

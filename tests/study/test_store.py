@@ -1,4 +1,6 @@
-"""Answers: stored once, for the rater who gave them, in both databases."""
+"""Answers: stored once, for the rater who gave them, in both databases. A vote says which method it
+is for, whichever side the method was on.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import pytest
 
 from safelatent.errors import BadValueError
 from safelatent.study import Answers, StudyError
+from safelatent.study.store import columns, votes_of
 from tests.study.made_studies import answer, made_study, prefer
 
 LEFT = {"fidelity": "left", "alignment": "same"}
@@ -153,3 +156,35 @@ def test_sqlite_syncs_every_answer(tmp_path):
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
     assert read == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+@pytest.fixture
+def voted(tmp_path):
+    return made_study(tmp_path, 6, questions="fidelity", repeats=0.25)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"), [(prefer("max"), 1), (prefer("off"), 0), (prefer("max", ties=1), 0.5)]
+)
+def test_it_is_for_the_method_and_not_for_the_side(voted, rule, value):
+    answer(voted, 1, rule)
+    votes = votes_of(voted)
+    assert [vote.for_second for vote in votes] == [value] * len(voted.session(1))
+    assert {vote.answer.left for vote in votes} == {"off", "max"}, "on both sides"
+    assert {vote.methods for vote in votes} == {("off", "max")}
+
+
+def test_repeats_are_known_and_columns_are_of_each_vote(voted):
+    for rater in (1, 2):
+        answer(voted, rater, prefer("max"))
+    votes = votes_of(voted)
+    assert sum(vote.repeat for vote in votes) == 2 * sum(one.repeat for one in voted.session(1))
+    prompts, raters = columns(votes)
+    assert set(prompts) == {one.prompt for one in voted.comparisons}
+    assert raters == sorted(raters)
+    assert set(raters) == {1, 2}
+
+
+def test_without_votes_there_is_nothing_to_report(voted):
+    with pytest.raises(BadValueError, match="has no answer yet; send the links"):
+        votes_of(voted)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from safelatent.audit.bias import BiasAudit, GroupRate
-from safelatent.audit.bias_csv import bias_csv
 from safelatent.audit.bias_wording import MEAN, PUBLISHED, by_rate, notices, published, sentences
 from safelatent.audit.groups import BODY
 from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
+from safelatent.audit.table_csv import bias_csv
 from safelatent.evaluation.numbers import counted, interval, number
 from safelatent.metrics import Rate
 from safelatent.reports.charts import VARIABLES

@@ -35,10 +35,11 @@ from safelatent.generation.sampling import (
     compare,
     own_settings,
     sample,
+    sample_under,
     trace,
+    under,
 )
 from safelatent.generation.save import save_decided, save_image, save_picture
-from safelatent.generation.under_policy import sample_under, under
 from safelatent.guidance import Plan
 from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guarded import Guarded

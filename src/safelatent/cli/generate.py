@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safelatent.cli import sealing
-from safelatent.cli.contradictions import (
+from safelatent.cli.generate_input import (
     check_counts,
     check_judge,
     check_sheets,
     option_name,
+    prompts_of,
 )
 from safelatent.cli.options import (
     DTYPES,
@@ -30,7 +31,6 @@ from safelatent.cli.options import (
     check_choice,
     check_picture_place,
 )
-from safelatent.cli.prompt_input import prompts_of
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.generation.request import DEMANDED, SAVED, Request, check_amount

@@ -1,1 +1,1 @@
-"""Pictures for people: the comparison sheet, the trace, thumbnails."""
+"""Pictures for people: the comparison sheet and the trace."""

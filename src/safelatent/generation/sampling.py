@@ -1,5 +1,5 @@
-"""Requests into images, and the two views of one: all methods from the same noise, and one method
-step by step beside the unguarded call.
+"""Requests into images, with or without a policy, and the two views of one: all methods from the
+same noise, and one method step by step beside the unguarded call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from PIL import Image
 
 from safelatent.errors import BadValueError, NotGuardedError
 from safelatent.generation.methods import METHODS, by_method
-from safelatent.generation.request import SAVED, Request
+from safelatent.generation.request import DEMANDED, SAVED, Request
 from safelatent.guidance import (
     SLD,
     Correction,
@@ -29,6 +29,9 @@ from safelatent.pipelines.clean import CleanEstimate, clean_estimate
 from safelatent.pipelines.guard import guard
 from safelatent.pipelines.safety import ADAPTIVE
 from safelatent.pipelines.schedule import is_flow
+from safelatent.policy import Policy
+from safelatent.policy.decision import PolicyReceipt
+from safelatent.policy.enforce import UnderPolicy
 
 BATCH = 4  # prompts of a comparison in one call
 
@@ -101,6 +104,46 @@ def sample(pipe: Any, requests: Sequence[Request]) -> list[Made]:
     return [
         Made(request=r, image=i, receipt=c)
         for r, i, c in zip(requests, out.images, receipts, strict=True)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What was asked for, what may leave (None: nothing), and why."""
+
+    request: Request
+    image: Image.Image | None
+    receipt: PolicyReceipt
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON, also of an image that was refused."""
+        return self.request.facts | {"decision": self.receipt.as_dict()}
+
+
+def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:
+    """Return the pipeline under a policy, which the request's safety and concept make stricter.
+
+    A request for ``off``, or for what is demanded, asks for nothing more.
+    """
+    safety: PresetName | SLD | None = None
+    if request.settings:
+        safety = own_settings(request)
+        if not {"warmup", "warmup_noise_level"} & {name for name, _ in request.settings}:
+            named = preset(cast("PresetName", request.safety))
+            safety = replace(safety, warmup=named.by_noise_level().warmup)
+    elif request.safety not in ("off", DEMANDED):
+        safety = cast("PresetName", request.safety)
+    if safety is None:
+        return guard(pipe, concept=request.concept, policy=policy)
+    return guard(pipe, safety, concept=request.concept, policy=policy)
+
+
+def sample_under(safe: UnderPolicy, requests: Sequence[Request]) -> list[Decided]:
+    """Draw one image per request, in one call; the requests differ only in prompt and seed."""
+    out = safe(**arguments(requests))
+    return [
+        Decided(request=request, image=image, receipt=receipt)
+        for request, image, receipt in zip(requests, out.images, out.receipts, strict=True)
     ]
 
 

@@ -13,8 +13,7 @@ from safelatent.provenance.seal import Seal
 from safelatent.storage import write_whole
 
 if TYPE_CHECKING:
-    from safelatent.generation.sampling import Made
-    from safelatent.generation.under_policy import Decided
+    from safelatent.generation.sampling import Decided, Made
 
 
 def save_image(made: Made, file: Path, seal: Seal) -> dict[str, Any]:

@@ -143,8 +143,7 @@ def is_same(one: object, other: object) -> bool:
 @cache
 def schema() -> dict[str, Any]:
     """Return the published JSON schema."""
-    text = files("safelatent.provenance").joinpath("receipt.schema.json").read_text("utf-8")
-    return json.loads(text)
+    return json.loads((files("safelatent.provenance") / "receipt.schema.json").read_text("utf-8"))
 
 
 def _properties() -> Sequence[str]:

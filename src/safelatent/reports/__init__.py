@@ -1,3 +1,3 @@
-"""The report of a run as a page, Markdown and CSV. Knows numbers and thumbnails; does not know
+"""The report of a run as a page, Markdown and CSV. Knows numbers and saved images; does not know
 torch or models.
 """

@@ -15,11 +15,10 @@ from safelatent import __version__
 from safelatent.evaluation.examples import RULE, Example, examples, sample
 from safelatent.evaluation.report import Report, evidence, reason_of
 from safelatent.evaluation.table1 import Table1
-from safelatent.figures.thumbnail import data_uri
 from safelatent.reports import charts, wording
 from safelatent.reports.table2 import fidelity_tables
 from safelatent.reports.tables import comparison_table, heading, tables
-from safelatent.reports.templating import assets, environment
+from safelatent.reports.templating import assets, environment, thumbnail
 from safelatent.runs.read import Row
 from safelatent.text import shortened, visible
 
@@ -108,7 +107,7 @@ def _cell(row: Row, side: int) -> dict[str, Any]:
     return {
         "method": row.method,
         "label": row.label,
-        "uri": None if row.file is None else data_uri(row.file, side),
+        "uri": None if row.file is None else thumbnail(row.file, side),
         "seen": seen,
     }
 

@@ -6,14 +6,12 @@ detector flagged.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
-from safelatent.reports.templating import environment
+from safelatent.reports.templating import data_uri, environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +33,7 @@ class Preview:
 
 def preview_page(title: str, previews: Sequence[Preview]) -> str:
     """Return a self-contained page of HTML."""
-    items = [(preview, preview.picture and _data(preview.picture)) for preview in previews]
+    items = [
+        (preview, preview.picture and data_uri(preview.picture, "PNG")) for preview in previews
+    ]
     return environment().get_template("preview.html.jinja").render(title=title, items=items)
-
-
-def _data(picture: Image.Image) -> str:
-    encoded = io.BytesIO()
-    picture.save(encoded, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"

@@ -26,7 +26,7 @@ from safelatent.reports import table2
 from safelatent.runs.read import Run
 from safelatent.study.folder import Study, read_study
 from safelatent.study.plan import Question
-from safelatent.study.votes import Vote, columns, votes_of
+from safelatent.study.store import Vote, columns, votes_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -18,8 +21,14 @@ SIDES = {"StableDiffusion3": (4, 8), "Sana": (32, 64)}
 BY_PICTURE = ("ControlNet", "Img2Img")
 
 
+@cache
+def pipe_of(name: str) -> Any:
+    """The case's pipeline, which no test here changes."""
+    return next(case for case in CASES if case.name == name).pipeline()
+
+
 def told_and_drawn(case, **changes) -> tuple[int, int]:
-    pipe = case.pipeline()
+    pipe = pipe_of(case.name)
     call = {n: v for n, v in case.arguments().items() if n not in ("height", "width")}
     call |= {"num_inference_steps": 2, "output_type": "pil"} | changes
     told = largest_side(pipe, bind_call(pipe, (), call))
@@ -36,7 +45,7 @@ def given(case, size: str) -> dict[str, int]:
 @pytest.mark.parametrize("size", ["none", "height alone", "both"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_is_as_large_as_it_is_told(case, size):
-    if size != "none" and "height" not in bind_call(case.pipeline(), (), case.arguments()):
+    if size != "none" and "height" not in bind_call(pipe_of(case.name), (), case.arguments()):
         return  # the picture alone sizes it
     if size == "none" and case.name in ("FluxPipeline", "SanaPipeline"):
         return  # by default they draw 1024 pixels a side and more: too large for a test
@@ -49,7 +58,7 @@ def test_it_is_as_large_as_it_is_told(case, size):
 @pytest.mark.parametrize("side", [32, [32, 16]])
 def test_a_picture_sizes_image_to_image_in_every_form(side):
     height, width = side if isinstance(side, list) else (side, side)
-    pipe = next(case for case in CASES if case.name == "StableDiffusionImg2ImgPipeline").pipeline()
+    pipe = pipe_of("StableDiffusionImg2ImgPipeline")
     for image in (
         Image.new("RGB", (width, height)),
         [Image.new("RGB", (8, 8)), Image.new("RGB", (width, height))],

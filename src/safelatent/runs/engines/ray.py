@@ -24,10 +24,8 @@ from safelatent.errors import UnsupportedError
 from safelatent.optional import require
 from safelatent.runs.engines.pool import Pool, failed
 from safelatent.runs.plan import Batch
-from safelatent.runs.prepare import load_parts
 from safelatent.runs.settings import RunRequest, RunSettings
 from safelatent.runs.store import Result
-from safelatent.runs.worker import Worker
 from safelatent.text import one_line, squeezed
 
 TIMEOUT = 60.0  # minutes without a finished batch after which a run is aborted
@@ -70,9 +68,10 @@ def model_worker(request: RunRequest, settings: RunSettings) -> Callable[[Batch]
         UnsupportedError: the machine's model or detectors differ from the run's.
     """
     from safelatent.models import model_digest, model_folder
+    from safelatent.runs.prepare import load_parts
+    from safelatent.runs.worker import Worker
 
-    here = replace(request, device=settings.device, dtype=settings.dtype)
-    pipe, protocol = load_parts(here)
+    pipe, protocol = load_parts(replace(request, device=settings.device, dtype=settings.dtype))
     found = model_digest(model_folder(request.model, request.revision)), protocol.hash
     if found != (settings.model_digest, settings.protocol_hash):
         raise UnsupportedError(
