@@ -12,7 +12,7 @@ from the sequence of commands alone, whenever each of them was interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
@@ -20,7 +20,7 @@ from itertools import groupby, islice
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
 from safelatent.generation.methods import ALL_METHODS, Method, method_settings
-from safelatent.hashing import digest
+from safelatent.hashing import digest_with
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.settings import RunSettings
 
@@ -153,13 +153,13 @@ class Plan:
             "height": height,
             "guidance_scale": scale,
         }
-        key = digest(self._shared | image | self._method_settings[method])
-        return Item(prompt=prompt, image=n, method=method, key=key)
+        return Item(prompt=prompt, image=n, method=method, key=self._key_of[method](image))
 
     @cached_property
-    def _shared(self) -> dict[str, object]:
-        s = self.settings
-        return {
+    def _key_of(self) -> dict[Method, Callable[[Mapping[str, object]], str]]:
+        """By method, the key of an item from what is the item's own."""
+        s, concept = self.settings, Concept.parse(self.settings.concept)
+        shared = {
             "model": s.model_digest,
             "variant": s.variant,
             "dtype": s.dtype,
@@ -167,11 +167,10 @@ class Plan:
             "scheduler": dict(s.scheduler),
             "steps": s.steps,
         }
-
-    @cached_property
-    def _method_settings(self) -> dict[Method, dict[str, object]]:
-        concept, plan = Concept.parse(self.settings.concept), self.settings.plan
-        return {name: method_settings(name, concept, plan) for name in ALL_METHODS}
+        return {
+            name: digest_with(shared | method_settings(name, concept, s.plan))
+            for name in ALL_METHODS
+        }
 
 
 def _parts(
