@@ -104,18 +104,11 @@ def _short(value: float) -> str:
 
 def _throughput(found: Found) -> list[str]:
     lines = ["## A run", "", *_where(found)]
-    if "busy" in found:
+    if "busy" in found.get("busy", ()):
         lines += _busy(found["busy"])
-    if "growth" in found:
-        lines += [
-            "With a denoiser that does nothing. *Start* is the time until the first batch is",
-            "begun, *resume* the same where nine tenths are done; memory is the peak above that of",
-            "the imports.",
-            "",
-            *_growth(found["growth"]),
-            "",
-        ]
-    if "ray" in found:
+    if found.get("growth"):
+        lines += [*_GROWTH.splitlines(), "", *_growth(found["growth"]), ""]
+    if found.get("ray"):
         r = found["ray"]
         lines += [
             f"{r['workers']} Ray workers on this machine draw {r['on Ray']:.0f} images per second",
@@ -142,13 +135,47 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _growth(lengths: Found) -> list[str]:
-    head = ["images", "start", "ms per image", "resume", "MB", "report", "MB"]
-    rows: list[list[str]] = []
-    for images, found in lengths.items():
-        begin, resume, report = (found[stage] for stage in ("begin", "resume", "report"))
-        each = 1e3 * (begin["seconds"] - begin["start"]) / begin["images"]
-        row = [f"{int(images):,}", f"{begin['start']:.2f} s", f"{each:.1f}"]
-        row += [f"{resume['start']:.2f} s", f"{begin['peak MB']:.0f}"]
-        rows.append([*row, f"{report['seconds']:.1f} s", f"{report['peak MB']:.0f}"])
-    return table(head, rows)
+_GROWTH = """### Growth
+
+With a denoiser that does nothing and pictures of 8 x 8 pixels: the plan, the synced files, the
+database, and on Ray the transport are measured. *Start* is the time until the first batch is begun,
+*resume* the same where nine tenths are done. The time per image is between the first saved batch
+and the last, followed by what of it this process computed, and by the ratio of the latter to that
+of the shortest run: 1.0 is linear growth. Memory is the peak above that of the imports; on Ray, of
+the process that writes. The report is seconds, and its memory."""
+
+
+def _growth(engines: Found) -> list[str]:
+    head = ["engine", "images", "start", "ms per image", "computing", "growth", "resume", "MB"]
+    rows = [
+        [engine, f"{int(images):,}", *_stages(stages, next(iter(lengths.values())))]
+        for engine, lengths in engines.items()
+        for images, stages in lengths.items()
+    ]
+    return table([*head, "report", "MB"], rows)
+
+
+def _stages(found: Found, shortest: Found) -> list[str]:
+    """A run's cells; empty where a stage is not measured yet."""
+    cells = [""] * 8
+    if "begin" in found:
+        begin = found["begin"]
+        computing = _each(begin, "processor")
+        cells[:4] = [
+            f"{begin['start']:.2f} s",
+            f"{_each(begin, 'seconds'):.1f}",
+            f"{computing:.2f}",
+            f"{computing / _each(shortest['begin'], 'processor'):.2f}",
+        ]
+        cells[5] = f"{begin['peak MB']:.0f}"
+    if "resume" in found:
+        cells[4] = f"{found['resume']['start']:.2f} s"
+        cells[5] = f"{max(found[stage]['peak MB'] for stage in ('begin', 'resume')):.0f}"
+    if "report" in found:
+        cells[6:] = [f"{found['report']['seconds']:.1f} s", f"{found['report']['peak MB']:.0f}"]
+    return cells
+
+
+def _each(stage: Found, what: str) -> float:
+    """Milliseconds per image."""
+    return 1e3 * stage[what] / max(1, stage["images"])

@@ -24,6 +24,9 @@ from safelatent.hashing import digest_with
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.settings import RunSettings
 
+# What of an item's key is its own; the rest is the method's or the run's.
+OWN = ("id", "prompt", "seed", "image", "width", "height", "guidance_scale")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
@@ -143,17 +146,9 @@ class Plan:
         return prompt.width or 0, prompt.height or 0, scale
 
     def _item(self, prompt: Prompt, n: int, method: Method) -> Item:
-        width, height, scale = self._call(prompt)
-        image = {
-            "id": prompt.id,
-            "prompt": prompt.text,
-            "seed": prompt.seed,
-            "image": n,
-            "width": width,
-            "height": height,
-            "guidance_scale": scale,
-        }
-        return Item(prompt=prompt, image=n, method=method, key=self._key_of[method](image))
+        own = (prompt.id, prompt.text, prompt.seed, n, *self._call(prompt))
+        key = self._key_of[method](dict(zip(OWN, own, strict=True)))
+        return Item(prompt=prompt, image=n, method=method, key=key)
 
     @cached_property
     def _key_of(self) -> dict[Method, Callable[[Mapping[str, object]], str]]:
@@ -168,7 +163,7 @@ class Plan:
             "steps": s.steps,
         }
         return {
-            name: digest_with(shared | method_settings(name, concept, s.plan))
+            name: digest_with(shared | method_settings(name, concept, s.plan), OWN)
             for name in ALL_METHODS
         }
 
