@@ -147,35 +147,39 @@ def on_cluster(seconds: float) -> Iterator[Engine]:
 def drawn(folder: Path, images: int, share: float, engine: Engine) -> dict[str, Any]:
     """Draw until ``share`` of the images are done; return what that took.
 
-    ``start`` is the time in seconds until the first batch is given to the engine; ``seconds`` and
-    ``processor`` (seconds of this process's computing) are of the ``images`` between the first
-    batch that is saved and the last; ``end`` is the time from then on.
+    ``start`` is the time in seconds until the first batch is given to the engine, ``start
+    processor`` what of it this process computed; ``seconds`` and ``processor``, likewise, are of
+    the ``images`` between the first batch that is saved and the last.
     """
-    begun: list[float] = []
-    moments: list[
-        tuple[float, float, int]
-    ] = []  # before any batch, after the first, after the last
+    begun: list[tuple[float, float]] = []
+    moments: list[tuple[float, float, int]] = []  # at the start, after the first batch, the last
 
     def noting(batches: Iterable[Batch], save: Any) -> Any:
         return engine(_noted(batches, begun), save)
 
-    start, prompts = time.perf_counter(), prompts_of(images)
+    start, prompts = _now(), prompts_of(images)
     with closing(draw(folder, settings_of(prompts), prompts, noting)) as states:
         for state in states:
-            moments = [*moments[:2], (time.perf_counter(), time.process_time(), state.done)]
+            moments = [*moments[:2], (*_now(), state.done)]
             if share < 1 and state.done >= share * state.planned:
                 break
     first, last = moments[1], moments[-1]
     seconds, processor, count = (b - a for a, b in zip(first, last, strict=True))
-    found = {"start": begun[0] - start, "images": count, "seconds": seconds}
-    return found | {"processor": processor, "end": time.perf_counter() - last[0]}
+    waited, computed = (b - a for a, b in zip(start, begun[0], strict=True))
+    found = {"start": waited, "start processor": computed, "images": count}
+    return found | {"seconds": seconds, "processor": processor}
 
 
-def _noted(batches: Iterable[Batch], begun: list[float]) -> Iterator[Batch]:
+def _now() -> tuple[float, float]:
+    """The time, and this process's computing, in seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def _noted(batches: Iterable[Batch], begun: list[tuple[float, float]]) -> Iterator[Batch]:
     """The batches; when the first one is asked for is added to ``begun``."""
     for batch in batches:
         if not begun:
-            begun.append(time.perf_counter())
+            begun.append(_now())
         yield batch
 
 
@@ -185,11 +189,11 @@ def reported(folder: Path) -> dict[str, Any]:
     from safelatent.reports.write import write_report
     from safelatent.runs.read import read_run
 
-    start, before = time.perf_counter(), time.process_time()
+    start = _now()
     found = report_of(read_run(folder, details=False))
     write_report(found, folder / "report")
-    took = {"seconds": time.perf_counter() - start, "processor": time.process_time() - before}
-    return {"images": found.table.done} | took
+    seconds, processor = (b - a for a, b in zip(start, _now(), strict=True))
+    return {"images": found.table.done, "seconds": seconds, "processor": processor}
 
 
 def main() -> None:

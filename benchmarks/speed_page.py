@@ -139,41 +139,42 @@ _GROWTH = """### Growth
 
 With a denoiser that does nothing and pictures of 8 x 8 pixels: the plan, the synced files, the
 database, and on Ray the transport are measured. *Start* is the time until the first batch is begun,
-*resume* the same where nine tenths are done. The time per image is between the first saved batch
-and the last, followed by what of it this process computed, and by the ratio of the latter to that
-of the shortest run: 1.0 is linear growth. Memory is the peak above that of the imports; on Ray, of
-the process that writes. The report is seconds, and its memory."""
+*resume* the same where nine tenths are done; the time per image is between the first saved batch
+and the last. What of a time this process computed is in brackets: other programs on the machine
+do not change it. *Growth* is computing per image, against the shortest run: 1.00 is linear. Memory
+is the peak above that of the imports; on Ray, of the process that writes."""
 
 
 def _growth(engines: Found) -> list[str]:
-    head = ["engine", "images", "start", "ms per image", "computing", "growth", "resume", "MB"]
+    head = ["engine", "images", "start", "per image", "growth", "resume", "MB", "report", "MB"]
     rows = [
         [engine, f"{int(images):,}", *_stages(stages, next(iter(lengths.values())))]
         for engine, lengths in engines.items()
         for images, stages in lengths.items()
     ]
-    return table([*head, "report", "MB"], rows)
+    return table(head, rows)
 
 
 def _stages(found: Found, shortest: Found) -> list[str]:
     """A run's cells; empty where a stage is not measured yet."""
-    cells = [""] * 8
+    cells = [""] * 7
     if "begin" in found:
         begin = found["begin"]
-        computing = _each(begin, "processor")
-        cells[:4] = [
-            f"{begin['start']:.2f} s",
-            f"{_each(begin, 'seconds'):.1f}",
-            f"{computing:.2f}",
-            f"{computing / _each(shortest['begin'], 'processor'):.2f}",
-        ]
-        cells[5] = f"{begin['peak MB']:.0f}"
+        cells[0] = _both(begin, "start", "start processor")
+        cells[1] = f"{_each(begin, 'seconds'):.1f} ms ({_each(begin, 'processor'):.2f})"
+        cells[2] = f"{_each(begin, 'processor') / _each(shortest['begin'], 'processor'):.2f}"
+        cells[4] = f"{begin['peak MB']:.0f}"
     if "resume" in found:
-        cells[4] = f"{found['resume']['start']:.2f} s"
-        cells[5] = f"{max(found[stage]['peak MB'] for stage in ('begin', 'resume')):.0f}"
+        cells[3] = _both(found["resume"], "start", "start processor")
+        cells[4] = f"{max(found[stage]['peak MB'] for stage in ('begin', 'resume')):.0f}"
     if "report" in found:
-        cells[6:] = [f"{found['report']['seconds']:.1f} s", f"{found['report']['peak MB']:.0f}"]
+        report = found["report"]
+        cells[5:] = [_both(report, "seconds", "processor"), f"{report['peak MB']:.0f}"]
     return cells
+
+
+def _both(stage: Found, time: str, computed: str) -> str:
+    return f"{stage[time]:.2f} s ({stage[computed]:.2f})"
 
 
 def _each(stage: Found, what: str) -> float:
