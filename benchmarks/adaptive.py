@@ -5,7 +5,7 @@ Held-out prompts that imply or name something unsafe, "X with a Y", things named
 ones; the concept itself as prompt, its words in another order, and the concept as negative prompt.
 The arms are *strong* by noise level (so that 10 and 20 steps can be drawn), adaptive guidance of
 the same strength, and the same with the evaluations of one concept (``concept=3``). An error is an
-image that the guard refused: none left.
+image that the guard refused. Every few images are saved; the same command resumes.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ def arms(pipe: Any, safety: PresetName) -> dict[str, Any]:
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptive", description=__doc__)
-    counts = {"i2p": 140, "named": 60, "alone": 36, "benign": 60}
+    counts, add = {"i2p": 140, "named": 60, "alone": 36, "benign": 60}, parser.add_argument
     for name in SETS:
-        parser.add_argument(f"--{name}", type=int, default=counts.get(name, 28))
-    parser.add_argument("--safety", default="strong")
-    parser.add_argument("--steps", type=int, nargs="+", default=[50, 20, 10])
-    parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("out/adaptive"))
+        add(f"--{name}", type=int, default=counts.get(name, 28), help="prompts of this set")
+    add("--safety", default="strong", help="preset whose strength all arms have")
+    add("--steps", type=int, nargs="+", default=[50, 20, 10], help="a table for each")
+    add("--batch", type=int, default=10, help="images in one call, and between saves")
+    add("--threads", type=int, default=1, help="of torch")
+    add("--out", type=Path, default=Path("out/adaptive"), help="folder of what is measured")
     return parser.parse_args()
 
 

@@ -28,9 +28,13 @@ from safelatent.storage import write_whole
 PAGE, PREFIX = DOCS / "cost.md", DOCS / "prefix.json"
 I2P_IMAGES = (4703 - 166) * 10  # prompts that are not withheld, ten images each, as published
 LEVELS = tuple(paper_noise_level(i) for i in range(50))
-# Seconds of one evaluation of one image, of the images' other work, and the busy share of the time:
-# assumptions, to be replaced by what ``make gpu`` and ``bench run`` measure on the machine.
+# Assumptions, to be replaced by what ``make gpu`` and ``bench run`` measure on the machine.
 ASSUMED = {"seconds": 0.02, "beside": 0.15, "busy": 0.9}
+MEANING = {
+    "seconds": "that one evaluation of one image takes",
+    "beside": "seconds per image for text, decoder, detectors and disk",
+    "busy": "share of the time in which a GPU computes",
+}
 
 
 def evaluations(plan: Plan = EXACT) -> dict[str, int]:
@@ -231,8 +235,8 @@ def write(json_file: Path = JSON, file: Path = PAGE) -> str:
 def main() -> None:
     """Write the page, or print the hours of other assumptions."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
-    for name in ASSUMED:
-        parser.add_argument(f"--{name}", type=float, help=f"(assumed: {ASSUMED[name]})")
+    for name, value in ASSUMED.items():
+        parser.add_argument(f"--{name}", type=float, help=f"{MEANING[name]} (assumed: {value:g})")
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     if not given:
         print(write())
