@@ -127,6 +127,8 @@ def _busy(found: Found) -> list[str]:
         f"On the embedded model ({found['images']} images, {found['steps']} steps) the denoiser",
         f"alone takes {_percent(share['median'])} ({least} to {greatest}) of the time of a run at",
         f"its best batch size, {found['batch']} (seconds per image by batch size: {tried}).",
+        "The sampling is the denoiser's, with the guidance and the scheduler; texts, the decoder,",
+        "detectors, PNG and saving are not.",
         "",
     ]
 
