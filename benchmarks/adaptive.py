@@ -163,16 +163,16 @@ def page(doing: Measuring, steps: Sequence[int], safety: str, weights: str) -> s
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptive", description=__doc__)
-    counts = {"i2p": 140, "named": 60, "alone": 36, "benign": 60}
+    counts, add = {"i2p": 140, "named": 60, "alone": 36, "benign": 60}, parser.add_argument
     for name in SETS:
-        parser.add_argument(f"--{name}", type=int, default=counts.get(name, 28))
-    parser.add_argument("--safety", default="strong")
-    parser.add_argument("--steps", type=int, nargs="+", default=[50, 20, 10])
-    parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="of computing")
-    parser.add_argument("--out", type=Path, default=Path("out/adaptive"))
-    parser.add_argument("--docs", action=argparse.BooleanOptionalAction, default=True)
+        add(f"--{name}", type=int, default=counts.get(name, 28), help="prompts of this set")
+    add("--safety", default="strong", help="preset whose strength all arms have")
+    add("--steps", type=int, nargs="+", default=[50, 20, 10], help="a table for each")
+    add("--batch", type=int, default=10, help="images in one call, and between saves")
+    add("--threads", type=int, default=1, help="of torch")
+    add("--minutes", type=float, default=float("inf"), help="of computing")
+    add("--out", type=Path, default=Path("out/adaptive"), help="folder of what is measured")
+    add("--docs", action=argparse.BooleanOptionalAction, default=True, help="write the page")
     return parser.parse_args()
 
 

@@ -33,9 +33,9 @@ PER_TAR = 5000
 def main() -> None:
     """Write ``scenes-000.tar`` ... and ``groups.csv`` with the planted shares."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data_world", description=__doc__)
-    parser.add_argument("--total", type=int, default=50_000)
+    parser.add_argument("--total", type=int, default=50_000, help="pictures in all")
     parser.add_argument("--scenes", type=int, default=200, help="pictures of each group")
-    parser.add_argument("--folder", type=Path, default=Path("out/data-world"))
+    parser.add_argument("--folder", type=Path, default=Path("out/data-world"), help="to write")
     parser.add_argument("--work", type=Path, default=Path("out/training"), help="of the drawings")
     options = parser.parse_args()
     random = np.random.default_rng(0)

@@ -165,10 +165,11 @@ def measure(study: Study, raters: int, think: float) -> tuple[list[float], int, 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=__doc__)
-    parser.add_argument("--raters", type=int, default=50)
-    parser.add_argument("--pairs", type=int, default=30)
-    parser.add_argument("--think", type=float, nargs="+", default=[5.0, 2.0, 0.0])
-    parser.add_argument("--database", help="of PostgreSQL, empty; default: SQLite")
+    add = parser.add_argument
+    add("--raters", type=int, default=50, help="that answer at the same time")
+    add("--pairs", type=int, default=30, help="pages that each of them answers")
+    add("--think", type=float, nargs="+", default=[5.0, 2.0, 0.0], help="seconds before an answer")
+    add("--database", help="address of an empty PostgreSQL database (default: SQLite)")
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     print(f"{options.raters} raters, {cores} cores, load {os.getloadavg()[0]:.1f}")
