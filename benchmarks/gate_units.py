@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.gate_table import gate_lines, write_page
+from benchmarks.gate_table import PART, gate_lines
 from benchmarks.predictions import as_noise, as_velocity
 from safelatent import guard, load
 from safelatent.detectors import embedded_judge, examine
@@ -266,7 +266,7 @@ def main() -> None:
     )
     print("\n".join(lines))
     if asked.write:
-        write_page(lines)
+        PART.write(lines)
 
 
 if __name__ == "__main__":
