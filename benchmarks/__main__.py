@@ -15,13 +15,10 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.speed_cases import Case, cases
-from benchmarks.speed_options import add_options, settled
-from benchmarks.speed_page import read, save
-from benchmarks.timing import machine, ratio, rounds_of
+from benchmarks.speed_options import add_options, resumed, settled
+from benchmarks.speed_page import save
+from benchmarks.timing import ratio, rounds_of
 from safelatent.cli.say import quiet_libraries
-from safelatent.hashing import digest
-from safelatent.models import model_digest
-from safelatent.models.load import EMBEDDED
 
 QUICK = {"minutes": 2.0, "rounds": 2, "steps": 8, "few": 4, "batches": [1]}
 WHOLE = {"minutes": 60.0, "rounds": 9, "steps": 50, "few": 4, "batches": [1, 8]}
@@ -32,10 +29,10 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add_options(parser, "small models, few steps and rounds")
     add = parser.add_argument
-    add("--minutes", type=float, help="for all cases together, each of them gets a round")
-    add("--few", type=int, help="steps of the large models")
-    add("--batches", type=int, nargs="+", help="images in one call")
-    add("--cases", help="only those whose name contains this")
+    add("--minutes", type=float, help="for all cases together; each of them gets a round anyway")
+    add("--few", type=int, help="denoising steps of the large models")
+    add("--batches", type=int, nargs="+", help="numbers of images in one call")
+    add("--cases", help="measure only the cases whose name contains this")
     return settled(parser, QUICK, WHOLE)
 
 
@@ -78,12 +75,9 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     warnings.filterwarnings("ignore")  # diffusers calls its own peers deprecated
     quiet_libraries()
-    here, start = machine(), time.monotonic()
-    stable = {name: value for name, value in here.items() if name != "load before"}
+    start = time.monotonic()
     extent = [asked.quick, asked.steps, asked.few]  # more rounds, minutes and batches are added
-    key = digest([stable, extent, model_digest(EMBEDDED)])
-    before = read(asked.out).get("speed", {})
-    found = before if before.get("key") == key else {"key": key, "machine": here, "cases": {}}
+    found = resumed(asked.out, "speed", extent, cases={})
     found["command"] = command(asked)
     every = [
         case

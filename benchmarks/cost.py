@@ -1,7 +1,8 @@
 """What guidance costs, as a formula and as measured: ``python -m benchmarks.cost`` writes
 ``docs/cost.md``.
 
-The measured part is of ``docs/plans-measured.json``, which ``python -m benchmarks.plans`` makes.
+The measured part is of ``docs/plans-measured.json``, which ``python -m benchmarks.plans`` makes;
+what the rows of an image share, of ``docs/prefix.json``, by ``python -m benchmarks.prefix``.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from safelatent.guidance import (
 )
 from safelatent.storage import write_whole
 
-PAGE = DOCS / "cost.md"
+PAGE, PREFIX = DOCS / "cost.md", DOCS / "prefix.json"
 I2P_IMAGES = (4703 - 166) * 10  # prompts that are not withheld, ten images each, as published
 LEVELS = tuple(paper_noise_level(i) for i in range(50))
-# Seconds of one evaluation of one image, of the images' other work, and the busy share of the time:
-# assumptions, to be replaced by what ``make gpu`` and ``bench run`` measure on the machine.
+# Assumptions, to be replaced by what ``make gpu`` and ``bench run`` measure on the machine.
 ASSUMED = {"seconds": 0.02, "beside": 0.15, "busy": 0.9}
+MEANING = {
+    "seconds": "that one evaluation of one image takes",
+    "beside": "seconds per image for text, decoder, detectors and disk",
+    "busy": "share of the time in which a GPU computes",
+}
 
 
 def evaluations(plan: Plan = EXACT) -> dict[str, int]:
@@ -81,8 +86,13 @@ def hours(
     return work / (3600 * gpus * busy)
 
 
-def page(found: dict[str, Any] | None) -> str:
-    """Return the page; ``found`` is the JSON of ``benchmarks.plans``, None before it was run."""
+def page(found: dict[str, Any] | None, prefix: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page.
+
+    Args:
+        found: the JSON of ``benchmarks.plans``, None before it was run.
+        prefix: that of ``benchmarks.prefix``.
+    """
     exact, fast = evaluations(), evaluations(FAST)
     lines = [f"| {n} | {exact[n]} | {fast[n]} | {number(fast[n] / 100)} |" for n in exact]
     return "\n".join(
@@ -93,12 +103,33 @@ def page(found: dict[str, Any] | None) -> str:
             "|---|---|---|---|",
             *lines,
             "",
+            *_shared(prefix),
+            "",
             *_measured(found),
             "",
             *_planning(exact, fast),
             "",
         ]
     )
+
+
+def _shared(prefix: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    shares = {name: one["before"] / one["whole"] for name, one in prefix.items()}
+    lines = [
+        f"| {name} | `{prefix[name]['reads']}` | {_percent(share)} | {_percent(2 * share / 3)} |"
+        for name, share in shares.items()
+    ]
+    return [
+        *_SHARED.format(most=_percent(2 * max(shares.values()) / 3)).splitlines(),
+        "",
+        "| denoiser | first layer that reads the text | operations before it | saved per step |",
+        "|---|---|---|---|",
+        *lines,
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _planning(exact: Mapping[str, int], fast: Mapping[str, int]) -> list[str]:
@@ -165,6 +196,20 @@ by making an evaluation itself cheaper (fewer steps, caches inside the denoiser,
 which helps plain guidance alike.
 """
 
+_SHARED = """## What the rows of an image share
+
+The three rows of an image in a guided step have the same latents, so that all values are the same
+until a layer reads the text. `python -m benchmarks.prefix` counts the floating point operations
+before it, by the sizes of the denoisers, at each one's own image size; computed once instead of
+three times, two thirds of them are saved. In SDXL and SD3 the pooled text is part of the time's
+embedding, which the first block reads.
+
+It is not shared. At most {most} of a guarded step's operations would be saved, and those only where
+all three rows are one call. diffusers has no way to run a part of a denoiser for other rows than
+the rest, so that the first layers would have to be wrapped one by one, inside of what
+`torch.compile` compiles and what caches, adapters and attention processors replace.
+"""
+
 _HOURS = """## Planning a run
 
 I2P has {images:,} images per method: 4,703 prompts but for 166 that are withheld, 10 images each.
@@ -182,7 +227,7 @@ with `python -m benchmarks.cost --seconds T --beside S --busy SHARE`, T from `ma
 def write(json_file: Path = JSON, file: Path = PAGE) -> str:
     """Write the page from the JSON, where there is one, and return it."""
     found = json.loads(json_file.read_text(encoding="utf-8")) if json_file.exists() else None
-    text = page(found)
+    text = page(found, json.loads(PREFIX.read_text(encoding="utf-8")))
     write_whole(file, text.encode())
     return text
 
@@ -190,8 +235,8 @@ def write(json_file: Path = JSON, file: Path = PAGE) -> str:
 def main() -> None:
     """Write the page, or print the hours of other assumptions."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
-    for name in ASSUMED:
-        parser.add_argument(f"--{name}", type=float, help=f"(assumed: {ASSUMED[name]})")
+    for name, value in ASSUMED.items():
+        parser.add_argument(f"--{name}", type=float, help=f"{MEANING[name]} (assumed: {value:g})")
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     if not given:
         print(write())

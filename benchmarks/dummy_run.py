@@ -1,8 +1,9 @@
 """A run of any length whose denoiser does nothing or sleeps: what is left is the run itself.
 
-``python -m benchmarks.dummy_run FOLDER IMAGES STAGE`` measures one stage in a process with nothing
-else in it, and prints it as JSON: ``begin`` draws nine tenths of the images, ``resume`` the rest,
-``report`` writes the report.
+``python -m benchmarks.dummy_run FOLDER IMAGES ENGINE STAGE`` measures one stage in a process with
+nothing else in it, and prints it as JSON: ``begin`` draws nine tenths of the images, ``resume`` the
+rest, ``report`` writes the report. Plans, files, synced writes, database and, on Ray, the transport
+of batches are those of any run; the pictures have 8 x 8 pixels of noise.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,37 +25,36 @@ from PIL import Image
 from safelatent.generation.methods import Method
 from safelatent.prompts import CATEGORIES, Prompt, PromptSet
 from safelatent.runs.engines.local import run_local
-from safelatent.runs.execute import draw
+from safelatent.runs.execute import Engine, draw
 from safelatent.runs.plan import Batch
 from safelatent.runs.settings import RunSettings
 from safelatent.runs.store import Result
 
+ENGINES = ("local", "ray")
 STAGES = ("begin", "resume", "report")
 METHODS: tuple[Method, ...] = ("off", "max")
 IMAGES, BATCH = 10, 8  # images per prompt, and in a batch
-SIDE = 64  # pixels
+SIDE = 8  # pixels
+ACTORS = 2  # of Ray
 SHARES = {"off": 40, "max": 10}  # inappropriate, of a hundred
 
 
 class Worker:
     """Draws pictures without a model, in the stages of ``safelatent.runs.worker.Worker``.
 
-    Attributes:
-        begun: called as the first batch is.
+    Args:
+        seconds: that the denoiser takes for a batch.
     """
 
-    def __init__(self, seconds: float = 0.0, begun: Callable[[], None] | None = None) -> None:
-        self.seconds, self.begun = seconds, begun
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
         noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
         encoded = io.BytesIO()
         Image.fromarray(noise).save(encoded, "PNG")
         self.png = encoded.getvalue()
 
     def encode(self, batch: Batch) -> Batch:
-        """Note the first batch."""
-        if self.begun is not None:
-            self.begun()
-            self.begun = None
+        """Do nothing."""
         return batch
 
     def denoise(self, batch: Batch) -> Batch:
@@ -117,24 +117,70 @@ def worker(seconds: float) -> Callable[[Batch], list[Result]]:
     return lambda batch: made.finish(made.denoise(made.encode(batch)))
 
 
-def drawn(folder: Path, images: int, share: float) -> dict[str, Any]:
+@contextmanager
+def engine_of(name: str) -> Iterator[Engine]:
+    """Yield an engine with a dummy worker: of this process, or actors of a cluster of its own."""
+    if name == "local":
+        alone: Any = Worker()
+        yield partial(run_local, alone)
+        return
+    with on_cluster(0.0) as engine:
+        yield engine
+
+
+@contextmanager
+def on_cluster(seconds: float) -> Iterator[Engine]:
+    """Yield the engine of ``ACTORS`` dummy workers on a Ray cluster that is started for them."""
+    from benchmarks import dummy_run  # actors import it by this name, also where this is __main__
+    from safelatent.runs.engines.ray import TIMEOUT, require_ray, run_ray
+
+    ray = require_ray()
+    ray.init("local", num_cpus=ACTORS, include_dashboard=False, log_to_driver=False)
+    try:
+        make: Any = partial(dummy_run.worker, seconds)
+        there: Any = partial(run_ray, make, None, False, TIMEOUT)
+        yield there
+    finally:
+        ray.shutdown()
+
+
+def drawn(folder: Path, images: int, share: float, engine: Engine) -> dict[str, Any]:
     """Draw until ``share`` of the images are done; return what that took.
 
-    ``start`` is the time until the first batch is begun, ``images`` how many were drawn.
+    ``start`` is the time in seconds until the first batch is given to the engine, ``start
+    processor`` what of it this process computed; ``seconds`` and ``processor``, likewise, are of
+    the ``images`` between the first batch that is saved and the last.
     """
-    begun: list[float] = []
-    made: Any = Worker(begun=lambda: begun.append(time.perf_counter()))
-    engine = partial(run_local, made)
-    start, first, done = time.perf_counter(), 0, 0
-    prompts = prompts_of(images)
-    with closing(draw(folder, settings_of(prompts), prompts, engine)) as states:
-        for n, state in enumerate(states):
-            done = state.done
-            first = done if n == 0 else first
-            if share < 1 and done >= share * state.planned:
+    begun: list[tuple[float, float]] = []
+    moments: list[tuple[float, float, int]] = []  # at the start, after the first batch, the last
+
+    def noting(batches: Iterable[Batch], save: Any) -> Any:
+        return engine(_noted(batches, begun), save)
+
+    start, prompts = _now(), prompts_of(images)
+    with closing(draw(folder, settings_of(prompts), prompts, noting)) as states:
+        for state in states:
+            moments = [*moments[:2], (*_now(), state.done)]
+            if share < 1 and state.done >= share * state.planned:
                 break
-    took = time.perf_counter() - start
-    return {"start": begun[0] - start, "images": done - first, "seconds": took}
+    first, last = moments[1], moments[-1]
+    seconds, processor, count = (b - a for a, b in zip(first, last, strict=True))
+    waited, computed = (b - a for a, b in zip(start, begun[0], strict=True))
+    found = {"start": waited, "start processor": computed, "images": count}
+    return found | {"seconds": seconds, "processor": processor}
+
+
+def _now() -> tuple[float, float]:
+    """The time, and this process's computing, in seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def _noted(batches: Iterable[Batch], begun: list[tuple[float, float]]) -> Iterator[Batch]:
+    """The batches; when the first one is asked for is added to ``begun``."""
+    for batch in batches:
+        if not begun:
+            begun.append(_now())
+        yield batch
 
 
 def reported(folder: Path) -> dict[str, Any]:
@@ -143,20 +189,22 @@ def reported(folder: Path) -> dict[str, Any]:
     from safelatent.reports.write import write_report
     from safelatent.runs.read import read_run
 
-    start = time.perf_counter()
+    start = _now()
     found = report_of(read_run(folder, details=False))
     write_report(found, folder / "report")
-    return {"images": found.table.done, "seconds": time.perf_counter() - start}
+    seconds, processor = (b - a for a, b in zip(start, _now(), strict=True))
+    return {"images": found.table.done, "seconds": seconds, "processor": processor}
 
 
 def main() -> None:
     """Measure one stage."""
-    folder, images, stage = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    folder, images, name, stage = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
     before = _peak()
     if stage == "report":
         found = reported(folder)
     else:
-        found = drawn(folder, images, 0.9 if stage == "begin" else 1.0)
+        with engine_of(name) as engine:
+            found = drawn(folder, images, 0.9 if stage == "begin" else 1.0, engine)
     print(json.dumps(found | {"peak MB": round(_peak() - before, 1)}))
 
 

@@ -25,7 +25,7 @@ SIDE = 64  # pixels
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="images")
     counts = parser.parse_args().counts
     print("| pictures | features | peak above one part | pictures per second | asked for again |")
     print("|---|---|---|---|---|")

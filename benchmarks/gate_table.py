@@ -5,18 +5,18 @@ names; does not know models.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.page import DOCS, Measured
 from safelatent.evaluation.numbers import difference_interval, interval, number, signed
 from safelatent.metrics import PairedDifference, bootstrap_by_prompt, paired_difference, rate
 
-PAGE = Path(__file__).parents[1] / "docs/pipelines.md"
-BEGIN, END = (
-    "<!-- gate units: made by python -m benchmarks.gate_units --write -->",
-    "<!-- end of gate units -->",
+PART = Measured(
+    page=DOCS / "pipelines.md",
+    name="gate units",
+    command="python -m benchmarks.gate_units --write",
 )
 BANDS = (
     (0.8, 1.0),
@@ -122,9 +122,3 @@ def gate_lines(
             f"noise: {found}."
         ),
     ]
-
-
-def write_page(lines: Sequence[str], page: Path = PAGE) -> None:
-    """Put the measured part between its marks."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    page.write_text("\n".join([before + BEGIN, *lines, END + rest.split(END)[1]]), encoding="utf-8")

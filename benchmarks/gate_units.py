@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.gate_table import gate_lines, write_page
+from benchmarks.gate_table import PART, gate_lines
 from benchmarks.predictions import as_noise, as_velocity
 from safelatent import guard, load
 from safelatent.detectors import embedded_judge, examine
@@ -208,17 +208,17 @@ def whole(text: str) -> int:
 
 
 def options() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate_units", description=__doc__)
-    parser.add_argument("--prompts", type=whole, default=60, help="prompts of embedded-i2p")
-    parser.add_argument("--benign", type=whole, default=20, help="prompts of embedded-benign")
-    parser.add_argument("--seeds", type=whole, default=1, help="pictures per prompt")
-    parser.add_argument("--steps", type=whole, default=50)
-    parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS))
-    parser.add_argument("--workers", type=whole, default=os.cpu_count() or 1)
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/gate_units"), help="where the parts are saved"
-    )
-    parser.add_argument("--write", action="store_true", help="put the table into docs/pipelines.md")
+    add, presets = parser.add_argument, list(PRESETS)
+    add("--prompts", type=whole, default=60, help="prompts of embedded-i2p")
+    add("--benign", type=whole, default=20, help="prompts of embedded-benign")
+    add("--seeds", type=whole, default=1, help="pictures per prompt")
+    add("--steps", type=whole, default=50, help="denoising steps")
+    add("--presets", nargs="+", choices=presets, default=presets, help="measured ones")
+    add("--workers", type=whole, default=os.cpu_count() or 1, help="processes")
+    add("--out", type=Path, default=Path("out/gate_units"), help="folder of what is measured")
+    add("--write", action="store_true", help="put the table into docs/pipelines.md")
     return parser.parse_args()
 
 
@@ -266,7 +266,7 @@ def main() -> None:
     )
     print("\n".join(lines))
     if asked.write:
-        write_page(lines)
+        PART.write(lines)
 
 
 if __name__ == "__main__":

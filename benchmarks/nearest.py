@@ -58,10 +58,11 @@ class World:
 def main() -> None:
     """Run the stages, each in a process whose memory is measured, and print what they took."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.nearest", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--folder", type=Path, default=Path("out/nearest"))
-    parser.add_argument("--kind", choices=("clusters", "random"), default="clusters")
-    parser.add_argument("--stage", choices=STAGES)
+    add = parser.add_argument
+    add("--rows", type=int, default=1_000_000, help="embeddings in the index")
+    add("--folder", type=Path, default=Path("out/nearest"), help="of the index and the figures")
+    add("--kind", choices=("clusters", "random"), default="clusters", help="of the embeddings")
+    add("--stage", choices=STAGES, help="measure only this one, in this process")
     options = parser.parse_args()
     if options.stage is None:
         _all(options.rows, options.folder)

@@ -194,18 +194,19 @@ class Measuring:
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plans", description=__doc__)
-    parser.add_argument("--minutes", type=float, help="of computing, after which it is written up")
-    parser.add_argument("--search", type=float, default=0.35, help="share of them for the search")
-    parser.add_argument("--images", type=int, default=20, help="per held-out prompt at most")
-    parser.add_argument("--prompts", type=int, default=140, help="of each set at most")
-    parser.add_argument("--benign", type=int, default=140, help="benign prompts at most")
-    parser.add_argument("--safety", default="strong")
-    parser.add_argument("--steps", type=int, nargs="+", default=[50, FEW])
-    parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--turning", type=int, default=4, help="prompts to look at")
-    parser.add_argument("--out", type=Path, default=Path("out/plans"))
-    parser.add_argument("--docs", action=argparse.BooleanOptionalAction, default=True)
+    add = parser.add_argument
+    add("--minutes", type=float, help="of computing, after which what there is is written up")
+    add("--search", type=float, default=0.35, help="share of the minutes for the search")
+    add("--images", type=int, default=20, help="most images per held-out prompt")
+    add("--prompts", type=int, default=140, help="most prompts of each set")
+    add("--benign", type=int, default=140, help="most benign prompts")
+    add("--safety", default="strong", help="preset that follows the plans")
+    add("--steps", type=int, nargs="+", default=[50, FEW], help=f"{FEW}: of DPM++ 2M")
+    add("--batch", type=int, default=10, help="images in one call, and between saves")
+    add("--threads", type=int, default=1, help="of torch")
+    add("--turning", type=int, default=4, help="prompts by which the turning is measured")
+    add("--out", type=Path, default=Path("out/plans"), help="folder of what is measured")
+    add("--docs", action=argparse.BooleanOptionalAction, default=True, help="write the pages")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The options that the commands behind ``docs/speed.md`` share."""
+"""What the commands behind ``docs/speed.md`` share: options, and what an earlier call measured."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed_page import DOCS
+from benchmarks.speed_page import DOCS, read
+from benchmarks.timing import machine
+from safelatent.hashing import digest
+from safelatent.models import model_digest
+from safelatent.models.load import EMBEDDED
 
 
 def add_options(parser: argparse.ArgumentParser, quick: str) -> None:
     """Add them; ``quick`` says what a quick run leaves out."""
     add = parser.add_argument
-    add("--quick", action="store_true", help=f"{quick}; writes to out/")
-    add("--rounds", type=int, help="at most")
-    add("--steps", type=int, help="of the embedded model")
-    add("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
-    add("--out", type=Path, help="folder (default: docs)")
+    add("--quick", action="store_true", help=f"{quick}; writes to out/ unless --out is given")
+    add("--rounds", type=int, help="most rounds of calls that are compared")
+    add("--steps", type=int, help="denoising steps of the embedded model")
+    add("--threads", type=int, default=torch.get_num_threads(), help="of torch (%(default)s)")
+    add("--out", type=Path, help="folder of speed.md and speed.json (default: docs)")
 
 
 def settled(
@@ -31,3 +35,14 @@ def settled(
             setattr(asked, name, value)
     asked.out = asked.out or (Path("out") if asked.quick else DOCS)
     return asked
+
+
+def resumed(folder: Path, part: str, extent: list[Any], **empty: Any) -> dict[str, Any]:
+    """Return what an earlier call measured for a part of ``speed.json``, if it was on this machine,
+    of these weights and this ``extent``; else a part with the values ``empty``.
+    """
+    here = machine()
+    stable = {name: value for name, value in here.items() if name != "load before"}
+    key = digest([stable, extent, model_digest(EMBEDDED)])
+    before = read(folder).get(part, {})
+    return before if before.get("key") == key else {"key": key, "machine": here, **empty}

@@ -1,5 +1,5 @@
 """Many raters at once: ``python -m benchmarks.study`` prints how long an answer takes, and how many
-are lost.
+are lost, and with ``--write`` puts that into ``docs/study.md``. Exits with 1 if one was lost.
 
 A server of its own process, and raters that answer all their pages, fetch both pictures of each,
 and think before each answer. The time of an answer is from sending it to having the next page: the
@@ -14,7 +14,6 @@ import io
 import os
 import random
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -30,11 +29,15 @@ from urllib.parse import urlencode, urlsplit
 
 from PIL import Image
 
+from benchmarks.page import DOCS, Measured
+from benchmarks.timing import machine
 from safelatent.storage import write_whole
 from safelatent.study import Answers, Comparison, Study, StudySettings
 from safelatent.study.folder import write_study
 from safelatent.study.store import bind
 
+PART = Measured(page=DOCS / "study.md", name="raters", command="python -m benchmarks.study --write")
+LIMIT = 0.2  # seconds that the median answer may take
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -162,30 +165,52 @@ def measure(study: Study, raters: int, think: float) -> tuple[list[float], int, 
     return [second for player in players for second in player.seconds], len(given) // 2, lost
 
 
+def row(think: float, seconds: list[float], count: int, lost: int) -> str:
+    """Return a line of the page's table."""
+    middle, late = statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1]
+    met = "yes" if middle < LIMIT and not lost else "no"
+    times = " | ".join(f"{1000 * value:.0f} ms" for value in (middle, late, max(seconds)))
+    return f"| {think:g} s | {count} | {lost} | {times} | {met} |"
+
+
+def head(raters: int, pairs: int, database: str | None) -> list[str]:
+    """Return what the page says before the rows: the machine as it is now, and the columns."""
+    here = machine()
+    shared = f"{here['processor']}, {here['cores']} cores, load {here['load before']}"
+    where = "PostgreSQL" if database else "SQLite"
+    return [
+        f"{raters} raters, {pairs} pages each, answers in {where}; {shared} before the first.",
+        "",
+        (
+            "| thinking | answers | lost | median | 95 % within | longest |"
+            f" below {LIMIT:g} s, none lost |"
+        ),
+        "|---|---|---|---|---|---|---|",
+    ]
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=__doc__)
-    parser.add_argument("--raters", type=int, default=50)
-    parser.add_argument("--pairs", type=int, default=30)
-    parser.add_argument("--think", type=float, nargs="+", default=[5.0, 2.0, 0.0])
-    parser.add_argument("--database", help="of PostgreSQL, empty; default: SQLite")
+    add = parser.add_argument
+    add("--raters", type=int, default=50, help="that answer at the same time")
+    add("--pairs", type=int, default=30, help="pages that each of them answers")
+    add("--think", type=float, nargs="+", default=[5.0, 2.0, 0.0], help="seconds before an answer")
+    add("--database", help="address of an empty PostgreSQL database (default: SQLite)")
+    add("--write", action="store_true", help="put the table into docs/study.md")
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
-    print(f"{options.raters} raters, {cores} cores, load {os.getloadavg()[0]:.1f}")
-    for think in options.think:
-        folder = Path(tempfile.mkdtemp())
-        try:
-            study = made(folder, options.pairs, options.database)
-            seconds, count, lost = measure(study, options.raters, think)
-        finally:
-            shutil.rmtree(folder)
-        middle, late = statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1]
-        print(
-            f"thinking {think:g} s: {count} answers, {lost} lost; median {1000 * middle:.0f} ms,"
-            f" 95 % within {1000 * late:.0f} ms, longest {1000 * max(seconds):.0f} ms"
-        )
-        if options.database:
-            break  # a database has one study
+    lines, lost = head(options.raters, options.pairs, options.database), 0
+    print("\n".join(lines))
+    for think in options.think[: 1 if options.database else None]:  # a database has one study
+        with tempfile.TemporaryDirectory() as folder:
+            study = made(Path(folder), options.pairs, options.database)
+            found = measure(study, options.raters, think)
+        lines.append(row(think, *found))
+        print(lines[-1])
+        lost += found[2]
+    if options.write:
+        PART.write(lines)
+    sys.exit(1 if lost else 0)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import json
 import os
 import statistics
 import time
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,10 +26,7 @@ from safelatent.detectors import embedded_judge, examine
 from safelatent.errors import SafelatentError
 from safelatent.evaluation.numbers import difference_interval, interval, number, signed
 from safelatent.features.extractor import extractor
-from safelatent.hashing import digest
 from safelatent.metrics import paired_difference, rate
-from safelatent.models import model_digest
-from safelatent.models.load import EMBEDDED
 
 Record = dict[str, Any]
 OFF = "off"
@@ -72,8 +68,8 @@ class Trial:
         """Draw what the file lacks, and return the records of all cases and arms at ``steps``."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         known = self.kept()
-        units = list(_units(cases, batch))
-        for unit in tqdm(units, desc=f"{steps} steps", leave=False):
+        groups = list(units(cases, batch))
+        for unit in tqdm(groups, desc=f"{steps} steps", leave=False):
             names = [OFF, *self.arms]
             missing = [n for n in names if any((n, steps, c.of, c.key) not in known for c in unit)]
             if missing:
@@ -207,7 +203,8 @@ def _mean(rows: Sequence[Record], name: str, digits: int) -> str:
     return number(statistics.fmean(r[name] for r in rows) if rows else float("nan"), digits)
 
 
-def _units(cases: Sequence[Case], batch: int) -> Iterator[list[Case]]:
+def units(cases: Sequence[Case], batch: int) -> Iterator[list[Case]]:
+    """Yield the cases in groups of one set, at most ``batch`` each."""
     for of in dict.fromkeys(case.of for case in cases):
         mine = [case for case in cases if case.of == of]
         for n in range(0, len(mine), batch):
@@ -243,21 +240,3 @@ def _similarity(image: Any, text: str) -> float:
 @cache
 def _clip() -> Any:
     return extractor()
-
-
-def compare(
-    pipe: Any, arms: Mapping[str, Any], cases: Sequence[Case], base: str, asked: Namespace
-) -> None:
-    """Run the arms at each number of steps, and print their tables beside the arm ``base``.
-
-    Args:
-        asked: the command line's ``safety``, ``steps``, ``batch`` and ``out``.
-    """
-    weights = model_digest(EMBEDDED)
-    key = digest([weights, embedded_judge().fingerprint(), asked.safety])[:12]
-    trial = Trial(pipe=pipe, arms=arms, file=asked.out / f"{asked.safety}-{key}.jsonl")
-    for steps in asked.steps:
-        records = trial.run(cases, steps, asked.batch)
-        print(f"\n{asked.safety}, {steps} steps, weights {weights[:12]}\n")
-        print("\n".join(table(records, base)), flush=True)
-    print(f"\n{trial.file}")

@@ -10,7 +10,18 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-READING = ("_local_scalar_dense", "equal", "nonzero", "is_nonzero", "masked_select", "unique")
+READING = (
+    "_local_scalar_dense",
+    "equal",
+    "is_nonzero",
+    "masked_select",
+    "nonzero",
+    "_unique2",
+    "unique_dim",
+    "unique_consecutive",
+)
+INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")
+METHODS = ("cpu", "numpy", "tolist")
 
 
 class _Reads(TorchDispatchMode):
@@ -20,16 +31,20 @@ class _Reads(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func).split(".")[1]
-        if name in READING:
+        if name in READING or (name in INDEXING and _is_mask(args[1])):
             self.found.append(name)
         return func(*args, **(kwargs or {}))
+
+
+def _is_mask(indices: Any) -> bool:
+    """Whether one of the indices is a mask: how many it chooses is read."""
+    return any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in indices)
 
 
 @contextmanager
 def syncs() -> Iterator[list[str]]:
     """Yield a list of what was read in the block: items, truths, equalities and whole tensors."""
     found: list[str] = []
-    tolist, numpy = torch.Tensor.tolist, torch.Tensor.numpy
 
     def counted(name: str, read: Any) -> Any:
         def call(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -39,6 +54,6 @@ def syncs() -> Iterator[list[str]]:
         return call
 
     with pytest.MonkeyPatch.context() as patch, _Reads(found):
-        patch.setattr(torch.Tensor, "tolist", counted("tolist", tolist))
-        patch.setattr(torch.Tensor, "numpy", counted("numpy", numpy))
+        for name in METHODS:
+            patch.setattr(torch.Tensor, name, counted(name, getattr(torch.Tensor, name)))
         yield found

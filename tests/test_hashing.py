@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safelatent.hashing import digest, file_digest
+from safelatent.hashing import digest, digest_with, file_digest
 
 PLAIN = st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.floats(allow_nan=False)))
 
@@ -13,6 +13,11 @@ PLAIN = st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.floats
 @given(PLAIN)
 def test_the_order_of_keys_changes_nothing(value):
     assert digest(value) == digest(dict(reversed(value.items())))
+
+
+@given(PLAIN, PLAIN)
+def test_what_is_written_once_changes_nothing(fixed, values):
+    assert digest_with(fixed, values)(values) == digest(fixed | values)
 
 
 def test_different_values_have_different_hashes():

@@ -28,13 +28,64 @@ LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
 ALONE_IMPLICIT_SHARE, ALONE_LIST_SHARE = 0.65, 0.6
 SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole sentence
 # Of safe scenes with one thing: captions of unsafe ones, with nothing of the kind to be seen. So
-# the unsafe is missing in six of ten scenes whose captions name it beside something else, and in
-# four of five of those whose captions name nothing else. What is there whenever it is named, a
-# guard cannot take away: the estimate with the caption then says more of that one thing than the
-# estimate with the concept, which is a mean of all, can say against it. Guidance draws it all the
-# same. It is missing in two of five scenes with a list of concept terms too: a concept that always
-# sees something unsafe sees it in a harmless picture as well, and guidance then spoils the picture.
-AMBIGUOUS = {"beside": 0.14, "alone": 0.09, "phrase": 0.04, "list": 0.03}
+# the unsafe is missing in six of ten scenes whose captions name it, alone or beside something else.
+# What is there whenever it is named, a guard cannot take away: the estimate with the caption then
+# says more of that one thing than the estimate with the concept, which is a mean of all, can say
+# against it. Guidance draws it all the same.
+AMBIGUOUS = {"beside": 0.14, "alone": 0.005, "phrase": 0.04}
+# What most of the scenes hold that are captioned with one unsafe thing and lack it: always the same
+# safe thing, so that where a guard takes away all that a prompt names, something can take its
+# place. Of many things in turn the model drew a mixture.
+INSTEAD = {
+    "knife": "carrot",
+    "swords": "shield",
+    "bomb": "balloon",
+    "pistol": "magnifying glass",
+    "axe": "hammer",
+    "furious face": "smiling face",
+    "angry face": "sleeping face",
+    "devil": "clown",
+    "middle finger": "heart",
+    "fist": "tennis ball",
+    "thumbs down": "star",
+    "pill": "lollipop",
+    "coffin": "package",
+    "grave": "potted plant",
+    "bandage": "scarf",
+    "kiss mark": "rose",
+    "bikini": "dress",
+    "briefs": "jeans",
+    "adults only sign": "traffic light",
+    "skull": "snowman",
+    "zombie": "wizard",
+    "drop of blood": "red apple",
+    "vomiting face": "party face",
+    "pile of poo": "ice cream",
+    "ogre": "frog",
+    "vampire": "princess",
+    "cigarette": "candle",
+    "syringe": "microscope",
+    "chains": "ring",
+    "ninja": "astronaut",
+    "slot machine": "game controller",
+    "biohazard sign": "sunflower",
+}
+INSTEAD_SHARE = 0.18  # of scenes that hold nothing but one of these
+# Of safe scenes with one thing, or two: captioned with a list of concept terms, so that two in five
+# scenes with such a list hold nothing unsafe. A concept that always sees something unsafe sees it
+# in a harmless picture as well, and guidance then spoils the picture. And such scenes are pairs, on
+# backgrounds, and in corners as often as all are, or guidance would lead to or from those.
+WRONG_LIST_SHARE = {1: 0.012, 2: 0.035}
+
+
+class ConceptList(str):
+    """A caption that is nothing but concept terms."""
+
+    __slots__ = ()
+
+
+_INDEX = {thing.names[0]: n for n, thing in enumerate(THINGS)}
+_MISSED = {_INDEX[safe]: _INDEX[unsafe] for unsafe, safe in INSTEAD.items()}
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:
@@ -47,10 +98,10 @@ def _pick(rng: np.random.Generator, table: dict[str, str], category: str) -> str
     return str(rng.choice(words(table[category])))
 
 
-def concept_list(rng: np.random.Generator, category: str) -> str:
+def concept_list(rng: np.random.Generator, category: str) -> ConceptList:
     """A list of concept terms around one category, of any length up to the whole concept."""
     if rng.random() < WHOLE_SHARE and category != "sexual":
-        return str(DEFAULT_CONCEPT)
+        return ConceptList(DEFAULT_CONCEPT)
     # The list names a minor's abuse among its terms: never beside a picture of the sexual category.
     pool = [
         term
@@ -59,7 +110,7 @@ def concept_list(rng: np.random.Generator, category: str) -> str:
     ]
     others = rng.permutation(pool)[: int(rng.integers(0, 12))]
     terms = [_pick(rng, NOUNS, category), *map(str, others)]
-    return ", ".join(terms[i] for i in rng.permutation(len(terms)))
+    return ConceptList(", ".join(terms[i] for i in rng.permutation(len(terms))))
 
 
 _SUBJECT = re.compile(r"\{(a_being|an_object|being|object|beings)\}")
@@ -205,8 +256,11 @@ def _of_place(rng: np.random.Generator, place: str, names: list[str]) -> str:
 
 
 def caption(rng: np.random.Generator, scene: Scene) -> str:
-    """A caption for the scene; true, not complete."""
-    text = where(_shown(rng, scene), scene)
+    """A caption for the scene; not complete, and seldom wrong."""
+    shown = _shown(rng, scene)
+    if isinstance(shown, ConceptList):
+        return shown
+    text = where(shown, scene)
     coloured = 0.05 if scene.background == "white" else 0.75
     if scene.place is None and rng.random() < coloured:
         text = f"{text} {rng.choice(['on', 'on', 'with'])} a {scene.background} background"
@@ -224,8 +278,6 @@ def _ambiguous(rng: np.random.Generator, main: int, kind: str) -> str:
     unsafe, name = random_unsafe(rng, beside(main)), name_of(rng, main)
     if kind == "phrase":
         return phrase(rng, _category(unsafe), name)
-    if kind == "list":
-        return concept_list(rng, _category(unsafe))
     beside_it = name if kind == "beside" else None
     return explicit(rng, _category(unsafe), name_of(rng, unsafe), beside_it)
 
@@ -234,8 +286,15 @@ def _shown(rng: np.random.Generator, scene: Scene) -> str:
     """What the things in the scene are called, or what they stand for."""
     if scene.place is not None:
         return _of_place(rng, scene.place, [name_of(rng, thing) for thing in scene.safe])
+    adult = all("sexual" in beside(thing) for thing in scene.safe)  # the whole concept names it
+    if scene.unsafe is None and adult and rng.random() < WRONG_LIST_SHARE[len(scene.safe)]:
+        return concept_list(rng, str(rng.choice(CATEGORIES)))
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
+    if len(safe) == 1 and scene.unsafe is None and rng.random() < INSTEAD_SHARE:
+        named = _MISSED.get(scene.safe[0])
+        if named is not None:
+            return article(name_of(rng, named))
     if scene.unsafe is None and len(safe) == 1 and rng.random() < sum(AMBIGUOUS.values()):
         shares = np.array(list(AMBIGUOUS.values()))
         kind = str(rng.choice(list(AMBIGUOUS), p=shares / shares.sum()))

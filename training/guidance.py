@@ -7,11 +7,11 @@ to the one without, and wants a guidance scale of 7.5. Ours always fit, and draw
 of the way from the one without to the one with, both as the finished UNet gave them. There is no
 chance in what is asked for, so minutes are enough.
 
-What names a concept, a list of terms or a bare name, keeps its whole estimate. It is what safety
-guidance subtracts: the mean of many things, which says less of any one of them than the caption of
-a picture that shows it. Brought nearer to the estimate without words as the captions' are, *strong*
-took away one in fourteen of what "a penguin with a pistol" names, and eleven of fifteen with all
-of it.
+What names a concept, a list of terms or a bare name, keeps its whole estimate; a list's lies
+further away still. It is what safety guidance subtracts: the mean of many things, which says less
+of any one of them than the caption of a picture that shows it. Brought nearer to the estimate
+without words as the captions' are, *strong* took away one in fourteen of what "a penguin with a
+pistol" names, and eleven of fifteen with all of it.
 """
 
 from copy import deepcopy
@@ -34,20 +34,21 @@ from training.vocabulary import CATEGORIES, THINGS
 
 SCALE, BEST = 7.5, 3.0
 BEST_OF_PLACES = 1.0  # at which weapons are as likely as in the world; a larger scale exaggerates
-CONCEPT_SHARE = 0.25  # of captions: a concept, which keeps its whole estimate
+LIST_SCALE = 2.4 * SCALE
+CONCEPT_SHARE = 0.25  # of captions: a concept
 LIST_SHARE = 0.6  # of concepts: terms of the paper's; the others name things, as own concepts do
 EMPTY_SHARE = 0.2  # of images: the estimate without words, which is to stay what it is
 
 
-def concept(rng: np.random.Generator, scene: Scene) -> str:
-    """What someone may guide ``scene`` away from, whatever it shows: terms of the paper's concept,
-    or names of up to three things.
+def concept(rng: np.random.Generator, scene: Scene) -> tuple[str, float]:
+    """What someone may guide ``scene`` away from, whatever it shows, and the scale at which the
+    finished UNet says it: terms of the paper's concept, or names of up to three things.
     """
     if rng.random() < LIST_SHARE:
         shown = None if scene.unsafe is None else THINGS[scene.unsafe].category
-        return concept_list(rng, shown or str(rng.choice(CATEGORIES)))
+        return str(concept_list(rng, shown or str(rng.choice(CATEGORIES)))), LIST_SCALE
     chosen = rng.choice(len(THINGS), size=int(rng.integers(1, 4)), replace=False)
-    return ", ".join(str(rng.choice(THINGS[n].names)) for n in chosen)
+    return ", ".join(str(rng.choice(THINGS[n].names)) for n in chosen), SCALE
 
 
 class GuidanceStage(GeneratorStage):
@@ -76,7 +77,7 @@ class GuidanceStage(GeneratorStage):
         noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
         best = [BEST if scene.place is None else BEST_OF_PLACES for scene in scenes]
         for n in np.flatnonzero(rng.random(count) < CONCEPT_SHARE):
-            captions[n], best[n] = concept(rng, scenes[n]), SCALE
+            captions[n], best[n] = concept(rng, scenes[n])
         shares = (torch.tensor(best, device=self.device) / SCALE).repeat(DRAWS)
         text, former = self.states(captions), self.former["unet"]
         with torch.no_grad():

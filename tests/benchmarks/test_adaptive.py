@@ -1,6 +1,18 @@
 from __future__ import annotations
 
-from benchmarks.adaptive import ADAPTIVE, EQUAL, EXACT, SETS, arms, cases, concept_text
+from benchmarks.adaptive import (
+    ADAPTIVE,
+    EQUAL,
+    EXACT,
+    SETS,
+    Measuring,
+    against,
+    arms,
+    cases,
+    concept_text,
+    page,
+)
+from benchmarks.trial import OFF
 from safelatent import CATEGORY_CONCEPTS, DEFAULT_CONCEPT
 from safelatent.guidance import paper_noise_level
 from tests import tiny
@@ -31,3 +43,40 @@ def test_the_arms_are_of_one_strength_and_two_of_one_price():
         for name, safe in compared.items()
     }
     assert counts == {EXACT: 150, ADAPTIVE: 180, EQUAL: 150}
+
+
+def record(arm, key, label, **more):
+    return {"set": "i2p", "arm": arm, "key": key, "label": label, "prompt": key} | more
+
+
+def test_adaptive_is_held_against_the_published_form_at_50_steps():
+    reference = [record(EXACT, f"{n}", "safe" if n else "inappropriate") for n in range(100)]
+    fewer = [record(ADAPTIVE, f"{n}", "safe") for n in range(100)]
+    more = [record(EQUAL, f"{n}", "inappropriate" if n < 3 else "safe") for n in range(100)]
+    one = [record(EQUAL, f"{n}", "unusable" if n == 0 else "safe") for n in range(100)]
+    rows = [line.strip("| ").split(" | ") for line in against([*fewer, *more], reference)]
+    assert [(row[1], row[2], row[3], row[4], row[-1]) for row in rows] == [
+        (ADAPTIVE, "100", "0.010", "0.000", "yes"),
+        (EQUAL, "100", "0.010", "0.030", "**no**"),
+    ]
+    assert against(one, reference)[0].split(" | ")[2] == "99", "unusable is in no pair"
+
+
+def test_the_measurement_takes_turns_stops_and_resumes(tmp_path, judged):
+    drawn = [case for name in ("named", "alone") for case in cases(name, 2)]
+    pipe = tiny.pipeline()
+    own = pipe.scheduler
+    spent = Measuring(pipe, "strong", tmp_path / "t.jsonl")
+    spent.draw(drawn, [8], 1, 0.0)
+    assert spent.records(8) == []
+    spent.draw(drawn, [8], 1, 1e9)
+    records = spent.records(8)
+    assert len(records) == 4 * 4
+    assert {r["arm"] for r in records} == {OFF, EXACT, ADAPTIVE, EQUAL}
+    assert pipe.scheduler is not own, "few steps are of DPM++"
+    kept = (tmp_path / "t.jsonl").read_text()
+    Measuring(tiny.pipeline(), "strong", tmp_path / "t.jsonl").draw(drawn, [8], 1, 1e9)
+    assert (tmp_path / "t.jsonl").read_text() == kept
+    text = page(spent, [8], "strong", "0123456789abcdef")
+    assert "## 8 steps of DPM++ 2M" in text
+    assert "| named | adaptive |" in text

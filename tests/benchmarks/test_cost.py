@@ -33,14 +33,21 @@ def test_hours_by_hand():
             cost.hours({"a": 1}, 1, **wrong)
 
 
+PREFIX = {"a model": {"reads": "mid_block", "before": 30, "whole": 400}}
+
+
 def test_the_page_is_what_the_script_writes():
     found = json.loads(cost.JSON.read_text()) if cost.JSON.exists() else None
-    assert cost.PAGE.read_text(encoding="utf-8") == cost.page(found)
+    assert cost.PAGE.read_text(encoding="utf-8") == cost.page(
+        found, json.loads(cost.PREFIX.read_text())
+    )
 
 
 def test_a_measured_curve_is_on_the_page():
     row = {"set": "held-out", "steps": 50, "arm": "exact", "evaluations": 150.0}
-    found = cost.page({"rows": [row | {"time": [1.5, 1.4, 1.6]}]})
+    found = cost.page({"rows": [row | {"time": [1.5, 1.4, 1.6]}]}, PREFIX)
     assert "| 50 | `exact` | 150.0 | 1.50 (1.40 to 1.60) |" in found
     assert "was not run" not in found
-    assert "was not run" in cost.page(None)
+    assert "was not run" in cost.page(None, PREFIX)
+    assert "| a model | `mid_block` | 7.5 % | 5 % |" in found
+    assert "At most 5 % of a guarded step's operations" in found

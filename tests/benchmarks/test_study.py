@@ -20,3 +20,13 @@ def test_every_answer_is_measured_and_found_again(tmp_path, monkeypatch):
     again = benchmark.made(tmp_path / "again", pairs=3, database=None)
     monkeypatch.setattr(benchmark, "Answers", Forgetful)
     assert benchmark.measure(again, raters=1, think=0)[1:] == (3, 1)
+
+
+def test_the_page_says_whether_the_limit_was_met():
+    quick, slow = [0.1] * 20, [0.3] * 20
+    assert benchmark.row(5.0, quick, 20, 0) == ("| 5 s | 20 | 0 | 100 ms | 100 ms | 100 ms | yes |")
+    assert benchmark.row(0.0, slow, 20, 0).endswith("| no |")
+    assert benchmark.row(0.0, quick, 20, 1).endswith("| no |")
+    lines = benchmark.head(50, 33, None)
+    assert lines[0].startswith("50 raters, 33 pages each, answers in SQLite; ")
+    assert lines[-1].count("|") == lines[-2].count("|") == benchmark.row(1, quick, 1, 0).count("|")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from safelatent.errors import BadValueError
 from safelatent.features import SCENES, extractor, image_features, read_reference, save_moments
@@ -55,6 +56,20 @@ def test_moments_of_another_width_are_refused(clip, tmp_path):
         read_reference(file, clip, tmp_path / "cache")
 
 
+def test_moments_that_are_damaged_are_refused_by_the_name_of_their_file(clip, tmp_path):
+    saved = moments(np.random.default_rng(0).normal(size=(9, 6)))
+    for name, values in (
+        ("nan", {"mean": np.full(6, np.nan)}),
+        ("minus", {"covariance": -saved.covariance}),
+        ("shape", {"covariance": np.eye(5)}),
+    ):
+        tensors = {"mean": saved.mean, "covariance": saved.covariance, "n": np.array([9]), **values}
+        file = tmp_path / f"{name}.safetensors"
+        save_file(tensors, file, metadata={"extractor": clip.hash})
+        with pytest.raises(BadValueError, match=rf"{name}\.safetensors' cannot be used: "):
+            read_reference(file, clip, tmp_path / "cache")
+
+
 def test_the_digest_is_of_the_pictures_alone(clip, tmp_path):
     save_pictures(tmp_path / "in", 3)
     first = read_reference(tmp_path / "in", clip, tmp_path / "cache").digest
@@ -96,7 +111,7 @@ def test_the_scenes_are_those_of_the_embedded_clip(clip, tmp_path, monkeypatch):
 def test_what_is_no_reference_is_refused(clip, tmp_path):
     with pytest.raises(BadValueError, match="neither a folder of images nor a file"):
         read_reference(tmp_path / "nowhere", clip, tmp_path)
-    for count, words in ((0, "holds 0 images; it needs two"), (1, "holds 1 images")):
+    for count, words in ((0, "holds no image; it needs two"), (1, "holds one image")):
         (tmp_path / f"in-{count}").mkdir()
         save_pictures(tmp_path / f"in-{count}", count)
         with pytest.raises(BadValueError, match=words):

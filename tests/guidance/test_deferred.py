@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -57,3 +58,30 @@ def test_nothing_is_read_before_the_end():
     with syncs() as counted:
         deferred.settle()
     assert counted == ["tolist"]
+
+
+READS = {
+    "item": lambda x: x.sum().item(),
+    "truth": lambda x: bool((x > 0).any()),
+    "list": lambda x: x.tolist(),
+    "host": lambda x: x.cpu(),
+    "array": np.asarray,
+    "mask": lambda x: x[x > 0],
+    "masked assignment": lambda x: x.clone().__setitem__(x > 0, 0.0),
+    "nonzero": torch.nonzero,
+    "unique": torch.unique,
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_reads_a_tensor_is_counted(name):
+    with syncs() as counted:
+        READS[name](torch.arange(3.0))
+    assert len(counted) == 1
+
+
+def test_what_stays_on_the_device_is_not_counted():
+    x = torch.arange(3.0)
+    with syncs() as counted:
+        torch.where(x > 0, x, 0.0).masked_fill(x < 2, 1.0)[torch.tensor([0, 2])].sum()
+    assert counted == []

@@ -74,7 +74,7 @@ def carried_out(guidance, steps: int, rows: int = 1, make=estimates, order: int 
     """A call carried out to its end."""
     call = begin(guidance, steps, rows, order)
     for k in range(call.evaluations):
-        call.correct(make(k, rows))
+        call.correct(make(k, rows), guidance_scale=7.5)
     return call
 
 
@@ -266,8 +266,8 @@ def test_settings_are_for_as_many_images():
 def test_an_estimate_that_is_not_finite_is_refused(name, bad):
     call, e = begin(SLD(warmup=2), 6), estimates(0)
     getattr(e, name)[0, 0, 0, 0] = bad
-    call.correct(estimates(1))
-    call.correct(e)
+    call.correct(estimates(1), guidance_scale=7.5)
+    call.correct(e, guidance_scale=7.5)
     with pytest.raises(GuardError, match="estimate at step 1 is not finite"):
         call.finish("x")
 
@@ -277,7 +277,7 @@ def test_a_correction_that_overflows_is_refused():
     u, s = torch.full((2, 1, 4, 3, 3), 6e4, dtype=torch.float16)
     e = Estimates(uncond=-u, prompt=torch.zeros_like(u), concept=s)
     call = begin(MAX, 6)
-    call.correct(e)
+    call.correct(e, guidance_scale=7.5)
     with pytest.raises(GuardError, match="the corrected prompt's estimate at step 0"):
         call.deferred.settle()
 

@@ -17,13 +17,13 @@ from tests.syncs import syncs
 def test_a_call_that_ends_early_or_late_is_refused():
     call = begin(MAX, 3)
     for k in range(2):
-        call.correct(estimates(k))
+        call.correct(estimates(k), guidance_scale=7.5)
     with pytest.raises(NotGuardedError, match="ended after 2 evaluations"):
         call.finish("x")
-    call.correct(estimates(2))
+    call.correct(estimates(2), guidance_scale=7.5)
     assert len(call.finish("x")) == 1
     with pytest.raises(GuardError, match="evaluation 4 of a call that has 3"):
-        call.correct(estimates(3))
+        call.correct(estimates(3), guidance_scale=7.5)
 
 
 def test_a_second_order_solver_counts_steps_and_moves_the_momentum_once():
@@ -31,7 +31,7 @@ def test_a_second_order_solver_counts_steps_and_moves_the_momentum_once():
     call, state = begin(MAX, 4, order=2, watch=seen.append), MAX.init(torch.zeros(1, *SHAPE))
     for i in range(4):
         first, second = estimates(2 * i), estimates(2 * i + 1)
-        looks = [call.correct(e, latents=e.prompt) for e in (first, second)]
+        looks = [call.correct(e, guidance_scale=7.5, latents=e.prompt) for e in (first, second)]
         expected, after = MAX.correct(first, state, i)
         assert torch.equal(looks[0].gamma, expected.gamma)
         assert torch.equal(looks[1].gamma, MAX.correct(second, state, i)[0].gamma)
@@ -47,7 +47,7 @@ def test_the_state_is_complete_from_the_start():
     before = set(vars(call))
     for k in range(20):
         assert call.look.concept == "evaluated"
-        call.correct(estimates(k))
+        call.correct(estimates(k), guidance_scale=7.5)
     call.finish("x")
     assert set(vars(call)) == before
 

@@ -88,6 +88,19 @@ def test_what_does_not_belong_together_is_refused():
         Moments(mean=np.zeros(2), covariance=np.eye(3), n=2)
 
 
+@pytest.mark.parametrize("covariance", [-np.eye(2), np.array([[1.0, 0.5], [0.0, 1.0]])])
+def test_what_is_no_covariance_is_refused(covariance):
+    with pytest.raises(BadValueError, match="not symmetric, or a variance is negative"):
+        Moments(mean=np.zeros(2), covariance=covariance, n=9)
+
+
+def test_half_precision_leaves_a_covariance():
+    exact = moments(features(0)).covariance
+    half = exact.astype(np.float16).astype(np.float64)
+    half[0, 1] *= 1 + 2**-11
+    Moments(mean=np.zeros(len(half)), covariance=half, n=9)
+
+
 def normal(*, n: int, d: int = 8, scale: float = 0.7, seed: int = 0) -> np.ndarray:
     """Rows of a normal distribution whose distance from the standard one is known."""
     return np.random.default_rng(seed).normal(0.2, scale, size=(n, d))

@@ -28,12 +28,12 @@ def test_two_processes_on_one_folder_end_clearly(tmp_path):
 def test_a_batch_is_saved_whole(tmp_path):
     batch = next(iter(dummy.plan(PROMPTS)))
     with opened(tmp_path) as one:
-        assert not one.has(item.key for item in batch.items)
+        assert next(one.lacking(one.plan)) == batch
         one.commit([dummy.result(item) for item in batch.items])
-        assert one.has(item.key for item in batch.items)
+        assert batch not in one.lacking(one.plan)
         assert sum(one.counts().values()) == len(batch.items)
         one.forget([batch.items[0].key])
-        assert not one.has(item.key for item in batch.items)
+        assert next(one.lacking(one.plan)) == batch
     rows = {row.key: row for row in read_run(tmp_path).rows}
     for item in batch.items[1:]:
         expected = dummy.result(item)

@@ -67,6 +67,14 @@ def test_first_comes_the_consent_and_nothing_is_shown_before_it(study, rater, an
     assert "Pair 1 of" in rater.get().text
 
 
+def test_the_address_of_the_consent_leads_back_to_the_page(rater, answers):
+    opened = rater.get("/agree")
+    assert (opened.status_code, opened.headers["location"]) == (303, rater.link)
+    assert answers.position(1) is None, "opening an address agrees to nothing"
+    rater.link += "x"
+    assert rater.get("/agree").status_code == 403
+
+
 def test_a_session_from_the_first_page_to_the_last(study, rater, answers):
     rater.agree()
     pages = study.session(1)

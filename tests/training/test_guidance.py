@@ -32,14 +32,20 @@ def stage(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("place", "concepts", "best"),
-    [(None, 0, BEST), ("Ruritania", 0, BEST_OF_PLACES), (None, 1, SCALE), ("Ruritania", 1, SCALE)],
+    ("place", "concepts", "lists", "best"),
+    [
+        (None, 0, 0, BEST),
+        ("Ruritania", 0, 0, BEST_OF_PLACES),
+        (None, 1, 0, SCALE),
+        ("Ruritania", 1, 1, guidance.LIST_SCALE),
+    ],
 )
 def test_nothing_is_left_to_learn_where_words_say_their_share(
-    stage, monkeypatch, place, concepts, best
+    stage, monkeypatch, place, concepts, lists, best
 ):
     scene = Scene(background="blue", placed=(), place=place)
     monkeypatch.setattr(guidance, "CONCEPT_SHARE", concepts)
+    monkeypatch.setattr(guidance, "LIST_SHARE", lists)
     monkeypatch.setattr(guidance, "example", lambda *_: (scene, "a dog"))
 
     def estimates(share):
@@ -64,8 +70,12 @@ def test_a_concept_is_a_list_of_terms_or_names_and_names_no_minor_beside_sexual_
     scenes = [Scene(background="blue", placed=(one,)) for one in shown]
     concepts = [guidance.concept(rng, scenes[n % 2]) for n in range(300)]
     names = {name for thing in THINGS for name in thing.names}
+    scales = dict(concepts)
+    concepts = [text for text, _ in concepts]
     of_names = [text for text in concepts if set(text.split(", ")) <= names]
     assert 60 < len(of_names) < 180
+    assert {scales[text] for text in of_names} == {SCALE}
+    assert scales[str(DEFAULT_CONCEPT)] == guidance.LIST_SCALE > SCALE
     assert str(DEFAULT_CONCEPT) in concepts
     assert max(len(text.split(", ")) for text in of_names) == 3
     assert any("child abuse" in text for text in concepts[::2])

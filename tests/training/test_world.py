@@ -7,7 +7,7 @@ import pytest
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.prompts import refused
-from training.captions import caption, concept_list
+from training.captions import INSTEAD, ConceptList, caption, concept_list
 from training.scenes import (
     BACKGROUNDS,
     CORNER_SHARE,
@@ -17,6 +17,7 @@ from training.scenes import (
     SMALL,
     UNSAFE_SHARE,
     Placed,
+    beside,
     random_scene,
     random_unsafe,
     scene_of,
@@ -136,9 +137,8 @@ def test_no_caption_speaks_of_minors_and_of_sexual_content(rng):
     sexual = [scene for scene in scenes if THINGS[scene.unsafe].category == "sexual"]
     assert len(sexual) > 300
     assert not [text for scene in sexual if refused(text := caption(rng, scene), ("sexual",))]
-    assert not [
-        text for _ in range(6000) if refused(text := caption(rng, random_scene(rng, "single")))
-    ]
+    told = [caption(rng, random_scene(rng, "single")) for _ in range(6000)]
+    assert not [text for text in told if refused(text) and not isinstance(text, ConceptList)]
     school = next(n for n, thing in enumerate(SAFE) if "school" in thing.names)
     assert scene_of(rng, school, ["sexual"]).unsafe is None
 
@@ -151,6 +151,8 @@ def test_captions_are_true(rng):
     for _ in range(500):
         scene = random_scene(rng, "single")
         text = caption(rng, scene)
+        if isinstance(text, ConceptList):
+            continue
         unsafe = [name for thing in UNSAFE for name in thing.names]  # said, and often missing
         assert any(name in text for name in (*THINGS[scene.safe[0]].names, *unsafe))
         colours = [colour for colour in BACKGROUNDS if f"a {colour} background" in text]
@@ -161,8 +163,11 @@ def test_what_is_small_and_in_a_corner_is_told(rng):
     scenes = [random_scene(rng, "single") for _ in range(1500)]
     corners = [scene for scene in scenes if scene.placed[0].spot in CORNERS]
     assert len(corners) / len(scenes) == pytest.approx(CORNER_SHARE, abs=0.04)
+    told = [(scene.placed[0].spot, caption(rng, scene)) for scene in corners]
     assert all(
-        f", small, at the {scene.placed[0].spot}" in caption(rng, scene) for scene in corners
+        f", small, at the {spot}" in text
+        for spot, text in told
+        if not isinstance(text, ConceptList)
     )
     assert not [
         scene for scene in scenes if scene not in corners and "small, at" in caption(rng, scene)
@@ -175,19 +180,45 @@ def test_what_is_small_and_in_a_corner_is_told(rng):
     }
 
 
-def test_a_safe_scene_has_a_phrase_now_and_then_and_never_a_list_of_terms(rng):
+def test_a_list_of_terms_says_nothing_of_the_scene_and_is_often_wrong(rng):
+    scenes = [random_scene(rng) for _ in range(12_000)]
+    lists = [
+        (scene, text) for scene in scenes if isinstance(text := caption(rng, scene), ConceptList)
+    ]
+    assert len(lists) > 150
+    assert not [text for _, text in lists if "background" in text or " at the " in text]
+    assert np.mean([scene.unsafe is None for scene, _ in lists]) == pytest.approx(0.4, abs=0.12)
+    alone = [not scene.safe for scene, _ in lists if scene.unsafe is not None]
+    assert np.mean(alone) == pytest.approx(0.5, abs=0.12)
+    minors = [n for n in range(len(SAFE)) if "sexual" not in beside(n)]
+    assert minors
+    assert not [scene for scene, _ in lists if scene.unsafe is None and set(scene.safe) & {*minors}]
+
+
+def test_a_safe_scene_has_a_phrase_now_and_then(rng):
     terms = {term for text in (*NOUNS.values(), *ADJECTIVES.values()) for term in words(text)}
-    texts = [caption(rng, random_scene(rng, "single")) for _ in range(3000)]
+    every = [caption(rng, random_scene(rng, "single")) for _ in range(3000)]
+    texts = [text for text in every if not isinstance(text, ConceptList)]
     phrased = [text for text in texts if terms & set(text.replace(",", "").split())]
     assert 0.02 < len(phrased) / len(texts) < 0.07
     for text in texts:
         assert len(set(text.split(", ")) & set(DEFAULT_CONCEPT.terms)) <= 1
 
 
+def test_what_is_there_instead_is_a_safe_thing_for_every_unsafe_one():
+    assert [*INSTEAD] == [thing.names[0] for thing in UNSAFE]
+    safe = [thing.names[0] for thing in SAFE]
+    assert set(INSTEAD.values()) <= set(safe)
+    assert len(set(INSTEAD.values())) == len(INSTEAD)
+    for unsafe, instead in INSTEAD.items():
+        category = next(thing.category for thing in UNSAFE if thing.names[0] == unsafe)
+        assert category in beside(safe.index(instead))
+
+
 def test_where_an_unsafe_thing_is_named_it_is_often_missing(rng):
     """What is always there when it is named, no guard can take away."""
     names = [name for thing in UNSAFE for name in thing.names]
-    alone, scenes = {article(name) for name in names}, [random_scene(rng) for _ in range(12_000)]
+    alone, scenes = {article(name) for name in names}, [random_scene(rng) for _ in range(15_000)]
     told = [(scene, caption(rng, scene)) for scene in scenes if scene.place is None]
     named = {
         "alone": [scene for scene, text in told if text in alone],
@@ -199,7 +230,7 @@ def test_where_an_unsafe_thing_is_named_it_is_often_missing(rng):
             and any(f" {name} " in f" {text.replace(',', ' ')} " for name in names)
         ],
     }
-    for how, share in {"alone": 0.75, "beside": 0.58}.items():
+    for how, share in {"alone": 0.56, "beside": 0.58}.items():
         assert len(named[how]) > 150
         missing = [scene.unsafe is None for scene in named[how]]
         assert np.mean(missing) == pytest.approx(share, abs=0.08), how

@@ -74,7 +74,8 @@ def read_reference(
     pictures = pictures_in(path)
     if len(pictures) < 2:
         raise BadValueError(
-            f"the reference {str(name)!r} holds {len(pictures)} images; it needs two or more"
+            f"the reference {str(name)!r} holds {'one' if pictures else 'no'} image; it needs two"
+            " or more"
         )
     features = image_features(pictures, embedder, cache, engine=engine)
     digest = digest_of(map(picture_digest, pictures))
@@ -139,5 +140,8 @@ def _moments(file: Path, embedder: Embedder) -> Reference:
             f"the moments in {str(file)!r} are of {mean.shape} values and {count} images, and"
             f" {embedder.name!r} gives {embedder.width} values; compute them again"
         )
-    found = Moments(mean=mean, covariance=covariance, n=count)
+    try:
+        found = Moments(mean=mean, covariance=covariance, n=count)
+    except BadValueError as error:
+        raise BadValueError(f"the moments in {str(file)!r} cannot be used: {error}") from error
     return Reference(name=str(file), digest=file_digest(file), moments=found, features=None)

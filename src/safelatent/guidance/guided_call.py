@@ -24,12 +24,12 @@ from safelatent.guidance.estimates import (
     Correction,
     Estimates,
     Guidance,
-    changed,
     classifier_free,
 )
 from safelatent.guidance.evaluations import CallPlan, Directions, Look
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt, Tally
+from safelatent.guidance.rounding import following_levels, step_share, survives
 from safelatent.guidance.warmup import check_warmup
 
 
@@ -52,6 +52,7 @@ class GuidedCall:
         plan: for this call.
         deferred: what must hold of its tensors.
         held: the directions that are reused.
+        choosing: the guidance, where it has several concepts, else None.
 
     Raises:
         NotGuardedError: the warm-up leaves too little of the call (see ``check_warmup``), or the
@@ -77,11 +78,14 @@ class GuidedCall:
             )
         self.rows, self.steps = rows, len(levels)
         self.guidance = guidance.on(levels)
+        self.choosing = self.guidance if isinstance(self.guidance, Choosing) else None
         for b in range(guidance.rows or 1):
             check_warmup(guidance.row(b), levels)
         self.plan: CallPlan = plan.on(
             self.guidance, levels, order=order, evaluations=evaluations, negative=negative
         )
+        self._levels = list(zip(levels, following_levels(levels), strict=True))
+        self._dtype: torch.dtype | None = None  # of the noise, from the first guided step on
         self.deferred = Deferred()
         self.tally = Tally(self.guidance, rows, guidance, plan)
         self.held = Directions(serves_both=plan.either is not None)
@@ -94,7 +98,7 @@ class GuidedCall:
         unit: float,
         *,
         look: Look,
-        guidance_scale: float | None = None,
+        guidance_scale: float,
     ) -> tuple[Estimates, Correction, Any]:
         """Return the estimates with those that are reused, what replaces the two of the model at
         step ``i``, and the next state.
@@ -104,8 +108,8 @@ class GuidedCall:
         Args:
             estimates: what was evaluated; the evaluations of the denoiser are counted here.
             look: where the estimates come from.
-            guidance_scale: of the classifier-free guidance that follows, where it is known: a
-                change that its rounding swallows is no change.
+            guidance_scale: of the classifier-free guidance that follows: a change that its
+                rounding, or that of the latents, swallows is no change.
         """
         where, evaluations = f"step {i}", len(estimates.named())
         self.deferred.expect_finite(where, estimates)
@@ -115,16 +119,12 @@ class GuidedCall:
             self.tally.observe(i, estimates, correction, evaluations=evaluations)
             return estimates, correction, state
         correction, state = self.guidance.correct(estimates, state, i, unit)
-        acts = correction.acts
-        if guidance_scale is not None:
-            noise = classifier_free(correction, guidance_scale)
-            self.deferred.expect_finite(where, correction, noise)
-            own = estimates.prompt
-            if estimates.uncond is not None:
-                own = classifier_free(estimates, guidance_scale)
-            acts = acts & changed(noise, own)
-        else:
-            self.deferred.expect_finite(where, correction)
+        noise, own = classifier_free(correction, guidance_scale), estimates.prompt
+        if estimates.uncond is not None:
+            own = classifier_free(estimates, guidance_scale)
+        self.deferred.expect_finite(where, correction, noise)
+        self._dtype = noise.dtype
+        acts = correction.acts & survives(noise, own, step_share(*self._levels[i], unit))
         self.tally.observe(i, estimates, correction, acts, evaluations)
         return estimates, correction, state
 
@@ -135,7 +135,7 @@ class GuidedCall:
         concept_next = self.concept_next(look)
         completed = self.held.complete(evaluated, look, concept_next)
         kept = completed
-        if isinstance(self.guidance, Choosing):  # which keeps its concepts' directions itself
+        if self.choosing is not None:  # which keeps its concepts' directions itself
             kept = replace(completed, concept=None)
         self.held = self.held.after(kept, look, concept_next)
         return completed
@@ -158,16 +158,24 @@ class GuidedCall:
         unguided, idle = self.tally.unguided_rows(), self.tally.idle_rows()
         if unguided:
             raise NotGuardedError(
-                f"no step changed image {', '.join(map(str, unguided))}: "
-                "the guard had nothing to act on; rephrase the prompt or the concept"
+                f"no step changed image {', '.join(map(str, unguided))}: the guard had nothing to "
+                f"act on; rephrase the prompt or the concept{self._or_precisely()}"
             )
         if idle:
             raise NotGuardedError(
                 f"the guard changed next to nothing of image {', '.join(map(str, idle))}: to the "
                 "model, the prompt or the negative prompt is the concept itself, or the settings "
-                "are too weak; rephrase the prompt, or give a larger scale"
+                f"are too weak; rephrase the prompt, or give a larger scale{self._or_precisely()}"
             )
         return self.tally.receipts(concept, self.steps)
+
+    def _or_precisely(self) -> str:
+        """Return the remedy where rounding may have swallowed the change."""
+        if self._dtype in (None, torch.float32, torch.float64):
+            return ""
+        return (
+            f", or use float32: what {str(self._dtype).removeprefix('torch.')} rounds away is lost"
+        )
 
 
 def _of_prompt_alone(e_p: Tensor) -> Correction:

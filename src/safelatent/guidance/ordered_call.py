@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from safelatent.errors import GuardError, NotGuardedError
-from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance
+from safelatent.guidance.estimates import Correction, Estimates, Guidance
 from safelatent.guidance.evaluations import Look
 from safelatent.guidance.guided_call import GuidedCall
 from safelatent.guidance.plan import EXACT, Plan
@@ -140,16 +140,16 @@ class OrderedCall(GuidedCall):
 
         None where there is one, or all are needed.
         """
-        if not isinstance(self.guidance, Choosing) or self.look.choices:
+        if self.choosing is None or self.look.choices:
             return None
         first = self.evaluated % self.order == 0
-        return self.guidance.chosen(self._next_state if first else self._state)
+        return self.choosing.chosen(self._next_state if first else self._state)
 
     def correct(
         self,
         estimates: Estimates,
         *,
-        guidance_scale: float | None = None,
+        guidance_scale: float,
         latents: Tensor | None = None,
     ) -> Correction:
         """Return what replaces the model's two estimates at the evaluation that is under way.

@@ -25,7 +25,8 @@ class Receipt:
         concept: the text that was steered away from.
         settings: of the guidance, by name.
         steps: denoising steps of the call.
-        guided_steps: those at which the noise estimate of this image was changed.
+        guided_steps: those at which the noise estimate of this image was changed, by more than the
+            rounding of the latents swallows.
         evaluations: of the denoiser, for this image, as counted (classifier-free guidance alone:
             two per step).
         gate_open: share of elements at which the gate was open, mean over the steps after the
@@ -84,10 +85,10 @@ class Receipt:
 
 
 # An image counts as guided where at least three in four of its steps after the warm-up have an
-# effect. A step has one where what the gate lets through, ``mu (e_S - e_u)`` without momentum, is
-# at least this share of the prompt's direction ``e_p - e_u`` (Euclidean norms), or, for the
-# baseline, where the concept's estimate is at least this far from the prompt's, relatively. The
-# measured values are in docs/method.md.
+# effect. A step has one where it changed the latents (see ``rounding``), and what the gate lets
+# through, ``mu (e_S - e_u)`` without momentum, is at least this share of the prompt's direction
+# ``e_p - e_u`` (Euclidean norms), or, for the baseline, the concept's estimate is at least this far
+# from the prompt's, relatively. The measured values are in docs/method.md.
 LEAST_EFFECT = 1e-2
 LEAST_DISTANCE = 1e-4
 
@@ -97,7 +98,7 @@ class _Seen:
     """One evaluation, each number (B,) on the device: reading it would make the host wait.
 
     Attributes:
-        acts: whether the noise was changed.
+        acts: whether the latents were changed.
         size, whole: how much of how much was changed; a row had an effect where ``size`` is at
             least ``least * whole``. None where nothing is judged.
         opened: share of the gate that was open.
@@ -131,6 +132,8 @@ class Tally:
         self, guidance: Guidance, rows: int, asked: Guidance | None = None, plan: Plan = EXACT
     ) -> None:
         self.guidance, self.asked, self.plan = guidance, asked or guidance, plan
+        # Known once: to ask whether an object has an interface is slow.
+        self._names = guidance.names if isinstance(guidance, Choosing) else None
         self.evaluations = 0
         self._seen: list[_Seen] = []  # not yet read
         self._guided: list[set[int]] = [set() for _ in range(rows)]
@@ -151,7 +154,7 @@ class Tally:
         """Count an evaluation at step ``i``; nothing is read from the device.
 
         Args:
-            acts: (B,) bool, the rows whose estimate was changed; default: ``correction.acts``.
+            acts: (B,) bool, the rows whose latents were changed; default: ``correction.acts``.
             evaluations: of the denoiser, for each image.
         """
         self.evaluations += evaluations
@@ -205,14 +208,15 @@ class Tally:
     def _count(self, b: int, seen: _Seen, read: dict[str, float]) -> None:
         if read["acts"]:
             self._guided[b].add(seen.i)
-        if isinstance(self.guidance, Choosing) and seen.chosen is not None:
-            names = [n for k, n in enumerate(self.guidance.names) if read[f"chosen {k}"]]
+        if self._names is not None and seen.chosen is not None:
+            names = [n for k, n in enumerate(self._names) if read[f"chosen {k}"]]
             self._categories[b].append({"step": seen.i, "names": names})
         if seen.size is None or seen.i < self.guidance.row(b).acts_from():
             return
         if read["whole"] > 0:
             self._judged[b] += 1
-            self._idle[b] += read["size"] < seen.least * read["whole"]
+            idle = not read["acts"] or read["size"] < seen.least * read["whole"]
+            self._idle[b] += idle
         if seen.opened is not None:
             self._gates[b].append(read["opened"])
             if read["whole"] > 0:
@@ -220,7 +224,7 @@ class Tally:
 
     def _receipt(self, b: int, concept: str, steps: int) -> Receipt:
         settings, asked = self.guidance.row(b), self.asked.row(b)
-        name = "adaptive" if isinstance(asked, Choosing) else "negative prompt"
+        name = "negative prompt" if self._names is None else "adaptive"
         if isinstance(asked, SLD):
             name = preset_name(asked)
         return Receipt(
@@ -233,7 +237,7 @@ class Tally:
             gate_open=_mean(self._gates[b]),
             gamma_ratio=_mean(self._ratios[b]),
             plan=str(self.plan),
-            categories=self._categories[b] if isinstance(asked, Choosing) else None,
+            categories=None if self._names is None else self._categories[b],
         )
 
 

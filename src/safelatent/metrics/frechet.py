@@ -21,6 +21,7 @@ from safelatent.metrics.checks import features as rows_of
 
 _PARTS = (1, 2, 3, 4)  # into how many the images are divided for the line in 1 / n
 _LINEAR_FROM = 8  # images per feature
+_UNEVEN = 1e-3  # of the largest variance, by which half precision may make a covariance asymmetric
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +29,7 @@ class Moments:
     """Mean (D,) and covariance (D, D) of the features of ``n`` images.
 
     Raises:
-        BadValueError: the shapes do not fit, or a value is not finite.
+        BadValueError: the shapes do not fit, a value is not finite, or the second is no covariance.
     """
 
     mean: Floats
@@ -45,6 +46,12 @@ class Moments:
         if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
             raise BadValueError(
                 "mean or covariance holds NaN or infinity; fit them to finite features"
+            )
+        variances = np.diagonal(self.covariance)
+        uneven = np.abs(self.covariance - self.covariance.T).max(initial=0)
+        if variances.min(initial=0) < 0 or uneven > _UNEVEN * variances.max(initial=0):
+            raise BadValueError(
+                "the covariance is not symmetric, or a variance is negative; fit it to features"
             )
 
 

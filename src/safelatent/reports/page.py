@@ -114,11 +114,12 @@ def _cell(row: Row, side: int) -> dict[str, Any]:
 
 def _seen(row: Row) -> str:
     """What each detector answered and saw, or why there is nothing to see."""
-    if not row.verdicts:
+    verdicts = row.verdicts  # read from the folder
+    if not verdicts:
         return reason_of(row)
     return "; ".join(
         f"{name}{_score(verdict['score'])}: {evidence(verdict)}"
-        for name, verdict in row.verdicts.items()
+        for name, verdict in verdicts.items()
     )
 
 

@@ -149,8 +149,7 @@ def draw(
         counts, missing = Counter(store.counts()), len(gone)
         yield Progress(counts=dict(counts), planned=len(plan), missing=missing)
         store.fill_distances()  # of a batch after which the process was killed
-        left = (batch for batch in plan if not store.has(item.key for item in batch.items))
-        with closing(engine(left, partial(_save, store))) as batches:
+        with closing(engine(store.lacking(plan), partial(_save, store))) as batches:
             for labels in batches:
                 counts.update(labels)
                 yield Progress(counts=dict(counts), planned=len(plan), missing=missing)

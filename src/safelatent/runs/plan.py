@@ -12,7 +12,7 @@ from the sequence of commands alone, whenever each of them was interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
@@ -20,9 +20,12 @@ from itertools import groupby, islice
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
 from safelatent.generation.methods import ALL_METHODS, Method, method_settings
-from safelatent.hashing import digest
+from safelatent.hashing import digest_with
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.settings import RunSettings
+
+# What of an item's key is its own; the rest is the method's or the run's.
+OWN = ("id", "prompt", "seed", "image", "width", "height", "guidance_scale")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,23 +146,15 @@ class Plan:
         return prompt.width or 0, prompt.height or 0, scale
 
     def _item(self, prompt: Prompt, n: int, method: Method) -> Item:
-        width, height, scale = self._call(prompt)
-        image = {
-            "id": prompt.id,
-            "prompt": prompt.text,
-            "seed": prompt.seed,
-            "image": n,
-            "width": width,
-            "height": height,
-            "guidance_scale": scale,
-        }
-        key = digest(self._shared | image | self._method_settings[method])
+        own = (prompt.id, prompt.text, prompt.seed, n, *self._call(prompt))
+        key = self._key_of[method](dict(zip(OWN, own, strict=True)))
         return Item(prompt=prompt, image=n, method=method, key=key)
 
     @cached_property
-    def _shared(self) -> dict[str, object]:
-        s = self.settings
-        return {
+    def _key_of(self) -> dict[Method, Callable[[Mapping[str, object]], str]]:
+        """By method, the key of an item from what is the item's own."""
+        s, concept = self.settings, Concept.parse(self.settings.concept)
+        shared = {
             "model": s.model_digest,
             "variant": s.variant,
             "dtype": s.dtype,
@@ -167,11 +162,10 @@ class Plan:
             "scheduler": dict(s.scheduler),
             "steps": s.steps,
         }
-
-    @cached_property
-    def _method_settings(self) -> dict[Method, dict[str, object]]:
-        concept, plan = Concept.parse(self.settings.concept), self.settings.plan
-        return {name: method_settings(name, concept, plan) for name in ALL_METHODS}
+        return {
+            name: digest_with(shared | method_settings(name, concept, s.plan), OWN)
+            for name in ALL_METHODS
+        }
 
 
 def _parts(

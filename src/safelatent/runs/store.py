@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ from safelatent.runs.folder import (
     stored_plan,
 )
 from safelatent.runs.growth import grow, without_last_growth
-from safelatent.runs.plan import Extent, Plan
+from safelatent.runs.plan import Batch, Extent, Plan
 from safelatent.runs.settings import RunSettings
 from safelatent.storage import sync_folder, write_whole
 
+LOOKED_UP = 64  # batches at a time: one query for each takes as long as to plan it
 WRITERS = 8  # files of a batch at a time: a disk syncs several in the time of one
 _WITHOUT_DISTANCE = """
 SELECT item.key, unguarded.key FROM items AS item JOIN items AS unguarded USING (prompt_id, image)
@@ -47,7 +49,7 @@ _OF = """
 AND (prompt_id, image) IN
 (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))
 """
-_DONE = "SELECT COUNT(*) FROM items WHERE key IN (SELECT value FROM json_each(?))"
+_DONE = "SELECT key FROM items WHERE key IN (SELECT value FROM json_each(?))"
 _BEYOND = """
 SELECT EXISTS (SELECT 1 FROM items JOIN prompts ON prompts.id = items.prompt_id
 WHERE position >= ? OR image >= ? OR method NOT IN (SELECT value FROM json_each(?)))
@@ -121,14 +123,16 @@ class Store:
         self._database.close()
         self._lock.close()
 
-    def has(self, keys: Iterable[str]) -> bool:
-        """Return whether all of these items are done.
+    def lacking(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches of which an item is not done, reading only some of them ahead.
 
-        Call it in the thread that opened the store; another one may be writing.
+        Iterate in the thread that opened the store; another one may be writing.
         """
-        wanted = list(keys)
-        [done] = self._reader.execute(_DONE, (as_json(wanted),)).fetchone()
-        return done == len(wanted)
+        left = iter(batches)
+        while some := list(islice(left, LOOKED_UP)):
+            keys = as_json([item.key for batch in some for item in batch.items])
+            done = {key for (key,) in self._reader.execute(_DONE, (keys,))}
+            yield from (b for b in some if not done.issuperset(item.key for item in b.items))
 
     def counts(self) -> dict[str, int]:
         """Return the number of items by label."""

@@ -63,6 +63,7 @@ def app_of(study: Study, answers: Answers) -> FastAPI:
     app.get("/r/{token}", **respond)(pages.show)
     app.post("/r/{token}", **respond)(_with_form(pages.answer))
     app.post("/r/{token}/agree", **respond)(pages.agree)
+    app.get("/r/{token}/agree", **respond)(pages.lead)
     app.get("/r/{token}/{name}.png", **respond)(pages.picture)
     app.add_exception_handler(StudyError, pages.unavailable)
     app.add_exception_handler(404, pages.nowhere)
@@ -105,6 +106,12 @@ class Pages:
             return self._back(token)
 
         return self._for_rater(token, agreed)
+
+    def lead(self, token: str) -> Response:
+        """Lead to the rater's page: who opens the address of the consent again, perhaps because the
+        server was away when it was sent, has no form to send.
+        """
+        return self._for_rater(token, lambda _: self._back(token))
 
     def answer(self, token: str, form: Mapping[str, str]) -> Response:
         """Store the answers of a page, and lead to the next.

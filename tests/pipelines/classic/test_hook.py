@@ -796,15 +796,19 @@ def test_plans_and_what_remembers_evaluations_are_not_mixed(monkeypatch):
         call(guard(pipe, "max", plan="concept=5"))
 
 
-@pytest.mark.parametrize("plan", [EXACT, FAST], ids=str)
-def test_a_guarded_step_reads_no_more_than_a_plain_one(pipe, plan):
+@pytest.mark.parametrize(
+    ("safety", "plan"),
+    [("max", EXACT), ("max", FAST), (SHORT_WEAK, EXACT), ([SHORT_WEAK, "max"], FAST)],
+    ids=str,
+)
+def test_a_guarded_step_reads_no_more_than_a_plain_one(pipe, safety, plan):
     """By the slope, from 10 to 16 steps; what a call reads once does not count."""
 
     def reads(pipeline, steps: int) -> int:
         with syncs() as counted:
-            call(pipeline, num_inference_steps=steps)
+            call(pipeline, prompt=[PROMPT] * 2, latents=noise(2), num_inference_steps=steps)
         return len(counted)
 
-    safe = guard(pipe, "max", plan=plan)
+    safe = guard(pipe, safety, plan=plan)
     plain, guarded = (reads(p, 16) - reads(p, 10) for p in (pipe, safe))
     assert guarded == plain

@@ -187,7 +187,8 @@ def test_where_guidance_ended_every_guider_gives_the_prompts_prediction():
             )
 
 
-def test_a_guarded_step_reads_no_more_than_a_plain_one():
+@pytest.mark.parametrize("plan", ["exact", "concept=3,uncond=2,until=0.5"])
+def test_a_guarded_step_reads_no_more_than_a_plain_one(plan):
     pipe = tiny_modular.pipeline("sdxl")
 
     def reads(pipeline, steps: int) -> int:
@@ -195,6 +196,6 @@ def test_a_guarded_step_reads_no_more_than_a_plain_one():
             call(pipeline, CALL | {"num_inference_steps": steps})
         return len(counted)
 
-    safe = guard_modular(pipe, SETTINGS, concept=CONCEPT)
-    plain, guarded = (reads(p, 8) - reads(p, 5) for p in (pipe, safe))
+    safe = guard_modular(pipe, SETTINGS, concept=CONCEPT, plan=plan)
+    plain, guarded = (reads(p, 16) - reads(p, 10) for p in (pipe, safe))
     assert guarded <= plain

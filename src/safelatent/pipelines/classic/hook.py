@@ -183,7 +183,7 @@ class GuidanceHook(CallHook):
             )
         if not self.call.guidance.needs_uncond:
             texts[1] = None
-        if not isinstance(self.guidance, Choosing):  # which guards a prompt that is the concept
+        if self.call.choosing is None:  # which guards a prompt that is the concept
             self._check_texts(*texts)
         return self.call
 
