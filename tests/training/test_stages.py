@@ -56,7 +56,7 @@ def work(prepared, tmp_path_factory, request):
     """Every part after a moment of training, on both paths; the CPU stands for an accelerator."""
     folder = tmp_path_factory.mktemp(request.param)
     unpack(prepared, folder)
-    short, whole = Budget(minutes=0.004, workers=1), request.param == "accelerator"
+    short, whole = Budget(minutes=0.001, workers=1), request.param == "accelerator"
     place = Place(device="cpu", times=2) if whole else Place()
     run(LEARNING, folder, dict.fromkeys(LEARNING, short), place=place)
     return folder
@@ -113,7 +113,7 @@ def test_the_judge_learns_and_answers(prepared):
 def test_the_judge_is_trained_into_the_package_s_form(prepared, tmp_path):
     file, work = tmp_path / "judge.safetensors", tmp_path / "work"
     unpack(prepared, work)
-    train_judge(work, Budget(minutes=0.004, workers=1), file)
+    train_judge(work, Budget(minutes=0.001, workers=1), file)
     net, (safe, unsafe) = load_judge(file)
     assert (len(safe), len(unsafe)) == (len(SAFE), len(UNSAFE))
     assert len(judge(net, [np.zeros((SIZE, SIZE, 3), dtype=np.uint8)])) == 1
