@@ -146,10 +146,5 @@ def _pixels(images: Sequence[Image.Image]) -> Tensor:
     resized = [
         image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS) for image in images
     ]
-    return (
-        torch.from_numpy(np.stack([np.asarray(image) for image in resized]))
-        .permute(0, 3, 1, 2)
-        .float()
-        / 127.5
-        - 1
-    )
+    pixels = torch.from_numpy(np.stack([np.asarray(image) for image in resized]))
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -21,15 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safelatent.errors import BadValueError
-from safelatent.features.embedding import (
-    Computed,
-    Embedder,
-    Engine,
-    Features,
-    Group,
-    Part,
-    here,
-)
+from safelatent.features.embedding import Computed, Embedder, Engine, Features, Group, Part, here
 from safelatent.features.pictures import Picture, picture_digest
 from safelatent.storage import write_whole
 from safelatent.text import squeezed
