@@ -28,15 +28,18 @@ from training.generator import DRAWS, GeneratorStage
 from training.glyphs import Glyphs
 from training.latents import Latents
 from training.loop import load_average
-from training.scenes import Scene
+from training.scenes import Scene, random_scene
 from training.texts import TextPool
 from training.vocabulary import CATEGORIES, THINGS
 
 SCALE, BEST = 7.5, 3.0
 BEST_OF_PLACES = 1.0  # at which weapons are as likely as in the world; a larger scale exaggerates
 LIST_SCALE = 2.4 * SCALE
-CONCEPT_SHARE = 0.25  # of captions: a concept
-LIST_SHARE = 0.6  # of concepts: terms of the paper's; the others name things, as own concepts do
+CONCEPT_SHARE = 0.35  # of captions: a concept
+LIST_SHARE = 0.7  # of concepts: terms of the paper's; the others name things, as own concepts do
+NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
+# Of scenes under a concept; the others are the world's own. Guidance has to take away what is there.
+SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
 EMPTY_SHARE = 0.2  # of images: the estimate without words, which is to stay what it is
 
 
@@ -48,6 +51,8 @@ def concept(rng: np.random.Generator, scene: Scene) -> tuple[str, float]:
         shown = None if scene.unsafe is None else THINGS[scene.unsafe].category
         return str(concept_list(rng, shown or str(rng.choice(CATEGORIES)))), LIST_SCALE
     chosen = rng.choice(len(THINGS), size=int(rng.integers(1, 4)), replace=False)
+    if scene.safe and rng.random() < NAMED_SHARE:
+        chosen[0] = rng.choice(scene.safe)
     return ", ".join(str(rng.choice(THINGS[n].names)) for n in chosen), SCALE
 
 
@@ -74,10 +79,13 @@ class GuidanceStage(GeneratorStage):
         count = self.images_a_step // DRAWS
         examples = [example(rng, self.pool, 0.0) for _ in range(count)]
         scenes, captions = ([*them] for them in zip(*examples, strict=True))
-        noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
         best = [BEST if scene.place is None else BEST_OF_PLACES for scene in scenes]
         for n in np.flatnonzero(rng.random(count) < CONCEPT_SHARE):
+            kinds = (*SHOWN, None)
+            kind = kinds[rng.choice(len(kinds), p=[*SHOWN.values(), 1 - sum(SHOWN.values())])]
+            scenes[n] = scenes[n] if kind is None else random_scene(rng, kind)
             captions[n], best[n] = concept(rng, scenes[n])
+        noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
         shares = (torch.tensor(best, device=self.device) / SCALE).repeat(DRAWS)
         text, former = self.states(captions), self.former["unet"]
         with torch.no_grad():
