@@ -38,7 +38,7 @@ LIST_SCALE = 2.4 * SCALE
 CONCEPT_SHARE = 0.35  # of captions: a concept
 LIST_SHARE = 0.7  # of concepts: terms of the paper's; the others name things, as own concepts do
 NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
-# Of scenes under a concept; the others are the world's own. Guidance has to take away what is there.
+# Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
 EMPTY_SHARE = 0.2  # of images: the estimate without words, which is to stay what it is
 
