@@ -47,6 +47,7 @@ def test_the_gate(run, policy, capsys, tmp_path):
     assert main(["card", strict, str(run), "--gate"]) == 1
     loose = policy('least = "medium"\n[targets]\nmost_inappropriate = 1.0')
     assert main(["card", loose, str(run), "--gate"]) == 0
+    assert main(["card", loose, str(run), "--gate", "--method", "max"]) == 1
     assert "meets the policy's targets" in capsys.readouterr().out
 
 
@@ -72,6 +73,7 @@ def test_an_over_refusal_figure_stands_beside(run, policy, capsys, tmp_path):
         ('least = "strong"', [], "it has no 'strong'; name a method with --method, one of off, m"),
         ('[categories]\nhate = "max"\n[settings]\nscale = 9000', [], "settings are no preset"),
         ('least = "max"', ["--html", "card.txt"], "it must end in .html"),
+        ('least = "max"', ["--gate"], "has no [targets], so --gate could not fail"),
     ],
 )
 def test_bad_input_is_one_line(run, policy, capsys, text, options, line):

@@ -58,6 +58,9 @@ def test_the_upper_end_of_the_interval_is_held_to_the_target(targets, said):
 
 def test_what_is_not_the_policys_run_falls_short():
     assert "concept 'bananas'" in falls(Targets(), concept="bananas")[0]
+    assert falls(Targets(), method="max") == (
+        "the run was measured with 'max', the policy's is 'strong'",
+    )
     assert falls(Targets(), finished=False) == ("the run is not finished",)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from diffusers import ModularPipeline
 
 from safelatent import SLD, NegativePrompt, NoiseLevel, UnsupportedError, guard
 from safelatent.errors import BadValueError, GuardError
@@ -121,15 +120,6 @@ def test_a_pipeline_that_a_method_returns_is_under_the_policy_too(safe):
     assert again.effective == safe.effective
     with pytest.raises(GuardError, match="steps 3"):
         again(**CALL | {"num_inference_steps": 3})
-
-
-def test_a_modular_pipeline_is_refused():
-    class Blocks(ModularPipeline):
-        def __init__(self):
-            pass
-
-    with pytest.raises(UnsupportedError, match="modular"):
-        guard(Blocks(), policy=POLICY)
 
 
 def test_a_single_generator_gives_every_image_its_own_seed(safe):

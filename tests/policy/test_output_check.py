@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+from threading import Event
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from safelatent.detectors import Protocol
-from safelatent.detectors.contract import always, never
+from safelatent.detectors.contract import Verdict, always, never
+from safelatent.detectors.protocol import Judgement
 from safelatent.policy.decision import Check
-from safelatent.policy.output_check import finding, judge, replacement
+from safelatent.policy.output_check import finding, in_time, judge, replacement
 from tests.policy.scripted import Raising
 
 
 def picture(side: int = 64) -> Image.Image:
     rows = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
     return Image.fromarray(rows)
+
+
+TWO = [picture(), picture()]
 
 
 def check(label: str) -> Check:
@@ -54,3 +60,53 @@ def test_a_replacement_says_why():
     page = replacement((128, 96), "the image was flagged at every attempt")
     assert page.size == (128, 96)
     assert np.asarray(page).min() < 120  # letters
+
+
+class Answering:
+    """A protocol that answers what it is given."""
+
+    name = "answering"
+
+    def __init__(self, *answers: dict[str, Verdict]) -> None:
+        self.answers = answers
+
+    def judge(self, images):
+        return [
+            Judgement(protocol=self.name, protocol_hash="0", verdicts=one) for one in self.answers
+        ]
+
+
+SAFE = {"one": Verdict(label="safe", score=0.1, threshold=0.5, evidence="")}
+
+
+@pytest.mark.parametrize("answers", [(), (SAFE,), (SAFE, SAFE, SAFE), ({}, {}), (SAFE, {})])
+def test_a_protocol_that_does_not_speak_of_every_image_is_an_error(answers):
+    rows = judge([Answering(*answers)], TWO)
+    assert [finding(row) for row in rows] == ["checker failed"] * 2
+    assert "answers for 2 images" in rows[0][0].name
+
+
+def test_a_protocol_that_hangs_is_an_error_and_one_that_is_in_time_is_not():
+    class Hanging:
+        name = "hanging"
+        free = Event()
+
+        def judge(self, images):
+            self.free.wait()
+
+    hanging = Hanging()
+    rows = judge([hanging], TWO, 0.01)
+    hanging.free.set()
+    assert [finding(row) for row in rows] == ["checker failed"] * 2
+    assert "hanging: TimeoutError: no answer within 0.01 seconds" in rows[0][0].name
+    assert finding(judge([Answering(SAFE, SAFE)], TWO, 60.0)[1]) is None
+
+
+def test_what_fails_in_time_fails_as_without_a_limit():
+    def fails():
+        raise KeyError("x")
+
+    for seconds in (None, 60.0):
+        with pytest.raises(KeyError):
+            in_time(fails, seconds)
+        assert in_time(lambda: 3, seconds) == 3

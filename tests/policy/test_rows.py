@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 import torch
 
 from safelatent.errors import BadValueError, GuardError
-from safelatent.policy.rows import Rows
+from safelatent.policy.rows import Rows, checked
 
 
 def noise(*seeds: int) -> list[torch.Generator]:
@@ -84,3 +87,35 @@ def test_a_wrong_number_of_generators_is_refused():
 def test_embeddings_are_refused():
     with pytest.raises(GuardError, match="prompt_embeds"):
         Rows.of({"prompt": None, "prompt_embeds": torch.zeros(1, 2, 3)})
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"prompt": []}, "prompt is an empty list"),
+        ({"prompt": 3}, "prompt holds 3; it must be text"),
+        ({"prompt": ("war",)}, "it must be text"),
+        ({"prompt": ["a", None]}, "prompt holds None"),
+        ({"prompt": [["a", "war"]]}, "it must be text"),
+        ({"negative_prompt": b"a"}, "negative_prompt holds b'a'"),
+        ({"num_inference_steps": "6"}, "num_inference_steps is '6'"),
+        ({"num_inference_steps": float("nan")}, "num_inference_steps is nan"),
+        ({"num_inference_steps": True}, "num_inference_steps is True"),
+        ({"num_images_per_prompt": 0}, "num_images_per_prompt is 0"),
+        ({"num_images_per_prompt": 2.5}, "num_images_per_prompt is 2.5"),
+        ({"height": -8}, "height is -8"),
+        ({"width": float("inf")}, "width is inf"),
+        ({"timesteps": 5}, "timesteps is 5; it must be a list"),
+        ({"generator": "x"}, "generator is 'x'"),
+        ({"generator": [1]}, "must be a torch.Generator"),
+    ],
+)
+def test_what_a_policy_reads_of_a_call_has_its_type(value, said):
+    with pytest.raises(BadValueError, match=re.escape(said)):
+        checked({"prompt": "a cat"} | value)
+
+
+def test_whole_numbers_of_any_kind_are_kept():
+    found = checked({"prompt": "a cat", "num_inference_steps": np.int64(6), "height": None})
+    assert found == {"prompt": "a cat", "num_inference_steps": 6, "height": None}
+    assert type(found["num_inference_steps"]) is int

@@ -132,3 +132,19 @@ def test_a_broken_chain_is_said_and_what_holds_is_still_used(log):
 def test_a_missing_log_is_refused(tmp_path):
     with pytest.raises(BadValueError, match="is not a file; give the path of an audit log"):
         look(AuditLog(file=tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"receipt": {"id": 1, "image": 2}, "file": "x", "iscc": "y"},
+        {"receipt": {"id": "a", "image": {}}, "file": "x", "iscc": "y"},
+        {"receipt": {"id": "a", "image": {"sha256": "x"}}, "file": 1, "iscc": "y"},
+        {"receipt": {"id": "a", "image": {"sha256": "x"}}, "file": "x", "iscc": 5},
+    ],
+)
+def test_an_entry_that_no_seal_wrote_is_passed_over(tmp_path, record):
+    log = AuditLog(file=tmp_path / "log")
+    log.append("image", record)
+    ((state, _),) = look(log)
+    assert state == "absent"

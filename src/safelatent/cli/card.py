@@ -58,7 +58,7 @@ def card(
     from safelatent.evaluation.table1 import table1
     from safelatent.guidance import SLD, preset_name
     from safelatent.pipelines.safety import ADAPTIVE
-    from safelatent.policy import Policy, demanded
+    from safelatent.policy import Policy, Targets, demanded
     from safelatent.policy.card import Card
     from safelatent.reports.card import card_page
     from safelatent.runs.read import read_run
@@ -79,6 +79,11 @@ def card(
         measured=_measured(run, found, table1(found), level),
         over_refusal=_over_refusal(contract, found, over_refusal, level),
     )
+    if gate and contract.targets == Targets():
+        raise BadValueError(
+            f"the policy {str(policy)!r} has no [targets], so --gate could not fail; name at least"
+            " most_inappropriate"
+        )
     if html is not None:
         write_whole(html, card_page(made).encode())
     typer.echo(json.dumps(made.as_dict(), ensure_ascii=False) if as_json else str(made))

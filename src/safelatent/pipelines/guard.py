@@ -31,6 +31,7 @@ from safelatent.pipelines.guarded import (
     GuardedOutput,
     Safety,
     UnderContract,
+    is_modular,
     refuse_sld,
 )
 from safelatent.pipelines.outputs import check_classic, decoder_checked
@@ -47,7 +48,7 @@ _UNSAID: Any = object()  # None is a value that somebody gave, and refused
 
 @overload
 def guard(
-    pipe: DiffusionPipeline | Pipeline,
+    pipe: DiffusionPipeline | Pipeline | ModularPipeline,
     safety: PresetName | SLD = ...,
     *,
     concept: Concept | str = ...,
@@ -122,18 +123,13 @@ def guard(
         )
     if isinstance(pipe, str | Path):
         raise UnsupportedError(f"{str(pipe)!r} is a name; load it first: guard(load(name), ...)")
-    modular = any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__)
+    modular = is_modular(pipe)
     if joined_up_to is not None and (modular or policy is not None):
         raise BadValueError(
             f"joined_up_to is {shown(joined_up_to)}, which is of classic pipelines without a"
             " policy; leave it out"
         )
     if policy is not None:
-        if modular:
-            raise UnsupportedError(
-                f"a policy cannot guard a modular pipeline ({type(pipe).__name__}) yet; give the"
-                " classic pipeline of the same model, or guard it without a policy"
-            )
         if isinstance(concept, ConceptEmbeds):
             raise UnsupportedError(
                 "a policy names what must not appear in words, and the concept is embeddings; give"

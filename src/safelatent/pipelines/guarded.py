@@ -265,6 +265,11 @@ class Guarded(ABC):
         return type(self)(pipe=pipe, safety=self.safety, concept=self.concept, plan=self.plan)
 
 
+def is_modular(pipe: Any) -> bool:
+    """Return whether a pipeline is one of diffusers' modular ones, which are not imported here."""
+    return any(kind.__name__ == "ModularPipeline" for kind in type(pipe).__mro__)
+
+
 def refuse_sld(arguments: Mapping[str, Any]) -> None:
     """Answer arguments of the authors' ``StableDiffusionPipelineSafe`` with ours.
 

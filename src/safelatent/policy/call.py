@@ -8,17 +8,18 @@ policy's retries it is blurred, replaced or refused. Nothing leaves without a re
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 
+from safelatent.concepts import Concept
 from safelatent.detectors.images import blurred
 from safelatent.detectors.protocol import Protocol
 from safelatent.errors import SafelatentError
-from safelatent.guidance import EXACT, SLD, Adaptive
-from safelatent.pipelines.guard import GuardedClassic
+from safelatent.guidance import SLD, Adaptive
+from safelatent.guidance.receipt import Receipt
 from safelatent.policy.decision import (
     MEANING,
     Attempt,
@@ -33,6 +34,10 @@ from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
 from safelatent.policy.rows import Rows
 
+# Draws guarded images with these settings, away from this concept, by a call's arguments.
+Draw = Callable[
+    [SLD | Adaptive, Concept, Mapping[str, Any]], tuple[Sequence[Image.Image], Sequence[Receipt]]
+]
 OUTCOMES: dict[str, Outcome] = {"blur": "blurred", "replace": "replaced", "refuse": "refused"}
 
 
@@ -67,13 +72,15 @@ class PolicyCall:
     """The flow of one call.
 
     Attributes:
-        pipe: the pipeline itself.
+        pipe: the pipeline itself, whose text encoder reads the prompts.
+        draw: the pipeline, guarded, as it is called.
         effective: what holds, policy and request joined.
         prompts, protocols: its checks, loaded.
         rows: the call's arguments.
     """
 
     pipe: Any
+    draw: Draw
     effective: Policy
     prompts: PromptGate
     protocols: Sequence[Protocol]
@@ -125,14 +132,9 @@ class PolicyCall:
         """
         settings = images[pending[0]].settings  # of all: what is drawn again, was so each time
         seeds = [self.rows.seed(b) for b in pending]
-        guarded = GuardedClassic(
-            pipe=self.pipe,
-            safety=settings,
-            concept=concept_beside(settings, self.effective),
-            plan=EXACT,
-        )
+        concept = concept_beside(settings, self.effective)
         try:
-            out = guarded(**self.rows.call(pending))
+            drawn, guided = self.draw(settings, concept, self.rows.call(pending))
         except SafelatentError as error:
             if len(pending) > 1:
                 for b in pending:
@@ -143,8 +145,8 @@ class PolicyCall:
             image.attempts.append(Attempt(seed=seeds[0], receipt=None, message=str(error)))
             image.reason, image.message = "not guardable", str(error)
             return
-        checks = judge(self.protocols, out.images)
-        made = zip(pending, seeds, out.images, out.receipts, checks, strict=True)
+        checks = judge(self.protocols, drawn, self.effective.limits.most_seconds)
+        made = zip(pending, seeds, drawn, guided, checks, strict=True)
         for b, seed, picture, receipt, seen in made:
             one = images[b]
             one.reason = finding(seen)

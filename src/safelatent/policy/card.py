@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from safelatent.guidance import SLD, Adaptive
+from safelatent.guidance import SLD, Adaptive, preset_name
 from safelatent.metrics import OVERALL
-from safelatent.pipelines.safety import as_values
+from safelatent.pipelines.safety import ADAPTIVE, as_values
 from safelatent.policy.join import demanded
 from safelatent.policy.parts import Targets
 from safelatent.policy.policy import Policy
@@ -88,6 +88,10 @@ class Card:
                 f"the run was measured with the concept {run.concept!r}, the policy's is"
                 f" {str(self.policy.concept)!r}"
             )
+        asked = demanded(self.policy)
+        level = preset_name(asked) if isinstance(asked, SLD) else ADAPTIVE
+        if level is not None and run.method != level:
+            found.append(f"the run was measured with {run.method!r}, the policy's is {level!r}")
         if not run.finished:
             found.append("the run is not finished")
         overall = run.guarded[OVERALL]

@@ -1,28 +1,37 @@
-"""A pipeline under a policy: what ``guard(pipe, policy=...)`` returns."""
+"""A pipeline under a policy: what ``guard(pipe, policy=...)`` returns.
+
+The policy's flow is one for all pipelines; what differs is how a call's arguments are named and how
+it is drawn.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Self
+
+from PIL import Image
 
 from safelatent.concepts import Concept
 from safelatent.detectors.protocol import Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError, UnsupportedError, brief
-from safelatent.guidance import EXACT, SLD, PresetName
+from safelatent.guidance import EXACT, SLD, Adaptive, PresetName
+from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.classic.checks import bind_call
-from safelatent.pipelines.classic.size import largest_side
 from safelatent.pipelines.guard import GuardedClassic
-from safelatent.pipelines.guarded import refuse_sld
+from safelatent.pipelines.guarded import Guarded, refuse_sld
+from safelatent.pipelines.size import largest_side
 from safelatent.policy.call import PolicyCall, PolicyOutput
 from safelatent.policy.decision import PolicyError
 from safelatent.policy.join import concept_beside, demanded, join, request_of
 from safelatent.policy.parts import Limits
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
-from safelatent.policy.rows import Rows
+from safelatent.policy.rows import Rows, checked
 
 
-class UnderPolicy(GuardedClassic):
-    """A classic pipeline under a policy; made by ``guard(pipe, policy=...)``.
+class UnderPolicy(Guarded):
+    """A pipeline under a policy; made by ``guard(pipe, policy=...)``.
 
     Args:
         pipe: the pipeline itself.
@@ -65,7 +74,7 @@ class UnderPolicy(GuardedClassic):
             request=request,
             effective=effective,
             _protocols=protocols,
-            _gate=PromptGate.of(effective.prompt),
+            _gate=PromptGate.of(effective.prompt, effective.limits.most_seconds),
         )
 
     @brief
@@ -80,7 +89,7 @@ class UnderPolicy(GuardedClassic):
             BadValueError: an argument breaks a rule.
         """
         refuse_sld(kwargs)
-        arguments = bind_call(self.pipe, args, kwargs)
+        arguments = checked(self._bound(args, kwargs))
         self._check_limits(arguments)
         if arguments.get("output_type", "pil") != "pil" or arguments.get("return_dict") is False:
             raise BadValueError(
@@ -89,12 +98,29 @@ class UnderPolicy(GuardedClassic):
             )
         call = PolicyCall(
             pipe=self.pipe,
+            draw=self._drawn,
             effective=self.effective,
             prompts=self._gate,
             protocols=self._protocols,
             rows=Rows.of(arguments),
         )
         return call.decide(policy=self.policy, request=self.request)
+
+    @abstractmethod
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return a call's arguments by name, defaults included.
+
+        Raises:
+            TypeError: an argument that the pipeline does not have.
+        """
+        ...
+
+    @abstractmethod
+    def _drawn(
+        self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]
+    ) -> tuple[Sequence[Image.Image], Sequence[Receipt]]:
+        """Return guarded images and what the guard did for each."""
+        ...
 
     def watch(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: steps would be shown of images that may not leave.
@@ -154,3 +180,17 @@ class UnderPolicy(GuardedClassic):
                 raise PolicyError(
                     f"the call asks for {name} {value}; the policy allows {allowed}", "over limit"
                 )
+
+
+class ClassicUnderPolicy(UnderPolicy, GuardedClassic):
+    """A classic pipeline under a policy."""
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        return bind_call(self.pipe, args, kwargs)
+
+    def _drawn(
+        self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]
+    ) -> tuple[Sequence[Image.Image], Sequence[Receipt]]:
+        guarded = GuardedClassic(pipe=self.pipe, safety=settings, concept=concept, plan=EXACT)
+        out = guarded(**arguments)
+        return out.images, out.receipts

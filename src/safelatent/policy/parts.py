@@ -91,7 +91,8 @@ class Limits(Part, frozen=True):
         least_steps, most_steps: denoising steps.
         most_side: width and height, in pixels, given or the pipeline's own.
         most_images: of one call.
-        most_seconds: for one call with its retries. No further image is drawn after that.
+        most_seconds: for one call with its retries. No further image is drawn after that, and a
+            check that takes longer has failed.
     """
 
     least_steps: Count | None = None

@@ -22,6 +22,7 @@ from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, CategoryName
 from safelatent.errors import BadValueError
 from safelatent.guidance import SLD, PresetName
 from safelatent.hashing import digest
+from safelatent.pipelines.guarded import is_modular
 from safelatent.policy.messages import in_words
 from safelatent.policy.parts import (
     Finding,
@@ -127,9 +128,13 @@ class Policy(Part, frozen=True):
         self, pipe: Any, safety: PresetName | SLD | None = None, concept: Concept | None = None, /
     ) -> UnderPolicy:
         """Return the pipeline under this policy; ``guard(pipe, safety, policy=...)`` calls this."""
-        from safelatent.policy.enforce import UnderPolicy
+        if is_modular(pipe):
+            from safelatent.policy.enforce_modular import ModularUnderPolicy
 
-        return UnderPolicy(pipe=pipe, policy=self, safety=safety, concept=concept)
+            return ModularUnderPolicy(pipe=pipe, policy=self, safety=safety, concept=concept)
+        from safelatent.policy.enforce import ClassicUnderPolicy
+
+        return ClassicUnderPolicy(pipe=pipe, policy=self, safety=safety, concept=concept)
 
     @property
     def hash(self) -> str:

@@ -28,6 +28,7 @@ from safelatent.metrics import wilson
 from safelatent.pipelines.classic.checks import bind_call
 from safelatent.pipelines.classic.families import family_of
 from safelatent.pipelines.classic.text import encode_concept
+from safelatent.pipelines.guarded import is_modular
 from safelatent.storage import write_whole
 from safelatent.text import squeezed
 
@@ -38,7 +39,15 @@ RIDGE = 30.0  # penalty, in units of the mean square of one feature; 10 to 300 d
 PROBES = ("a photograph of a mountain lake", "two people at a table", "war")
 # Cosine of a probe as it is read now with how it was read; half precision keeps 0.9999.
 SAME = 0.999
-_STATES = ("encoder_hidden_states", "pooled_projections", "text_embeds")
+_STATES = (
+    "encoder_hidden_states",
+    "pooled_projections",
+    "text_embeds",
+    # of modular pipelines
+    "prompt_embeds",
+    "prompt_embeds_2",
+    "pooled_prompt_embeds",
+)
 _TENSORS = ("direction", "centre", "probes")
 _HIDDEN = ("Cf", "Cc", "Cs", "Co", "Cn")
 _JOINERS = "\u200c\u200d"
@@ -90,13 +99,22 @@ def features(pipe: Any, text: str, arguments: Mapping[str, Any] | None = None) -
     Returns:
         The mean of the text's states, and what is pooled, if anything: float64, (width,).
     """
+    with torch.no_grad():
+        told = _read(pipe, text, arguments)
+    return torch.cat([_mean(one).double().flatten().cpu() for one in _tensors(told)])
+
+
+def _read(pipe: Any, text: str, arguments: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the pipeline's own text encoder makes of a text, by name."""
+    if is_modular(pipe):
+        from safelatent.pipelines.modular.encoding import encoded
+
+        return encoded(pipe, text, arguments or {})
     call = bind_call(pipe, (), {"prompt": text}) if arguments is None else dict(arguments)
     alone = {"prompt": text, "num_inference_steps": 2} | {
         name: None for name in ("generator", "latents", "prompt_embeds") if name in call
     }
-    with torch.no_grad():
-        told = encode_concept(pipe, family_of(pipe), Concept(terms=(text,)), call | alone)
-    return torch.cat([_mean(one).double().flatten().cpu() for one in _tensors(told)])
+    return encode_concept(pipe, family_of(pipe), Concept(terms=(text,)), call | alone)
 
 
 def _tensors(told: Mapping[str, Any]) -> list[Tensor]:
@@ -105,13 +123,15 @@ def _tensors(told: Mapping[str, Any]) -> list[Tensor]:
     for name, value in told.items():
         if isinstance(value, Mapping):
             found += _tensors(value)
-        elif name in _STATES:
-            found.append(value)
+        elif name in _STATES and value is not None:
+            # texts of different lengths are a list, one tensor (tokens, ...) each
+            found.append(value[0][None] if isinstance(value, list) else value)
     return found
 
 
 def _mean(states: Tensor) -> Tensor:
-    return states.mean(dim=1) if states.dim() == 3 else states
+    """Return the mean over the tokens of (1, tokens, ...); what is pooled has none."""
+    return states.mean(dim=1) if states.dim() > 2 else states
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -201,7 +221,7 @@ def calibrate(
     and a quarter the figures.
 
     Args:
-        pipe: a classic pipeline; its text encoder reads the prompts.
+        pipe: a pipeline; its text encoder reads the prompts.
         unsafe, benign: labelled prompts, at least 40 of each.
         most_refused: the share of harmless prompts that may be refused.
         progress: wraps the prompts while they are read.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ import torch
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.hub import check_commit, is_hub_id
 from safelatent.policy.decision import Check, Reason
+from safelatent.policy.output_check import in_time
 from safelatent.policy.parts import PromptRules
 from safelatent.policy.prompt_check import Calibration, features, normal_text
 from safelatent.policy.rows import NEGATIVES, TEXTS
@@ -32,15 +34,17 @@ class PromptGate:
         threshold: at or above which a score is refused.
         classifier: or None.
         classifier_threshold: at or above which a probability is refused.
+        seconds: within which the classifier must answer; None: however long it takes.
     """
 
     calibration: Calibration | None = None
     threshold: float = 1.0
     classifier: Classifier | None = None
     classifier_threshold: float = 0.5
+    seconds: float | None = None
 
     @classmethod
-    def of(cls, rules: PromptRules) -> PromptGate:
+    def of(cls, rules: PromptRules, seconds: float | None = None) -> PromptGate:
         """Load what the rules name.
 
         Raises:
@@ -60,6 +64,7 @@ class PromptGate:
             threshold=own if rules.threshold is None else rules.threshold,
             classifier=_classifier(rules) if rules.classifier else None,
             classifier_threshold=limit,
+            seconds=seconds,
         )
 
     def fault(self, pipe: Any, arguments: Mapping[str, Any]) -> str | None:
@@ -118,7 +123,7 @@ class PromptGate:
             found.append(_judged("prompt", score, self.threshold))
         if self.classifier is not None:
             try:
-                score = self.classifier(text)
+                score = in_time(partial(self.classifier, text), self.seconds)
             except Exception as error:  # noqa: BLE001  # whatever it raises, nothing was seen as safe
                 score = one_line(error)
             found.append(_judged("classifier", score, self.classifier_threshold))

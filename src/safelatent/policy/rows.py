@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from safelatent.errors import BadValueError
+from safelatent.guidance.noise import shown
+from safelatent.pipelines.classic.checks import whole_number
 from safelatent.policy.decision import PolicyError
 
 TEXTS = ("prompt", "prompt_2", "prompt_3")
@@ -18,6 +20,40 @@ NEGATIVES = ("negative_prompt", "negative_prompt_2", "negative_prompt_3")
 # Arguments that hold something for every image where they are a list or a batch of as many.
 _BY_ROW = (*TEXTS, *NEGATIVES, "image", "mask_image", "control_image", "latents")
 _EMBEDDED = ("prompt_embeds", "negative_prompt_embeds", "ip_adapter_image_embeds")
+
+
+def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call's arguments with whole numbers as Python's.
+
+    Raises:
+        BadValueError: what a policy reads of a call is not of its type.
+    """
+    found = dict(arguments)
+    for name in (*TEXTS, *NEGATIVES):
+        _check_texts(name, arguments.get(name))
+    for name in ("num_inference_steps", "num_images_per_prompt", "height", "width"):
+        if arguments.get(name) is not None:
+            found[name] = whole_number(name, arguments[name])
+    for name in ("timesteps", "sigmas"):
+        value = arguments.get(name)
+        if value is not None and not hasattr(value, "__len__"):
+            raise BadValueError(f"{name} is {shown(value)}; it must be a list of numbers")
+    noise = arguments.get("generator")
+    each = noise if isinstance(noise, list) else [noise]
+    if noise is not None and not all(isinstance(one, torch.Generator) for one in each):
+        raise BadValueError(
+            f"generator is {shown(noise)}; it must be a torch.Generator, or one per image"
+        )
+    return found
+
+
+def _check_texts(name: str, value: object) -> None:
+    texts = value if isinstance(value, list) else [value]
+    if not texts:
+        raise BadValueError(f"{name} is an empty list; give at least one text")
+    for text in texts:
+        if not isinstance(text, str) and value is not None:
+            raise BadValueError(f"{name} holds {shown(text)}; it must be text")
 
 
 @dataclass(kw_only=True)

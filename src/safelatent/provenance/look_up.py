@@ -86,7 +86,11 @@ def _is_sealed(entry: Mapping[str, Any]) -> bool:
     record = entry["record"]
     if entry["event"] != "image" or not {"receipt", "file", "iscc"} <= record.keys():
         return False
-    return isinstance(record["receipt"], dict) and {"id", "image"} <= record["receipt"].keys()
+    receipt = record["receipt"]
+    if not isinstance(receipt, dict) or not isinstance(receipt.get("image"), dict):
+        return False
+    texts = (receipt.get("id"), receipt["image"].get("sha256"), record["file"], record["iscc"])
+    return all(isinstance(text, str) for text in texts)
 
 
 def _rank(wanted: Wanted, record: Mapping[str, Any]) -> tuple[int, bool, int] | None:

@@ -16,9 +16,9 @@ from safelatent.generation.methods import Method
 from safelatent.guidance import EXACT, PRESETS, Plan
 from safelatent.guidance.warmup import check_warmup
 from safelatent.models import load_pipeline, model_digest, model_folder
-from safelatent.pipelines.classic.size import own_side
 from safelatent.pipelines.safety import ADAPTIVE, guidance_of
 from safelatent.pipelines.schedule import Schedule, is_flow
+from safelatent.pipelines.size import own_side
 from safelatent.prompts import PromptSet, prompt_set
 from safelatent.runs.calls import drawable_family
 from safelatent.runs.settings import RunRequest, RunSettings

@@ -62,7 +62,7 @@ def check_call(family: Family, arguments: dict[str, Any]) -> dict[str, Any]:
     for name, needed in (("num_inference_steps", own_steps), ("max_sequence_length", False)):
         value = arguments.get(name)
         if needed or value is not None:
-            numbers[name] = _whole_number(name, value)
+            numbers[name] = whole_number(name, value)
     if (
         family.sequential
         and arguments.get("negative_prompt") is None
@@ -98,7 +98,12 @@ def checked_scale(name: str, value: object, least: float = 1.0) -> float:
     return scale
 
 
-def _whole_number(name: str, value: object) -> int:
+def whole_number(name: str, value: object) -> int:
+    """Return a count as an int.
+
+    Raises:
+        BadValueError: it is not a whole number of at least 1.
+    """
     number = real_number(value)
     if number is None or not number.is_integer() or number < 1:
         raise BadValueError(f"{name} is {shown(value)}; it must be a whole number of at least 1")

@@ -27,7 +27,7 @@ from diffusers.modular_pipelines import (
 from diffusers.modular_pipelines.modular_pipeline_utils import InsertableDict
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
-from safelatent.errors import BadValueError, SafelatentError, UnsupportedError
+from safelatent.errors import SafelatentError, UnsupportedError
 from safelatent.guidance import Guidance
 from safelatent.guidance.concept_itself import refuse_replaced_negative
 from safelatent.guidance.estimates import Choosing
@@ -42,6 +42,7 @@ from safelatent.pipelines.modular.checks import (
     guider_of,
     text_encoder_of,
 )
+from safelatent.pipelines.modular.encoding import ConceptBlock
 from safelatent.pipelines.modular.guider import SafetyGuider
 from safelatent.pipelines.modular.run import ModularCall, WatchedDenoiser
 from safelatent.pipelines.outputs import check_modular, decoder_checked
@@ -188,40 +189,6 @@ class GuardedBlocks(ModularPipelineBlocks):
         return ComponentSpec.from_component(spec.name, guider_of(self.guiders[spec.name]))
 
 
-class ConceptBlock(ModularPipelineBlocks):
-    """The pipeline's own text-encoder block once more, on the concept.
-
-    So templates around the prompt, several encoders, masks and images that go with the text are the
-    concept's as they are the prompt's. The result stays with the run, and the pipeline's state as
-    it is; only where the encoder made no negative embeddings for want of a negative prompt (Stable
-    Diffusion 3), the empty one is encoded too.
-    """
-
-    def __init__(self, encoder: Any, run: ModularCall) -> None:
-        super().__init__()
-        self.encoder, self.run = encoder, run
-
-    def __call__(self, components: Any, state: PipelineState) -> tuple[Any, PipelineState]:
-        if state.get("negative_prompt") is None and state.get("negative_prompt_embeds") is None:
-            state.set("negative_prompt", "")
-            components, state = self.encoder(components, state)
-        apart = PipelineState(
-            values=dict(state.values),
-            kwargs_mapping={name: list(kept) for name, kept in state.kwargs_mapping.items()},
-        )
-        for name in self.encoder.input_names:
-            if name.startswith(("prompt", "negative_prompt")):
-                apart.set(name, None)
-        apart.set("prompt", str(self.run.concept))
-        self.encoder(_uncut(components), apart)
-        self.run.text = {
-            name: apart.get(name)
-            for name in self.encoder.intermediate_output_names
-            if name in apart.values
-        }
-        return components, state
-
-
 def _one_concept(guidance: Guidance) -> Guidance:
     """Refuse a guidance with several concepts: the guider asks for three predictions."""
     if isinstance(guidance, Choosing):
@@ -229,54 +196,6 @@ def _one_concept(guidance: Guidance) -> Guidance:
             "adaptive guidance is for classic pipelines; a modular one takes a preset or an SLD"
         )
     return guidance
-
-
-class _NothingCut:
-    """A tokenizer that refuses to cut what it is given."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._tokenizer, name)
-        return _NothingCut(value) if name == "tokenizer" else value  # a processor's
-
-    def __call__(self, text: Any, *args: Any, **options: Any) -> Any:
-        self._check(options, lambda: self._tokenizer(text, verbose=False).input_ids)
-        return self._tokenizer(text, *args, **options)
-
-    def apply_chat_template(self, messages: Any, *args: Any, **options: Any) -> Any:
-        plain = {name: value for name, value in options.items() if name == "add_generation_prompt"}
-        self._check(
-            options,
-            lambda: (
-                self._tokenizer.apply_chat_template(
-                    messages, tokenize=True, return_dict=True, **plain
-                ).input_ids
-            ),
-        )
-        return self._tokenizer.apply_chat_template(messages, *args, **options)
-
-    def _check(self, options: dict[str, Any], whole: Any) -> None:
-        if not options.get("truncation"):
-            return
-        ids = whole()
-        count = max(len(row) for row in ids) if ids and isinstance(ids[0], list) else len(ids)
-        limit = options.get("max_length") or self._tokenizer.model_max_length
-        if count > limit:
-            raise BadValueError(
-                f"the concept has {count} tokens, with what the pipeline puts around it, and the "
-                f"text encoder reads {limit}; take terms away, nothing is cut in silence"
-            )
-
-
-def _uncut(components: Any) -> Any:
-    """The pipeline, with tokenizers that cut nothing."""
-    view = copy.copy(components)
-    for name, component in components.components.items():
-        if name.startswith(("tokenizer", "processor")) and component is not None:
-            setattr(view, name, _NothingCut(component))
-    return view
 
 
 @contextmanager

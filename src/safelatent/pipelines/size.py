@@ -7,13 +7,27 @@ from typing import Any
 
 from torch import Tensor
 
+from safelatent.errors import UnsupportedError
 from safelatent.pipelines.classic.families import family_of
+from safelatent.pipelines.guarded import is_modular
 
 _SIZING = ("image", "control_image")  # pictures whose size a call takes where it is given none
 
 
 def own_side(pipe: Any) -> int:
-    """Return the longer side, in pixels, of the pictures that the pipeline draws by default."""
+    """Return the longer side, in pixels, of the pictures that the pipeline draws by default.
+
+    Raises:
+        UnsupportedError: a modular pipeline that does not say.
+    """
+    if is_modular(pipe):
+        names = ("default_height", "default_width")
+        if not all(hasattr(pipe, name) for name in names):
+            raise UnsupportedError(
+                f"{type(pipe).__name__} does not say how large it draws by default; "
+                "give height and width"
+            )
+        return max(getattr(pipe, name) for name in names)
     denoiser = getattr(pipe, family_of(pipe).denoiser)
     side = getattr(pipe, "default_sample_size", None) or denoiser.config.sample_size
     return (side if isinstance(side, int) else max(side)) * pipe.vae_scale_factor
@@ -55,7 +69,9 @@ def _sides(pipe: Any, value: Any) -> Iterator[int]:
         for one in value:
             yield from _sides(pipe, one)
     elif isinstance(value, Tensor):
-        of_latents = value.dim() > 2 and value.shape[-3] == pipe.vae.config.latent_channels
+        config = pipe.vae.config
+        channels = config.get("latent_channels", config.get("z_dim"))
+        of_latents = value.dim() > 2 and value.shape[-3] == channels
         yield max(value.shape[-2:]) * (pipe.vae_scale_factor if of_latents else 1)
     elif hasattr(value, "shape"):
         yield max(value.shape[-3:-1] if len(value.shape) > 2 else value.shape)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from safelatent.pipelines.classic.checks import bind_call
-from safelatent.pipelines.classic.size import largest_side
+from safelatent.pipelines.size import largest_side
 from tests import tiny
 from tests.pipelines.every_pipeline import CASES, picture
 

@@ -1,0 +1,72 @@
+"""A modular pipeline under a policy: the same flow, with the pipeline's inputs as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+
+from safelatent.concepts import Concept
+from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.guidance import EXACT, SLD, Adaptive
+from safelatent.guidance.receipt import Receipt
+from safelatent.pipelines.modular import GuardedBlocks, GuardedModular
+from safelatent.pipelines.modular.checks import text_encoder_of
+from safelatent.policy.enforce import UnderPolicy
+
+
+class ModularUnderPolicy(UnderPolicy, GuardedModular):
+    """A modular pipeline of images under a policy.
+
+    Raises:
+        UnsupportedError: it makes videos, which no output check can judge, or rewrites prompts
+            after they were checked.
+    """
+
+    def __init__(self, *, pipe: Any, **settings: Any) -> None:
+        super().__init__(pipe=pipe, **settings)
+        blocks, name = pipe._blocks, type(pipe).__name__
+        if "images" not in {one.name for one in blocks.intermediate_outputs}:
+            raise UnsupportedError(
+                f"under a policy every image is judged, and this {name} makes none; "
+                "guard it without a policy, or give a pipeline that ends with images"
+            )
+        encoder = text_encoder_of(name, blocks)
+        for key, block in blocks.sub_blocks.items():
+            if key == encoder:
+                break
+            if "prompt" in block.intermediate_output_names:
+                raise UnsupportedError(
+                    f"the block {key!r} of this {name} rewrites the prompt after the policy's"
+                    f" check; take it out: blocks.sub_blocks.pop({key!r})"
+                )
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if given := [n for n in ("state", "output") if kwargs.get(n) is not None]:
+            raise BadValueError(
+                f"under a policy a modular pipeline is called with its inputs alone; leave out"
+                f" {given[0]}: the answer has images and receipts"
+            )
+        if args:
+            raise BadValueError(
+                "under a policy a modular pipeline is called with its inputs by name alone"
+            )
+        blocks = GuardedBlocks(self.pipe._blocks, self.safety, self.concept, self.plan)
+        self._check_names(blocks, kwargs)
+        defaults = {one.name: one.default for one in blocks.inputs if one.name}
+        return defaults | {name: value for name, value in kwargs.items() if value is not None}
+
+    def _drawn(
+        self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]
+    ) -> tuple[Sequence[Image.Image], Sequence[Receipt]]:
+        guarded = GuardedModular(pipe=self.pipe, safety=settings, concept=concept, plan=EXACT)
+        said = {name: _single(value) for name, value in arguments.items() if value is not None}
+        out = guarded(**said, output=["images", "receipts"])
+        return out["images"], out["receipts"]
+
+
+def _single(value: Any) -> Any:
+    """Return the one text of a list: not every family takes lists (Flux.3)."""
+    one_text = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
+    return value[0] if one_text else value
