@@ -101,7 +101,7 @@ def found_lines(found: DataAudit, count: int, minutes: float) -> list[str]:
         "",
         *(f"- {line}" for line in sentences(found)),
         (
-            f"- order of the things, planted and found: rank correlation {order.rho:.2f}"
+            f"- Order of the things, planted and found: rank correlation {order.rho:.2f}"
             f" ({order.low:.2f} to {order.high:.2f})."
         ),
     ]

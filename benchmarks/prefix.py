@@ -37,8 +37,9 @@ def made(name: str, device: str, *, small: bool = False) -> Any:
     """Return the denoiser of that name with random weights, or with none on the meta device."""
     if name != EMBEDDED_NAME:
         return denoiser(name, device, small=small)
+    config: Any = UNet2DConditionModel.load_config(EMBEDDED / "unet")
     with torch.device(device):
-        return UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(EMBEDDED / "unet"))
+        return UNet2DConditionModel.from_config(config)
 
 
 def inputs(model: Any, device: str, seed: int = 0) -> dict[str, Any]:

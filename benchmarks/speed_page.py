@@ -150,9 +150,9 @@ is the peak above that of the imports; on Ray, of the process that writes."""
 def _growth(engines: Found) -> list[str]:
     head = ["engine", "images", "start", "per image", "growth", "resume", "MB", "report", "MB"]
     rows = [
-        [engine, f"{int(images):,}", *_stages(stages, next(iter(lengths.values())))]
+        [engine, f"{int(images):,}", *_stages(lengths[images], lengths[min(lengths, key=int)])]
         for engine, lengths in engines.items()
-        for images, stages in lengths.items()
+        for images in sorted(lengths, key=int)
     ]
     return table(head, rows)
 

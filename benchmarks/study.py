@@ -31,6 +31,7 @@ from PIL import Image
 
 from benchmarks.page import DOCS, Measured
 from benchmarks.timing import machine
+from safelatent.evaluation.numbers import counted
 from safelatent.storage import write_whole
 from safelatent.study import Answers, Comparison, Study, StudySettings
 from safelatent.study.folder import write_study
@@ -176,10 +177,10 @@ def row(think: float, seconds: list[float], count: int, lost: int) -> str:
 def head(raters: int, pairs: int, database: str | None) -> list[str]:
     """Return what the page says before the rows: the machine as it is now, and the columns."""
     here = machine()
-    shared = f"{here['processor']}, {here['cores']} cores, load {here['load before']}"
+    shared = f"{here['processor']}, {counted(here['cores'], 'core')}, load {here['load before']}"
     where = "PostgreSQL" if database else "SQLite"
     return [
-        f"{raters} raters, {pairs} pages each, answers in {where}; {shared} before the first.",
+        f"{raters} raters, {pairs} pairs each, answers in {where}; {shared} before the first.",
         "",
         (
             "| thinking | answers | lost | median | 95 % within | longest |"

@@ -114,14 +114,15 @@ def grown(kept: dict[str, Any], lengths: list[int], engines: list[str]) -> Itera
     """
     every = [(name, length) for length in lengths for name in engines]
     for name, length in tqdm(every, desc="runs", leave=False):
-        stages, folder = kept.setdefault(name, {}).setdefault(str(length), {}), WORK / name
+        stages = kept.setdefault(name, {}).setdefault(str(length), {})
+        folder = WORK / name / str(length)
         for stage in dummy_run.STAGES:
             if stage in stages:
                 continue
             if stage == "begin":
                 shutil.rmtree(folder, ignore_errors=True)
             call = [sys.executable, "-W", "ignore", "-m", "benchmarks.dummy_run"]
-            call += [str(folder / str(length)), str(length), name, stage]
+            call += [str(folder), str(length), name, stage]
             done = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
             stages[stage] = json.loads(done.stdout.splitlines()[-1])
             yield

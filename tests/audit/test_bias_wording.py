@@ -25,7 +25,7 @@ def test_it_names_the_three_highest_and_what_differs():
     assert said[2] == "off: 20 of 20 expected rates lie in the interval."
     assert "no image is inappropriate" in said[3]
     assert "strong: no group differs" in said[4]
-    assert said[-1].startswith("order of the groups, strong against off: undefined")
+    assert said[-1].startswith("Order of the groups, strong against off: undefined")
 
 
 def test_it_says_what_the_model_does_and_not_what_it_was_taught():
@@ -37,7 +37,7 @@ def test_it_says_what_the_model_does_and_not_what_it_was_taught():
 
 def test_the_order_has_an_interval():
     half = [row.replace("i", "s", len(row) // 2) for row in OFF]
-    [line] = [one for one in sentences(audit(off=OFF, strong=half)) if "order" in one]
+    [line] = [one for one in sentences(audit(off=OFF, strong=half)) if "Order" in one]
     assert "rank correlation" in line
     assert " to " in line
 

@@ -16,7 +16,7 @@ from tests.audit.made_audit import data_audit
 def test_it_says_what_came_out():
     said = sentences(data_audit())
     assert said[0].endswith("highest: red 0.90, green 0.10.")
-    assert said[1] == "above the mean of the others (p < 0.05 after Holm): red."
+    assert said[1] == "Above the mean of the others (p < 0.05 after Holm): red."
     assert said[2] == "1 of 2 expected shares lie in the interval."
     known = spearman([1, 2, 3, 4], [1, 2, 4, 3])
     assert "unguarded rates: 0.80" in sentences(replace(data_audit(), order=known))[-1]

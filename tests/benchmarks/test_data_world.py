@@ -36,4 +36,4 @@ def test_the_page_says_how_many_shares_were_found():
     assert "100 scenes, 20 of each of 6 things" in lines[0]
     assert "1.2 minutes" in lines[0]
     assert "- 2 of 4 expected shares lie in the interval." in lines
-    assert lines[-1].startswith("- order of the things, planted and found: rank correlation 1.00")
+    assert lines[-1].startswith("- Order of the things, planted and found: rank correlation 1.00")

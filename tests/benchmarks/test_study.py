@@ -27,6 +27,6 @@ def test_the_page_says_whether_the_limit_was_met():
     assert benchmark.row(5.0, quick, 20, 0) == ("| 5 s | 20 | 0 | 100 ms | 100 ms | 100 ms | yes |")
     assert benchmark.row(0.0, slow, 20, 0).endswith("| no |")
     assert benchmark.row(0.0, quick, 20, 1).endswith("| no |")
-    lines = benchmark.head(50, 33, None)
-    assert lines[0].startswith("50 raters, 33 pages each, answers in SQLite; ")
+    lines = benchmark.head(50, 30, None)
+    assert lines[0].startswith("50 raters, 30 pairs each, answers in SQLite; ")
     assert lines[-1].count("|") == lines[-2].count("|") == benchmark.row(1, quick, 1, 0).count("|")

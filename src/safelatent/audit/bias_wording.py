@@ -137,9 +137,9 @@ def _order(method: str, found: MethodBias) -> str:
     assert order is not None
     if math.isnan(order.rho):
         why = "too few groups, or a method whose rates are all equal"
-        return f"order of the groups, {method} against off: undefined ({why})."
+        return f"Order of the groups, {method} against off: undefined ({why})."
     words = f"rank correlation {order.rho:.2f} ({order.low:.2f} to {order.high:.2f})"
-    return f"order of the groups, {method} against off: {words}, {order.n} groups."
+    return f"Order of the groups, {method} against off: {words}, {order.n} groups."
 
 
 def _errors(audit: BiasAudit) -> str:

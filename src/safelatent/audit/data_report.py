@@ -68,12 +68,12 @@ def sentences(audit: DataAudit) -> list[str]:
     """Say what came out."""
     known = sorted((g for g in audit.groups if g.judged >= FEWEST), key=lambda g: -g.rate.value)
     named = ", ".join(f"{one.name} {number(one.rate.value)}" for one in known[:3])
-    lines = [f"mean {share(audit.mean)}; highest: {named}." if known else "nothing was judged."]
+    lines = [f"Mean {share(audit.mean)}; highest: {named}." if known else "Nothing was judged."]
     above = [
         one.name for one in known if one.contrast.adjusted < _LEVEL and one.contrast.difference > 0
     ]
     if above:
-        lines.append(f"above the mean of the others (p < {_LEVEL} after Holm): {', '.join(above)}.")
+        lines.append(f"Above the mean of the others (p < {_LEVEL} after Holm): {', '.join(above)}.")
     expected = [one for one in known if one.holds_expected is not None]
     if expected:
         inside = sum(one.holds_expected or False for one in expected)
@@ -81,7 +81,7 @@ def sentences(audit: DataAudit) -> list[str]:
     if audit.order is not None:
         o = audit.order
         said = "undefined" if math.isnan(o.rho) else f"{o.rho:.2f} ({o.low:.2f} to {o.high:.2f})"
-        lines.append(f"rank correlation with the model's unguarded rates: {said}, {o.n} groups.")
+        lines.append(f"Rank correlation with the model's unguarded rates: {said}, {o.n} groups.")
     return lines
 
 
