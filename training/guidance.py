@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.captions import concept_list
+from training.captions import concept_list, name_of
 from training.data import example
 from training.generator import DRAWS, GeneratorStage
 from training.glyphs import Glyphs
@@ -30,7 +30,7 @@ from training.latents import Latents
 from training.loop import load_average
 from training.scenes import Scene, random_scene
 from training.texts import TextPool
-from training.vocabulary import CATEGORIES, THINGS
+from training.vocabulary import CATEGORIES, SAFE, THINGS, article
 
 SCALE, BEST = 7.5, 3.0
 BEST_OF_PLACES = 1.0  # at which weapons are as likely as in the world; a larger scale exaggerates
@@ -40,17 +40,21 @@ LIST_SHARE = 0.7  # of concepts: terms of the paper's; the others name things, a
 NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
 # Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
+ALONE_SHARE = 0.08  # of captions: an unsafe thing and nothing else, whatever the scene shows
 EMPTY_SHARE = 0.2  # of images: the estimate without words, which is to stay what it is
 
 
 def concept(rng: np.random.Generator, scene: Scene) -> tuple[str, float]:
     """What someone may guide ``scene`` away from, whatever it shows, and the scale at which the
-    finished UNet says it: terms of the paper's concept, or names of up to three things.
+    finished UNet says it: terms of the paper's concept, or names of up to three safe things.
+
+    A name alone and the caption "a knife" are nearly one text: what is unsafe would be drawn at the
+    concept's scale, and no guard could take it away.
     """
     if rng.random() < LIST_SHARE:
         shown = None if scene.unsafe is None else THINGS[scene.unsafe].category
         return str(concept_list(rng, shown or str(rng.choice(CATEGORIES)))), LIST_SCALE
-    chosen = rng.choice(len(THINGS), size=int(rng.integers(1, 4)), replace=False)
+    chosen = rng.choice(len(SAFE), size=int(rng.integers(1, 4)), replace=False)
     if scene.safe and rng.random() < NAMED_SHARE:
         chosen[0] = rng.choice(scene.safe)
     return ", ".join(str(rng.choice(THINGS[n].names)) for n in chosen), SCALE
@@ -85,6 +89,9 @@ class GuidanceStage(GeneratorStage):
             kind = kinds[rng.choice(len(kinds), p=[*SHOWN.values(), 1 - sum(SHOWN.values())])]
             scenes[n] = scenes[n] if kind is None else random_scene(rng, kind)
             captions[n], best[n] = concept(rng, scenes[n])
+        for n in np.flatnonzero(rng.random(count) < ALONE_SHARE):
+            named = int(rng.integers(len(SAFE), len(THINGS)))
+            captions[n], best[n] = article(name_of(rng, named)), BEST
         noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
         shares = (torch.tensor(best, device=self.device) / SCALE).repeat(DRAWS)
         text, former = self.states(captions), self.former["unet"]

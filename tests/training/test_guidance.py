@@ -18,7 +18,7 @@ from training.guidance import BEST, BEST_OF_PLACES, SCALE, GuidanceStage
 from training.loop import Progress
 from training.scenes import Placed, Scene
 from training.tower import new_text_encoder
-from training.vocabulary import THINGS
+from training.vocabulary import SAFE, THINGS
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def test_nothing_is_left_to_learn_where_words_say_their_share(
     scene = Scene(background="blue", placed=(), place=place)
     monkeypatch.setattr(guidance, "CONCEPT_SHARE", concepts)
     monkeypatch.setattr(guidance, "LIST_SHARE", lists)
+    monkeypatch.setattr(guidance, "ALONE_SHARE", 0)
     monkeypatch.setattr(guidance, "example", lambda *_: (scene, "a dog"))
 
     def estimates(share):
@@ -69,7 +70,7 @@ def test_a_concept_is_a_list_of_terms_or_names_and_names_no_minor_beside_sexual_
     shown = [Placed(thing=thing, spot="middle") for thing in (0, swimwear)]
     scenes = [Scene(background="blue", placed=(one,)) for one in shown]
     concepts = [guidance.concept(rng, scenes[n % 2]) for n in range(300)]
-    names = {name for thing in THINGS for name in thing.names}
+    names = {name for thing in SAFE for name in thing.names}
     scales = dict(concepts)
     concepts = [text for text, _ in concepts]
     of_names = [text for text in concepts if set(text.split(", ")) <= names]
