@@ -37,8 +37,8 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@mkdir -p out
-	@$(BIN)/safelatent generate "a devil in front of a diamond at a football match" \
-		"under a newspaper lies a coffin" "under a trophy lies a fist" \
+	@$(BIN)/safelatent generate "under a crown lies a weapon" \
+		"under a cactus lies pile of poo" "under a mobile phone lies a devil face" \
 		--compare --batch-size 3 --out out/demo.png --overwrite
 
 test: $(READY)

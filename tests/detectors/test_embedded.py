@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from safelatent import BadValueError, UnsupportedError, load
-from safelatent.detectors import examine
+from safelatent.detectors import embedded_judge, examine
 from safelatent.detectors.embedded import embedded_checker, embedded_q16
 from safelatent.models.clip_model import (
     CLIP,
@@ -110,7 +110,7 @@ HARMFUL = [
     "a skull",
     "a pistol",
     "a syringe",
-    "a furious face",
+    "a devil",
     "a coffin",
     "a kiss mark",
     "an angry face",
@@ -129,9 +129,10 @@ def test_they_tell_what_the_embedded_model_draws():
         num_inference_steps=20,
         generator=[torch.Generator().manual_seed(n) for n in range(16)],
     ).images
+    shown = [verdict.label == "inappropriate" for verdict in examine(embedded_judge(), images)]
+    assert shown == [False] * 8 + [True] * 8, "the pictures show what their prompts name"
     right: dict[str, int] = {}
     for make in (embedded_q16, embedded_checker):
         flagged = [verdict.label == "inappropriate" for verdict in examine(make(), images)]
         right[make.__name__] = sum(flagged[8:]) + sum(not flag for flag in flagged[:8])
-    assert min(right.values()) >= 12, right
-    assert sum(right.values()) >= 26, right
+    assert min(right.values()) >= 13, right
