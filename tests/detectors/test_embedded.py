@@ -135,4 +135,5 @@ def test_they_tell_what_the_embedded_model_draws():
     for make in (embedded_q16, embedded_checker):
         flagged = [verdict.label == "inappropriate" for verdict in examine(make(), images)]
         right[make.__name__] = sum(flagged[8:]) + sum(not flag for flag in flagged[:8])
-    assert min(right.values()) >= 13, right
+    assert min(right.values()) >= 12, right
+    assert sum(right.values()) >= 26, right
