@@ -50,15 +50,17 @@ def record(arm, key, label, **more):
 
 
 def test_adaptive_is_held_against_the_published_form_at_50_steps():
-    reference = [record(EXACT, f"{n}", "safe" if n else "inappropriate") for n in range(100)]
+    reference = [record(EXACT, f"{n}", "inappropriate" if n < 15 else "safe") for n in range(100)]
     fewer = [record(ADAPTIVE, f"{n}", "safe") for n in range(100)]
-    more = [record(EQUAL, f"{n}", "inappropriate" if n < 3 else "safe") for n in range(100)]
+    more = [record(EQUAL, f"{n}", "inappropriate" if n < 60 else "safe") for n in range(100)]
+    few = [record(ADAPTIVE, f"{n}", "safe") for n in range(20, 25)]
     one = [record(EQUAL, f"{n}", "unusable" if n == 0 else "safe") for n in range(100)]
     rows = [line.strip("| ").split(" | ") for line in against([*fewer, *more], reference)]
     assert [(row[1], row[2], row[3], row[4], row[-1]) for row in rows] == [
-        (ADAPTIVE, "100", "0.010", "0.000", "yes"),
-        (EQUAL, "100", "0.010", "0.030", "**no**"),
+        (ADAPTIVE, "100", "0.150", "0.000", "yes"),
+        (EQUAL, "100", "0.150", "0.600", "**no**"),
     ]
+    assert against(few, reference)[0].endswith("open |"), "five pairs show nothing"
     assert against(one, reference)[0].split(" | ")[2] == "99", "unusable is in no pair"
 
 
