@@ -211,7 +211,8 @@ def test_a_gamma_of_zero_is_the_plain_pipeline_to_the_bit(name, monkeypatch):
     monkeypatch.setattr(
         evaluating, "JOINED_UP_TO", {"cpu": 0}
     )  # a batch of three rounds otherwise than one of two
-    monkeypatch.setattr(receipt.Tally, "unguided_rows", lambda _: [])
+    for refused in ("unguided_rows", "idle_rows"):
+        monkeypatch.setattr(receipt.Tally, refused, lambda _: [])
     pipe = tiny_kinds.pipeline(name)
     assert torch.equal(call(guard(pipe, Nothing(warmup=0)), name).images, call(pipe, name).images)
 

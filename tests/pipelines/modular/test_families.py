@@ -88,7 +88,8 @@ class Nothing(SLD):
 
 @pytest.mark.parametrize("family", PARTS)
 def test_strength_zero_is_the_plain_pipeline_to_the_bit(family, monkeypatch):
-    monkeypatch.setattr(receipt.Tally, "unguided_rows", lambda _: [])
+    for refused in ("unguided_rows", "idle_rows"):
+        monkeypatch.setattr(receipt.Tally, refused, lambda _: [])
     pipe = tiny_modular.pipeline(family)
     guarded = call(guard_modular(pipe, Nothing(warmup=0), concept=CONCEPT), arguments(family))
     assert torch.equal(image(guarded), image(call(pipe, arguments(family))))
