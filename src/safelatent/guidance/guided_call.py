@@ -124,8 +124,9 @@ class GuidedCall:
             own = classifier_free(estimates, guidance_scale)
         self.deferred.expect_finite(where, correction, noise)
         self._dtype = noise.dtype
-        acts = correction.acts & survives(noise, own, step_share(*self._levels[i], unit))
-        self.tally.observe(i, estimates, correction, acts, evaluations)
+        share = step_share(*self._levels[i], unit)
+        acts = correction.acts & survives(noise, own, share)
+        self.tally.observe(i, estimates, correction, acts, evaluations, moves=share > 0)
         return estimates, correction, state
 
     def _completed(self, evaluated: Estimates, look: Look) -> Estimates:

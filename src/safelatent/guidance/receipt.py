@@ -99,6 +99,7 @@ class _Seen:
 
     Attributes:
         acts: whether the latents were changed.
+        moves: whether any prediction could have changed them.
         size, whole: how much of how much was changed; a row had an effect where ``size`` is at
             least ``least * whole``. None where nothing is judged.
         opened: share of the gate that was open.
@@ -108,6 +109,7 @@ class _Seen:
 
     i: int
     acts: Tensor
+    moves: bool = True
     least: float = 0.0
     size: Tensor | None = None
     whole: Tensor | None = None
@@ -150,15 +152,19 @@ class Tally:
         correction: Correction,
         acts: Tensor | None = None,
         evaluations: int = 0,
+        moves: bool = True,
     ) -> None:
         """Count an evaluation at step ``i``; nothing is read from the device.
 
         Args:
             acts: (B,) bool, the rows whose latents were changed; default: ``correction.acts``.
             evaluations: of the denoiser, for each image.
+            moves: whether the step moves the latents. One that does not (the last of a schedule
+                that repeats noise level 0) is no guided step, and not held against the guard.
         """
         self.evaluations += evaluations
-        seen = _Seen(i=i, acts=correction.acts if acts is None else acts, chosen=correction.chosen)
+        acts = correction.acts if acts is None else acts
+        seen = _Seen(i=i, acts=acts, moves=moves, chosen=correction.chosen)
         e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
         gamma, gate, effect = correction.gamma, correction.gate, correction.effect
         if e_S is not None and e_u is not None and gate is not None and effect is None:
@@ -215,7 +221,8 @@ class Tally:
             return
         if read["whole"] > 0:
             self._judged[b] += 1
-            idle = not read["acts"] or read["size"] < seen.least * read["whole"]
+            swallowed = seen.moves and not read["acts"]
+            idle = swallowed or read["size"] < seen.least * read["whole"]
             self._idle[b] += idle
         if seen.opened is not None:
             self._gates[b].append(read["opened"])
