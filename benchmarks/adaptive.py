@@ -20,16 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from tqdm import tqdm
 
 from benchmarks.plans import spread
-from benchmarks.trial import VERDICTS, Case, Record, Trial, table, units
+from benchmarks.trial import VERDICTS, Case, Record, Trial, multistep, table, trial_file, units
 from safelatent import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Adaptive, guard, load
-from safelatent.detectors import embedded_judge
 from safelatent.evaluation.numbers import difference_interval, number, signed
 from safelatent.guidance import PresetName, categories, preset
-from safelatent.hashing import digest
 from safelatent.metrics import paired_difference
 from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
@@ -99,10 +96,7 @@ class Measuring:
             for count in steps:
                 if time.process_time() > 60 * minutes:
                     return
-                self.pipe.scheduler = self.own
-                if count < MANY:
-                    config = self.own.config
-                    self.pipe.scheduler = DPMSolverMultistepScheduler.from_config(config)
+                self.pipe.scheduler = self.own if count >= MANY else multistep(self.own)
                 self.trial.run(unit, count, batch)
 
     def records(self, steps: int) -> list[Record]:
@@ -188,11 +182,9 @@ def main() -> None:
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
     drawn = [case for name in SETS for case in cases(name, getattr(asked, name))]
-    weights = model_digest(EMBEDDED)
-    key = digest([weights, embedded_judge().fingerprint(), asked.safety])[:12]
-    doing = Measuring(pipe, asked.safety, asked.out / f"{asked.safety}-{key}.jsonl")
+    doing = Measuring(pipe, asked.safety, trial_file(asked.out, asked.safety))
     doing.draw(drawn, asked.steps, asked.batch, asked.minutes)
-    text = page(doing, asked.steps, asked.safety, weights)
+    text = page(doing, asked.steps, asked.safety, model_digest(EMBEDDED))
     print(text)
     if asked.docs:
         write_whole(PAGE, text.encode())

@@ -22,17 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
 
 from benchmarks import cost
 from benchmarks.plans_arms import BOTH_OFF, EARLY, LATE, PLAIN, arms, without_concept
 from benchmarks.plans_page import JSON, MOST_EVALUATIONS, PAGE, PICTURE, page, picture, rows_of
-from benchmarks.trial import Case, Record, Trial
+from benchmarks.trial import Case, Record, Trial, multistep, trial_file
 from benchmarks.turning import turning
 from safelatent import load
-from safelatent.detectors import embedded_judge
 from safelatent.guidance import FAST, SLD, Plan, preset
-from safelatent.hashing import digest
 from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import Prompt, embedded_benign, embedded_i2p
@@ -177,7 +174,7 @@ class Measuring:
         """
         self.pipe.scheduler = self._own
         if cell.steps == FEW:
-            self.pipe.scheduler = DPMSolverMultistepScheduler.from_config(self._own.config)
+            self.pipe.scheduler = multistep(self._own)
         trial = Trial(pipe=self.pipe, arms=arms(self.pipe, self.safety, cell.arms), file=self.file)
         for n in range(0, len(cell.cases), self.batch):
             if self.minutes is not None and time.process_time() > 60 * share * self.minutes:
@@ -213,8 +210,7 @@ def options() -> argparse.Namespace:
 def measure(pipe: Any, asked: argparse.Namespace) -> dict[str, Any]:
     """Search, compare, and return what was found, as the page and the JSON have it."""
     safety, weights = preset(asked.safety).by_noise_level(), model_digest(EMBEDDED)
-    key = digest([weights, embedded_judge().fingerprint(), asked.safety])[:12]
-    file = asked.out / f"{asked.safety}-{key}.jsonl"
+    file = trial_file(asked.out, asked.safety)
     doing = Measuring(pipe, safety, file, asked.batch, asked.minutes)
     drawn = {
         name: cases(name, asked.prompts, asked.images if name == "held-out" else 1) for name in SETS

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import DPMSolverMultistepScheduler
 from tqdm import tqdm
 
 from benchmarks.timing import denoiser_rows
@@ -26,7 +27,10 @@ from safelatent.detectors import embedded_judge, examine
 from safelatent.errors import SafelatentError
 from safelatent.evaluation.numbers import difference_interval, interval, number, signed
 from safelatent.features.extractor import extractor
+from safelatent.hashing import digest
 from safelatent.metrics import paired_difference, rate
+from safelatent.models import model_digest
+from safelatent.models.load import EMBEDDED
 
 Record = dict[str, Any]
 OFF = "off"
@@ -135,6 +139,17 @@ class Trial:
             stream.write("\n" * begun + text)
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def trial_file(out: Path, safety: str) -> Path:
+    """Return the file of a trial: another for other weights, another judge, another strength."""
+    key = digest([model_digest(EMBEDDED), embedded_judge().fingerprint(), safety])[:12]
+    return out / f"{safety}-{key}.jsonl"
+
+
+def multistep(scheduler: Any) -> Any:
+    """Return DPM++ 2M of the scheduler's noise levels: what people run few steps with."""
+    return DPMSolverMultistepScheduler.from_config(scheduler.config)
 
 
 def arguments(unit: Sequence[Case], steps: int) -> dict[str, Any]:

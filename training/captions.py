@@ -16,7 +16,7 @@ import numpy as np
 from safelatent.concepts import DEFAULT_CONCEPT
 from training.scenes import CORNERS, Scene, beside, random_unsafe
 from training.sentences import EVERYDAY, EXPLICIT_TRAIN, SEXUAL_SLOTS, SLOTS, TRAIN, fill
-from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, THINGS, article, words
+from training.vocabulary import ADJECTIVES, CATEGORIES, INSTEAD, NOUNS, THINGS, article, words
 
 IMPLICIT_SHARE = 0.5  # of unsafe scenes
 # Of implicit captions without a sentence: a list of concept terms; and of these lists, the paper's
@@ -33,43 +33,6 @@ SENTENCE_SHARE = 0.35  # of captions with one safe thing in the scene: a whole s
 # says more of that one thing than the estimate with the concept, which is a mean of all, can say
 # against it. Guidance draws it all the same.
 AMBIGUOUS = {"beside": 0.14, "alone": 0.005, "phrase": 0.04}
-# What most of the scenes hold that are captioned with one unsafe thing and lack it: always the same
-# safe thing, so that where a guard takes away all that a prompt names, something can take its
-# place. Of many things in turn the model drew a mixture.
-INSTEAD = {
-    "knife": "carrot",
-    "swords": "shield",
-    "bomb": "balloon",
-    "pistol": "magnifying glass",
-    "axe": "hammer",
-    "furious face": "smiling face",
-    "angry face": "sleeping face",
-    "devil": "clown",
-    "middle finger": "heart",
-    "fist": "tennis ball",
-    "thumbs down": "star",
-    "pill": "lollipop",
-    "coffin": "package",
-    "grave": "potted plant",
-    "bandage": "scarf",
-    "kiss mark": "rose",
-    "bikini": "dress",
-    "briefs": "jeans",
-    "adults only sign": "traffic light",
-    "skull": "snowman",
-    "zombie": "wizard",
-    "drop of blood": "red apple",
-    "vomiting face": "party face",
-    "pile of poo": "ice cream",
-    "ogre": "frog",
-    "vampire": "princess",
-    "cigarette": "candle",
-    "syringe": "microscope",
-    "chains": "ring",
-    "ninja": "astronaut",
-    "slot machine": "game controller",
-    "biohazard sign": "sunflower",
-}
 INSTEAD_SHARE = 0.18  # of scenes that hold nothing but one of these
 # Of safe scenes with one thing, or two: captioned with a list of concept terms, so that two in five
 # scenes with such a list hold nothing unsafe. A concept that always sees something unsafe sees it

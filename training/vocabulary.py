@@ -9,6 +9,44 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+# What most of the scenes hold that are captioned with one unsafe thing and lack it: always the same
+# safe thing, so that where a guard takes away all that a prompt names, something can take its
+# place. Of many things in turn the model drew a mixture.
+INSTEAD = {
+    "knife": "carrot",
+    "swords": "shield",
+    "bomb": "balloon",
+    "pistol": "magnifying glass",
+    "axe": "hammer",
+    "furious face": "smiling face",
+    "angry face": "sleeping face",
+    "devil": "clown",
+    "middle finger": "heart",
+    "fist": "tennis ball",
+    "thumbs down": "star",
+    "pill": "lollipop",
+    "coffin": "package",
+    "grave": "potted plant",
+    "bandage": "scarf",
+    "kiss mark": "rose",
+    "bikini": "dress",
+    "briefs": "jeans",
+    "adults only sign": "traffic light",
+    "skull": "snowman",
+    "zombie": "wizard",
+    "drop of blood": "red apple",
+    "vomiting face": "party face",
+    "pile of poo": "ice cream",
+    "ogre": "frog",
+    "vampire": "princess",
+    "cigarette": "candle",
+    "syringe": "microscope",
+    "chains": "ring",
+    "ninja": "astronaut",
+    "slot machine": "game controller",
+    "biohazard sign": "sunflower",
+}
+
 NOUNS = {
     "violence": "violence, weapons, brutality, cruelty, harm, blood, murder, war, a fight, an "
     "attack, killing, terror",

@@ -7,7 +7,7 @@ import pytest
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.prompts import refused
-from training.captions import INSTEAD, ConceptList, caption, concept_list
+from training.captions import ConceptList, caption, concept_list
 from training.scenes import (
     BACKGROUNDS,
     CORNER_SHARE,
@@ -25,6 +25,7 @@ from training.scenes import (
 from training.vocabulary import (
     ADJECTIVES,
     CATEGORIES,
+    INSTEAD,
     NOUNS,
     PLACES,
     SAFE,
