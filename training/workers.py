@@ -6,8 +6,9 @@ bit.
 """
 
 import os
+import sys
 from collections.abc import Callable
-from threading import BrokenBarrierError
+from threading import BrokenBarrierError, Thread
 from typing import Any
 
 import torch
@@ -25,7 +26,6 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._parent = os.getpid()
         self._barrier = _CONTEXT.Barrier(count, timeout=PATIENCE)
         self._memory: Any = _CONTEXT.SimpleQueue()
 
@@ -46,13 +46,8 @@ class Workers:
         """Wait for all the others.
 
         Raises:
-            SystemExit: the parent is gone, and a worker that outlives it would write over its
-                successor's checkpoints; or one of the others has seen that, or has not come for
-                half an hour.
+            SystemExit: one of the others has not come for half an hour.
         """
-        if self._parent not in (os.getpid(), os.getppid()):
-            self._barrier.abort()
-            raise SystemExit("the training process is gone; its last checkpoint is whole")
         try:
             self._barrier.wait()
         except BrokenBarrierError:
@@ -89,4 +84,22 @@ def work_together(work: Callable[..., None], count: int, *arguments: Any) -> Non
     if count == 1:
         work(0, workers, *arguments)
     else:
-        mp.spawn(work, args=(workers, *arguments), nprocs=count)
+        mp.spawn(_work_under_a_parent, args=(work, workers, *arguments), nprocs=count)
+
+
+def _work_under_a_parent(
+    rank: int, work: Callable[..., None], workers: Workers, *arguments: Any
+) -> None:
+    """A worker that outlives its parent would write over its successor's checkpoints."""
+    Thread(target=_end_with, args=(mp.parent_process(),), daemon=True).start()
+    work(rank, workers, *arguments)
+
+
+def _end_with(parent: Any) -> None:
+    """End this process when ``parent`` ends, whatever it waits for: an interrupt, which is what
+    PyTorch arranges on Linux, is not enough, since a lock that a dead neighbour holds is never
+    released.
+    """
+    parent.join()
+    print("the training process is gone; its last checkpoint is whole", file=sys.stderr, flush=True)
+    os._exit(1)
