@@ -67,9 +67,10 @@ def test_a_classifier_that_raises_closes_the_gate(pipe):
     def broken(_: str) -> float:
         raise RuntimeError("out of memory")
 
-    _, checks, reason, _ = asked(PromptGate(classifier=broken), pipe, "a wolf")
+    _, checks, reason, message = asked(PromptGate(classifier=broken), pipe, "a wolf")
     assert reason == "checker failed"
-    assert "out of memory" in checks[0].name
+    assert (checks[0].name, checks[0].message) == ("classifier", "RuntimeError: out of memory")
+    assert message == "classifier: RuntimeError: out of memory"
 
 
 @pytest.fixture(scope="module")

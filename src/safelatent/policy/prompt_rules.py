@@ -108,7 +108,7 @@ class PromptGate:
         failed = next((one for one in checks if one.label == "error"), None)
         bad = next((one for one in checks if one.label == "inappropriate"), None)
         if failed is not None:
-            return texts, tuple(checks), "checker failed", failed.name
+            return texts, tuple(checks), "checker failed", f"{failed.name}: {failed.message}"
         if bad is not None:
             message = f"{bad.name} {bad.score:.2f}, from {bad.threshold:.2f} on refused"
             return texts, tuple(checks), "prompt refused", message
@@ -140,7 +140,8 @@ class PromptGate:
 def _judged(name: str, score: float | str, threshold: float) -> Check:
     """A score that is not in [0, 1], or that is missing, is an error."""
     if isinstance(score, str) or not 0 <= score <= 1:
-        return Check(name=f"{name}: {score}", label="error", score=None, threshold=threshold)
+        message = score if isinstance(score, str) else f"it answered {score}"
+        return Check(name=name, label="error", threshold=threshold, message=message)
     label = "inappropriate" if score >= threshold else "safe"
     return Check(name=name, label=label, score=score, threshold=threshold)
 
