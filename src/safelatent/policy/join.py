@@ -159,6 +159,19 @@ def settled(policy: Policy) -> Policy:
     return msgspec.structs.replace(policy, **said) if said else policy
 
 
+def is_at_least(settings: SLD | Adaptive, method: str) -> bool:
+    """Return whether settings are in everything at least those of a run's method, by its name: a
+    preset, or ``adaptive``, which is I2P's categories at *strong*.
+    """
+    if isinstance(settings, Adaptive):
+        kept = settings.names == Adaptive().names and method == "adaptive"
+        return kept and all(is_at_least(one.strength, "strong") for one in settings.categories)
+    if method not in PRESETS:
+        return False
+    own = _of_sld(settings)
+    return _settings(own, _of_sld(PRESETS[method].by_noise_level())) == own
+
+
 def concept_beside(settings: SLD | Adaptive, policy: Policy) -> Concept:
     """Return the concept to guard with beside ``settings``; an ``Adaptive`` has its own."""
     return DEFAULT_CONCEPT if isinstance(settings, Adaptive) else policy.concept

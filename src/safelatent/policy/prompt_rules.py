@@ -14,9 +14,10 @@ import torch
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.hub import check_commit, is_hub_id
 from safelatent.policy.decision import Check, Reason
+from safelatent.policy.normal_text import normal_text
 from safelatent.policy.output_check import in_time
 from safelatent.policy.parts import PromptRules
-from safelatent.policy.prompt_check import Calibration, features, normal_text
+from safelatent.policy.prompt_check import Calibration, features
 from safelatent.policy.rows import NEGATIVES, TEXTS
 from safelatent.prompts import check_text
 from safelatent.text import one_line
