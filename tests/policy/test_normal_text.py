@@ -53,7 +53,7 @@ def test_a_text_that_is_too_long_is_refused_before_it_is_read(text):
         normal_text(text)
 
 
-@pytest.mark.parametrize("word", ["p\u0456stol", "kn\u03b9fe", "\u0430pple"])
+@pytest.mark.parametrize("word", ["p\u0456stol", "kn\u03b9fe", "\u0430pple", "g\u2c9fn"])
 def test_a_word_of_two_scripts_is_refused(word):
     with pytest.raises(BadValueError, match="letters, which look alike"):
         normal_text(f"a {word}")

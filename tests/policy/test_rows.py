@@ -88,6 +88,12 @@ def test_a_picture_for_all_stays_one_per_image():
     assert rows.call([1])["image"] == [picture]
 
 
+def test_several_pictures_for_one_image_stay_together():
+    pictures = [object(), object()]
+    rows = Rows.of({"prompt": "a", "num_images_per_prompt": 3, "image": pictures})
+    assert rows.call([1])["image"] is rows.call([0, 2])["image"] is pictures
+
+
 def test_without_a_generator_every_image_has_a_seed():
     rows = Rows.of({"prompt": ["a", "b"], "generator": None})
     assert rows.seed(0) != rows.seed(1)

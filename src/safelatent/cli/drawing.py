@@ -188,7 +188,10 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
 
 
 def _logged(
-    draw: Callable[[Any, Sequence[Request]], list[T]], pipe: Any, batch: Sequence[Request], seal: Seal
+    draw: Callable[[Any, Sequence[Request]], list[T]],
+    pipe: Any,
+    batch: Sequence[Request],
+    seal: Seal,
 ) -> list[T]:
     """Draw the batch; a refusal of all of it is logged before it is answered."""
     try:

@@ -1,4 +1,4 @@
-"""How large the pictures of a call will be, told before it is made."""
+"""How large the pictures of a call will be, before it is made."""
 
 from __future__ import annotations
 

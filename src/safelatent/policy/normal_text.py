@@ -13,7 +13,7 @@ _HIDDEN = ("Cf", "Cc", "Cs", "Co", "Cn")
 _BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 # What emoji and some scripts need: non-joiner, joiner, and selectors of how a letter is drawn.
 _JOINERS = re.compile("([\u200c\u200d\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]+)")
-_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
+_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU")
 
 
 def normal_text(text: str) -> str:

@@ -61,8 +61,8 @@ def features(pipe: Any, text: str, arguments: Mapping[str, Any] | None = None) -
         The mean of the text's states, and what is pooled, if anything: float64, (width,).
     """
     with torch.no_grad():
-        told = _read(pipe, text, arguments)
-    return torch.cat([_mean(one).double().flatten().cpu() for one in _tensors(told)])
+        read = _read(pipe, text, arguments)
+    return torch.cat([_mean(one).double().flatten().cpu() for one in _tensors(read)])
 
 
 def _read(pipe: Any, text: str, arguments: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -75,13 +75,15 @@ def _read(pipe: Any, text: str, arguments: Mapping[str, Any] | None) -> Mapping[
     alone = {"prompt": text, "num_inference_steps": 2} | {
         name: None for name in ("generator", "latents", "prompt_embeds") if name in call
     }
+    if "strength" in call:  # of two steps a small one would leave none
+        alone["strength"] = 1.0
     return encode_concept(pipe, family_of(pipe), Concept(terms=(text,)), call | alone)
 
 
-def _tensors(told: Mapping[str, Any]) -> list[Tensor]:
+def _tensors(read: Mapping[str, Any]) -> list[Tensor]:
     """The text's states and pooled states, at any depth; masks and positions say nothing of it."""
     found: list[Tensor] = []
-    for name, value in told.items():
+    for name, value in read.items():
         if isinstance(value, Mapping):
             found += _tensors(value)
         elif name in _STATES and value is not None:

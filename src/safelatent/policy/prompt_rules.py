@@ -76,7 +76,7 @@ class PromptGate:
         try:
             if self.calibration is not None:
                 self.calibration.check_encoder(pipe, arguments)
-        except BadValueError as error:
+        except SafelatentError as error:
             return str(error)
         return None
 
@@ -134,7 +134,7 @@ class PromptGate:
         assert self.calibration is not None
         try:
             return float(self.calibration.score(features(pipe, text, arguments)[None])[0])
-        except BadValueError as error:
+        except SafelatentError as error:
             return str(error)
 
 

@@ -187,7 +187,9 @@ class Rows:
         together = dict(self.shared)
         for name in {name for b in rows for name in self.by_row[b]}:
             values: list[Any] = [self.by_row[b].get(name) for b in rows]
-            if all(value is not None for value in values):
+            if isinstance(values[0], list):  # of all: control images, or references
+                together[name] = values[0]
+            elif all(value is not None for value in values):
                 together[name] = torch.cat(values) if isinstance(values[0], Tensor) else values
         return together | {"generator": [self.generators[b] for b in rows]}
 
