@@ -149,6 +149,7 @@ def _measured(folder: Path, run: Run, table: Table1, method: str) -> Measured:
         protocol_hash=settings.protocol_hash,
         prompts=settings.prompts,
         steps=settings.steps,
+        plan=settings.plan,
         finished=table.done == table.planned,
         guarded={name: _share(table, name, method) for name in names},
         unguarded={name: _share(table, name, "off") for name in names}

@@ -136,6 +136,8 @@ def guard(
             " policy; leave it out"
         )
     if policy is not None:
+        if not hasattr(policy, "guard"):
+            raise BadValueError(f"the policy is {shown(policy)}; give Policy.read('policy.toml')")
         if isinstance(concept, ConceptEmbeds):
             raise UnsupportedError(
                 "a policy names what must not appear in words, and the concept is embeddings; give"

@@ -53,7 +53,7 @@ def check_log(file: Path, head: str | None = None) -> LogCheck:
         BadValueError: there is no such file.
         OSError: it cannot be read.
     """
-    count, last, seen = 0, FIRST, head is None
+    count, last, seen = 0, FIRST, head in (None, FIRST)  # which an empty log had
     for number, entry, fault in links(file):
         if fault is not None:
             return LogCheck(entries=count, head=last, line=number, fault=fault)
