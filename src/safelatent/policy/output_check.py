@@ -5,11 +5,12 @@ image or a video that did not pass. Every frame of a video is judged.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from threading import TIMEOUT_MAX, Thread
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -80,26 +81,19 @@ def in_time(work: Callable[[], T], seconds: float | None) -> T:
     """
     if seconds is None:
         return work()
-    ended: list[Callable[[], T]] = []
+    answer: Future[T] = Future()
 
     def run() -> None:
         try:
-            made = work()
+            answer.set_result(work())
         except BaseException as error:  # noqa: BLE001  # raised where the answer is awaited
-            ended.append(partial(_raise, error))
-        else:
-            ended.append(lambda: made)
+            answer.set_exception(error)
 
-    thread = Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(min(seconds, TIMEOUT_MAX))
-    if not ended:
+    Thread(target=run, daemon=True).start()
+    wait([answer], min(seconds, TIMEOUT_MAX))
+    if not answer.done():
         raise TimeoutError(f"no answer within {seconds:g} seconds")
-    return ended[0]()
-
-
-def _raise(error: BaseException) -> NoReturn:
-    raise error
+    return answer.result()
 
 
 def _checks(protocol: str, judgement: Judgement) -> tuple[Check, ...]:
