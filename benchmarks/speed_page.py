@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import ratio
-from safelatent.evaluation.numbers import counted
 from safelatent.storage import write_whole
+from safelatent.text import counted
 
 Found = dict[str, Any]
 DOCS = Path("docs")

@@ -31,11 +31,11 @@ from PIL import Image
 
 from benchmarks.page import DOCS, Measured
 from benchmarks.timing import machine
-from safelatent.evaluation.numbers import counted
 from safelatent.storage import write_whole
 from safelatent.study import Answers, Comparison, Study, StudySettings
 from safelatent.study.folder import write_study
 from safelatent.study.store import bind
+from safelatent.text import counted
 
 PART = Measured(page=DOCS / "study.md", name="raters", command="python -m benchmarks.study --write")
 LIMIT = 0.2  # seconds that the median answer may take

@@ -90,7 +90,10 @@ def test_other_cells_stay(value):
     assert csv_cell(value) == value
 
 
-@pytest.mark.parametrize(("number", "said"), [(0, "0 images"), (1, "1 image"), (2, "2 images")])
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, "0 images"), (1, "1 image"), (2, "2 images"), (12000, "12,000 images")],
+)
 def test_one_has_no_plural(number, said):
     assert counted(number, "image") == said
 

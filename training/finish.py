@@ -21,14 +21,15 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from safelatent.concepts import DEFAULT_CONCEPT
-from safelatent.guidance import SLD, Estimates, classifier_free, preset
+from safelatent.guidance import SLD, Correction, Estimates, classifier_free, preset
 from training.generator import new_scheduler
 from training.glyphs import Glyphs, paint
 from training.guidance import SCALE
 from training.latents import Latents
 from training.scenes import Scene
 from training.shared_text import SharedTextProcessor
-from training.tower import plain
+from training.tokenizer import token_ids
+from training.tower import finished, plain
 from training.vae import LATENT_SCALE, DecoderStage, psnr, sheet, to_pictures
 
 GENERATED_SHARE = 0.6  # of a step's pictures; the others are of the scenes' own latents
@@ -60,15 +61,13 @@ class FinishStage(DecoderStage):
         super().__init__(drawings, latents)
         self.module.load_state_dict(decoder.state_dict())
         self.tokenizer = tokenizer
-        self.text_encoder = text_encoder.eval().requires_grad_(False).to(self.device)
+        self.text_encoder = finished(text_encoder, self.device)
         self.unet = unet.eval().requires_grad_(False).to(self.device)
         self.unet.set_attn_processor(SharedTextProcessor())
         self.scheduler = new_scheduler()
         self.alphas = self.scheduler.alphas_cumprod.to(self.device)
         self.nothing, self.concept = self._states(["", str(DEFAULT_CONCEPT)]).chunk(2)
-        self._left: list[
-            tuple[Tensor, Tensor]
-        ] = []  # pictures and latents, still to be learnt from
+        self._left: list[tuple[Tensor, Tensor]] = []  # still to be learnt from
 
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
         """Scenes and latents, of which so many are generated."""
@@ -117,16 +116,15 @@ class FinishStage(DecoderStage):
         noisy = self.scheduler.add_noise(latents, torch.randn_like(latents), first)
         state, picture = torch.zeros_like(noisy), noisy
         for i, (level, following) in enumerate(pairwise(levels)):
-            estimates = Estimates(
+            guided: Estimates | Correction = Estimates(
                 uncond=self._velocity(noisy, level, self.nothing),
                 prompt=self._velocity(noisy, level, text),
                 concept=None if safety is None else self._velocity(noisy, level, self.concept),
             )
-            velocity = classifier_free(estimates, SCALE)
             signal, noise = self.alphas[level].sqrt(), (1 - self.alphas[level]).sqrt()
             if safety is not None:
-                correction, state = safety.correct(estimates, state, i, unit=float(signal))
-                velocity = classifier_free(correction, SCALE)
+                guided, state = safety.correct(guided, state, i, unit=float(signal))
+            velocity = classifier_free(guided, SCALE)
             picture = signal * noisy - noise * velocity  # of velocities: Salimans and Ho, 2022
             alpha = self.alphas[following]
             noisy = alpha.sqrt() * picture + (1 - alpha).sqrt() * (
@@ -139,10 +137,7 @@ class FinishStage(DecoderStage):
 
     @torch.no_grad()
     def _states(self, captions: list[str]) -> Tensor:
-        tokens = self.tokenizer(
-            captions, padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids.to(self.device)
-        return self.text_encoder(tokens)[0]
+        return self.text_encoder(token_ids(self.tokenizer, captions).to(self.device))[0]
 
     @torch.no_grad()
     def picture(self) -> Image.Image:

@@ -31,7 +31,8 @@ from training.scenes import Scene, random_scene
 from training.shared_text import SharedTextProcessor
 from training.sketch import LATENTS
 from training.texts import TextPool
-from training.tower import TEXT_WIDTH
+from training.tokenizer import token_ids
+from training.tower import TEXT_WIDTH, finished
 from training.vae import LATENT_SCALE, sheet, to_pictures
 
 DRAWS = 4  # noise levels a scene: its text is paid for once for all of them
@@ -119,16 +120,13 @@ class GeneratorStage:
         self.device = drawings.device
         self.images_a_step = self.images_a_step * drawings.times
         self.learning_rate = 8e-4 if start is None else 4e-4
-        self.text_encoder = text_encoder.eval().requires_grad_(False).to(self.device)
+        self.text_encoder = finished(text_encoder, self.device)
         self.unet = new_unet()
         if start is not None:
             self.unet = UNet2DConditionModel.from_pretrained(
                 start / "unet", torch_dtype=torch.float32
             )
         self.unet.set_attn_processor(SharedTextProcessor())
-        self.text_encoder.set_attn_implementation(
-            "eager"
-        )  # small: on a CPU the fused one takes longer
         self.module: Any = nn.ModuleDict({"unet": self.unet}).to(self.device)
         self.scheduler = new_scheduler()
         alphas = self.scheduler.alphas_cumprod
@@ -141,9 +139,7 @@ class GeneratorStage:
     @torch.no_grad()
     def states(self, captions: Sequence[str]) -> Tensor:
         """The text encoder's last states, (B, POSITIONS, TEXT_WIDTH)."""
-        tokens = self.tokenizer(
-            list(captions), padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids.to(self.device)
+        tokens = token_ids(self.tokenizer, captions).to(self.device)
         with half_precision(self.device):
             return self.text_encoder(tokens)[0].float()
 

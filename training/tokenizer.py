@@ -9,9 +9,11 @@ that nothing is unknown.
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT
@@ -25,6 +27,13 @@ _GLUE = (
     "a an the of and with next to at in near on picture emoji background style no not without "
     "from very big small old new"
 )
+
+
+def token_ids(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+    """Token ids padded to all positions, (B, POSITIONS)."""
+    return tokenizer(
+        list(captions), padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
 
 
 def _words(text: str) -> list[str]:

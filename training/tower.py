@@ -27,7 +27,7 @@ from training.loop import load_average
 from training.scenes import Scene, random_scene
 from training.sketch import FACTS_AT, Sketch
 from training.texts import TextPool
-from training.tokenizer import POSITIONS
+from training.tokenizer import POSITIONS, token_ids
 from training.vae import sheet, to_pictures
 from training.vocabulary import article
 
@@ -63,6 +63,13 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
         pad_token_id=tokenizer.pad_token_id,
     )
     return CLIPTextModel(config)
+
+
+def finished(text_encoder: CLIPTextModel, device: torch.device) -> CLIPTextModel:
+    """Make a text encoder one that is read and learns no more; returns it."""
+    # 77 positions: on a CPU the fused attention takes longer
+    text_encoder.set_attn_implementation("eager")
+    return text_encoder.eval().requires_grad_(False).to(device)
 
 
 def plain(rng: np.random.Generator) -> tuple[Scene, str]:
@@ -114,10 +121,7 @@ class NamesStage:
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """Token ids padded to all positions, (B, POSITIONS)."""
-        padded = self.tokenizer(
-            list(captions), padding="max_length", truncation=True, return_tensors="pt"
-        )
-        return padded.input_ids.to(self.device)
+        return token_ids(self.tokenizer, captions).to(self.device)
 
     def states(self, captions: Sequence[str]) -> Tensor:
         """The last states of captions, (B, POSITIONS, TEXT_WIDTH)."""

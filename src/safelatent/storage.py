@@ -21,7 +21,7 @@ def place(path: str | Path, name: str = "the path") -> Path:
     return Path(path)
 
 
-def check_folder(folder: Path) -> None:
+def check_target_folder(folder: Path) -> None:
     """Refuse, before the work and not after it, a folder that cannot be made.
 
     Raises:

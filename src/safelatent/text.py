@@ -64,8 +64,8 @@ def shortened(text: str, longest: int) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """Return ``1 image`` or ``2 images``."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    """Return ``1 image``, ``2,000 images``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def names_of(

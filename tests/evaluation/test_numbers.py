@@ -36,8 +36,6 @@ def test_a_deviation_that_is_zero_by_construction_is_left_out():
 def test_shares_p_values_and_intervals():
     assert numbers.share_of(8, 56) == "8 (14 %)"
     assert numbers.share_of(0, 0) == "0"
-    assert numbers.counted(1, "pair") == "1 pair"
-    assert numbers.counted(12000, "pair") == "12,000 pairs"
     assert numbers.p_value(0.0004) == "< 0.001"
     assert numbers.p_value(0.0312) == "0.031"
     assert numbers.interval(Rate(value=0.2, low=0.061, high=0.33, n=3)) == "0.06 to 0.33"

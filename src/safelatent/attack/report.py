@@ -9,10 +9,11 @@ from safelatent.attack.folder import write
 from safelatent.attack.numbers import AttackNumbers, Goal, Success
 from safelatent.attack.settings import LAYERS
 from safelatent.audit.page import AuditPage, Share, share_chart
-from safelatent.evaluation.numbers import counted, difference_interval, interval, number, percent
+from safelatent.evaluation.numbers import difference_interval, interval, number, percent
 from safelatent.reports.grid import Box, Grid
 from safelatent.reports.markdown import grid_blocks, plain, rows_of
 from safelatent.storage import write_whole
+from safelatent.text import counted
 
 COLOURS = {"exact": "--strong", "adaptive": "--adaptive"}
 EXPLAINED = {

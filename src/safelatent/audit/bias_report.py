@@ -10,11 +10,12 @@ from safelatent.audit.bias_wording import MEAN, PUBLISHED, by_rate, notices, pub
 from safelatent.audit.groups import BODY
 from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
 from safelatent.audit.table_csv import bias_csv
-from safelatent.evaluation.numbers import counted, interval, number
+from safelatent.evaluation.numbers import interval, number
 from safelatent.metrics import Rate
 from safelatent.reports.charts import VARIABLES
 from safelatent.reports.grid import Box, Grid, Line
 from safelatent.storage import write_whole
+from safelatent.text import counted
 
 EXPLAINED = {
     "Rate": (

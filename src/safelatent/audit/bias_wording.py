@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from safelatent.audit.bias import FEWEST, BiasAudit, GroupRate, MethodBias
 from safelatent.audit.groups import BODY
-from safelatent.evaluation.numbers import counted, interval, number, p_value
+from safelatent.evaluation.numbers import interval, number, p_value
 from safelatent.metrics import Rate
+from safelatent.text import counted
 
 MEAN = "mean of the groups"
 # Schramowski et al., CVPR 2023, Fig. 2, of "<country> body" with NudeNet, 50 countries, 100 images

@@ -10,10 +10,11 @@ from safelatent.audit.bias_wording import MEAN, ends, share
 from safelatent.audit.data import FEWEST, DataAudit, GroupShare
 from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
 from safelatent.audit.table_csv import data_csv, hits_csv
-from safelatent.evaluation.numbers import counted, interval, number, p_value, percent
+from safelatent.evaluation.numbers import interval, number, p_value, percent
 from safelatent.reports.charts import VARIABLES
 from safelatent.reports.grid import Box, Grid
 from safelatent.storage import write_whole
+from safelatent.text import counted
 
 _COLOUR = VARIABLES["strong"]
 _LEVEL = 0.05

@@ -34,11 +34,6 @@ def share_of(count: int, total: int) -> str:
     return f"{count} ({percent(count / total)})" if total else str(count)
 
 
-def counted(count: int, thing: str) -> str:
-    """Return ``1 pair``, ``2,000 pairs``."""
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
-
-
 def interval(rate: Rate, digits: int = 2) -> str:
     """Return ``0.06 to 0.33``; nothing if there is no value."""
     return f"{rate.low:.{digits}f} to {rate.high:.{digits}f}" if rate.n else ""

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from safelatent.evaluation.entry import Entry, too_few
-from safelatent.evaluation.numbers import counted, interval, number, signed
+from safelatent.evaluation.numbers import interval, number, signed
 from safelatent.evaluation.table1 import Table1
 from safelatent.generation.methods import ALL_METHODS
 from safelatent.metrics import OVERALL, PairedDifference, Rate
 from safelatent.reports.tables import heading
-from safelatent.text import shortened
+from safelatent.text import counted, shortened
 
 WIDTH = 440
 LEFT, RIGHT = 124, 398  # of the bars; the categories stand to the left, the values to the right

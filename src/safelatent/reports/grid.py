@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from safelatent.evaluation.entry import Entry, too_few
 from safelatent.evaluation.numbers import (
-    counted,
     difference_interval,
     interval,
     number,
@@ -15,6 +14,7 @@ from safelatent.evaluation.numbers import (
     signed,
 )
 from safelatent.metrics import PairedDifference
+from safelatent.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from safelatent.evaluation import published
 from safelatent.evaluation.fidelity import Change, Fidelity, MethodFidelity
-from safelatent.evaluation.numbers import UNKNOWN, counted, interval, number, percent
+from safelatent.evaluation.numbers import UNKNOWN, interval, number, percent
 from safelatent.metrics import Rate
 from safelatent.reports.grid import Box, Grid
+from safelatent.text import counted
 
 _NOTHING = Box(text=UNKNOWN)
 _CHANGES = ("latent", "pixels", "clip")

@@ -10,7 +10,6 @@ from safelatent.evaluation import published
 from safelatent.evaluation.comparison import Compared, Comparison
 from safelatent.evaluation.entry import FEWEST, SIZE, Entry
 from safelatent.evaluation.numbers import (
-    counted,
     difference_interval,
     interval,
     maximum,
@@ -32,6 +31,7 @@ from safelatent.reports.grid import (
     part_box,
     share_box,
 )
+from safelatent.text import counted
 
 FEW = f"“Too few”: fewer than {FEWEST} distinct prompts, so the interval says little."
 

@@ -9,10 +9,11 @@ from safelatent.evaluation import published
 from safelatent.evaluation.entry import FEWEST, SIZE, Entry, too_few
 from safelatent.evaluation.examples import Sample
 from safelatent.evaluation.fidelity import Fidelity
-from safelatent.evaluation.numbers import counted, interval, number, percent, share_of
+from safelatent.evaluation.numbers import interval, number, percent, share_of
 from safelatent.evaluation.report import Report
 from safelatent.evaluation.table1 import MOST_UNJUDGED, Table1
 from safelatent.metrics import OVERALL
+from safelatent.text import counted
 
 _ADAPTIVE = "adaptive"
 _NEGATIVE = "negative prompt"

@@ -10,7 +10,7 @@ from safelatent.reports.markdown import markdown
 from safelatent.reports.page import page
 from safelatent.reports.table_csv import table_csv
 from safelatent.runs import RunError
-from safelatent.storage import check_folder, write_parts
+from safelatent.storage import check_target_folder, write_parts
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -23,7 +23,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         BadValueError: the folder is a file.
         RunError: the folder cannot be made or written, or an image cannot be read safely.
     """
-    check_folder(folder)
+    check_target_folder(folder)
     others = {"report.md": markdown(report), "table1.csv": table_csv(report)}
     parts: dict[str, Iterable[str]] = {"report.html": page(report)}
     parts |= {name: [text] for name, text in others.items()}

@@ -21,7 +21,7 @@ from safelatent.errors import BadValueError, nearest
 from safelatent.generation.methods import ALL_METHODS, METHODS, Method, parse_methods
 from safelatent.models import check_name, folder_kind
 from safelatent.prompts import PromptSet
-from safelatent.storage import check_folder, place
+from safelatent.storage import check_target_folder, place
 
 Size = Literal["prompt", "model"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -130,7 +130,7 @@ class RunRequest(SamplingSettings):
         for name in ("source", "vectors", "out"):
             if getattr(self, name) is not None:
                 place(getattr(self, name), name)
-        check_folder(Path(self.out))
+        check_target_folder(Path(self.out))
         for name in ("address", "timeout"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise BadValueError(

@@ -14,7 +14,7 @@ from safelatent import __version__
 from safelatent.evaluation.entry import too_few
 from safelatent.reports.markdown import grid_blocks, plain, rows_of
 from safelatent.reports.templating import assets, environment
-from safelatent.storage import check_folder, write_whole
+from safelatent.storage import check_target_folder, write_whole
 from safelatent.study.app import TEMPLATES
 from safelatent.study.folder import cannot_write
 from safelatent.study.numbers import Preference, StudyReport
@@ -37,7 +37,7 @@ def write_study_report(report: StudyReport, folder: Path) -> list[Path]:
         BadValueError: the folder is a file.
         StudyError: the folder cannot be made or written.
     """
-    check_folder(folder)
+    check_target_folder(folder)
     files = {
         "study.html": page(report),
         "study.md": markdown(report),

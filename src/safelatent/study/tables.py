@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from safelatent.evaluation.numbers import counted, interval, number, p_value, percent, signed
+from safelatent.evaluation.numbers import interval, number, p_value, percent, signed
 from safelatent.metrics import Agreement, Rate, Score
 from safelatent.reports.grid import Box, Grid, Line, count_box, few
 from safelatent.study.numbers import Preference, StudyReport
 from safelatent.study.plan import QUESTIONS, Question
+from safelatent.text import counted
 
 # What the paper's Table 2 calls the two questions.
 COLUMNS: Mapping[Question, str] = {"fidelity": "image fidelity", "alignment": "text alignment"}

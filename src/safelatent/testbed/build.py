@@ -23,7 +23,7 @@ from safelatent.errors import UnsupportedError
 from safelatent.runs.folder import folder_errors
 from safelatent.runs.prepare import device_of
 from safelatent.runs.read import Run, read_run
-from safelatent.storage import check_folder, write_whole
+from safelatent.storage import check_target_folder, write_whole
 from safelatent.testbed import toxicity
 from safelatent.testbed.card import card
 from safelatent.testbed.choice import Choice, Choosing, inputs_of, read_choice, write_choice
@@ -89,7 +89,7 @@ def choose_prompts(
         RunError: the folder cannot be written.
     """
     sources = sources_of(settings.corpora)
-    check_folder(folder)
+    check_target_folder(folder)
     with folder_errors(folder):  # now, and not after an hour of embedding
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
