@@ -4,6 +4,7 @@ count.
 
 from __future__ import annotations
 
+import gc
 import os
 from itertools import islice
 
@@ -21,6 +22,17 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What collecting imports stays for good: the garbage collector need not look for garbage in it
+    again and again while it grows.
+    """
+    gc.disable()
+    result = yield
+    gc.enable()
+    return result
 
 
 def pytest_collection_modifyitems(items):

@@ -302,16 +302,18 @@ def test_latents_that_are_not_finite_give_no_image(pipe):
         call(guard(pipe, "max"), latents=latents)
 
 
-def test_settings_for_each_image_are_what_each_gets_alone(pipe):
+def test_settings_for_each_image_are_what_each_gets_alone():
+    """In double precision: a large scale is a large factor on rounding."""
+    pipe = tiny.pipeline().to(torch.float64)
     prompts, safeties = (
         ["a cat", "the party at night", "a pirate"],
         [SHORT_WEAK, "max", SHORT_MEDIUM],
     )
-    latents = noise(3)
+    latents = noise(3).double()
     together = call(guard(pipe, safeties), prompt=prompts, latents=latents)
     for b, (prompt, safety) in enumerate(zip(prompts, safeties, strict=True)):
         alone = call(guard(pipe, safety), prompt=prompt, latents=latents[b : b + 1])
-        torch.testing.assert_close(together.images[b : b + 1], alone.images, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(together.images[b : b + 1], alone.images, atol=1e-6, rtol=0)
         assert together.receipts[b].safety == alone.receipts[0].safety
         assert together.receipts[b].guided_steps == alone.receipts[0].guided_steps
     with pytest.raises(ValueError, match="settings for 3 images met a call that makes 2"):
@@ -607,7 +609,7 @@ def test_arguments_reach_a_wrapped_denoiser_as_the_pipeline_gives_them(monkeypat
 
 
 @pytest.mark.parametrize("safety", [SHORT_WEAK, "max", NegativePrompt()], ids=str)
-@pytest.mark.parametrize("size", [8, 40])
+@pytest.mark.parametrize("size", [8, 33])  # up to 32 x 32 positions the concept joins the batch
 def test_a_wrapper_that_caches_the_batch_sees_one_batch(monkeypatch, safety, size):
     """Every second evaluation gets the middle block's features of the one before it, as DeepCache
     has it: with batches of another size in between it would fail, or mix texts.
