@@ -27,10 +27,12 @@ def _one_thread():
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """What collecting imports stays for good: the garbage collector need not look for garbage in it
-    again and again while it grows.
+    again and again while it grows, and seldom afterwards, for most of what tests make needs no
+    collector to be freed.
     """
     gc.disable()
     result = yield
+    gc.set_threshold(20_000)
     gc.enable()
     return result
 

@@ -233,7 +233,7 @@ def run(code: str) -> str:
         ("safelatent.audit", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.attack", ("torch", "diffusers", "transformers", "PIL")),
         ("safelatent.metrics", ("torch", "diffusers", "transformers", "PIL")),
-        ("safelatent.runs.read", ("torch", "diffusers", "transformers")),
+        ("safelatent.runs.execute", ("torch", "diffusers", "transformers")),
         ("safelatent.study.server", ("torch", "diffusers", "transformers", "numpy", "PIL")),
     ],
 )

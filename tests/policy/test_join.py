@@ -120,7 +120,7 @@ def test_no_request_falls_below_the_floor() -> None:
 
     rng = random.Random(0)
     floors = [Policy(least=level) for level in LEVELS]
-    floors += [Policy(categories={"violence": "strong"}, concepts=("weapons",))]
+    floors += [Policy(categories={"violence": "strong"}, concepts=("spiders",))]
     floors = [(policy, guidance(policy)) for policy in floors]
     lower = 0
     for n in range(REQUESTS):
@@ -134,7 +134,7 @@ def test_no_request_falls_below_the_floor() -> None:
                 momentum=rng.choice([None, rng.random()]),
                 decay=rng.choice([None, rng.random() * 0.999]),
             ),
-            concepts=rng.choice([(), ("bananas",), ("WEAPONS",)]),
+            concepts=rng.choice([(), ("bananas",), ("SPIDERS",)]),
             categories=rng.choice([{}, {"violence": "weak"}, {"hate": "max"}]),
         )
         effective = join(policy, request)
