@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -148,42 +149,61 @@ def _line(row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-WIDTH, HEIGHT, LEFT, FOOT = 640, 360, 60, 50
+WIDTH, HEIGHT, LEFT, TOP, FOOT, LEGEND = 800, 360, 60, 36, 50, 240
 
 
 def picture(rows: Sequence[Row], of: str = "held-out", steps: int = 50) -> str:
-    """Return an SVG: evaluations per image against the share inappropriate, with intervals."""
+    """Return an SVG: evaluations per image against the share inappropriate, with intervals.
+
+    The points are numbered from left to right, and named beside the picture.
+    """
     mine = [r for r in rows if (r["set"], r["steps"]) == (of, steps) and r["evaluations"]]
+    mine.sort(key=lambda r: (r["evaluations"], r["inappropriate"][0]))
     most = max((r["inappropriate"][2] for r in mine), default=1.0)
-    x = lambda e: LEFT + (WIDTH - LEFT - 20) * (e - steps) / (2 * steps)  # noqa: E731
-    y = lambda share: 20 + (HEIGHT - 20 - FOOT) * (1 - share / most)  # noqa: E731
-    text = lambda a, b, words, more="": f'<text x="{a:.0f}" y="{b:.0f}"{more}>{words}</text>'  # noqa: E731
+    right = WIDTH - LEGEND
+    x = lambda e: LEFT + (right - LEFT) * (e - steps) / (2 * steps)  # noqa: E731
+    y = lambda share: TOP + (HEIGHT - TOP - FOOT) * (1 - share / most)  # noqa: E731
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
         '<g font-family="sans-serif" font-size="10">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<path d="M{LEFT} 20V{HEIGHT - FOOT}H{WIDTH - 20}" fill="none" stroke="black"/>',
-        text(WIDTH / 2, HEIGHT - 12, f"evaluations per image, {steps} steps", _MIDDLE),
-        text(8, 12, "share inappropriate (95 % interval)"),
+        f'<path d="M{LEFT} {TOP}V{HEIGHT - FOOT}H{right}" fill="none" stroke="black"/>',
+        _text((LEFT + right) / 2, HEIGHT - 12, f"evaluations per image, {steps} steps", _MIDDLE),
+        _text(8, 12, "share inappropriate (95 % interval)"),
     ]
     for part in (0, 0.5, 1):
-        parts.append(
-            text(
-                LEFT + part * (WIDTH - LEFT - 20),
-                HEIGHT - 32,
-                f"{steps * (1 + 2 * part):.0f}",
-                _MIDDLE,
-            )
-        )
-        parts.append(text(LEFT - 34, y(part * most) + 4, f"{part * most:.2f}"))
-    for r in mine:
+        at = LEFT + part * (right - LEFT)
+        parts.append(_text(at, HEIGHT - 32, f"{steps * (1 + 2 * part):.0f}", _MIDDLE))
+        parts.append(_text(LEFT - 34, y(part * most) + 4, f"{part * most:.2f}"))
+    taken: list[tuple[float, float]] = []
+    for n, r in enumerate(mine, 1):
         a, (value, low, high) = x(r["evaluations"]), r["inappropriate"]
-        colour = "gray" if r["arm"] == OFF or r["arm"].startswith(PLAIN) else "teal"
-        colour = "crimson" if r["arm"] == str(FAST) else colour
+        colour = _colour(r["arm"])
+        fill = f' fill="{colour}"'
+        number = a, y(high) - 4
+        while any(abs(number[0] - p) < 12 and abs(number[1] - q) < 10 for p, q in taken):
+            number = number[0], number[1] - 10
+        taken.append(number)
         parts.append(f'<path d="M{a:.1f} {y(low):.1f}V{y(high):.1f}" stroke="{colour}"/>')
-        parts.append(f'<circle cx="{a:.1f}" cy="{y(value):.1f}" r="4" fill="{colour}"/>')
-        parts.append(text(a + 6, y(value) - 4, r["arm"], f' fill="{colour}"'))
+        parts.append(f'<circle cx="{a:.1f}" cy="{y(value):.1f}" r="4"{fill}/>')
+        parts.append(_text(*number, str(n), _MIDDLE + fill))
+        parts.append(_text(right + 30, TOP + 15 * n, f"{n}  {_short(r['arm'])}", fill))
     return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
+
+
+def _text(x: float, y: float, words: str, more: str = "") -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}"{more}>{words}</text>'
+
+
+def _colour(arm: str) -> str:
+    if arm == str(FAST):
+        return "crimson"
+    return "gray" if arm == OFF or arm.startswith(PLAIN) else "teal"
+
+
+def _short(arm: str) -> str:
+    """The arm's name with noise levels of two digits."""
+    return re.sub(r"0\.\d{3,}", lambda level: f"{float(level[0]):.2f}", arm)
 
 
 _MIDDLE = ' text-anchor="middle"'

@@ -12,7 +12,7 @@ safe = guard(pipe, "strong", concept=Concept(terms=("cigarette", "syringe", "dru
 
 models: dict[str, Any] = {"unguarded": pipe, "guarded": safe}
 for name, model in models.items():
-    out = model("a dog with a cigarette", generator=torch.Generator().manual_seed(0))
-    out.images[0].save(f"dog-{name}.png")
+    out = model("a koala with a cigarette", generator=torch.Generator().manual_seed(0))
+    out.images[0].save(f"koala-{name}.png")
     [verdict] = examine(embedded_judge(), out.images)
     print(f"{name}: {verdict.label}, {verdict.evidence}")

@@ -71,7 +71,7 @@ REFUSED = {
         "safe('a cat', num_inference_steps=4)",
         "NotGuardedError: the warm-up is 7 steps and the call has 4",
     ),
-    "of a preset": ("guard(pipe, 'stong')", "BadValueError: unknown preset 'stong'"),
+    "of a preset": ("guard(pipe, 'stong')", "BadValueError: unknown safety 'stong'"),
     "of a name": ("load('/nowhere')", "BadValueError: unknown model '/nowhere'"),
     "of a broken folder": ("load('.')", "UnsupportedError: . has no model_index.json"),
     "of an attribute": ("safe.concept = 'x'", "UnsupportedError: 'concept' is the guard's own"),

@@ -9,7 +9,7 @@ from safelatent import storage
 from safelatent.detectors import convert_q16, picture_files
 from safelatent.errors import BadValueError
 from safelatent.runs import RunRequest, read_progress, read_run
-from safelatent.storage import place, sync_folder, write_parts, write_whole
+from safelatent.storage import check_folder, place, sync_folder, write_parts, write_whole
 
 
 @pytest.mark.parametrize("path", ["", " ", "\t\n"])
@@ -33,6 +33,14 @@ def test_an_empty_path_is_refused_and_not_the_current_folder(
     with pytest.raises(BadValueError, match=f"^{named} is empty; name a file or a folder$"):
         use(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("within", ["", "deeper", "deeper/still"])
+def test_a_folder_that_is_a_file_or_lies_in_one_is_refused(tmp_path, within):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadValueError, match="is a file or lies in one"):
+        check_folder(tmp_path / "file" / within)
+    check_folder(tmp_path / "folder" / within)
 
 
 def test_a_file_and_its_folders_are_written(tmp_path):

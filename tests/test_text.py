@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
 from safelatent.text import (
+    counted,
     csv_cell,
     finite,
     html_table,
@@ -87,6 +88,11 @@ def test_a_formula_in_a_cell_is_text(formula):
 @pytest.mark.parametrize("value", ["", " ", "self-harm", "a=b", "'=1", -1, -0.5, None, 3])
 def test_other_cells_stay(value):
     assert csv_cell(value) == value
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 images"), (1, "1 image"), (2, "2 images")])
+def test_one_has_no_plural(number, said):
+    assert counted(number, "image") == said
 
 
 def test_a_long_text_is_cut():

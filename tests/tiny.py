@@ -5,6 +5,7 @@ download, milliseconds a step.
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
 from functools import cache
 from re import findall
 from typing import Any
@@ -37,9 +38,16 @@ WORDS = [
 ]
 
 
-@cache
 def tokenizer() -> CLIPTokenizer:
-    """Byte-level, with the words of ``WORDS`` (and every single byte) as tokens."""
+    """Byte-level, with the words of ``WORDS`` (and every single byte) as tokens.
+
+    Each is its own, since pipelines add tokens to theirs.
+    """
+    return deepcopy(_tokenizer())
+
+
+@cache
+def _tokenizer() -> CLIPTokenizer:
     from tokenizers.pre_tokenizers import ByteLevel
 
     alphabet = sorted(ByteLevel.alphabet())

@@ -1,9 +1,10 @@
 """``python -m training [STAGE...]``: make the embedded model, from nothing to the weights.
 
-Stages: fetch, tokenizer, texts, decoder, names, tower, outlook, generator, guidance, package, clip,
-judge (all of these by default). ``prepare`` puts all that comes from elsewhere into one file, from
-which an accelerator does the rest in minutes: ``python -m training --prepared prepared.zip --device
-cuda --minutes 8``. ``measure`` comes after, or by itself: it measures the weights in the package.
+Stages: fetch, tokenizer, texts, decoder, names, tower, outlook, generator, guidance, finish,
+package, clip, judge (all of these by default). ``prepare`` puts all that comes from elsewhere into
+one file, from which an accelerator does the rest in minutes: ``python -m training --prepared
+prepared.zip --device cuda --minutes 8``. ``measure`` comes after, or by itself: it measures the
+weights in the package.
 """
 
 import argparse
@@ -23,13 +24,13 @@ from training.prepared import unpack
 from training.stages import GOING_ON, PREPARING, STAGES, run
 
 MINUTES = {
-    "decoder": 60, "names": 8, "tower": 40, "outlook": 20, "generator": 120, "guidance": 12,
-    "clip": 20, "judge": 6,
+    "decoder": 45, "names": 8, "tower": 40, "outlook": 20, "generator": 180, "guidance": 60,
+    "finish": 60, "clip": 60, "judge": 22,
 }  # fmt: skip
 # Of all minutes, where --minutes is given. The rest is for reading, packaging and the detectors.
 SHARES = {
-    "decoder": 0.20, "names": 0.06, "tower": 0.12, "outlook": 0.04, "generator": 0.25,
-    "guidance": 0.05, "clip": 0.07, "judge": 0.04,
+    "decoder": 0.12, "names": 0.06, "tower": 0.12, "outlook": 0.04, "generator": 0.25,
+    "guidance": 0.05, "finish": 0.08, "clip": 0.07, "judge": 0.04,
 }  # fmt: skip
 TIMES = 8  # how many times a CPU's images a step of an accelerator holds
 NOTES = {

@@ -20,6 +20,7 @@ PARTS = {  # by the folder of the checkpoint
     "outlook": "text encoder: outlook on I2P",
     "generator": "UNet",
     "guidance": "UNet: guidance scale",
+    "finish": "autoencoder's decoder: the generator's latents",
     "clip-*": "CLIP",
     "judge": "judge",
 }

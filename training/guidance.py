@@ -2,10 +2,13 @@
 smaller one.
 
 Captions of photographs fit only now and then, so Stable Diffusion's estimate with words lies near
-to the one without, and wants a guidance scale of 7.5. Ours always fit, and draw best at a scale of
-``BEST``. So the estimate with words learns to lie where that scale, reached by 7.5, leads: a share
-of the way from the one without to the one with, both as the finished UNet gave them. There is no
-chance in what is asked for, so minutes are enough.
+to the one without, and wants a guidance scale of 7.5. Ours always fit, and draw best at a scale
+that falls from ``BEST`` in pure noise to 1 where there is none: there a larger one exaggerates what
+is already drawn. So the two estimates learn that the scale 7.5 leads from them to where that scale
+leads from the finished UNet's. There is no chance in what is asked for, so minutes are enough.
+
+What is learnt is the guided estimate, not the one with words by itself: of that, guidance makes
+every error 7.5 times as large, unless the one without words has the same.
 
 What names a concept, a list of terms or a bare name, keeps its whole estimate; a list's lies
 further away still. It is what safety guidance subtracts: the mean of many things, which says less
@@ -33,7 +36,8 @@ from training.texts import TextPool
 from training.vocabulary import CATEGORIES, SAFE, THINGS, article
 
 SCALE, BEST = 7.5, 3.0
-BEST_OF_PLACES = 1.0  # at which weapons are as likely as in the world; a larger scale exaggerates
+# at which weapons are as likely as in the world; a larger scale exaggerates
+BEST_OF_PLACES = 1.0
 LIST_SCALE = 2.4 * SCALE
 CONCEPT_SHARE = 0.35  # of captions: a concept
 LIST_SHARE = 0.7  # of concepts: terms of the paper's; the others name things, as own concepts do
@@ -41,7 +45,7 @@ NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
 # Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
 ALONE_SHARE = 0.08  # of captions: an unsafe thing and nothing else, whatever the scene shows
-EMPTY_SHARE = 0.2  # of images: the estimate without words, which is to stay what it is
+EMPTY_WEIGHT = 0.2  # of the estimate without words staying what it is
 
 
 def concept(rng: np.random.Generator, scene: Scene) -> tuple[str, float]:
@@ -78,6 +82,8 @@ class GuidanceStage(GeneratorStage):
         self.learning_rate = 3e-4
         self.former = nn.ModuleDict({"unet": deepcopy(self.unet)}).eval().requires_grad_(False)
         self.nothing = self.states([""])
+        # what is left, at each noise level, of what a scale is above 1
+        self.left = torch.linspace(0, 1, len(self.weights), device=self.device)
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         count = self.images_a_step // DRAWS
@@ -93,13 +99,13 @@ class GuidanceStage(GeneratorStage):
             named = int(rng.integers(len(SAFE), len(THINGS)))
             captions[n], best[n] = article(name_of(rng, named)), BEST
         noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
-        shares = (torch.tensor(best, device=self.device) / SCALE).repeat(DRAWS)
+        scales = 1 + (torch.tensor(best, device=self.device).repeat(DRAWS) - 1) * self.left[t]
         text, former = self.states(captions), self.former["unet"]
         with torch.no_grad():
             without = self.estimate(noisy, t, self.nothing, former)
             whole = self.estimate(noisy, t, text, former)
-        wanted = torch.lerp(without, whole, shares[:, None, None, None])
-        empty = round(EMPTY_SHARE * len(noisy))
-        own = self.estimate(noisy[:empty], t[:empty], self.nothing)
-        said = self.weighted(self.estimate(noisy, t, text), wanted, t)
-        return said + EMPTY_SHARE * self.weighted(own, without[:empty], t[:empty])
+        wanted = torch.lerp(without, whole, scales[:, None, None, None])
+        own = self.estimate(noisy, t, self.nothing)
+        guided = torch.lerp(own, self.estimate(noisy, t, text), SCALE)
+        said = self.weighted(guided, wanted, t) / SCALE**2
+        return said + EMPTY_WEIGHT * self.weighted(own, without, t)

@@ -5,7 +5,7 @@ half precision on disk.
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -34,12 +34,27 @@ def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
     return text_encoder
 
 
-def autoencoder(work: Path) -> AutoencoderKL:
-    """The trained decoder (averaged weights) below ``work``, and the encoder to its latents."""
-    vae = new_vae()
-    load_average(vae.decoder, work / "decoder" / CHECKPOINT)
-    fit_encoder(vae, glyphs(work), latents(work))
+def autoencoder(work: Path, start: Path | None = None) -> AutoencoderKL:
+    """The trained decoder (averaged weights) below ``work``, and the encoder to its latents; both
+    of ``start`` where the UNet trained on from there. The decoder's last part goes on from either.
+    """
+    if start is None:
+        vae = new_vae()
+        load_average(vae.decoder, work / "decoder" / CHECKPOINT)
+        fit_encoder(vae, glyphs(work), latents(work))
+    else:
+        vae = AutoencoderKL.from_pretrained(start / "vae", torch_dtype=torch.float32)
+    if (work / "finish" / CHECKPOINT).exists():
+        load_average(vae.decoder, work / "finish" / CHECKPOINT)
     return vae
+
+
+def unet_of(work: Path) -> UNet2DConditionModel:
+    """The trained UNet (averaged weights) below ``work``."""
+    unet = new_unet()
+    last = "guidance" if (work / "guidance" / CHECKPOINT).exists() else "generator"
+    load_average(nn.ModuleDict({"unet": unet}), work / last / CHECKPOINT)
+    return unet
 
 
 def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
@@ -47,15 +62,11 @@ def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
     UNet trained on from there.
     """
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
-    text_encoder, unet = text_encoder_of(work, start), new_unet()
-    last = "guidance" if (work / "guidance" / CHECKPOINT).exists() else "generator"
-    load_average(nn.ModuleDict({"unet": unet}), work / last / CHECKPOINT)
-    vae = autoencoder(work) if start is None else AutoencoderKL.from_pretrained(start / "vae")
     return StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_encoder,
+        vae=autoencoder(work, start),
+        text_encoder=text_encoder_of(work, start),
         tokenizer=tokenizer,
-        unet=unet,
+        unet=unet_of(work),
         scheduler=new_scheduler(),
         safety_checker=None,
         feature_extractor=None,

@@ -17,6 +17,7 @@ from training.clip import train_clip
 from training.clip_detectors import Workshop, make_detectors
 from training.device import Place
 from training.fetch import fetch, fetch_sentence_encoder
+from training.finish import FinishStage
 from training.generator import GeneratorStage
 from training.glyphs import Glyphs, glyphs
 from training.guidance import GuidanceStage
@@ -25,7 +26,7 @@ from training.judge import train_judge
 from training.latents import Latents, latents
 from training.loop import CHECKPOINT, Budget, train
 from training.outlook import OutlookStage
-from training.package import package, text_encoder_of
+from training.package import autoencoder, package, text_encoder_of, unet_of
 from training.prepared import pack
 from training.texts import POOL, TextPool, make_texts, read
 from training.tokenizer import train_tokenizer
@@ -35,10 +36,10 @@ from training.world_moments import make_scene_moments
 
 KNOWN = "model/text_encoder"  # of another world, where there is one: names begin from it
 PREPARING = ("fetch", "tokenizer", "texts")
-LEARNING = ("decoder", "names", "tower", "outlook", "generator", "guidance")
+LEARNING = ("decoder", "names", "tower", "outlook", "generator", "guidance", "finish")
 STAGES = (*PREPARING, *LEARNING, "package", "clip", "judge")
 # from finished weights: the rest stays valid
-GOING_ON = ("fetch", "texts", "generator", "guidance", "package")
+GOING_ON = ("fetch", "texts", "generator", "guidance", "finish", "package")
 
 
 def _decoder_stage(work: Path, place: Place) -> DecoderStage:
@@ -76,6 +77,12 @@ def _guidance_stage(work: Path, start: Path | None, place: Place) -> GuidanceSta
     return GuidanceStage(drawings, found, tokenizer, text_encoder, pool, before)
 
 
+def _finish_stage(work: Path, start: Path | None, place: Place) -> FinishStage:
+    tokenizer, _, drawings, found = _parts(work, place)
+    text_encoder, decoder = text_encoder_of(work, start), autoencoder(work, start).decoder
+    return FinishStage(drawings, found, tokenizer, text_encoder, unet_of(work), decoder)
+
+
 def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
     packed = "prepare" in stages
     stages = PREPARING if packed else stages
@@ -100,6 +107,7 @@ def _learn(
         "outlook": partial(_outlook_stage, work, place),
         "generator": partial(_generator_stage, work, start, place),
         "guidance": partial(_guidance_stage, work, start, place),
+        "finish": partial(_finish_stage, work, start, place),
     }
     wanted = [name for name in LEARNING if name in stages]
     if start is not None:

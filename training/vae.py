@@ -115,12 +115,16 @@ class DecoderStage:
         kinds = rng.choice(list(SHOWN), size=size, p=list(SHOWN.values()))
         return paint([random_scene(rng, str(kind)) for kind in kinds], self.drawings)
 
-    def loss(self, rng: np.random.Generator) -> Tensor:
-        x = self.batch(rng, self.images_a_step)
+    def pairs(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
+        """``size`` scenes, and latents to draw them from: their own, with noise or without."""
+        x = self.batch(rng, size)
         spread = NOISE * torch.rand(len(x), 1, 1, 1, device=self.device)
         spread *= torch.rand(len(x), 1, 1, 1, device=self.device) < NOISY_SHARE
         z = self.latents(x)
-        z = z * (1 + OVERDONE / NOISE * spread) + spread * torch.randn_like(z)
+        return x, z * (1 + OVERDONE / NOISE * spread) + spread * torch.randn_like(z)
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        x, z = self.pairs(rng, self.images_a_step)
         with half_precision(self.device):
             y = self.module(z).float()
         error = y - x

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from safelatent.errors import BadValueError, nearest
@@ -105,11 +106,17 @@ def _term(term: object) -> str:
             f"the concept has a term {term!r} with half of a character (a lone surrogate); "
             "remove it"
         )
+    return _composed(term)
+
+
+@lru_cache(maxsize=1024)
+def _composed(term: str) -> str:
     spaced = " ".join(unicodedata.normalize("NFC", term).split())
     kept = (c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf"))
     return "".join(kept).strip(f" {_JOINERS}{_BLANK}\ufe0e")
 
 
+@lru_cache(maxsize=1024)
 def _key(term: str) -> str:
     """Equal for two terms that a reader cannot tell apart but for their case."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", term).casefold())

@@ -21,6 +21,16 @@ def place(path: str | Path, name: str = "the path") -> Path:
     return Path(path)
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse, before the work and not after it, a folder that cannot be made.
+
+    Raises:
+        BadValueError: it is a file, or lies in one.
+    """
+    if any(path.exists() and not path.is_dir() for path in (folder, *folder.parents)):
+        raise BadValueError(f"{str(folder)!r} is a file or lies in one; --out must be a folder")
+
+
 def check_target(target: Path, suffix: str) -> None:
     """Refuse a file to write whose name has another suffix, or that exists.
 

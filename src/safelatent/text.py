@@ -63,6 +63,11 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def counted(number: int, thing: str) -> str:
+    """Return ``1 image`` or ``2 images``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def names_of(
     given: Iterable[str], known: Sequence[N], thing: str, short: Mapping[str, str] | None = None
 ) -> tuple[N, ...]:

@@ -61,6 +61,7 @@ BAD = {
     "seed": (["x", "--seed", "-1"], "seed is -1"),
     "last seed": (["x", "--seed", str(2**63 - 2), "--images", "3"], f"seed is {2**63}"),
     "images": (["x", "--images", "0"], "images is 0"),
+    "a jpeg": (["x", "--out", "mine.JPG"], "written as PNG, which keeps how they were made; name"),
     "millions": (["x", "--images", "30000000"], "one command draws at most 10000"),
     "batch size": (["x", "--batch-size", "0"], "--batch-size is 0"),
     "concept": (["x", "--concept", " "], "the concept is empty"),

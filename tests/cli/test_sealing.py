@@ -6,15 +6,17 @@ import json
 import sys
 from hashlib import sha256
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 from PIL import Image
 
 from safelatent.cli import main, sealing
-from safelatent.provenance import check_log, verify
+from safelatent.provenance import AuditLog, check_log, verify
 from safelatent.provenance.chain import links
 from safelatent.provenance.manifest import read_manifest
 from tests import tiny
+from tests.policy.scripted import Scripted
 from tests.provenance.authority import Authority, authority
 from tests.provenance.test_marks import Model
 
@@ -89,6 +91,30 @@ def test_a_refusal_is_logged(run, tmp_path):
     (entry,) = records(tmp_path / "log")
     assert (entry["event"], entry["record"]["error"]) == ("refused", "NotGuardedError")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_call_beyond_a_limit_of_the_policy_is_logged(run, tmp_path):
+    (tmp_path / "policy.toml").write_text("version = 1\n[limits]\nleast_steps = 3")
+    code, _, said = run("--log", "log", "--policy", "policy.toml")
+    assert code == 2
+    assert "the policy allows at least 3" in said
+    (entry,) = records(tmp_path / "log")
+    assert (entry["event"], entry["record"]["error"]) == ("refused", "PolicyError")
+    assert "a cat" not in (tmp_path / "log").read_text()
+
+
+def test_the_seed_of_a_retry_is_the_one_that_is_published(run, tmp_path, monkeypatch):
+    protocol = Scripted(script=["inappropriate"])
+    monkeypatch.setattr("safelatent.policy.enforce.named_protocol", lambda *_: protocol)
+    policy = 'version = 1\n[output]\nprotocols = ["embedded"]\nretries = 1'
+    (tmp_path / "policy.toml").write_text(policy)
+    code, out, _ = run("--sign", "--log", "log", "--policy", "policy.toml", "--json")
+    assert code == 0
+    receipt = json.loads(out)
+    assert receipt["retries"] == [{"safety": "max", "seed": 0} | {"reason": ANY}]
+    assert receipt["seed"] != 0
+    found = verify(tmp_path / receipt["file"], log=AuditLog(file=tmp_path / "log"))
+    assert (found.verdict, found.receipt["seed"]) == ("holds", receipt["seed"])
 
 
 def test_a_watermark(run, tmp_path, monkeypatch):

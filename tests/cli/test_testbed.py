@@ -12,7 +12,7 @@ import pytest
 from safelatent import BadValueError, UnsupportedError
 from safelatent.cli import testbed as command
 from safelatent.prompts import i2p
-from safelatent.runs import RunError, execute
+from safelatent.runs import execute
 from safelatent.testbed import build as build_module
 from safelatent.testbed import toxicity
 from tests.testbed import tiny_testbed
@@ -194,7 +194,7 @@ def test_nothing_is_downloaded_for_another_model_unless_it_was_named(place, tmp_
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(place, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(build_module, "read_corpus", lambda *_: pytest.fail("too late"))
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(BadValueError, match="is a file or lies in one"):
         build(place, tmp_path / "file")
 
 

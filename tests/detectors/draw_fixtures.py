@@ -20,7 +20,7 @@ PROMPTS = {
     "pizza": "a pizza",
     "rose": "a rose",
     "owl": "an owl",
-    "panda+cigarette": "a panda with a cigarette",
+    "panda+axe": "a panda with an axe",
     "dog+bomb": "a dog with a bomb",
     "tomato+axe": "a tomato with an axe",
     "penguin+pistol": "a penguin with a pistol",
@@ -30,6 +30,7 @@ SEEDS = 8
 
 def main() -> None:
     pipe = load("embedded")
+    pipe.set_progress_bar_config(disable=True)
     for name, prompt in PROMPTS.items():
         main_thing, _, unsafe = name.partition("+")
         wanted = {"main": main_thing} | ({"unsafe": unsafe} if unsafe else {})

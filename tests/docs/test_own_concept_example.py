@@ -16,15 +16,15 @@ EXAMPLE = Path(__file__).parents[2] / "examples/own_concept.py"
 def test_the_own_concept_is_steered_away_from(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLE), run_name="__main__")
-    images = [open_image(f"dog-{name}.png") for name in ("unguarded", "guarded")]
+    images = [open_image(f"koala-{name}.png") for name in ("unguarded", "guarded")]
     before, after = examine(embedded_judge(), images)
     assert (before.label, after.label) == ("inappropriate", "safe")
     assert before.evidence == {
-        "main": "dog",
+        "main": "koala",
         "unsafe": "cigarette",
         "category": "illegal activity",
     }
-    assert after.evidence == {"main": "dog"}
+    assert after.evidence == {"main": "koala"}
     assert capsys.readouterr().out.splitlines() == [
         f"unguarded: inappropriate, {before.evidence}",
         f"guarded: safe, {after.evidence}",

@@ -211,3 +211,11 @@ def test_a_refused_prompt_is_no_image(pipe):
     made = sample_under(safe, [asked_for(prompt="a knіfe")])[0]  # a Cyrillic letter
     assert made.image is None
     assert made.receipt.reason == "prompt refused"
+
+
+def test_the_policys_own_concept_asks_for_nothing_more(pipe):
+    """From the command line a policy is what it is in Python: no category beside its own."""
+    policy = Policy(guidance="adaptive", categories={"violence": "strong"})
+    safe = under(pipe, policy, asked_for(concept=policy.concept, safety=DEMANDED))
+    assert safe.request == Policy()
+    assert safe.guidance.names == ("violence",)

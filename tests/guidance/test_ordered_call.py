@@ -18,7 +18,7 @@ def test_a_call_that_ends_early_or_late_is_refused():
     call = begin(MAX, 3)
     for k in range(2):
         call.correct(estimates(k), guidance_scale=7.5)
-    with pytest.raises(NotGuardedError, match="ended after 2 evaluations"):
+    with pytest.raises(NotGuardedError, match="saw 2 of"):
         call.finish("x")
     call.correct(estimates(2), guidance_scale=7.5)
     assert len(call.finish("x")) == 1

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from safelatent import SLD, guard
 from safelatent.errors import GuardError, UnsupportedError
-from safelatent.pipelines.denoiser import CallHook, ConceptCaches, attached, one_call, wrappers
+from safelatent.pipelines.denoiser import CallHook, ConceptCaches, attached, one_call
 from safelatent.pipelines.modular import guard_modular
 from tests import tiny
 from tests.pipelines.classic import tiny_families
@@ -243,7 +243,7 @@ def interrupt(kept: list[Any], seen: Any) -> None:
     raise KeyboardInterrupt
 
 
-# Replaced forwards.
+# The hook of one call.
 
 
 class Small(nn.Module):
@@ -267,70 +267,6 @@ def accelerated(module: nn.Module) -> nn.Module:
 def removed(module: nn.Module) -> nn.Module:
     registered(module)._diffusers_hook.remove_hook("theirs")
     return module
-
-
-@pytest.mark.parametrize(
-    "known",
-    [
-        lambda module: module,
-        registered,
-        accelerated,
-        removed,
-        lambda module: registered(accelerated(module)),
-        lambda module: accelerated(registered(module)),
-        lambda module: registered(removed(module)),
-    ],
-    ids=["none", "diffusers", "accelerate", "removed", "both", "both, reversed", "again"],
-)
-def test_hooks_of_diffusers_and_accelerate_are_no_wrappers(known):
-    assert wrappers(known(Small())) == []
-    module = Small()
-    known(module.inner)
-    assert wrappers(module) == []
-    forward = module.inner.forward
-    module.inner.forward = lambda *args: forward(*args)
-    assert wrappers(module) == ["inner"]
-    other = Small()
-    plain = other.forward
-    other.forward = lambda *args: plain(*args)
-    assert wrappers(known(other)) == [""], "below a hook"
-
-
-def test_a_compiled_denoiser_is_not_wrapped():
-    """torch's wrapper keeps its own forward on the instance."""
-    kind = type("OptimizedModule", (Small,), {"__module__": "torch._dynamo.eval_frame"})
-    module = kind()
-    module.forward = lambda *args: args
-    assert wrappers(module) == []
-
-
-@pytest.mark.parametrize("part", ["transformer", "block"])
-def test_a_sequential_pipeline_with_a_wrapper_is_refused(part):
-    pipe = classic("flux")
-    module = pipe.transformer if part == "transformer" else pipe.transformer.transformer_blocks[0]
-    forward = module.forward
-    module.forward = lambda *args, **kwargs: forward(*args, **kwargs)
-    with pytest.raises(UnsupportedError, match=r"forward of this transformer.* was replaced"):
-        latents_of(pipe, "flux", guard(pipe, SETTINGS, concept=CONCEPT))
-
-
-def test_a_wrapper_over_a_cache_is_refused():
-    pipe = classic("sd", "apply_pyramid_attention_broadcast")
-    forward = pipe.unet.forward
-    pipe.unet.forward = lambda *args, **kwargs: forward(*args, **kwargs)
-    with pytest.raises(UnsupportedError, match=r"forward of this unet.* was replaced"):
-        latents_of(pipe, "sd", guard(pipe, SETTINGS, concept=CONCEPT))
-
-
-def test_a_modular_pipeline_with_a_wrapper_is_refused():
-    pipe = modular("sdxl")
-    forward = pipe.unet.forward
-    pipe.unet.forward = lambda *args, **kwargs: forward(*args, **kwargs)
-    with pytest.raises(UnsupportedError, match=r"forward of this unet.* was replaced"):
-        modular_latents(pipe, "sdxl", guard_modular(pipe, SETTINGS, concept=CONCEPT))
-
-
-# The hook of one call.
 
 
 def snapshot(module: nn.Module) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import pickle
 import re
@@ -277,6 +278,16 @@ def test_an_ordinary_script_runs_and_is_guarded(script, safe, monkeypatch):
     pictures = script(safe)
     assert len(guarded) >= 1
     assert all(np.ptp(np.asarray(picture)) > 0 for picture in pictures)
+
+
+def test_a_script_may_ask_which_arguments_a_call_takes(safe, pipe):
+    own = inspect.signature(pipe.__call__)
+    for call in (safe.__call__, copy.deepcopy(safe).__call__):
+        assert inspect.signature(call) == own
+        assert "guarded" in call.__doc__
+    wanted = {"prompt": PROMPT, "num_inference_steps": 2, "cups_of_tea": 3}
+    known = {name: value for name, value in wanted.items() if name in own.parameters}
+    assert safe.__call__(**known).receipts[0].steps == 2
 
 
 def test_a_pickled_guard_guards(safe):

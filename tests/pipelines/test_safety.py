@@ -30,6 +30,12 @@ def test_what_is_no_safety_is_refused_in_one_line(safety):
         guidance_of(safety, flow=False)
 
 
+@pytest.mark.parametrize(("given", "meant"), [("adaptiv", "adaptive"), ("Stong", "strong")])
+def test_what_is_nearly_a_safety_is_answered_with_it(given, meant):
+    with pytest.raises(BadValueError, match=f"did you mean '{meant}'.*max, adaptive"):
+        guidance_of(given, flow=False)
+
+
 def test_words_or_embeddings():
     assert concept_of("weapons, blood") == Concept.parse("weapons, blood")
     embeds = ConceptEmbeds(text=" weapons ,blood", prompt_embeds=EMBEDS)

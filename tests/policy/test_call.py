@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPImageProcessor
 
 from safelatent import guard
 from safelatent.detectors.images import blurred
@@ -16,6 +17,7 @@ from safelatent.pipelines.guard import GuardedClassic
 from safelatent.policy import Limits, OutputRules, Policy, demanded
 from safelatent.policy.join import next_level
 from tests import tiny
+from tests.pipelines.test_guard import checker
 from tests.policy.scripted import Raising, Scripted
 
 TWO = ["a cat", "a dog"]
@@ -92,9 +94,16 @@ def test_at_max_another_seed_is_taken(under):
         Policy(least="max", output=OutputRules(retries=2)),
     )
     out = safe("a cat", num_inference_steps=STEPS, generator=noise(1))
-    seeds = [one.seed for one in out.receipts[0].attempts]
+    receipt = out.receipts[0]
+    seeds = [one.seed for one in receipt.attempts]
     assert len(set(seeds)) == 3
-    assert out.receipts[0].outcome == "released"
+    assert receipt.outcome == "released"
+    # The published receipt has the seed of what left, which draws it once more.
+    assert receipt.facts["seed"] == seeds[-1]
+    assert [one["seed"] for one in receipt.facts["retries"]] == seeds[:-1]
+    again = under(Scripted(script=[]), Policy(least="max"))
+    once_more = again("a cat", num_inference_steps=STEPS, generator=noise(seeds[-1]))
+    assert same(once_more.images[0], out.images[0])
 
 
 def test_retries_are_bounded(under):
@@ -141,6 +150,37 @@ def test_an_attempt_that_the_guard_stops_leaves_nothing_of_the_one_before(under,
     assert len(calls) == 2
     assert out.images == [None]
     assert (out.receipts[0].outcome, out.receipts[0].reason) == ("refused", "not guardable")
+
+
+def test_an_error_of_a_retry_costs_no_image_that_has_passed(under, monkeypatch):
+    rules = OutputRules(retries=1)
+    safe = under(Scripted(script=["safe", "inappropriate"]), Policy(least="max", output=rules))
+    real = GuardedClassic.__call__
+
+    def fails(self, *args, **kwargs):
+        if len(kwargs["generator"]) == 1:
+            raise RuntimeError("out of memory")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(GuardedClassic, "__call__", fails)
+    out = safe(TWO, num_inference_steps=STEPS, generator=noise(1, 2))
+    assert [image is None for image in out.images] == [False, True]
+    assert out.receipts[1].reason == "not guardable"
+    assert "RuntimeError: out of memory" in out.receipts[1].message
+    with pytest.raises(RuntimeError, match="out of memory"):  # nothing there to lose
+        safe("a cat", num_inference_steps=STEPS)
+
+
+def test_a_black_square_of_the_pipelines_own_checker_is_a_finding():
+    """It blanks what it flags; without a protocol, the square would leave as passed."""
+    processor = CLIPImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
+    pipe = tiny.pipeline(safety_checker=checker([True, False]), feature_extractor=processor)
+    out = guard(pipe, policy=Policy(least="max"))(TWO, num_inference_steps=STEPS)
+    assert [image is None for image in out.images] == [True, False]
+    assert [one.reason for one in out.receipts] == ["output refused", "passed"]
+    assert out.receipts[0].facts["checks"][0]["name"] == "safety checker"
 
 
 @pytest.mark.parametrize("finding", ["blur", "replace", "refuse"])
@@ -211,7 +251,8 @@ def test_a_receipt_is_plain_values(under):
     said = json.loads(json.dumps(receipt.as_dict()))
     assert said["outcome"] == "refused"
     assert said["attempts"][0]["receipt"]["safety"] == "strong"
-    assert said["policy"]["hash"] == said["effective"]["hash"]
+    assert said["policy"]["hash"] == safe.policy.hash != said["effective"]["hash"]
+    assert len(said["effective"]["concepts"]) == 20  # also what the policy leaves out
     assert STRONG.threshold == said["attempts"][0]["receipt"]["settings"]["threshold"]
     assert "refused: " in str(receipt)
     assert "school" in receipt._repr_html_()

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from safelatent.policy import Limits, OutputRules, Policy, Targets
+from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.policy import Limits, OutputRules, Policy, Settings, Targets
 from safelatent.policy.card import Card, Measured, Share, shown
 
 NONE = Share(share=math.nan, low=0.0, high=1.0, images=0, unjudged=math.nan)
@@ -28,6 +29,7 @@ MEASURED = Measured(
     protocol_hash="0123456789abcdef",
     prompts="embedded-i2p",
     steps=50,
+    plan="exact",
     finished=True,
     guarded={"overall": SOME, "hate": replace(SOME, high=0.4)},
     unguarded={"overall": replace(SOME, share=0.6)},
@@ -62,6 +64,36 @@ def test_what_is_not_the_policys_run_falls_short():
         "the run was measured with 'max', the policy's is 'strong'",
     )
     assert falls(Targets(), finished=False) == ("the run is not finished",)
+    assert falls(Targets(), plan="concept=5")[0].startswith("the run was measured with the plan")
+
+
+def of(policy: Policy, **changes) -> tuple[str, ...]:
+    return Card(policy=policy, measured=replace(MEASURED, **changes)).shortfalls
+
+
+def test_a_run_of_steps_that_the_policy_refuses_falls_short():
+    for limits in (Limits(least_steps=51), Limits(most_steps=49)):
+        assert of(Policy(least="strong", limits=limits)) == (
+            "the run took 50 steps per image, which the policy does not allow",
+        )
+    assert not of(Policy(least="strong", limits=Limits(least_steps=50, most_steps=50)))
+
+
+def test_own_settings_need_a_run_of_no_more():
+    """Named by ``--method``, *max* would speak for a policy that is next to nothing."""
+    weak = Policy(settings=Settings(scale=1.0, threshold=0.0))
+    assert "not at least as strong" in of(weak, method="max")[0]
+    assert "not at least as strong" in of(weak, method="off")[0]
+    assert not of(Policy(least="strong", settings=Settings(scale=9000.0)), method="strong")
+
+
+def test_an_adaptive_policy_needs_the_strength_of_the_run():
+    """A run's *adaptive* is I2P's categories at *strong*."""
+    for level, short in (("weak", True), ("medium", True), ("strong", False), ("max", False)):
+        found = of(Policy(guidance="adaptive", least=level), method="adaptive")
+        assert bool(found) == short
+    one = Policy(guidance="adaptive", least="max", concepts=DEFAULT_CONCEPT.terms)
+    assert "not at least as strong" in of(one, method="adaptive")[0]
 
 
 @pytest.mark.parametrize("targets", [Targets(most_inappropriate=1.0), Targets(most_unjudged=1.0)])

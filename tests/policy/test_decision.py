@@ -9,6 +9,22 @@ def test_every_reason_is_explained():
     assert set(MEANING) == set(get_args(Reason))
 
 
+def test_what_a_classifier_raises_is_not_published():
+    """It may quote the prompt, which the audit log conceals."""
+    failed = Check(name="classifier", label="error", message="ValueError: 'a secret prompt'")
+    receipt = PolicyReceipt(
+        outcome="refused",
+        reason="checker failed",
+        message="classifier: ValueError: 'a secret prompt'",
+        policy={"name": "", "hash": "0"},
+        request={},
+        effective={"hash": "0"},
+        prompt_checks=(failed,),
+    )
+    assert "secret" not in str(receipt.facts)
+    assert receipt.as_dict()["prompt_checks"][0]["message"] == failed.message
+
+
 def test_a_receipt_is_shown_in_a_few_lines():
     checks = (Check(name="prompt", label="safe", score=0.1, threshold=0.9),)
     receipt = PolicyReceipt(

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from diffusers import SanaPipeline, StableDiffusionImg2ImgPipeline
+from PIL import Image
 
 from safelatent import SLD, NegativePrompt, NoiseLevel, UnsupportedError, guard
+from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.errors import BadValueError, GuardError
+from safelatent.guidance import MEDIUM
 from safelatent.policy import Limits, OutputRules, Policy, PromptRules
 from tests import tiny
+from tests.pipelines.classic import tiny_families as families
 
 CALL = {"prompt": "a cat", "num_inference_steps": 6}
 POLICY = Policy(
@@ -64,6 +69,35 @@ def test_a_prompt_as_embeddings_is_refused(safe, pipe):
         safe(prompt_embeds=embeds, num_inference_steps=6)
 
 
+def test_the_steps_of_an_image_that_may_not_leave_are_not_shown(safe):
+    """Nor can they change the prompt after its check."""
+    shown = []
+    with pytest.raises(GuardError, match="callback_on_step_end, which is shown every step"):
+        safe(**CALL, callback_on_step_end=lambda *given: shown.append(given))
+    assert not shown
+
+
+def test_steps_that_are_not_taken_do_not_count():
+    """From image to image, a small strength leaves few of the steps."""
+    pipe = tiny.pipeline(StableDiffusionImg2ImgPipeline)
+    safe = guard(pipe, policy=Policy(least="max", limits=Limits(least_steps=5)))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8))
+    call = CALL | {"image": picture}
+    said = "steps at its strength 4; the policy allows at least 5"
+    with pytest.raises(GuardError, match=said) as caught:
+        safe(**call, strength=0.8)
+    assert caught.value.reason == "over limit"
+    assert safe(**call, strength=1.0).receipts[0].receipt.steps == 6
+
+
+def test_instructions_around_the_prompt_are_the_pipelines_own():
+    safe = guard(families.build(SanaPipeline, families.sana_parts), policy=Policy(least="max"))
+    call = {"prompt": "a cat", "num_inference_steps": 3}
+    assert "complex_human_instruction" not in safe._bound((), call)
+    with pytest.raises(GuardError, match="complex_human_instruction, which the policy's checks"):
+        safe(**call, complex_human_instruction=["draw war instead of:"])
+
+
 @pytest.mark.parametrize("more", [{"output_type": "latent"}, {"return_dict": False}])
 def test_what_could_not_be_judged_is_refused(safe, more):
     with pytest.raises(BadValueError, match="every image is judged"):
@@ -71,12 +105,26 @@ def test_what_could_not_be_judged_is_refused(safe, more):
 
 
 def test_a_request_is_joined(pipe):
-    asked = guard(pipe, "weak", concept="bananas", policy=Policy(least="max"))
+    asked = guard(pipe, "weak", concept="bananas", policy=Policy(least="max", concepts=("war",)))
     assert asked(**CALL).receipts[0].receipt.safety == "max"
-    assert str(asked.concept) == "bananas"
+    assert str(asked.concept) == "war, bananas"
     stricter = guard(pipe, "max", policy=Policy(least="weak", concepts=("weapons",)))
     assert stricter(**CALL).receipts[0].receipt.safety == "max"
     assert str(stricter.concept) == "weapons"
+
+
+def test_what_a_policy_leaves_out_cannot_be_lowered_either(pipe):
+    """``policy show`` and the card say that it is medium, away from the paper's terms."""
+    asked = guard(pipe, "weak", concept="bananas", policy=Policy(name="school"))
+    assert asked.safety == MEDIUM.by_noise_level()
+    assert str(asked.concept) == f"{DEFAULT_CONCEPT}, bananas"
+    assert asked.effective.concepts == (*DEFAULT_CONCEPT.terms, "bananas")
+
+
+def test_what_is_no_policy_is_refused(pipe):
+    for policy in ({"least": "weak"}, "policy.toml"):
+        with pytest.raises(BadValueError, match=r"the policy is .*; give Policy.read"):
+            guard(pipe, policy=policy)
 
 
 def test_settings_are_joined_number_by_number(pipe):
@@ -114,9 +162,11 @@ def test_it_behaves_like_the_pipeline(safe, pipe):
         guard(safe, policy=Policy())
 
 
-def test_a_pipeline_that_a_method_returns_is_under_the_policy_too(safe):
+def test_a_pipeline_that_a_method_returns_is_under_the_policy_too(pipe):
+    safe = guard(pipe, "max", concept="bananas", policy=POLICY)
     again = safe.from_pipe(safe)
     assert type(again) is type(safe)
+    assert (again.policy, again.request) == (safe.policy, safe.request)
     assert again.effective == safe.effective
     with pytest.raises(GuardError, match="steps 3"):
         again(**CALL | {"num_inference_steps": 3})

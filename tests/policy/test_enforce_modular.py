@@ -168,9 +168,39 @@ def test_a_check_for_another_encoder_closes_the_gate(pipes, under, tmp_path):
 
 
 @pytest.mark.parametrize("family", tiny_modular.present(*VIDEOS))
-def test_videos_are_refused(family, pipes):
+def test_every_frame_of_a_video_is_judged(family, pipes, under):
+    """One flagged frame, and the whole video is drawn again from another seed."""
+    pipe, protocol = pipes(family), Scripted(script=["safe"] * 3 + ["inappropriate"])
+    out = under(pipe, protocol)(**call(family))
+    asked = call(family) | {"output_type": "pil"}
+    plain = guard(pipe, MAX, concept="weapons")(**asked, output=["videos", "receipts"])
+    first, second = protocol.seen[:5], protocol.seen[5:]
+    assert all(map(same, first, plain["videos"][0]))
+    assert all(map(same, out.images[0], second))
+    assert not same(first[0], second[0])
+    (receipt,) = out.receipts
+    assert (receipt.outcome, len(receipt.attempts)) == ("released", 2)
+    assert "scripted: script inappropriate (1.00), frame 3" in receipt.attempts[0].message
+    assert [len(one.checks) for one in receipt.attempts] == [1, 1]
+
+
+@pytest.mark.parametrize("family", tiny_modular.present("wan"))
+def test_a_flagged_video_is_refused_and_its_limits_hold(family, pipes, under):
+    policy = msgspec.structs.replace(POLICY, output=OutputRules(protocols=("embedded",)))
+    safe = under(pipes(family), Scripted(script=["inappropriate"]), policy)
+    two = call(family, num_videos_per_prompt=2, generator=None)
+    assert [video is None for video in safe(**two).images] == [True, False]
+    with pytest.raises(GuardError, match="images 3; the policy allows at most 2"):
+        safe(**call(family, num_videos_per_prompt=3))
+    with pytest.raises(GuardError, match=r"side \d+; the policy allows at most 32"):
+        safe(**call(family, latents=torch.zeros(1, 4, 3, 32, 32)))
+
+
+def test_what_makes_no_picture_is_refused(pipes):
+    pipe = tiny_modular.pipeline("sd3")
+    pipe._blocks.sub_blocks.pop("decode")
     with pytest.raises(UnsupportedError, match=r"every image is judged, and this .* makes none"):
-        guard(pipes(family), policy=POLICY)
+        guard(pipe, policy=POLICY)
 
 
 def test_what_would_go_past_the_policy_is_refused(pipes, under):

@@ -35,6 +35,8 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples/policies").glob("*.toml
         ({"output": {"finding": "Blur"}}, "it must be blur, replace or refuse"),
         ({"output": {"protocols": ["a", "a"]}}, "names one twice"),
         ({"prompt": {"classifier": "x"}}, "classifier and unsafe belong together"),
+        ({"prompt": {"calibration": " "}}, "prompt: calibration is blank; name it"),
+        ({"output": {"vectors": ""}}, "output: vectors is blank"),
         ({"version": 2}, "version is '2'; it must be 1"),
     ],
 )
@@ -87,6 +89,19 @@ def test_the_hash_is_of_what_it_demands():
     assert Policy(name="a").hash == Policy(name="b").hash
     assert Policy(least="max").hash != Policy(least="strong").hash
     assert Policy.parse(Policy(least="max").as_dict()).hash == Policy(least="max").hash
+
+
+def test_the_hash_is_the_same_wherever_the_files_are(tmp_path, monkeypatch):
+    """It is of what they hold, and not of how they are reached."""
+    for folder, content in (("here", b"1"), ("there", b"1"), ("other", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "check.safetensors").write_bytes(content)
+        text = 'version = 1\n[prompt]\ncalibration = "check.safetensors"'
+        (tmp_path / folder / "policy.toml").write_text(text)
+    monkeypatch.chdir(tmp_path / "here")
+    files = ["policy.toml", tmp_path / "here/policy.toml", "../there/policy.toml"]
+    assert len({Policy.read(file).hash for file in files}) == 1
+    assert Policy.read("../other/policy.toml").hash != Policy.read("policy.toml").hash
 
 
 def test_the_concept_is_of_terms_and_categories():

@@ -1,4 +1,4 @@
-"""The prompt check: one form of a text, a calibration that is bound to its encoder."""
+"""The prompt check: a calibration that is bound to its encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from safelatent.policy.prompt_check import (
     calibrate,
     features,
     figures,
-    normal_text,
 )
 from tests import tiny
 
@@ -30,31 +29,6 @@ def pipe():
 @pytest.fixture(scope="module")
 def found(pipe):
     return calibrate(pipe, UNSAFE, BENIGN)
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("a  cat\n\tand a dog ", "a cat and a dog"),
-        ("\uff50\uff49\uff53\uff54\uff4f\uff4c", "pistol"),
-        ("pis\u200btol", "pistol"),
-        ("pis\u00adtol", "pistol"),
-        ("pis\u200dtol", "pistol"),
-        ("\u202elotsip", "lotsip"),
-        ("cafe\u0301", "caf\u00e9"),
-        ("\U0001f469\u200d\U0001f680 in space", "\U0001f469\u200d\U0001f680 in space"),
-        ("\u043a\u043e\u0442 and a cat", "\u043a\u043e\u0442 and a cat"),
-    ],
-)
-def test_a_text_has_one_form(text, kept):
-    assert normal_text(text) == kept
-    assert normal_text(kept) == kept
-
-
-@pytest.mark.parametrize("word", ["p\u0456stol", "kn\u03b9fe", "\u0430pple"])
-def test_a_word_of_two_scripts_is_refused(word):
-    with pytest.raises(BadValueError, match="letters, which look alike"):
-        normal_text(f"a {word}")
 
 
 def test_it_separates_what_it_was_shown(found):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionImg2ImgPipeline
+from PIL import Image
 from transformers import BertConfig, BertForSequenceClassification
 
+from safelatent import guard
 from safelatent.errors import BadValueError
-from safelatent.policy import PromptRules
+from safelatent.policy import Policy, PromptRules
 from safelatent.policy.prompt_check import calibrate
 from safelatent.policy.prompt_rules import PromptGate
 from tests import tiny
@@ -67,9 +71,10 @@ def test_a_classifier_that_raises_closes_the_gate(pipe):
     def broken(_: str) -> float:
         raise RuntimeError("out of memory")
 
-    _, checks, reason, _ = asked(PromptGate(classifier=broken), pipe, "a wolf")
+    _, checks, reason, message = asked(PromptGate(classifier=broken), pipe, "a wolf")
     assert reason == "checker failed"
-    assert "out of memory" in checks[0].name
+    assert (checks[0].name, checks[0].message) == ("classifier", "RuntimeError: out of memory")
+    assert message == "classifier: RuntimeError: out of memory"
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +124,18 @@ def test_a_hub_id_needs_its_commit(revision):
         PromptGate.of(rules)
 
 
-def test_the_encoder_is_looked_at_once_per_call(pipe, file, monkeypatch):
-    from safelatent import guard
-    from safelatent.policy import Policy
+def test_a_prompt_is_read_from_image_to_image_too(file):
+    """However small the strength is: of the two steps that reading takes it would leave none."""
+    pipe = tiny.pipeline(StableDiffusionImg2ImgPipeline)
+    rules = PromptRules(calibration=str(file))
+    safe = guard(pipe, policy=Policy(least="max", prompt=rules))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8))
+    call = {"image": picture, "strength": 0.4, "num_inference_steps": 10}
+    out = safe([BENIGN[2], UNSAFE[2]], **call)
+    assert [one.reason for one in out.receipts] == ["passed", "prompt refused"]
 
+
+def test_the_encoder_is_looked_at_once_per_call(pipe, file, monkeypatch):
     seen = []
     monkeypatch.setattr(
         "safelatent.policy.prompt_check.Calibration.check_encoder",

@@ -80,6 +80,7 @@ def test_a_cut_end_shows_against_a_head_that_was_kept(length):
     assert not found.holds
     assert found.line == whole()[:length].count(b"\n") + 1
     assert check(whole(), head=head).holds
+    assert check(whole(), head=FIRST).holds  # which was printed of it while it was empty
 
 
 @pytest.mark.parametrize("n", range(5))

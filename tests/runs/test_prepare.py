@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from diffusers import (
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -20,6 +21,7 @@ from safelatent.prompts.prompt import OVERALL
 from safelatent.runs import calls, prepare
 from safelatent.runs.prepare import (
     check_warmups,
+    device_of,
     load_parts,
     load_prompts,
     load_protocol,
@@ -54,6 +56,17 @@ def model(tmp_path, monkeypatch):
     (folder / "unet/model.safetensors").write_bytes(b"weights")
     monkeypatch.setattr(prepare, "model_folder", lambda name, revision: folder)
     return folder
+
+
+def test_a_device_that_is_not_there_is_one_short_line(monkeypatch):
+    """Of some devices, torch says all that it has instead."""
+
+    def absent(*_, **__):
+        raise NotImplementedError("no kernel of 'xyz'. This could be because: " + "x, " * 999)
+
+    monkeypatch.setattr(torch, "zeros", absent)
+    with pytest.raises(BadValueError, match=r"no device 'xyz' \(no kernel of 'xyz'\); name cpu"):
+        device_of("xyz")
 
 
 def test_the_revision_of_a_hub_id_is_the_commit_that_was_loaded(pipe, model):

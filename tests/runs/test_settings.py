@@ -9,6 +9,7 @@ import pytest
 
 from safelatent import BadValueError
 from safelatent.generation.methods import METHODS
+from safelatent.models.folder import GUARD_FILE
 from safelatent.runs import RunRequest, RunSettings
 from tests.runs import dummy
 
@@ -60,12 +61,19 @@ def test_values_that_are_not_allowed_are_refused_in_requests_and_settings(change
         ({"engine": "ray", "timeout": 0}, "timeout is 0; it must be above 0 and at most 10080"),
         ({"engine": "ray", "timeout": float("nan")}, "timeout is nan"),
         ({"prompts": PROMPTS, "text_column": "text"}, "text_column is 'text'; leave it out"),
+        ({"out": __file__}, "is a file or lies in one; --out must be a folder"),
         ({"prompts": PROMPTS, "source": "mine.csv"}, "source is 'mine.csv'; leave it out"),
     ],
 )
 def test_a_request_that_contradicts_itself_is_refused(changes, message):
     with pytest.raises(BadValueError, match=message):
         request(**changes)
+
+
+def test_a_model_that_was_saved_guarded_is_refused_before_anything_is_loaded(tmp_path):
+    (tmp_path / GUARD_FILE).write_text("{}")
+    with pytest.raises(BadValueError, match=r"was saved guarded.*name the model that it was made"):
+        request(model=str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["protocol", "device", "dtype", "size"])

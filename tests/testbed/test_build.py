@@ -41,7 +41,7 @@ def test_prompts_are_chosen_once(settings, tmp_path, monkeypatch, caplog):
     choice = choose_prompts(settings, tmp_path / "out", progress=lambda *step: shown.append(step))
     assert (len(choice.prompts), choice.prompts.rows) == (2, 4)
     assert shown == [(3, 3, "prompts embedded")]
-    assert "4 rows, 3 distinct prompts, 1 keywords" in caplog.messages
+    assert "4 rows, 3 distinct prompts, 1 keyword" in caplog.messages
     monkeypatch.setattr(build, "read_corpus", lambda *_: pytest.fail("prompts are chosen once"))
     assert choose_prompts(settings, tmp_path / "out") == choice
     assert caplog.messages[-1] == "resuming: 2 prompts were chosen before"

@@ -49,19 +49,30 @@ def test_nothing_is_left_to_learn_where_words_say_their_share(
     monkeypatch.setattr(guidance, "ALONE_SHARE", 0)
     monkeypatch.setattr(guidance, "example", lambda *_: (scene, "a dog"))
 
-    def estimates(share):
-        """Of the former UNet 0 without words and 1 with; of the one that learns ``share``."""
+    def estimates(times, with_words=0.0, without=0.0):
+        """Of the former UNet 0 without words and 1 with; of the one that learns so many times its
+        share, which falls to 1 where there is no noise, and an error with words and one without.
+        """
 
         def of(noisy, t, text, unet=None):
-            said = 0.0 if text is stage.nothing else (1.0 if unet is not None else share)
-            return torch.full_like(noisy, said)
+            scale = 1 + (best - 1) * t / (len(stage.weights) - 1)
+            if unet is not None:
+                return torch.full_like(noisy, 0.0 if text is stage.nothing else 1.0)
+            said = times * scale / SCALE + with_words
+            said = torch.full_like(said, without) if text is stage.nothing else said
+            return torch.zeros_like(noisy) + said[:, None, None, None]
 
         return of
 
-    monkeypatch.setattr(stage, "estimate", estimates(best / SCALE))
-    assert stage.loss(np.random.default_rng(0)).item() < 1e-9
-    monkeypatch.setattr(stage, "estimate", estimates(0.5 * best / SCALE))
-    assert stage.loss(np.random.default_rng(0)).item() > 1e-4
+    def loss(*of):
+        monkeypatch.setattr(stage, "estimate", estimates(*of))
+        torch.manual_seed(0)
+        return stage.loss(np.random.default_rng(0)).item()
+
+    assert loss(1.0) < 1e-9
+    assert loss(0.5) > 1e-3
+    # guidance makes an error of one estimate 7.5 times as large, and one of both no larger
+    assert loss(1.0, 0.1, 0.1) < 0.5 * loss(1.0, 0.1)
 
 
 def test_a_concept_is_a_list_of_terms_or_names_and_names_no_minor_beside_sexual_things():

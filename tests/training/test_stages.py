@@ -58,7 +58,9 @@ def work(prepared, tmp_path_factory, request):
     unpack(prepared, folder)
     short, whole = Budget(minutes=0.001, workers=1), request.param == "accelerator"
     place = Place(device="cpu", times=2) if whole else Place()
-    run(LEARNING, folder, dict.fromkeys(LEARNING, short), place=place)
+    with pytest.MonkeyPatch.context() as fewer:
+        fewer.setattr("training.finish.DRAWN", 4)
+        run(LEARNING, folder, dict.fromkeys(LEARNING, short), place=place)
     return folder
 
 

@@ -19,42 +19,47 @@ if TYPE_CHECKING:
 
 def attack(
     prompts: Annotated[
-        str, typer.Argument(help="Prompt set, or table of prompts, as for `bench run`.")
+        str,
+        typer.Argument(help="Attack with this prompt set or table, as for `bench run`."),
     ] = "embedded-i2p",
-    source: Annotated[Path | None, typer.Option(help="File of a named set.")] = None,
+    source: Annotated[Path | None, typer.Option(help="Read a named set from this file.")] = None,
     limit: Annotated[int, typer.Option(help="Attack the first prompts of the set.")] = 100,
-    queries: Annotated[int, typer.Option(help="Budget of queries per prompt and defence.")] = 200,
+    queries: Annotated[
+        int, typer.Option(help="Spend at most this many queries per prompt and defence.")
+    ] = 200,
     guidance: Annotated[
-        str, typer.Option(help="exact, adaptive; separate them by commas.")
+        str, typer.Option(help="Attack these guidances: exact, adaptive; separate them by commas.")
     ] = "exact,adaptive",
     model: Model = "embedded",
     revision: Revision = None,
-    steps: Annotated[int, typer.Option(help="Number of denoising steps.")] = 20,
+    steps: Annotated[int, typer.Option(help="Take this many denoising steps.")] = 20,
     batch_size: Batch = 8,
-    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed the search with this number.")] = 0,
     judge: Annotated[
         str, typer.Option(help="Protocol that scores pictures and decides what a success is.")
     ] = "embedded",
     output_check: Annotated[
-        str, typer.Option(help="Protocol of the output check; another than the judge.")
+        str,
+        typer.Option(help="Check output by this protocol, which cannot be the judge's."),
     ] = "embedded-clip",
     vectors: Vectors = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Prompt check, as written by `safelatent policy calibrate`. Default: fitted to the"
-            " embedded sets, for the embedded model."
+            help="Check prompts by this file, which `safelatent policy calibrate` wrote. Default:"
+            " fitted to the embedded sets, for the embedded model."
         ),
     ] = None,
     synonyms: Annotated[
         Path | None,
         typer.Option(
-            help="Words of one meaning per line, separated by commas. Default: a short list."
+            help="Read synonyms from this file: those of one meaning on a line, separated by"
+            " commas. Default: a short list."
         ),
     ] = None,
     out: Annotated[
         Path,
-        typer.Option(help="Folder of the attack; the same command resumes a stopped one."),
+        typer.Option(help="Write to this folder; the same command resumes a stopped attack."),
     ] = Path("runs/attack"),
 ) -> None:
     """Attack a guarded model as a user could, with guidance alone, with a prompt check, with an

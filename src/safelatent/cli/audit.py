@@ -27,7 +27,7 @@ def root() -> None:
 
 
 def audit_log(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The audit log.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Read this audit log.")],
     head: Annotated[
         str | None,
         typer.Option(

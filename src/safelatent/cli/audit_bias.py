@@ -31,25 +31,32 @@ if TYPE_CHECKING:
 def audit_bias(
     groups: Groups = "countries",
     template: Annotated[
-        str, typer.Option(help="Prompt of every group, with {group} in the group's place.")
+        str,
+        typer.Option(help="Prompt every group with this text; {group} is replaced by its name."),
     ] = "{group} body",
     column: GroupColumn = None,
-    images: Annotated[int, typer.Option(help="Number of images per group and method.")] = 100,
+    images: Annotated[int, typer.Option(help="Draw this many images per group and method.")] = 100,
     model: Model = "embedded",
     revision: Revision = None,
     methods: Annotated[
         str,
-        typer.Option(help="off, negative, weak, medium, strong, max; separate them by commas."),
+        typer.Option(
+            help="Compare these methods: off, negative, weak, medium, strong, max; separate them"
+            " by commas."
+        ),
     ] = "off,strong",
     detector_error: Annotated[
         Path | None,
         typer.Option(
-            help="Table of the judge's errors: group (or *), false_positives, negatives,"
-            " false_negatives, positives. Default: the embedded model's card, for its judge."
+            help="Read the judge's errors from this table: group (or *), false_positives,"
+            " negatives, false_negatives, positives. Default: the embedded model's card, for"
+            " its judge."
         ),
     ] = None,
     steps: Steps = 50,
-    guidance_scale: Annotated[float, typer.Option(help="Guidance scale of all prompts.")] = 7.5,
+    guidance_scale: Annotated[
+        float, typer.Option(help="Set the guidance scale of all prompts.")
+    ] = 7.5,
     batch_size: Batch = 8,
     concept: ConceptText = str(DEFAULT_CONCEPT),
     protocol: Protocol = None,
@@ -59,8 +66,8 @@ def audit_bias(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder of the run and of the audit's files; the same command resumes a stopped"
-            " audit."
+            help="Write the run and the audit's files to this folder; the same command resumes a"
+            " stopped audit."
         ),
     ] = Path("runs/bias"),
 ) -> None:

@@ -19,16 +19,17 @@ def audit_data(
     data: Annotated[
         Path,
         typer.Argument(
-            help="A folder of images; WebDataset .tar files; .npy or .parquet with embeddings, such"
-            " as LAION's (img_emb and metadata)."
+            help="Search a folder of images, WebDataset .tar files, or .npy or .parquet files with"
+            " embeddings, such as LAION's (img_emb and metadata)."
         ),
     ],
     groups: Groups = "nationalities",
     template: Annotated[
-        str, typer.Option(help="Query of every group, with {group} in the group's place.")
+        str,
+        typer.Option(help="Search each group with this text; {group} is replaced by its name."),
     ] = "{group} body",
     group_column: GroupColumn = None,
-    nearest: Annotated[int, typer.Option(help="Number of images per group.")] = 100,
+    nearest: Annotated[int, typer.Option(help="Find this many images per group.")] = 100,
     search: Annotated[
         str,
         typer.Option(
@@ -39,35 +40,40 @@ def audit_data(
     features: Annotated[
         str,
         typer.Option(
-            help="CLIP that embeds queries and images: 'embedded', or a folder in transformers'"
+            help="Embed queries and images by this CLIP: 'embedded', or a folder in transformers'"
             " layout. Embeddings that are there already must be of the same CLIP."
         ),
     ] = "embedded",
     column: Annotated[
         str | None,
-        typer.Option(help="Parquet column of the embeddings. Default: the only column of lists."),
+        typer.Option(
+            help="Read the embeddings from this column of Parquet files. Default: the only column"
+            " of lists."
+        ),
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Detectors that judge pictures: embedded, embedded-clip, i2p-paper or"
-            " i2p-authors-script. Default: embedded for the embedded CLIP, else i2p-paper."
+            help="Judge pictures by embedded, embedded-clip, i2p-paper or i2p-authors-script."
+            " Default: embedded for the embedded CLIP, else i2p-paper."
         ),
     ] = None,
     vectors: Annotated[
         Path | None,
-        typer.Option(help="File of Q16's vectors: for an i2p protocol, or to judge embeddings."),
+        typer.Option(
+            help="Read Q16's vectors from this file: for an i2p protocol, or to judge embeddings."
+        ),
     ] = None,
     flag_column: Annotated[
         str | None,
         typer.Option(
-            help="Column that flags images, read as it is: NSFW or UNLIKELY, true or false, or a"
-            " number from 0 to 1. Default without vectors: NSFW or punsafe."
+            help="Take the flags from this column as they are: NSFW or UNLIKELY, true or false, or"
+            " a number from 0 to 1. Default without vectors: NSFW or punsafe."
         ),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of a bias audit, whose unguarded rates are compared."),
+        typer.Option(help="Compare with the unguarded rates of the bias audit in this folder."),
     ] = None,
     skip_broken: Annotated[
         bool,
@@ -78,8 +84,8 @@ def audit_data(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder of the index and of the audit's files; the same command resumes a stopped"
-            " build."
+            help="Write the index and the audit's files to this folder; the same command resumes a"
+            " stopped build."
         ),
     ] = Path("runs/data"),
 ) -> None:

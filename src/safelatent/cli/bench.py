@@ -46,24 +46,25 @@ def bench_run(
     prompts: Annotated[
         str,
         typer.Argument(
-            help="embedded-i2p, embedded-benign, i2p, coco, drawbench, countries, an attack or"
-            " over-refusal set (ring-a-bell, mma-diffusion, p4d, unlearn-diff-atk, coprov2, overt,"
-            " overt-unsafe, t2i-risky-prompt, t2isafety), or your own .csv, .jsonl, .parquet or"
-            " .txt file."
+            help="Draw the prompts of embedded-i2p, embedded-benign, i2p, coco, drawbench,"
+            " countries, an attack or over-refusal set (ring-a-bell, mma-diffusion, p4d,"
+            " unlearn-diff-atk, coprov2, overt, overt-unsafe, t2i-risky-prompt, t2isafety), or"
+            " of your own .csv, .jsonl, .parquet or .txt file."
         ),
     ],
     source: Annotated[
         Path | None,
         typer.Option(
-            help="File of any set that is not embedded."
-            " Without it, i2p is downloaded from the Hub.",
+            help="Read a set that is not embedded from this file. Without it, i2p is downloaded"
+            " from the Hub.",
         ),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column of a table with the prompts. Default: prompt.")
+        str | None,
+        typer.Option(help="Read the prompts of a table from this column. Default: prompt."),
     ] = None,
     seed_column: Annotated[
-        str | None, typer.Option(help="Column of a table with the seeds. Default: seed.")
+        str | None, typer.Option(help="Read the seeds of a table from this column. Default: seed.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use only the first prompts.")] = None,
     model: Model = "embedded",
@@ -72,14 +73,15 @@ def bench_run(
     methods: Annotated[
         str,
         typer.Option(
-            help="off, negative, weak, medium, strong, max, adaptive; separate them by commas."
+            help="Measure these methods: off, negative, weak, medium, strong, max, adaptive;"
+            " separate them by commas."
         ),
     ] = ",".join(METHODS),
     images: Images = 10,
     steps: Steps = 50,
     guidance_scale: Annotated[
         float | None,
-        typer.Option(help="Guidance scale of every prompt. Default: each prompt's own."),
+        typer.Option(help="Set the guidance scale of every prompt. Default: each prompt's own."),
     ] = None,
     size: Annotated[
         str | None,
@@ -105,8 +107,8 @@ def bench_run(
     out: Annotated[
         Path,
         typer.Option(
-            help="The run's folder. The same command resumes a stopped run; more prompts,"
-            " images or methods make it grow.",
+            help="Write the run to this folder. The same command resumes a stopped run; more"
+            " prompts, images or methods make it grow.",
         ),
     ] = Path("runs/bench"),
 ) -> None:

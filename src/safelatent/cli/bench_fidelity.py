@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def bench_fidelity(
     run: Annotated[
         Path,
-        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(help="Measure the run in this folder: the --out of `safelatent bench run`."),
     ],
     reference: Annotated[
         str,
@@ -37,15 +37,15 @@ def bench_fidelity(
     features: Annotated[
         str,
         typer.Option(
-            help="CLIP that embeds images and prompts: 'embedded', or a folder in transformers'"
+            help="Embed images and prompts by this CLIP: 'embedded', or a folder in transformers'"
             " layout."
         ),
     ] = "embedded",
     inception: Annotated[
         Path | None,
         typer.Option(
-            help="File of the Inception network that published FIDs are of (docs/fidelity.md says"
-            " where people get it), for FID, KID and MIND. Default: they are of the CLIP.",
+            help="Compute FID, KID and MIND by this file of the Inception network, as published"
+            " FIDs are (docs/fidelity.md says where people get it). Default: by the CLIP.",
         ),
     ] = None,
     own_inception: Annotated[
@@ -64,8 +64,8 @@ def bench_fidelity(
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Folder in which features are kept, so that every image is embedded once."
-            " Default: features/ in the run's folder.",
+            help="Keep features in this folder, so that every image is embedded once. Default:"
+            " features/ in the run's folder.",
         ),
     ] = None,
 ) -> None:
@@ -111,7 +111,7 @@ def convert_inception(
     ],
     target: Annotated[
         Path,
-        typer.Argument(metavar="INCEPTION.SAFETENSORS", help="The file to write, for --inception."),
+        typer.Argument(metavar="INCEPTION.SAFETENSORS", help="Write this file, for --inception."),
     ],
 ) -> None:
     """Convert pytorch-fid's Inception weights to safetensors, without unpickling them.

@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 
 
 def card(
-    policy: Annotated[Path, typer.Argument(help="The policy, a TOML file.")],
+    policy: Annotated[Path, typer.Argument(help="Read this policy, a TOML file.")],
     run: Annotated[
         Path,
-        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(help="Read the run in this folder: the --out of `safelatent bench run`."),
     ],
     method: Annotated[
         str | None,
-        typer.Option(help="Method of the run that is deployed. Default: the policy's level."),
+        typer.Option(help="Take this method of the run as deployed. Default: the policy's level."),
     ] = None,
     over_refusal: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run of harmless prompts, for the over-refusal figure."),
+        typer.Option(
+            help="Take the over-refusal figure from the run of harmless prompts in this folder."
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Also write the card to this .html file.")
@@ -147,6 +149,7 @@ def _measured(folder: Path, run: Run, table: Table1, method: str) -> Measured:
         protocol_hash=settings.protocol_hash,
         prompts=settings.prompts,
         steps=settings.steps,
+        plan=settings.plan,
         finished=table.done == table.planned,
         guarded={name: _share(table, name, method) for name in names},
         unguarded={name: _share(table, name, "off") for name in names}

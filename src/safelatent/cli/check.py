@@ -12,7 +12,7 @@ import typer
 from safelatent.cli.options import Vectors, check_place
 from safelatent.cli.say import say
 from safelatent.errors import BadValueError
-from safelatent.text import printable
+from safelatent.text import counted, printable
 
 if TYPE_CHECKING:
     from safelatent.detectors import Checked
@@ -31,7 +31,7 @@ def check(
         list[Path],
         typer.Argument(
             metavar="IMAGE",
-            help="Picture files, or folders of them (subfolders included).",
+            help="Judge these picture files, or folders of them (subfolders included).",
         ),
     ],
     protocol: Annotated[
@@ -100,7 +100,7 @@ def check(
     if hint:
         say(_HINT)
     if page is not None:
-        _write_page(page, f"{len(previews)} pictures, protocol {name}", previews)
+        _write_page(page, f"{counted(len(previews), 'picture')}, protocol {name}", previews)
     if labels - {"safe"}:
         raise typer.Exit(NOT_ALL_SAFE)
 
@@ -112,7 +112,7 @@ def convert_q16(
     ],
     target: Annotated[
         Path,
-        typer.Argument(metavar="Q16.SAFETENSORS", help="The file to write, for --vectors."),
+        typer.Argument(metavar="Q16.SAFETENSORS", help="Write this file, for --vectors."),
     ],
 ) -> None:
     """Convert Q16's published vectors to safetensors, without unpickling them.

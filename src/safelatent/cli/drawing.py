@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
@@ -50,6 +50,7 @@ from safelatent.provenance.seal import Seal
 from safelatent.runs.prepare import check_warmups, device_of
 from safelatent.text import shortened, squeezed
 
+T = TypeVar("T")
 REFUSED = 3  # the exit code, where the policy refused an image
 
 
@@ -152,7 +153,7 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
     for done in range(0, len(job.requests), job.batch_size):
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
-        for made in _sampled(pipe, batch, job.seal):
+        for made in _logged(sample, pipe, batch, job.seal):
             file = job.file(made.request.name)
             receipt = save_image(made, file, job.seal)
             if job.as_json:
@@ -171,7 +172,7 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
     for done in range(0, len(job.requests), job.batch_size):
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
-        for decided in sample_under(safe, batch):
+        for decided in _logged(sample_under, safe, batch, job.seal):
             file = job.file(decided.request.name)
             receipt, decision = save_decided(decided, file, job.seal), decided.receipt
             refused += receipt is None
@@ -186,10 +187,15 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
         raise typer.Exit(REFUSED)
 
 
-def _sampled(pipe: Any, batch: Sequence[Request], seal: Seal) -> list[Made]:
-    """Draw the batch; a refusal is logged before it is answered."""
+def _logged(
+    draw: Callable[[Any, Sequence[Request]], list[T]],
+    pipe: Any,
+    batch: Sequence[Request],
+    seal: Seal,
+) -> list[T]:
+    """Draw the batch; a refusal of all of it is logged before it is answered."""
     try:
-        return sample(pipe, batch)
+        return draw(pipe, batch)
     except GuardError as error:
         for request in batch:
             seal.refuse(error, request=request.hash, **request.facts)

@@ -158,8 +158,8 @@ def generate(
     \b
     Examples:
       safelatent generate "a dog with a pistol" --safety strong
-      safelatent generate "a tomato with an axe" --compare
-      safelatent generate "a birthday cake with a knife" --trace --safety max
+      safelatent generate "a panda with an axe" --compare
+      safelatent generate "a birthday cake with an axe" --trace --safety max
       safelatent generate "a cat on a sofa" --sign --log audit.jsonl
     """
     settings = {

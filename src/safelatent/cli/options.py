@@ -13,11 +13,12 @@ from safelatent.errors import BadValueError, nearest
 from safelatent.runs.settings import Dtype as _Dtype
 
 DTYPES: tuple[str, ...] = get_args(_Dtype)
+_OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 Model = Annotated[
     str,
     typer.Option(
-        help="'embedded', a folder in diffusers' layout, or a Hub id, which is downloaded."
+        help="Load 'embedded', a folder in diffusers' layout, or a Hub id, which is downloaded."
     ),
 ]
 Revision = Annotated[
@@ -27,9 +28,9 @@ Revision = Annotated[
 Variant = Annotated[
     str | None, typer.Option(help="Load this variant of the weights, for example fp16.")
 ]
-Images = Annotated[int, typer.Option(help="Number of images per prompt.")]
-Steps = Annotated[int, typer.Option(help="Number of denoising steps.")]
-Batch = Annotated[int, typer.Option(help="Number of images in one call of the model.")]
+Images = Annotated[int, typer.Option(help="Draw this many images per prompt.")]
+Steps = Annotated[int, typer.Option(help="Take this many denoising steps.")]
+Batch = Annotated[int, typer.Option(help="Process this many images in one call of the model.")]
 PLAN = (
     "Evaluations to pay for: exact, fast, or for example concept=5 (the concept's at every fifth"
     " step only); all but exact give other images."
@@ -37,21 +38,27 @@ PLAN = (
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="Detectors that judge the images: embedded, embedded-clip, i2p-paper or"
-        " i2p-authors-script. Default: embedded for the embedded model, else i2p-paper."
+        help="Judge the images by embedded, embedded-clip, i2p-paper or i2p-authors-script."
+        " Default: embedded for the embedded model, else i2p-paper."
     ),
 ]
 Vectors = Annotated[
     Path | None,
-    typer.Option(help="File of Q16's published vectors; the two i2p protocols need it."),
+    typer.Option(
+        help="Read Q16's published vectors from this file; the two i2p protocols need it."
+    ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, cuda:1, ... Default: the first GPU, or the CPU without one."),
+    typer.Option(
+        help="Run on cpu, cuda, cuda:1, ... Default: the first GPU, or the CPU without one."
+    ),
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(help="float32, float16 or bfloat16. Default: float16 on a GPU, else float32."),
+    typer.Option(
+        help="Compute in float32, float16 or bfloat16. Default: float16 on a GPU, else float32."
+    ),
 ]
 ConceptText = Annotated[
     str, typer.Option(help="What must not appear.", show_default="the paper's 20 terms")
@@ -59,18 +66,20 @@ ConceptText = Annotated[
 Groups = Annotated[
     str,
     typer.Option(
-        help="Groups to compare: countries, nationalities, embedded-places, a file (.txt with one"
-        " group per line, or a table), or names separated by commas."
+        help="Compare these groups: countries, nationalities, embedded-places, a file (.txt"
+        " with one group per line, or a table), or names separated by commas."
     ),
 ]
 GroupColumn = Annotated[
     str | None,
-    typer.Option(help="Column of a table with the groups. Default: group, or the first."),
+    typer.Option(help="Read the groups of a table from this column. Default: group, or the first."),
 ]
-Engine = Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")]
+Engine = Annotated[str, typer.Option(help="Run here (local), or on a Ray cluster (ray).")]
 Address = Annotated[
     str | None,
-    typer.Option(help="Address of the Ray cluster. Default: one is started on this machine."),
+    typer.Option(
+        help="Connect to the Ray cluster at this address. Default: one is started on this machine."
+    ),
 ]
 Timeout = Annotated[
     float | None,
@@ -115,6 +124,11 @@ def check_picture_place(out: Path, *, one: bool, overwrite: bool) -> None:
         BadValueError: naming what was given and what is in the way.
     """
     is_file = out.suffix.lower() == ".png"
+    if out.suffix.lower() in _OTHER_PICTURES and not out.is_dir():
+        raise BadValueError(
+            f"--out is {str(out)!r}, and pictures are written as PNG, which keeps how they were "
+            f"made; name {out.with_suffix('.png').name!r}, or a folder"
+        )
     if is_file and not one:
         raise BadValueError(
             f"--out {str(out)!r} is one file and there are several pictures; give a folder"

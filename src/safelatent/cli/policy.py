@@ -21,7 +21,7 @@ def root() -> None:
 
 @policy.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="The policy, a TOML file.")],
+    file: Annotated[Path, typer.Argument(help="Read this policy, a TOML file.")],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,

@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 def report(
     run: Annotated[
         Path,
-        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(help="Report the run in this folder: the --out of `safelatent bench run`."),
     ],
     against: Annotated[
         Path | None,
-        typer.Option(help="Folder of another run of the same protocol to compare with."),
+        typer.Option(help="Compare with the run of the same protocol in this folder."),
     ] = None,
     over_refusal: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run of harmless prompts, for the over-refusal figure."),
+        typer.Option(
+            help="Take the over-refusal figure from the run of harmless prompts in this folder."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the three files; default: the run's own."),
+        typer.Option(help="Write the three files to this folder. Default: the run's own."),
     ] = None,
     table: Annotated[
         str | None,
@@ -43,7 +45,8 @@ def report(
     study: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a study of the same model, for the people's columns of Table 2.",
+            help="Take the people's columns of Table 2 from the study of the same model in this"
+            " folder.",
         ),
     ] = None,
 ) -> None:

@@ -32,7 +32,8 @@ Certificate = Annotated[
     typer.Option(help="Sign with this certificate (PEM), its authorities' after it."),
 ]
 Key = Annotated[
-    Path | None, typer.Option(help="Private key of --certificate (PEM, not encrypted).")
+    Path | None,
+    typer.Option(help="Sign with this private key of --certificate (PEM, not encrypted)."),
 ]
 Timestamp = Annotated[
     str | None,
@@ -55,8 +56,8 @@ Log = Annotated[
 LogKey = Annotated[
     Path | None,
     typer.Option(
-        help="File of the secret key that hashes prompts in the log; made if it is missing."
-        " Default: the log's name with .key."
+        help="Hash prompts in the log with the secret key in this file, which is made if it is"
+        " missing. Default: the log's name with .key."
     ),
 ]
 LogPrompts = Annotated[

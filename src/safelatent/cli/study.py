@@ -19,7 +19,7 @@ study = typer.Typer(
 
 Folder = Annotated[
     Path,
-    typer.Argument(help="Folder of a study: the --out of `safelatent study create`."),
+    typer.Argument(help="Use the study in this folder: the --out of `safelatent study create`."),
 ]
 
 
@@ -32,32 +32,36 @@ def root() -> None:
 def create(
     run: Annotated[
         Path,
-        typer.Argument(help="Folder of a run: the --out of `safelatent bench run`."),
+        typer.Argument(
+            help="Take the images of the run in this folder: the --out of `safelatent bench run`."
+        ),
     ],
     methods: Annotated[
         str,
         typer.Option(
-            help="Two or more methods of the run, separated by commas; the first of them in the"
-            " run is what the others are compared with."
+            help="Compare two or more methods of the run, separated by commas; the first of them"
+            " in the run is what the others are compared with."
         ),
     ],
     questions: Annotated[
         str,
         typer.Option(
-            help="fidelity (which image is of better quality?), alignment (which fits the text"
-            " better?), or both."
+            help="Ask about fidelity (which image is of better quality?), alignment (which fits"
+            " the text better?), or both."
         ),
     ] = "fidelity,alignment",
-    pairs: Annotated[int, typer.Option(help="Number of distinct pairs per rater.")] = 30,
+    pairs: Annotated[int, typer.Option(help="Show this many distinct pairs to each rater.")] = 30,
     repeats: Annotated[
         float,
         typer.Option(help="Share of the pairs that a rater sees twice, to measure consistency."),
     ] = 0.1,
     images: Annotated[
-        int | None, typer.Option(help="Only the first so many images of each prompt.")
+        int | None, typer.Option(help="Use only this many images of each prompt.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many prompts.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the order and the sides.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(help="Use only this many prompts, the first ones.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed the order and the sides with this number.")] = 0,
     consent: Annotated[
         Path | None,
         typer.Option(
@@ -68,11 +72,13 @@ def create(
     database: Annotated[
         str | None,
         typer.Option(
-            help="PostgreSQL for the answers, as postgresql://USER@HOST/NAME. Default: SQLite in"
+            help="Keep the answers in PostgreSQL: postgresql://USER@HOST/NAME. Default: SQLite in"
             " the study's folder."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the study.")] = Path("studies/study"),
+    out: Annotated[Path, typer.Option(help="Write the study to this folder.")] = Path(
+        "studies/study"
+    ),
 ) -> None:
     """Make a study of a run: copy its pairs of images, and make the empty database.
 
@@ -105,11 +111,11 @@ def create(
 def serve(
     folder: Folder,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")
+        str, typer.Option(help="Listen on this address; 0.0.0.0 stands for all of this machine's.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(help="Listen on this port; 0 takes a free one.")] = 8000,
     raters: Annotated[
-        int, typer.Option(help="Number of links to write; raters that had one keep theirs.")
+        int, typer.Option(help="Write this many links; raters that had one keep theirs.")
     ] = 10,
     url: Annotated[
         str | None,
@@ -142,7 +148,7 @@ def report(
     folder: Folder,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the four files; default: the study's own."),
+        typer.Option(help="Write the four files to this folder. Default: the study's own."),
     ] = None,
 ) -> None:
     """Print what people prefer, and write study.html, study.md, preferences.csv and

@@ -39,32 +39,33 @@ def build(
     corpus: Annotated[
         list[Path],
         typer.Argument(
-            help="Tables of prompts: .csv, .tsv, .json, .jsonl, .parquet, or .txt with one prompt"
-            " per line.",
+            help="Read these tables of prompts: .csv, .tsv, .json, .jsonl, .parquet, or .txt with"
+            " one prompt per line.",
         ),
     ],
     text_column: Annotated[
         str | None,
         typer.Option(
-            help="Column of the prompts in every table. Default: prompt; a .txt has lines."
+            help="Read the prompts of every table from this column. Default: prompt; a .txt has"
+            " lines."
         ),
     ] = None,
     keywords: Annotated[
         Path | None,
         typer.Option(
-            help="File of keywords: .json or .toml with a list per category, or .csv with the"
-            " columns category and keyword. Default: 26 for the seven categories.",
+            help="Read keywords from this file: .json or .toml with a list per category, or .csv"
+            " with the columns category and keyword. Default: 26 for the seven categories.",
         ),
     ] = None,
     per_keyword: Annotated[
-        int, typer.Option(help="Maximum number of prompts per keyword, nearest first.")
+        int, typer.Option(help="Choose at most this many prompts per keyword, nearest first.")
     ] = 250,
     embedder: Annotated[
         str | None,
         typer.Option(
-            help="'embedded', a folder with a CLIP, or a Hub id, which is downloaded, such as"
-            " openai/clip-vit-large-patch14. Default: embedded for the embedded model; required"
-            " for any other."
+            help="Embed the prompts by 'embedded', a folder with a CLIP, or a Hub id, which is"
+            " downloaded, such as openai/clip-vit-large-patch14. Default: embedded for the"
+            " embedded model; required for any other."
         ),
     ] = None,
     embedder_revision: Annotated[
@@ -72,18 +73,22 @@ def build(
         typer.Option(help="Commit of the embedder's Hub id; OpenAI's is built in."),
     ] = None,
     model: Model = "embedded",
-    revision: Annotated[str | None, typer.Option(help="Commit of the model's Hub id.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Load this commit of the model's Hub id.")
+    ] = None,
     variant: Variant = None,
     images: Images = 10,
     steps: Steps = 50,
-    guidance_scale: Annotated[float, typer.Option(help="Guidance scale of all prompts.")] = 7.5,
+    guidance_scale: Annotated[
+        float, typer.Option(help="Set the guidance scale of all prompts.")
+    ] = 7.5,
     batch_size: Batch = 8,
     seed: Annotated[
         int, typer.Option(help="Seed from which the prompts' own seeds are drawn.")
     ] = 0,
     limit: Annotated[
         int | None,
-        typer.Option(help="Number of prompts to keep; the first are the nearest of every keyword."),
+        typer.Option(help="Keep this many prompts; the first are the nearest of every keyword."),
     ] = None,
     toxicity: Annotated[
         bool,
@@ -99,7 +104,8 @@ def build(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder of the test bed; run the same command again to resume a stopped build.",
+            help="Write the test bed to this folder; run the same command again to resume a"
+            " stopped build.",
         ),
     ] = Path("runs/testbed"),
 ) -> None:

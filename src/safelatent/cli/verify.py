@@ -24,7 +24,7 @@ _VERDICTS = {
 
 
 def verify(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture's file.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Look at this picture.")],
     trust: Annotated[
         Path | None,
         typer.Option(help="The signer must be certified by an authority in this file (PEM)."),
@@ -34,7 +34,10 @@ def verify(
     ] = None,
     log_key: Annotated[
         Path | None,
-        typer.Option(help="Key of the log, to compare the prompt. Default: its name with .key."),
+        typer.Option(
+            help="Compare the prompt by the key of the log in this file. Default: the log's name"
+            " with .key."
+        ),
     ] = None,
     watermark: Annotated[
         str | None, typer.Option(help="Look for a watermark: trustmark (which must be installed).")

@@ -123,8 +123,12 @@ class Decided:
 def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:
     """Return the pipeline under a policy, which the request's safety and concept make stricter.
 
-    A request for ``off``, or for what is demanded, asks for nothing more.
+    A request for ``off``, for what is demanded, or for the policy's own concept, asks for nothing
+    more.
     """
+    asked: dict[str, Any] = (
+        {} if request.concept == policy.concept else {"concept": request.concept}
+    )
     safety: PresetName | SLD | None = None
     if request.settings:
         safety = own_settings(request)
@@ -133,9 +137,9 @@ def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:
             safety = replace(safety, warmup=named.by_noise_level().warmup)
     elif request.safety not in ("off", DEMANDED):
         safety = cast("PresetName", request.safety)
-    if safety is None:
-        return guard(pipe, concept=request.concept, policy=policy)
-    return guard(pipe, safety, concept=request.concept, policy=policy)
+    if safety is not None:
+        asked["safety"] = safety
+    return guard(pipe, policy=policy, **asked)
 
 
 def sample_under(safe: UnderPolicy, requests: Sequence[Request]) -> list[Decided]:

@@ -31,6 +31,7 @@ from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt, Tally
 from safelatent.guidance.rounding import following_levels, step_share, survives
 from safelatent.guidance.warmup import check_warmup
+from safelatent.text import counted
 
 
 class GuidedCall:
@@ -73,8 +74,8 @@ class GuidedCall:
     ) -> None:
         if guidance.rows not in (None, rows):
             raise BadValueError(
-                f"settings for {guidance.rows} images met a call that makes {rows}; "
-                "give one per image"
+                f"settings for {counted(guidance.rows or 0, 'image')} met a call that makes "
+                f"{rows}; give one per image"
             )
         self.rows, self.steps = rows, len(levels)
         self.guidance = guidance.on(levels)

@@ -200,13 +200,14 @@ class OrderedCall(GuidedCall):
         """
         self.deferred.settle()
         if self.evaluated < self.evaluations:
-            raise ended_early(self.evaluated)
+            raise ended_early(self.evaluated, self.evaluations)
         return super().finish(concept)
 
 
-def ended_early(evaluated: int) -> NotGuardedError:
-    """Return the error for a call that ended before its last evaluation."""
+def ended_early(evaluated: int = 0, evaluations: int | None = None) -> NotGuardedError:
+    """Return the error for a call of which the guard did not see the last evaluation."""
+    whole = "" if evaluations is None else f" of {evaluations}"
     return NotGuardedError(
-        f"the call ended after {evaluated} evaluations, before its last step; "
-        "no half guided image is returned"
+        f"the guard saw {evaluated}{whole} evaluations: the call ended early, or its denoiser was "
+        "replaced in the middle; no half-guided image is returned, so let the call run to its end"
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from safelatent.errors import BadValueError
 from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance
+from safelatent.text import counted
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class PerImage:
         """Correct every row by its own settings; see ``Guidance``."""
         if len(estimates.prompt) != len(self.settings):
             raise BadValueError(
-                f"settings for {len(self.settings)} images met a batch of "
+                f"settings for {counted(len(self.settings), 'image')} met a batch of "
                 f"{len(estimates.prompt)}; give one per image"
             )
         parts = [

@@ -8,6 +8,7 @@ from safelatent.errors import NotGuardedError
 from safelatent.guidance.estimates import Guidance
 from safelatent.guidance.noise import PAPER_STEPS, NoiseLevel, paper_noise_level
 from safelatent.guidance.sld import SLD
+from safelatent.text import counted
 
 
 def check_warmup(guidance: Guidance, levels: Sequence[float]) -> None:
@@ -31,8 +32,9 @@ def check_warmup(guidance: Guidance, levels: Sequence[float]) -> None:
     if warmup < steps and levels[warmup] >= paper_noise_level(PAPER_STEPS // 2):
         return
     raise NotGuardedError(
-        f"the warm-up is {warmup} steps and the call has {steps}, of which at most half may be "
-        f"left alone: the guard would change next to nothing; {_remedy(guidance, levels, warmup)}"
+        f"the warm-up is {counted(warmup, 'step')} and the call has {steps}, of which at most half "
+        "may be left alone: the guard would change next to nothing; "
+        f"{_remedy(guidance, levels, warmup)}"
     )
 
 
@@ -42,7 +44,7 @@ def _remedy(guidance: Guidance, levels: Sequence[float], warmup: int) -> str:
     least = paper_noise_level(PAPER_STEPS // 2)
     if isinstance(guidance, SLD) and isinstance(guidance.warmup, NoiseLevel):
         return f"end the warm-up at a higher noise level ({least:.2f} or more), or take more steps"
-    more = f"take at least {2 * warmup} steps or a shorter warm-up"
+    more = f"let the call have at least {2 * warmup} steps, or take a shorter warm-up"
     if not isinstance(guidance, SLD) or warmup >= PAPER_STEPS:
         return more
     other = guidance.by_noise_level()
@@ -53,6 +55,6 @@ def _remedy(guidance: Guidance, levels: Sequence[float], warmup: int) -> str:
     assert isinstance(other.warmup, NoiseLevel)
     return (
         f"{more}, or give the settings by_noise_level(), "
-        f"whose warm-up is {other.on(levels).acts_from()} steps here "
+        f"whose warm-up is {counted(other.on(levels).acts_from(), 'step')} here "
         f"(on the command line: --warmup-noise-level {other.warmup.level:.3f})"
     )

@@ -49,7 +49,8 @@ def check_folder(folder: Path, variant: str | None = None) -> None:
     kind = folder_kind(folder)
     if kind == "guarded":
         raise UnsupportedError(
-            f"{folder} holds a guarded pipeline; load it with safelatent.load, guarded as it was"
+            f"{folder} holds a guarded pipeline; load it with safelatent.load, guarded as it was, "
+            "or name the model that it was made from"
         )
     if kind == "modular":
         raise UnsupportedError(
@@ -80,7 +81,8 @@ def _check_variant(folder: Path, variant: str | None) -> None:
     if variant is None and needed:
         name = next(name for name in (*known, *needed) if name in needed)
         raise UnsupportedError(
-            f'{folder} has only weights of variant {name!r} for some parts; give variant="{name}"'
+            f'{folder} has only weights of variant {name!r} for some parts; give variant="{name}" '
+            f"(on the command line: --variant {name})"
         )
 
 

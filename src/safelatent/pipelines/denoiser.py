@@ -22,9 +22,6 @@ from safelatent.errors import GuardError, UnsupportedError
 from safelatent.guidance.plan import Plan
 
 HOOK_NAME = "safelatent"
-# Modules whose replacements of ``forward`` are known to keep nothing but what their hooks keep.
-KNOWN_WRAPPERS = ("diffusers.hooks.hooks", "accelerate.hooks")
-
 
 _LOCK = threading.Lock()
 _GUARDED: set[int] = set()  # the denoisers of guarded calls that are under way
@@ -183,15 +180,6 @@ class ConceptCaches:
             self.leave()
 
 
-def wrappers(denoiser: nn.Module) -> list[str]:
-    """Return the names of the modules whose ``forward`` somebody replaced, "" for the denoiser.
-
-    What such a replacement remembers from one evaluation to the next is unknown (DeepCache's
-    remembers features). Those of diffusers' and accelerate's hooks do not count.
-    """
-    return [name for name, module in denoiser.named_modules() if _is_wrapped(module)]
-
-
 def refused_plan(name: str, plan: Plan) -> UnsupportedError:
     """Return the error of a plan that leaves out evaluations, on a denoiser that remembers them."""
     return UnsupportedError(
@@ -219,24 +207,6 @@ def is_compiled(denoiser: nn.Module) -> bool:
         type(one).__module__.startswith("torch._dynamo") or one._compiled_call_impl is not None
         for one in denoiser.modules()
     )
-
-
-def _is_wrapped(module: nn.Module) -> bool:
-    if type(module).__module__.startswith("torch._dynamo"):  # compiled: nothing is remembered
-        return False
-    forward = vars(module).get("forward")
-    registry = getattr(module, "_diffusers_hook", None)
-    while forward is not None:
-        if getattr(forward, "__self__", None) is module:  # the bound method, put back by a hook
-            return getattr(forward, "__func__", None) is not type(module).forward
-        if getattr(getattr(forward, "func", None), "__module__", None) not in KNOWN_WRAPPERS:
-            return True
-        if forward.func.__module__ == "accelerate.hooks":
-            forward = vars(module).get("_old_forward")
-        else:
-            first = registry._fn_refs[0] if registry is not None and registry._fn_refs else None
-            forward = first and (first.original_forward or first.forward)
-    return False
 
 
 def _stateful_hooks(denoiser: nn.Module) -> Iterator[ModelHook]:

@@ -19,12 +19,18 @@ from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.noise import real_number, shown
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
-from safelatent.pipelines.classic.checks import bind_call, check_call, check_distilled
+from safelatent.pipelines.classic.checks import (
+    SignedCall,
+    bind_call,
+    check_call,
+    check_distilled,
+)
 from safelatent.pipelines.classic.encoded import EncodedConcepts
 from safelatent.pipelines.classic.families import Family, family_of
 from safelatent.pipelines.classic.hook import GuidanceHook
 from safelatent.pipelines.classic.text import check_concept, default_length, encode_empty
 from safelatent.pipelines.denoiser import attached, explained, one_call
+from safelatent.pipelines.foreign import hooks_that_look
 from safelatent.pipelines.guarded import (
     Contract,
     Guarded,
@@ -130,6 +136,8 @@ def guard(
             " policy; leave it out"
         )
     if policy is not None:
+        if not hasattr(policy, "guard"):
+            raise BadValueError(f"the policy is {shown(policy)}; give Policy.read('policy.toml')")
         if isinstance(concept, ConceptEmbeds):
             raise UnsupportedError(
                 "a policy names what must not appear in words, and the concept is embeddings; give"
@@ -220,6 +228,9 @@ class GuardedClassic(Guarded):
         refuse_sld(kwargs)
         return self._run(bind_call(self.pipe, args, kwargs), None)
 
+    if not TYPE_CHECKING:  # a type checker reads the overloads
+        __call__ = SignedCall(__call__)
+
     @brief
     def watch(
         self, callback: Callable[[StepRecord], None], *args: Any, **kwargs: Any
@@ -252,8 +263,9 @@ class GuardedClassic(Guarded):
                 empty,
                 self.joined_up_to,
             )
+            looked = hooks_that_look(denoiser, family.denoiser)
             checked = decoder_checked(self.pipe, hook.settle)
-            with explained(hook.settle), attached(denoiser, hook), checked:
+            with explained(hook.settle), attached(denoiser, hook), looked, checked:
                 output = self.pipe(**arguments)
         receipts = hook.finish(self.concept_text)
         check_classic(output, len(receipts))

@@ -67,6 +67,7 @@ class GuardedOutput(Protocol):
     receipts: list[Receipt]
 
     def __getitem__(self, key: Any, /) -> Any: ...
+    def to_tuple(self) -> tuple[Any, ...]: ...
 
 
 class Guarded(ABC):

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from safelatent.errors import GuardError
+from safelatent.text import counted
 
 MADE = ("images", "videos", "latents")  # of a modular pipeline's state, the first that is there
 
@@ -37,7 +38,7 @@ def check_output(images: Any, count: int, blanked: Sequence[bool] | None = None)
     images = [images] if isinstance(images, Image.Image) else images
     if len(images) != count:
         raise GuardError(
-            f"the call made {len(images)} images and guided {count}; "
+            f"the call made {counted(len(images), 'image')} and guided {count}; "
             "no image is returned without a receipt"
         )
     for b, image in enumerate(images):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from safelatent.concepts import Concept
-from safelatent.errors import BadValueError
+from safelatent.errors import BadValueError, nearest
 from safelatent.guidance import (
+    PRESETS,
     SLD,
     Adaptive,
     Category,
@@ -25,6 +26,7 @@ from safelatent.guidance import (
     PresetName,
     preset,
 )
+from safelatent.guidance.noise import shown
 
 ADAPTIVE = "adaptive"  # the name of ``Adaptive()``: I2P's categories at the strength of *strong*
 
@@ -42,7 +44,13 @@ def guidance_of(safety: object, *, flow: bool) -> Guidance:
     if safety == ADAPTIVE:
         return Adaptive()
     if isinstance(safety, str):
-        named = preset(cast("PresetName", safety))  # raises, if it is none
+        known = (*PRESETS, ADAPTIVE)
+        if safety not in known:
+            raise BadValueError(
+                f"unknown safety {shown(safety)}{nearest(safety, known)}; "
+                f"it must be one of {', '.join(known)}"
+            )
+        named = preset(cast("PresetName", safety))
         return named.by_noise_level() if flow else named
     if isinstance(safety, Guidance):
         return safety

@@ -1,4 +1,4 @@
-"""How large the pictures of a call will be, told before it is made."""
+"""How large the pictures of a call will be, known before it is made."""
 
 from __future__ import annotations
 
@@ -51,9 +51,15 @@ def largest_side(pipe: Any, arguments: Mapping[str, Any]) -> int:
     elif arguments.get("padding_mask_crop") is not None:  # pasted into the picture, as large as it
         sides += _of_pictures(pipe, arguments)
     latents = arguments.get("latents")
-    if isinstance(latents, Tensor) and latents.dim() == 4:  # packed ones do not say their sides
-        sides.append(max(latents.shape[-2:]) * pipe.vae_scale_factor)
+    if isinstance(latents, Tensor) and latents.dim() in (4, 5):  # of images and videos; not packed
+        sides.append(max(latents.shape[-2:]) * _scale(pipe))
     return max(sides, default=0)  # none: a call without its picture, which the pipeline refuses
+
+
+def _scale(pipe: Any) -> int:
+    """Pixels per latent along a side."""
+    scale = getattr(pipe, "vae_scale_factor", None)
+    return pipe.vae_scale_factor_spatial if scale is None else scale  # a video's also has a length
 
 
 def _of_pictures(pipe: Any, arguments: Mapping[str, Any]) -> list[int]:
@@ -72,7 +78,7 @@ def _sides(pipe: Any, value: Any) -> Iterator[int]:
         config = pipe.vae.config
         channels = config.get("latent_channels", config.get("z_dim"))
         of_latents = value.dim() > 2 and value.shape[-3] == channels
-        yield max(value.shape[-2:]) * (pipe.vae_scale_factor if of_latents else 1)
+        yield max(value.shape[-2:]) * (_scale(pipe) if of_latents else 1)
     elif hasattr(value, "shape"):
         yield max(value.shape[-3:-1] if len(value.shape) > 2 else value.shape)
     else:

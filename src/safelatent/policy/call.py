@@ -1,8 +1,8 @@
 """One call under a policy: prompt check, guidance, output check, and what follows a finding.
 
-Every image is decided on by itself: the good ones of a batch are kept. A flagged one is drawn again
-at the next level from the same noise, and from another seed once the level is *max*; after the
-policy's retries it is blurred, replaced or refused. Nothing leaves without a reason.
+Every image, or video, is decided on by itself: the good ones of a batch are kept. A flagged one is
+drawn again at the next level from the same noise, and from another seed once the level is *max*;
+after the policy's retries it is blurred, replaced or refused. Nothing leaves without a reason.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
-
 from safelatent.concepts import Concept
-from safelatent.detectors.images import blurred
 from safelatent.detectors.protocol import Protocol
 from safelatent.errors import SafelatentError
 from safelatent.guidance import SLD, Adaptive
@@ -29,15 +26,24 @@ from safelatent.policy.decision import (
     Reason,
 )
 from safelatent.policy.join import concept_beside, demanded, next_level
-from safelatent.policy.output_check import finding, judge, replacement
+from safelatent.policy.output_check import Picture, changed, finding, judge
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
 from safelatent.policy.rows import Rows
+from safelatent.text import one_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A guarded image or video, what the guard did for it, and what the pipeline itself found."""
+
+    picture: Picture
+    receipt: Receipt
+    checks: tuple[Check, ...] = ()
+
 
 # Draws guarded images with these settings, away from this concept, by a call's arguments.
-Draw = Callable[
-    [SLD | Adaptive, Concept, Mapping[str, Any]], tuple[Sequence[Image.Image], Sequence[Receipt]]
-]
+Draw = Callable[[SLD | Adaptive, Concept, Mapping[str, Any]], Sequence[Drawn]]
 OUTCOMES: dict[str, Outcome] = {"blur": "blurred", "replace": "replaced", "refuse": "refused"}
 
 
@@ -46,11 +52,11 @@ class PolicyOutput:
     """What a call under a policy returns.
 
     Attributes:
-        images: PIL images, None where one was refused.
+        images: PIL images, or lists of a video's frames; None where one was refused.
         receipts: what was decided, one per image.
     """
 
-    images: list[Image.Image | None]
+    images: list[Any]
     receipts: list[PolicyReceipt]
 
 
@@ -61,8 +67,8 @@ class _Image:
     settings: SLD | Adaptive
     prompt_checks: tuple[Check, ...] = ()
     attempts: list[Attempt] = field(default_factory=list[Attempt])
-    image: Image.Image | None = None
-    flagged: Image.Image | None = None
+    image: Picture | None = None
+    flagged: Picture | None = None
     reason: Reason | None = None
     message: str = ""
 
@@ -77,6 +83,7 @@ class PolicyCall:
         effective: what holds, policy and request joined.
         prompts, protocols: its checks, loaded.
         rows: the call's arguments.
+        said: ``policy``, ``request`` and ``effective``, as the receipts have them.
     """
 
     pipe: Any
@@ -85,9 +92,10 @@ class PolicyCall:
     prompts: PromptGate
     protocols: Sequence[Protocol]
     rows: Rows
+    said: Mapping[str, Mapping[str, Any]]
 
-    def decide(self, *, policy: Policy, request: Policy) -> PolicyOutput:
-        """Draw and decide; the receipts name ``policy`` and ``request``."""
+    def decide(self) -> PolicyOutput:
+        """Draw and decide."""
         started = time.monotonic()
         settings = demanded(self.effective)
         images = [_Image(settings=settings) for _ in range(len(self.rows))]
@@ -105,7 +113,7 @@ class PolicyCall:
             if attempt:
                 self._strengthen(images, pending)
             self._draw(images, pending)
-        return self._output(images, policy, request)
+        return self._output(images)
 
     def _check_prompts(self, images: list[_Image]) -> None:
         fault = self.prompts.fault(self.pipe, self.rows.arguments(0))
@@ -127,39 +135,41 @@ class PolicyCall:
             images[b].reason = None
 
     def _draw(self, images: list[_Image], pending: Sequence[int]) -> None:
-        """Draw images, all in one call; one by one where the guard stops it, so that one image does
-        not cost the others.
+        """Draw images, all in one call; one by one where it is stopped, so that one image does not
+        cost the others. An error that is not ours is raised while there are none to lose.
         """
         settings = images[pending[0]].settings  # of all: what is drawn again, was so each time
         seeds = [self.rows.seed(b) for b in pending]
         concept = concept_beside(settings, self.effective)
         try:
-            drawn, guided = self.draw(settings, concept, self.rows.call(pending))
-        except SafelatentError as error:
+            drawn = self.draw(settings, concept, self.rows.call(pending))
+        except Exception as error:
+            if not isinstance(error, SafelatentError) and not any(one.attempts for one in images):
+                raise
             if len(pending) > 1:
                 for b in pending:
                     self._draw(images, [b])
                 return
             image = images[pending[0]]
-            image.flagged = None  # what an earlier attempt drew is not what the receipt tells of
-            image.attempts.append(Attempt(seed=seeds[0], receipt=None, message=str(error)))
-            image.reason, image.message = "not guardable", str(error)
+            image.flagged = None  # what an earlier attempt drew is not what the receipt is about
+            image.reason, image.message = "not guardable", one_line(error)
+            image.attempts.append(Attempt(seed=seeds[0], receipt=None, message=image.message))
             return
-        checks = judge(self.protocols, drawn, self.effective.limits.most_seconds)
-        made = zip(pending, seeds, drawn, guided, checks, strict=True)
-        for b, seed, picture, receipt, seen in made:
-            one = images[b]
+        pictures = [one.picture for one in drawn]
+        checks = judge(self.protocols, pictures, self.effective.limits.most_seconds)
+        for b, seed, made, judged in zip(pending, seeds, drawn, checks, strict=True):
+            one, seen = images[b], made.checks + judged
             one.reason = finding(seen)
             one.message = "" if one.reason is None else _seen(seen)
             one.attempts.append(
-                Attempt(seed=seed, receipt=receipt, checks=seen, message=one.message)
+                Attempt(seed=seed, receipt=made.receipt, checks=seen, message=one.message)
             )
-            one.image = picture if one.reason is None else None
-            one.flagged = picture if one.reason == "output refused" else None
+            one.image = made.picture if one.reason is None else None
+            one.flagged = made.picture if one.reason == "output refused" else None
 
-    def _output(self, images: Sequence[_Image], policy: Policy, request: Policy) -> PolicyOutput:
+    def _output(self, images: Sequence[_Image]) -> PolicyOutput:
         action = OUTCOMES[self.effective.output.finding or "refuse"]
-        pictures: list[Image.Image | None] = []
+        pictures: list[Picture | None] = []
         receipts: list[PolicyReceipt] = []
         for one in images:
             reason: Reason = one.reason or "passed"
@@ -169,19 +179,15 @@ class PolicyCall:
                 message = f"{message}: {one.message}"
             if one.flagged is not None:
                 outcome = action
-                if action == "blurred":
-                    picture = blurred(one.flagged, side=max(one.flagged.size))
-                elif action == "replaced":
-                    picture = replacement(one.flagged.size, MEANING[reason])
+                if action != "refused":
+                    picture = changed(one.flagged, action, MEANING[reason])
             pictures.append(picture)
             receipts.append(
                 PolicyReceipt(
                     outcome=outcome,
                     reason=reason,
                     message=message,
-                    policy={"name": policy.name, "hash": policy.hash},
-                    request=_told(request),
-                    effective=_told(self.effective),
+                    **self.said,
                     prompt_checks=one.prompt_checks,
                     attempts=tuple(one.attempts),
                 )
@@ -189,19 +195,17 @@ class PolicyCall:
         return PolicyOutput(images=pictures, receipts=receipts)
 
 
-def _told(policy: Policy) -> dict[str, Any]:
-    return policy.as_dict() | {"hash": policy.hash}
-
-
 def _ended(one: _Image) -> bool:
     """Whether drawing it again could not help."""
-    return one.reason in ("prompt refused", "over limit", "out of time", "checker failed")
+    return one.reason in ("prompt refused", "checker failed")
 
 
 def _seen(checks: Sequence[Check]) -> str:
     """The checks that an image did not pass."""
     return "; ".join(
-        f"{one.name} {one.label}" + ("" if one.score is None else f" ({one.score:.2f})")
+        f"{one.name} {one.label}"
+        + ("" if one.score is None else f" ({one.score:.2f})")
+        + (f", {one.message}" if one.message else "")
         for one in checks
         if one.label != "safe"
     )

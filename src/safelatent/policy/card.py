@@ -7,14 +7,14 @@ speaks of guidance; a run does not measure the checks before and after it, and t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from safelatent.guidance import SLD, Adaptive, preset_name
+from safelatent.guidance import EXACT, SLD, Adaptive, preset_name
 from safelatent.metrics import OVERALL
-from safelatent.pipelines.safety import ADAPTIVE, as_values
-from safelatent.policy.join import demanded
+from safelatent.pipelines.safety import as_values
+from safelatent.policy.join import demanded, is_at_least
 from safelatent.policy.parts import Targets
 from safelatent.policy.policy import Policy
 from safelatent.text import finite
@@ -45,6 +45,7 @@ class Measured:
         model, method, concept, protocol, prompts: of the run.
         protocol_hash: of all that determines the verdicts.
         steps: per image.
+        plan: which evaluations its guidance paid for.
         finished: whether every planned image is done.
         guarded, unguarded: by category and ``overall``; the second is empty if the run has no
             unguarded images.
@@ -58,6 +59,7 @@ class Measured:
     protocol_hash: str
     prompts: str
     steps: int
+    plan: str
     finished: bool
     guarded: Mapping[str, Share]
     unguarded: Mapping[str, Share]
@@ -81,41 +83,54 @@ class Card:
     @property
     def shortfalls(self) -> tuple[str, ...]:
         """Where the run falls short of the policy and its targets, a sentence each."""
-        run, targets = self.measured, self.policy.targets
-        found: list[str] = []
+        return (*self._of_another(), *self._of_targets())
+
+    def _of_another(self) -> Iterator[str]:
+        """Where the run is not one of what the policy deploys."""
+        run, limits = self.measured, self.policy.limits
         if run.concept != str(self.policy.concept):
-            found.append(
+            yield (
                 f"the run was measured with the concept {run.concept!r}, the policy's is"
                 f" {str(self.policy.concept)!r}"
             )
         asked = demanded(self.policy)
-        level = preset_name(asked) if isinstance(asked, SLD) else ADAPTIVE
+        level = preset_name(asked) if isinstance(asked, SLD) else None
         if level is not None and run.method != level:
-            found.append(f"the run was measured with {run.method!r}, the policy's is {level!r}")
+            yield f"the run was measured with {run.method!r}, the policy's is {level!r}"
+        elif level is None and not is_at_least(asked, run.method):
+            yield (
+                f"the run was measured with {run.method!r}, and the policy's own settings are not"
+                " at least as strong in everything"
+            )
+        if run.plan != str(EXACT):
+            yield f"the run was measured with the plan {run.plan!r}, and a policy pays for all"
+        low, high = limits.least_steps or 1, limits.most_steps or math.inf
+        if not low <= run.steps <= high:
+            yield f"the run took {run.steps} steps per image, which the policy does not allow"
         if not run.finished:
-            found.append("the run is not finished")
+            yield "the run is not finished"
+
+    def _of_targets(self) -> Iterator[str]:
+        """Where the run does not show what it must."""
+        run, targets = self.measured, self.policy.targets
         overall = run.guarded[OVERALL]
         if targets.least_images is not None and overall.images < targets.least_images:
-            found.append(
-                f"{overall.images} images were judged, at least {targets.least_images} must be"
-            )
+            yield f"{overall.images} images were judged, at least {targets.least_images} must be"
         if targets.most_unjudged is not None and not overall.unjudged <= targets.most_unjudged:
-            found.append(
+            yield (
                 f"{overall.unjudged:.1%} of the images have no verdict, at most"
                 f" {targets.most_unjudged:.1%} may"
             )
-        wanted = {OVERALL: targets.most_inappropriate, **targets.categories}
-        for name, most in wanted.items():
+        for name, most in {OVERALL: targets.most_inappropriate, **targets.categories}.items():
             if most is None:
                 continue
             if name not in run.guarded:
-                found.append(f"{name}: the run has no prompts of this category")
+                yield f"{name}: the run has no prompts of this category"
             elif not run.guarded[name].high <= most:
-                found.append(
+                yield (
                     f"{name}: up to {run.guarded[name].high:.1%} of the images are inappropriate,"
                     f" at most {most:.1%} may be"
                 )
-        return tuple(found)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; a share of no images is None."""

@@ -26,7 +26,7 @@ MEANING: dict[Reason, str] = {
     "prompt refused": "the prompt check refused the prompt; nothing was drawn",
     "output refused": "the image was flagged at every attempt, or could not be judged",
     "checker failed": "a check gave no answer, so the gate stayed closed",
-    "not guardable": "the guard could not act on the image, so it was not released",
+    "not guardable": "the guard could not act on the image, or drawing it failed",
     "over limit": "the call asked for more than the policy allows; nothing was drawn",
     "out of time": "the policy's time was over before an image passed",
 }
@@ -49,15 +49,18 @@ class Check:
     """One check of a prompt or an image.
 
     Attributes:
-        name: of the check: ``prompt``, a classifier or ``protocol: detector``.
+        name: of the check: ``prompt``, ``classifier``, ``protocol: detector``, a protocol that
+            failed as a whole, or ``safety checker``, the pipeline's own.
         label: ``safe``, ``inappropriate``, ``unusable`` or ``error``.
         score, threshold: of the check; None where there is none.
+        message: why there is no answer, and which frame of a video it is about.
     """
 
     name: str
     label: str
-    score: float | None
-    threshold: float | None
+    score: float | None = None
+    threshold: float | None = None
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +68,13 @@ class Attempt:
     """One drawing of an image.
 
     Attributes:
-        seed: of its initial noise.
+        seed: of its noise; None where the call gave the latents.
         receipt: what the guard did; None where it stopped the call.
         checks: of the image.
         message: why it was not released.
     """
 
-    seed: int
+    seed: int | None
     receipt: Receipt | None
     checks: tuple[Check, ...] = ()
     message: str = ""
@@ -124,21 +127,26 @@ class PolicyReceipt:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was decided, by the names in an image's published receipt."""
+        """What was decided, by the names in an image's published receipt.
+
+        The seed is that of the last drawing. Messages of checks are left out: what a classifier
+        raises may quote the prompt, which the audit log conceals.
+        """
         held = {"sha256": self.policy["hash"], "effective_sha256": self.effective["hash"]}
         if name := self.policy.get("name"):
             held["name"] = name
-        last = len(self.attempts)
-        seen = [("prompt", {}, one) for one in self.prompt_checks]
+        checks = [_published("prompt", one) for one in self.prompt_checks]
         for n, attempt in enumerate(self.attempts, start=1):
-            seen += [("output", {"attempt": n}, one) for one in attempt.checks]
+            checks += [_published("output", one, attempt=n) for one in attempt.checks]
         found: dict[str, Any] = {
             "policy": held,
-            "checks": [{"stage": stage} | number | vars(one) for stage, number, one in seen],
+            "checks": checks,
             "decision": self.outcome,
             "reason": self.reason,
         }
-        if last > 1:
+        if self.attempts and self.attempts[-1].seed is not None:
+            found["seed"] = self.attempts[-1].seed
+        if len(self.attempts) > 1:
             found["retries"] = [
                 {
                     "safety": one.receipt.safety if one.receipt else None,
@@ -167,3 +175,8 @@ class PolicyReceipt:
             *([("checks", checks)] if checks else []),
             *guided,
         ]
+
+
+def _published(stage: str, check: Check, **numbers: int) -> dict[str, Any]:
+    said = {name: value for name, value in vars(check).items() if name != "message"}
+    return {"stage": stage} | numbers | said

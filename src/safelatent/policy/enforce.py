@@ -6,28 +6,26 @@ it is drawn.
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Self
 
-from PIL import Image
-
 from safelatent.concepts import Concept
 from safelatent.detectors.protocol import Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError, UnsupportedError, brief
-from safelatent.guidance import EXACT, SLD, Adaptive, PresetName
-from safelatent.guidance.receipt import Receipt
+from safelatent.guidance import EXACT, SLD, Adaptive
 from safelatent.pipelines.classic.checks import bind_call
 from safelatent.pipelines.guard import GuardedClassic
 from safelatent.pipelines.guarded import Guarded, refuse_sld
 from safelatent.pipelines.size import largest_side
-from safelatent.policy.call import PolicyCall, PolicyOutput
-from safelatent.policy.decision import PolicyError
-from safelatent.policy.join import concept_beside, demanded, join, request_of
+from safelatent.policy.call import Drawn, PolicyCall, PolicyOutput
+from safelatent.policy.decision import Check, PolicyError
+from safelatent.policy.join import concept_beside, demanded, join, settled
 from safelatent.policy.parts import Limits
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
-from safelatent.policy.rows import Rows, checked
+from safelatent.policy.rows import INSTRUCTION, Rows, checked, steps_of
 
 
 class UnderPolicy(Guarded):
@@ -36,7 +34,7 @@ class UnderPolicy(Guarded):
     Args:
         pipe: the pipeline itself.
         policy: the deployer's.
-        safety, concept: what the calls ask for beyond it.
+        request: what the calls ask for beyond it.
 
     Raises:
         BadValueError: the policy is not valid, or contradicts the request.
@@ -48,18 +46,11 @@ class UnderPolicy(Guarded):
     effective: Policy
     _gate: PromptGate
     _protocols: tuple[Protocol, ...]
+    _said: Mapping[str, Mapping[str, Any]]
 
-    def __init__(
-        self,
-        *,
-        pipe: Any,
-        policy: Policy,
-        safety: PresetName | SLD | None = None,
-        concept: Concept | None = None,
-    ) -> None:
+    def __init__(self, *, pipe: Any, policy: Policy, request: Policy) -> None:
         checked = Policy.parse(policy.as_dict())
-        request = request_of(safety, concept)
-        effective = join(checked, request)
+        effective = join(settled(checked), request)
         settings = demanded(effective)
         super().__init__(
             pipe=pipe, safety=settings, concept=concept_beside(settings, effective), plan=EXACT
@@ -75,6 +66,11 @@ class UnderPolicy(Guarded):
             effective=effective,
             _protocols=protocols,
             _gate=PromptGate.of(effective.prompt, effective.limits.most_seconds),
+            _said={
+                "policy": {"name": checked.name, "hash": checked.hash},
+                "request": request.as_dict() | {"hash": request.hash},
+                "effective": effective.as_dict() | {"hash": effective.hash},
+            },
         )
 
     @brief
@@ -103,8 +99,9 @@ class UnderPolicy(Guarded):
             prompts=self._gate,
             protocols=self._protocols,
             rows=Rows.of(arguments),
+            said=self._said,
         )
-        return call.decide(policy=self.policy, request=self.request)
+        return call.decide()
 
     @abstractmethod
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +115,7 @@ class UnderPolicy(Guarded):
     @abstractmethod
     def _drawn(
         self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]
-    ) -> tuple[Sequence[Image.Image], Sequence[Receipt]]:
+    ) -> Sequence[Drawn]:
         """Return guarded images and what the guard did for each."""
         ...
 
@@ -146,7 +143,7 @@ class UnderPolicy(Guarded):
 
     def _around(self, pipe: Any) -> Self:
         """Return the pipeline under the same policy and request."""
-        return type(self)(pipe=pipe, policy=join(self.policy, self.effective))
+        return type(self)(pipe=pipe, policy=self.policy, request=self.request)
 
     def _shown(self) -> list[tuple[str, str]]:
         name = self.policy.name or self.policy.hash[:12]
@@ -159,13 +156,12 @@ class UnderPolicy(Guarded):
             PolicyError: naming the value and the limit.
         """
         limits: Limits = self.effective.limits
-        steps = arguments.get("num_inference_steps")
-        custom = [arguments[n] for n in ("timesteps", "sigmas") if arguments.get(n) is not None]
-        steps = len(custom[0]) if custom else steps
+        asked, taken = steps_of(arguments)
         side = None if limits.most_side is None else largest_side(self.pipe, arguments)
         images = Rows.count(arguments)
         for name, value, low, high in (
-            ("steps", steps, limits.least_steps, limits.most_steps),
+            ("steps", asked, limits.least_steps, limits.most_steps),
+            ("steps at its strength", taken, limits.least_steps, None),
             ("side", side, None, limits.most_side),
             ("images", images, None, limits.most_images),
         ):
@@ -186,11 +182,25 @@ class ClassicUnderPolicy(UnderPolicy, GuardedClassic):
     """A classic pipeline under a policy."""
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        return bind_call(self.pipe, args, kwargs)
+        arguments = bind_call(self.pipe, args, kwargs)
+        own = inspect.signature(self.pipe.__call__).parameters.get(INSTRUCTION)
+        if own is not None and arguments[INSTRUCTION] == own.default:
+            del arguments[INSTRUCTION]  # the pipeline's own, and not the caller's
+        return arguments
 
     def _drawn(
         self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]
-    ) -> tuple[Sequence[Image.Image], Sequence[Receipt]]:
+    ) -> Sequence[Drawn]:
         guarded = GuardedClassic(pipe=self.pipe, safety=settings, concept=concept, plan=EXACT)
-        out = guarded(**arguments)
-        return out.images, out.receipts
+        out: Any = guarded(**arguments)
+        blanked = getattr(out, "nsfw_content_detected", None)
+        checks = [()] * len(out.images) if blanked is None else map(_blanked, blanked)
+        return [
+            Drawn(picture=picture, receipt=receipt, checks=own)
+            for picture, receipt, own in zip(out.images, out.receipts, checks, strict=True)
+        ]
+
+
+def _blanked(flagged: bool) -> tuple[Check]:
+    """What the pipeline's own safety checker found of an image; it makes what it flags black."""
+    return (Check(name="safety checker", label="inappropriate" if flagged else "safe"),)

@@ -1,36 +1,37 @@
-"""A modular pipeline under a policy: the same flow, with the pipeline's inputs as arguments."""
+"""A modular pipeline under a policy: the same flow, with the pipeline's inputs as arguments, for
+images and for videos, of which every frame is judged.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PIL import Image
-
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.guidance import EXACT, SLD, Adaptive
-from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.modular import GuardedBlocks, GuardedModular
 from safelatent.pipelines.modular.checks import text_encoder_of
+from safelatent.policy.call import Drawn
 from safelatent.policy.enforce import UnderPolicy
+
+MADE = ("images", "videos")
 
 
 class ModularUnderPolicy(UnderPolicy, GuardedModular):
-    """A modular pipeline of images under a policy.
+    """A modular pipeline of images or videos under a policy.
 
     Raises:
-        UnsupportedError: it makes videos, which no output check can judge, or rewrites prompts
-            after they were checked.
+        UnsupportedError: it ends with neither, or rewrites prompts after they were checked.
     """
 
     def __init__(self, *, pipe: Any, **settings: Any) -> None:
         super().__init__(pipe=pipe, **settings)
         blocks, name = pipe._blocks, type(pipe).__name__
-        if "images" not in {one.name for one in blocks.intermediate_outputs}:
+        if not self._made:
             raise UnsupportedError(
                 f"under a policy every image is judged, and this {name} makes none; "
-                "guard it without a policy, or give a pipeline that ends with images"
+                "guard it without a policy, or give a pipeline that ends with images or videos"
             )
         encoder = text_encoder_of(name, blocks)
         for key, block in blocks.sub_blocks.items():
@@ -41,6 +42,12 @@ class ModularUnderPolicy(UnderPolicy, GuardedModular):
                     f"the block {key!r} of this {name} rewrites the prompt after the policy's"
                     f" check; take it out: blocks.sub_blocks.pop({key!r})"
                 )
+
+    @property
+    def _made(self) -> str:
+        """What the pipeline ends with; nothing, if it is neither."""
+        outputs = {one.name for one in self.pipe._blocks.intermediate_outputs}
+        return next((name for name in MADE if name in outputs), "")
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         if given := [n for n in ("state", "output") if kwargs.get(n) is not None]:
@@ -55,15 +62,19 @@ class ModularUnderPolicy(UnderPolicy, GuardedModular):
         blocks = GuardedBlocks(self.pipe._blocks, self.safety, self.concept, self.plan)
         self._check_names(blocks, kwargs)
         defaults = {one.name: one.default for one in blocks.inputs if one.name}
+        defaults["output_type"] = "pil"  # videos are arrays otherwise
         return defaults | {name: value for name, value in kwargs.items() if value is not None}
 
     def _drawn(
         self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]
-    ) -> tuple[Sequence[Image.Image], Sequence[Receipt]]:
+    ) -> Sequence[Drawn]:
         guarded = GuardedModular(pipe=self.pipe, safety=settings, concept=concept, plan=EXACT)
         said = {name: _single(value) for name, value in arguments.items() if value is not None}
-        out = guarded(**said, output=["images", "receipts"])
-        return out["images"], out["receipts"]
+        out = guarded(**said, output=[self._made, "receipts"])
+        return [
+            Drawn(picture=picture, receipt=receipt)
+            for picture, receipt in zip(out[self._made], out["receipts"], strict=True)
+        ]
 
 
 def _single(value: Any) -> Any:

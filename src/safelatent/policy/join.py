@@ -35,7 +35,6 @@ from safelatent.guidance import (
     Category,
     NoiseLevel,
     PresetName,
-    categories,
     preset,
 )
 from safelatent.policy.parts import Finding, Limits, OutputRules, PromptRules, Settings, Targets
@@ -125,6 +124,7 @@ def demanded(policy: Policy) -> SLD | Adaptive:
     or, where it is adaptive, each category at its own level and the terms of ``concepts`` at the
     policy's least. I2P's categories, where it names neither.
     """
+    policy = settled(policy)
     if policy.guidance != "adaptive":
         return guidance(policy)
 
@@ -138,7 +138,38 @@ def demanded(policy: Policy) -> SLD | Adaptive:
     if policy.concepts:
         terms = Concept(terms=policy.concepts)
         kept.append(Category(name="concepts", concept=terms, strength=strength({})))
-    return Adaptive(categories=tuple(kept) or categories(strength({})))
+    return Adaptive(categories=tuple(kept))
+
+
+def settled(policy: Policy) -> Policy:
+    """Return the policy with what it demands where it says nothing, in words that a request joins
+    and cannot lower: the numbers of *medium*, and the paper's terms or, where it is adaptive, I2P's
+    categories.
+    """
+    adaptive = policy.guidance == "adaptive"
+    silent = not policy.concepts and not policy.categories
+    said: dict[str, Any] = {}
+    if silent and adaptive:
+        said["categories"] = dict.fromkeys(CATEGORY_CONCEPTS, policy.least or LEVELS[0])
+    elif silent:
+        said["concepts"] = DEFAULT_CONCEPT.terms
+    if policy.least is None and (not policy.categories or (adaptive and policy.concepts)):
+        bare = msgspec.structs.replace(policy, categories={})
+        said["settings"] = _of_sld(guidance(bare))
+    return msgspec.structs.replace(policy, **said) if said else policy
+
+
+def is_at_least(settings: SLD | Adaptive, method: str) -> bool:
+    """Return whether settings are in everything at least those of a run's method, by its name: a
+    preset, or ``adaptive``, which is I2P's categories at *strong*.
+    """
+    if isinstance(settings, Adaptive):
+        kept = settings.names == Adaptive().names and method == "adaptive"
+        return kept and all(is_at_least(one.strength, "strong") for one in settings.categories)
+    if method not in PRESETS:
+        return False
+    own = _of_sld(settings)
+    return _settings(own, _of_sld(PRESETS[method].by_noise_level())) == own
 
 
 def concept_beside(settings: SLD | Adaptive, policy: Policy) -> Concept:
@@ -192,7 +223,7 @@ def _higher(order: Sequence[T], a: T | None, b: T | None) -> T | None:
 
 
 def _terms(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
-    return Concept(terms=a).with_terms(*b).terms if a else b
+    return Concept(terms=a).with_terms(*b).terms if a and b else a or b
 
 
 def _extreme(pick: Any, a: Any, b: Any) -> Any:

@@ -1,50 +1,76 @@
 """The check after sampling: protocols of the test bed, which fail closed, and what is left of an
-image that did not pass.
+image or a video that did not pass. Every frame of a video is judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
 from functools import partial
-from threading import Thread
-from typing import NoReturn, TypeVar
+from itertools import islice
+from threading import TIMEOUT_MAX, Thread
+from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
-from safelatent.detectors.contract import Label, joint
+from safelatent.detectors.contract import LABELS, Label, joint
+from safelatent.detectors.images import blurred
 from safelatent.detectors.protocol import Judgement, Protocol
 from safelatent.errors import GuardError
 from safelatent.policy.decision import Check, Reason
 from safelatent.text import one_line
 
 T = TypeVar("T")
+Picture = Image.Image | list[Image.Image]  # an image, or a video's frames in order
 
 
 def judge(
-    protocols: Sequence[Protocol], images: Sequence[Image.Image], seconds: float | None = None
+    protocols: Sequence[Protocol], pictures: Sequence[Picture], seconds: float | None = None
 ) -> list[tuple[Check, ...]]:
-    """Return the checks of every image, in order.
+    """Return the checks of every picture, in order; of a video's frames the worst one's.
 
     A protocol that cannot answer, that does not say what it saw of every image, or that takes
-    longer than ``seconds``, is an ``error`` of every image.
+    longer than ``seconds``, is an ``error`` of every picture.
     """
-    rows: list[tuple[Check, ...]] = [() for _ in images]
+    counts = [1 if isinstance(one, Image.Image) else len(one) for one in pictures]
+    images = [image for one in pictures for image in frames_of(one)]
+    rows: list[tuple[Check, ...]] = [() for _ in pictures]
     for protocol in protocols:
         try:
             judgements = in_time(partial(protocol.judge, images), seconds)
-            found = [_checks(protocol.name, one) for one in judgements]
-            if len(found) != len(images) or not all(found):
-                raise GuardError(f"{sum(map(bool, found))} answers for {len(images)} images")
+            seen = [_checks(protocol.name, one) for one in judgements]
+            if len(seen) != len(images) or not all(seen) or not all(counts):
+                raise GuardError(f"{sum(map(bool, seen))} answers for {len(images)} images")
+            each = iter(seen)
+            found = [_worst(list(islice(each, count))) for count in counts]
         except Exception as error:  # noqa: BLE001  # whatever it raises, nothing was seen as safe
-            failed = Check(
-                name=f"{protocol.name}: {one_line(error)}",
-                label="error",
-                score=None,
-                threshold=None,
-            )
-            found = [(failed,)] * len(images)
+            failed = Check(name=protocol.name, label="error", message=one_line(error))
+            found = [(failed,)] * len(pictures)
         rows = [row + own for row, own in zip(rows, found, strict=True)]
     return rows
+
+
+def frames_of(picture: Picture) -> list[Image.Image]:
+    """Return a video's frames; those of an image are itself."""
+    return [picture] if isinstance(picture, Image.Image) else picture
+
+
+def _worst(frames: Sequence[tuple[Check, ...]]) -> tuple[Check, ...]:
+    """Of each check, that of the worst frame, which its message names."""
+    if len(frames) == 1:
+        return frames[0]
+    worst: dict[str, Check] = {}
+    for n, checks in enumerate(frames):
+        for check in checks:
+            kept = worst.get(check.name)
+            if kept is None or _badness(check) > _badness(kept):
+                worst[check.name] = replace(check, message=f"frame {n}")
+    return tuple(worst.values())
+
+
+def _badness(check: Check) -> tuple[int, float]:
+    return -LABELS.index(check.label), check.score or 0.0  # pyright: ignore[reportArgumentType]
 
 
 def in_time(work: Callable[[], T], seconds: float | None) -> T:
@@ -55,26 +81,19 @@ def in_time(work: Callable[[], T], seconds: float | None) -> T:
     """
     if seconds is None:
         return work()
-    ended: list[Callable[[], T]] = []
+    answer: Future[T] = Future()
 
     def run() -> None:
         try:
-            made = work()
+            answer.set_result(work())
         except BaseException as error:  # noqa: BLE001  # raised where the answer is awaited
-            ended.append(partial(_raise, error))
-        else:
-            ended.append(lambda: made)
+            answer.set_exception(error)
 
-    thread = Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not ended:
+    Thread(target=run, daemon=True).start()
+    wait([answer], min(seconds, TIMEOUT_MAX))
+    if not answer.done():
         raise TimeoutError(f"no answer within {seconds:g} seconds")
-    return ended[0]()
-
-
-def _raise(error: BaseException) -> NoReturn:
-    raise error
+    return answer.result()
 
 
 def _checks(protocol: str, judgement: Judgement) -> tuple[Check, ...]:
@@ -97,6 +116,17 @@ def finding(checks: Sequence[Check]) -> Reason | None:
     if worst == "error":
         return "checker failed"
     return None if worst == "safe" else "output refused"
+
+
+def changed(picture: Picture, action: str, message: str) -> Picture:
+    """Return what leaves in place of a flagged picture: ``blurred``, or ``replaced`` by a grey one
+    that gives the message; every frame of a video.
+    """
+    made = [
+        blurred(one, side=max(one.size)) if action == "blurred" else replacement(one.size, message)
+        for one in frames_of(picture)
+    ]
+    return made[0] if isinstance(picture, Image.Image) else made
 
 
 def replacement(size: tuple[int, int], message: str) -> Image.Image:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import force_setattr
 
 from safelatent.concepts import CategoryName
 
@@ -15,6 +16,26 @@ Count = Annotated[int, Meta(ge=1)]
 
 class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the file; unknown fields are refused."""
+
+
+class Frozen(dict[str, Any]):
+    """A table that stays as it is, as the rest of a policy does."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(
+            "a policy stays as it is; make another: msgspec.structs.replace(policy, ...)"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # pyright: ignore[reportAssignmentType]
+    clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+def freeze(part: Part, name: str) -> None:
+    """Make a table of a part that is under construction one that stays as it is."""
+    force_setattr(part, name, Frozen(getattr(part, name)))
 
 
 class Settings(Part, frozen=True):
@@ -56,6 +77,7 @@ class PromptRules(Part, frozen=True):
     classifier_threshold: Share | None = None
 
     def __post_init__(self) -> None:
+        _check_named(self, "calibration", "classifier", "revision")
         _check_once("unsafe", self.unsafe)
         if (self.classifier is None) != (not self.unsafe):
             raise ValueError("classifier and unsafe belong together; name both or neither")
@@ -81,6 +103,7 @@ class OutputRules(Part, frozen=True):
     finding: Finding | None = None
 
     def __post_init__(self) -> None:
+        _check_named(self, "vectors")
         _check_once("protocols", self.protocols)
 
 
@@ -128,6 +151,16 @@ class Targets(Part, frozen=True):
     categories: dict[CategoryName, Share] = field(default_factory=dict)
     most_unjudged: Share | None = None
     least_images: Count | None = None
+
+    def __post_init__(self) -> None:
+        freeze(self, "categories")
+
+
+def _check_named(part: Part, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        if value is not None and not value.strip():
+            raise ValueError(f"{name} is blank; name it or leave it out")
 
 
 def _check_once(name: str, given: tuple[str, ...]) -> None:

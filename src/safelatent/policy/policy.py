@@ -21,7 +21,7 @@ from msgspec import Struct
 from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, CategoryName, Concept
 from safelatent.errors import BadValueError
 from safelatent.guidance import SLD, PresetName
-from safelatent.hashing import digest
+from safelatent.hashing import digest, file_digest
 from safelatent.pipelines.guarded import is_modular
 from safelatent.policy.messages import in_words
 from safelatent.policy.parts import (
@@ -32,12 +32,14 @@ from safelatent.policy.parts import (
     PromptRules,
     Settings,
     Targets,
+    freeze,
 )
 
 if TYPE_CHECKING:
     from safelatent.policy.enforce import UnderPolicy
 
 VERSION = 1
+FILES = (("prompt", "calibration"), ("output", "vectors"))  # fields that name one, by table
 
 
 class Policy(Part, frozen=True):
@@ -76,6 +78,7 @@ class Policy(Part, frozen=True):
     targets: Targets = Targets()
 
     def __post_init__(self) -> None:
+        freeze(self, "categories")
         if self.concepts:
             Concept(terms=self.concepts)
 
@@ -128,18 +131,27 @@ class Policy(Part, frozen=True):
         self, pipe: Any, safety: PresetName | SLD | None = None, concept: Concept | None = None, /
     ) -> UnderPolicy:
         """Return the pipeline under this policy; ``guard(pipe, safety, policy=...)`` calls this."""
+        from safelatent.policy.join import request_of
+
+        request = request_of(safety, concept)
         if is_modular(pipe):
             from safelatent.policy.enforce_modular import ModularUnderPolicy
 
-            return ModularUnderPolicy(pipe=pipe, policy=self, safety=safety, concept=concept)
+            return ModularUnderPolicy(pipe=pipe, policy=self, request=request)
         from safelatent.policy.enforce import ClassicUnderPolicy
 
-        return ClassicUnderPolicy(pipe=pipe, policy=self, safety=safety, concept=concept)
+        return ClassicUnderPolicy(pipe=pipe, policy=self, request=request)
 
     @property
     def hash(self) -> str:
-        """sha256 of all that the policy demands, as canonical JSON. Its name is not part of it."""
-        return digest({name: value for name, value in self.as_dict().items() if name != "name"})
+        """sha256 of all that the policy demands, as canonical JSON. Its name is not part of it, and
+        its files count by their content, wherever they are.
+        """
+        said = {name: value for name, value in self.as_dict().items() if name != "name"}
+        for table, file in FILES:
+            if file in said.get(table, {}):
+                said[table] = said[table] | {file: _content(said[table][file])}
+        return digest(said)
 
     @property
     def concept(self) -> Concept:
@@ -167,15 +179,17 @@ def _said_of(values: dict[str, Any]) -> dict[str, Any]:
 def _beside(policy: Policy, folder: Path) -> Policy:
     """The policy with the paths of its files seen from ``folder``."""
 
-    def seen(file: str | None) -> str | None:
-        return None if file is None else str(folder / file)
-
     change = msgspec.structs.replace
-    return change(
-        policy,
-        prompt=change(policy.prompt, calibration=seen(policy.prompt.calibration)),
-        output=change(policy.output, vectors=seen(policy.output.vectors)),
-    )
+    for table, name in FILES:
+        part = getattr(policy, table)
+        if (file := getattr(part, name)) is not None:
+            policy = change(policy, **{table: change(part, **{name: str(folder / file)})})
+    return policy
+
+
+def _content(file: str) -> str:
+    """The sha256 of a file, or its name where there is none."""
+    return file_digest(Path(file)) if Path(file).is_file() else Path(file).name
 
 
 def _check_finite(part: Struct) -> None:

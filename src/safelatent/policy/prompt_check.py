@@ -9,7 +9,6 @@ What it finds holds for that encoder alone, and is checked against it before it 
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from safelatent.pipelines.classic.checks import bind_call
 from safelatent.pipelines.classic.families import family_of
 from safelatent.pipelines.classic.text import encode_concept
 from safelatent.pipelines.guarded import is_modular
+from safelatent.policy.normal_text import normal_text
 from safelatent.storage import write_whole
 from safelatent.text import squeezed
 
@@ -49,45 +49,6 @@ _STATES = (
     "pooled_prompt_embeds",
 )
 _TENSORS = ("direction", "centre", "probes")
-_HIDDEN = ("Cf", "Cc", "Cs", "Co", "Cn")
-_JOINERS = "\u200c\u200d"
-_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
-
-
-def normal_text(text: str) -> str:
-    """Return the one form of a prompt that is checked and drawn from.
-
-    Compatibility forms are replaced (full-width letters, ligatures), characters that cannot be seen
-    removed, spaces joined. The joiners of emoji and of scripts that need them stay.
-
-    Raises:
-        BadValueError: a word mixes the letters of scripts that look alike.
-    """
-    composed = unicodedata.normalize("NFKC", text)
-    kept = [
-        " " if c in "\t\n\r" else c
-        for n, c in enumerate(composed)
-        if c in "\t\n\r"
-        or (c in _JOINERS and not _beside_latin(composed, n))
-        or unicodedata.category(c) not in _HIDDEN
-    ]
-    words = "".join(kept).split()
-    for word in words:
-        scripts = {name for c in word if c.isalpha() for name in _SCRIPTS if _is_of(name, c)}
-        if len(scripts) > 1:
-            raise BadValueError(
-                f"the prompt's word {word!r} mixes {' and '.join(sorted(scripts)).lower()} letters,"
-                " which look alike; write it in one script"
-            )
-    return " ".join(words)
-
-
-def _is_of(script: str, character: str) -> bool:
-    return unicodedata.name(character, "").startswith(script)
-
-
-def _beside_latin(text: str, n: int) -> bool:
-    return any(_is_of("LATIN", c) for c in text[max(0, n - 1) : n + 2])
 
 
 def features(pipe: Any, text: str, arguments: Mapping[str, Any] | None = None) -> Tensor:
@@ -100,8 +61,8 @@ def features(pipe: Any, text: str, arguments: Mapping[str, Any] | None = None) -
         The mean of the text's states, and what is pooled, if anything: float64, (width,).
     """
     with torch.no_grad():
-        told = _read(pipe, text, arguments)
-    return torch.cat([_mean(one).double().flatten().cpu() for one in _tensors(told)])
+        read = _read(pipe, text, arguments)
+    return torch.cat([_mean(one).double().flatten().cpu() for one in _tensors(read)])
 
 
 def _read(pipe: Any, text: str, arguments: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -114,13 +75,15 @@ def _read(pipe: Any, text: str, arguments: Mapping[str, Any] | None) -> Mapping[
     alone = {"prompt": text, "num_inference_steps": 2} | {
         name: None for name in ("generator", "latents", "prompt_embeds") if name in call
     }
+    if "strength" in call:  # of two steps a small one would leave none
+        alone["strength"] = 1.0
     return encode_concept(pipe, family_of(pipe), Concept(terms=(text,)), call | alone)
 
 
-def _tensors(told: Mapping[str, Any]) -> list[Tensor]:
+def _tensors(read: Mapping[str, Any]) -> list[Tensor]:
     """The text's states and pooled states, at any depth; masks and positions say nothing of it."""
     found: list[Tensor] = []
-    for name, value in told.items():
+    for name, value in read.items():
         if isinstance(value, Mapping):
             found += _tensors(value)
         elif name in _STATES and value is not None:

@@ -14,9 +14,10 @@ import torch
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.hub import check_commit, is_hub_id
 from safelatent.policy.decision import Check, Reason
+from safelatent.policy.normal_text import normal_text
 from safelatent.policy.output_check import in_time
 from safelatent.policy.parts import PromptRules
-from safelatent.policy.prompt_check import Calibration, features, normal_text
+from safelatent.policy.prompt_check import Calibration, features
 from safelatent.policy.rows import NEGATIVES, TEXTS
 from safelatent.prompts import check_text
 from safelatent.text import one_line
@@ -75,7 +76,7 @@ class PromptGate:
         try:
             if self.calibration is not None:
                 self.calibration.check_encoder(pipe, arguments)
-        except BadValueError as error:
+        except SafelatentError as error:
             return str(error)
         return None
 
@@ -108,7 +109,7 @@ class PromptGate:
         failed = next((one for one in checks if one.label == "error"), None)
         bad = next((one for one in checks if one.label == "inappropriate"), None)
         if failed is not None:
-            return texts, tuple(checks), "checker failed", failed.name
+            return texts, tuple(checks), "checker failed", f"{failed.name}: {failed.message}"
         if bad is not None:
             message = f"{bad.name} {bad.score:.2f}, from {bad.threshold:.2f} on refused"
             return texts, tuple(checks), "prompt refused", message
@@ -133,14 +134,15 @@ class PromptGate:
         assert self.calibration is not None
         try:
             return float(self.calibration.score(features(pipe, text, arguments)[None])[0])
-        except BadValueError as error:
+        except SafelatentError as error:
             return str(error)
 
 
 def _judged(name: str, score: float | str, threshold: float) -> Check:
     """A score that is not in [0, 1], or that is missing, is an error."""
     if isinstance(score, str) or not 0 <= score <= 1:
-        return Check(name=f"{name}: {score}", label="error", score=None, threshold=threshold)
+        message = score if isinstance(score, str) else f"it answered {score}"
+        return Check(name=name, label="error", threshold=threshold, message=message)
     label = "inappropriate" if score >= threshold else "safe"
     return Check(name=name, label=label, score=score, threshold=threshold)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from safelatent.errors import BadValueError
-from safelatent.guidance.noise import shown
+from safelatent.guidance.noise import real_number, shown
 from safelatent.pipelines.classic.checks import whole_number
 from safelatent.policy.decision import PolicyError
 
@@ -19,21 +19,43 @@ TEXTS = ("prompt", "prompt_2", "prompt_3")
 NEGATIVES = ("negative_prompt", "negative_prompt_2", "negative_prompt_3")
 # Arguments that hold something for every image where they are a list or a batch of as many.
 _BY_ROW = (*TEXTS, *NEGATIVES, "image", "mask_image", "control_image", "latents")
-_EMBEDDED = ("prompt_embeds", "negative_prompt_embeds", "ip_adapter_image_embeds")
+INSTRUCTION = "complex_human_instruction"  # Sana's, around the prompt
+_COUNTS = ("num_images_per_prompt", "num_videos_per_prompt")
+_UNREAD = "which the policy's checks cannot read; give the prompt as text"
+_UNFINISHED = "which leaves an image to another call, where no check sees it; leave it out"
+_SHOWN = "which is shown every step, also of an image that may not leave; leave it out"
+# What a call under a policy must not give, and why; beside these, whatever is embedded.
+_REFUSED = {
+    "ip_adapter_image": _UNREAD,
+    "negative_ip_adapter_image": _UNREAD,
+    INSTRUCTION: _UNREAD,
+    "denoiser_input_fields": _UNREAD,
+    "controlnet_kwargs": _UNREAD,
+    "denoising_start": _UNFINISHED,
+    "denoising_end": _UNFINISHED,
+    "callback": _SHOWN,
+    "callback_on_step_end": _SHOWN,
+}
 
 
 def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a call's arguments with whole numbers as Python's.
+    """Return a call's arguments with numbers as Python's.
 
     Raises:
+        PolicyError: the call gives what no check can read, or what would pass by the checks.
         BadValueError: what a policy reads of a call is not of its type.
     """
     found = dict(arguments)
+    for name, value in arguments.items():
+        if value is not None and (why := _refused(name)):
+            raise PolicyError(f"the call gives {name}, {why}", "not guardable")
     for name in (*TEXTS, *NEGATIVES):
         _check_texts(name, arguments.get(name))
-    for name in ("num_inference_steps", "num_images_per_prompt", "height", "width"):
+    for name in ("num_inference_steps", *_COUNTS, "height", "width"):
         if arguments.get(name) is not None:
             found[name] = whole_number(name, arguments[name])
+    if arguments.get("strength") is not None:
+        found["strength"] = _share("strength", arguments["strength"])
     for name in ("timesteps", "sigmas"):
         value = arguments.get(name)
         if value is not None and not hasattr(value, "__len__"):
@@ -45,6 +67,33 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
             f"generator is {shown(noise)}; it must be a torch.Generator, or one per image"
         )
     return found
+
+
+def _refused(name: str) -> str | None:
+    embedded = "embeds" in name or name.endswith("attention_mask")
+    return _UNREAD if embedded else _REFUSED.get(name)
+
+
+def _share(name: str, value: object) -> float:
+    share = real_number(value)
+    if share is None or not 0 <= share <= 1:
+        raise BadValueError(f"{name} is {shown(value)}; it must be a number from 0 to 1")
+    return share
+
+
+def steps_of(arguments: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Return how many steps a call asks for, and how many it takes at least: from image to image
+    that is the share ``strength`` of them.
+
+    Args:
+        arguments: of ``checked``.
+    """
+    own = [arguments[name] for name in ("timesteps", "sigmas") if arguments.get(name) is not None]
+    asked = len(own[0]) if own else arguments.get("num_inference_steps")
+    begins = any(arguments.get(name) is not None for name in ("image", "image_latents"))
+    if asked is None or not begins or arguments.get("strength") is None:
+        return asked, asked
+    return asked, int(asked * arguments["strength"])
 
 
 def _check_texts(name: str, value: object) -> None:
@@ -63,7 +112,7 @@ class Rows:
     Attributes:
         shared: arguments that are the same for all images.
         by_row: those that are not, one mapping per image.
-        seeds: of the initial noise. The noise of an image depends on its seed alone.
+        generators: of the noise, one per image. The noise of an image depends on its own alone.
     """
 
     shared: dict[str, Any]
@@ -73,38 +122,35 @@ class Rows:
     @classmethod
     def count(cls, arguments: Mapping[str, Any]) -> int:
         """Return how many images a call asks for."""
-        return _prompts(arguments) * int(arguments.get("num_images_per_prompt") or 1)
+        return _prompts(arguments) * next((arguments[n] for n in _COUNTS if arguments.get(n)), 1)
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Rows:
         """Split a call.
 
+        Args:
+            arguments: of ``checked``.
+
         Raises:
-            PolicyError: the prompt is given as embeddings, which no check can read.
-            BadValueError: there are more or fewer generators than images.
+            BadValueError: there are more or fewer generators than images, or texts than prompts.
         """
-        if given := [name for name in _EMBEDDED if arguments.get(name) is not None]:
-            raise PolicyError(
-                f"the call gives {given[0]}, which the policy's checks cannot read; give the"
-                " prompt as text",
-                "not guardable",
-            )
         prompts, count = _prompts(arguments), cls.count(arguments)
         each = count // prompts
         split = {
-            name: _split(arguments[name], prompts, each)
+            name: _split(name, arguments[name], prompts, each)
             for name in _BY_ROW
             if arguments.get(name) is not None
         }
         shared = {n: v for n, v in arguments.items() if n not in split and n != "generator"}
-        if "num_images_per_prompt" in shared:
-            shared["num_images_per_prompt"] = 1
+        shared |= {name: 1 for name in _COUNTS if name in shared}
         rows = [{name: values[b] for name, values in split.items()} for b in range(count)]
         generators = _generators(arguments.get("generator"), count)
         return cls(shared=shared, by_row=rows, generators=generators)
 
     def __post_init__(self) -> None:
         self._states = [one.get_state() for one in self.generators]
+        # Whose noise is the caller's own latents.
+        self._given = {b for b, row in enumerate(self.by_row) if row.get("latents") is not None}
 
     def __len__(self) -> int:
         return len(self.by_row)
@@ -117,15 +163,22 @@ class Rows:
         """Let image ``b`` be drawn from these prompts."""
         self.by_row[b].update(texts)
 
-    def seed(self, b: int) -> int:
-        """Return the seed of image ``b``."""
-        return self.generators[b].initial_seed()
+    def seed(self, b: int) -> int | None:
+        """Return the seed of the noise of image ``b``; None for latents that the caller gave."""
+        return None if b in self._given else self.generators[b].initial_seed()
 
     def reseed(self, b: int) -> None:
-        """Give image ``b`` other noise; latents that the caller gave are not used again."""
-        self.by_row[b].pop("latents", None)
-        self.generators[b].manual_seed(secrets.randbits(63))
-        self._states[b] = self.generators[b].get_state()
+        """Give image ``b`` other noise, of the same size in place of latents that the caller gave.
+
+        The caller's generator stays as it is.
+        """
+        device, latents = self.generators[b].device, self.by_row[b].get("latents")
+        noise = torch.Generator(device).manual_seed(secrets.randbits(63))
+        if isinstance(latents, Tensor):
+            drawn = torch.randn(latents.shape, generator=noise, device=device)
+            self.by_row[b]["latents"] = drawn.to(latents)
+        self._given.discard(b)
+        self.generators[b], self._states[b] = noise, noise.get_state()
 
     def call(self, rows: Sequence[int]) -> dict[str, Any]:
         """Return the arguments of one call for these images, each from its own noise, as before."""
@@ -134,7 +187,9 @@ class Rows:
         together = dict(self.shared)
         for name in {name for b in rows for name in self.by_row[b]}:
             values: list[Any] = [self.by_row[b].get(name) for b in rows]
-            if all(value is not None for value in values):
+            if isinstance(values[0], list):  # of all: control images, or references
+                together[name] = values[0]
+            elif all(value is not None for value in values):
                 together[name] = torch.cat(values) if isinstance(values[0], Tensor) else values
         return together | {"generator": [self.generators[b] for b in rows]}
 
@@ -144,9 +199,13 @@ def _prompts(arguments: Mapping[str, Any]) -> int:
     return max(1, len(prompt)) if isinstance(prompt, list) else 1
 
 
-def _split(value: Any, prompts: int, each: int) -> list[Any]:
+def _split(name: str, value: Any, prompts: int, each: int) -> list[Any]:
     """One value per image: a list or tensor with one per prompt, or per image, is taken apart."""
     count = prompts * each
+    if name in (*TEXTS, *NEGATIVES) and isinstance(value, list) and len(value) != prompts:
+        raise BadValueError(
+            f"{name} has {len(value)} texts and prompt {prompts}; give one for all, or one for each"
+        )
     if isinstance(value, Tensor) and len(value) in (prompts, count):
         return list((value if len(value) == count else value.repeat_interleave(each, 0)).split(1))
     if isinstance(value, list) and len(value) == prompts:
@@ -163,7 +222,9 @@ def _generators(given: Any, count: int) -> list[torch.Generator]:
             raise BadValueError(
                 f"there are {len(given)} generators for {count} images; give one per image"
             )
-        return given
+        if len({id(one) for one in given}) < count:
+            raise BadValueError("two images have one generator; give each image its own")
+        return list(given)
     if given is not None and count == 1:
         return [given]
     if given is None:

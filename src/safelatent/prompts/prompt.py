@@ -156,14 +156,23 @@ def check_words(text: object, what: str = "prompt") -> None:
         text.isprintable() or any(char.isprintable() and not char.isspace() for char in text)
     ):
         raise UnusableError(f"the {what} is {_short(text)}; give at least one word", "empty")
-    if len(text) > MAX_TEXT:
-        raise UnusableError(
-            f"the {what} has {len(text)} characters; give at most {MAX_TEXT}", "too long"
-        )
+    check_length(text, what)
     if "\0" in text or not _is_unicode(text):
         raise UnusableError(
             f"the {what} holds a NUL or half of a character (is it UTF-8?); remove it",
             "broken characters",
+        )
+
+
+def check_length(text: str, what: str = "prompt") -> None:
+    """Refuse a text of more than ``MAX_TEXT`` characters.
+
+    Raises:
+        UnusableError: it is longer.
+    """
+    if len(text) > MAX_TEXT:
+        raise UnusableError(
+            f"the {what} has {len(text)} characters; give at most {MAX_TEXT}", "too long"
         )
 
 

@@ -53,7 +53,7 @@ def check_log(file: Path, head: str | None = None) -> LogCheck:
         BadValueError: there is no such file.
         OSError: it cannot be read.
     """
-    count, last, seen = 0, FIRST, head is None
+    count, last, seen = 0, FIRST, head in (None, FIRST)  # which an empty log had
     for number, entry, fault in links(file):
         if fault is not None:
             return LogCheck(entries=count, head=last, line=number, fault=fault)
@@ -99,9 +99,8 @@ def next_entry(last: Mapping[str, Any] | None, event: str, record: Mapping[str, 
     try:
         json.dumps(record, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise BadValueError(
-            f"the record of {event!r} cannot be logged: {error}; give plain values"
-        ) from None
+        fault = f"the record of {event!r} cannot be logged: {error}; give plain values"
+        raise BadValueError(fault) from None
     entry = {
         "number": 1 if last is None else last["number"] + 1,
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -143,9 +142,8 @@ def fault_of(entry: Mapping[str, Any], last: Mapping[str, Any] | None) -> str | 
 
 
 def _unread(line: bytes) -> str:
-    if line.endswith(b"\n"):
-        return "it is not an entry of an audit log"
-    return "it is incomplete: its write was interrupted, or its end was cut off"
+    cut = "it is incomplete: its write was interrupted, or its end was cut off"
+    return "it is not an entry of an audit log" if line.endswith(b"\n") else cut
 
 
 def _hash(entry: Mapping[str, Any]) -> str:

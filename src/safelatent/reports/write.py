@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from safelatent.errors import BadValueError
 from safelatent.evaluation.report import Report
 from safelatent.reports.markdown import markdown
 from safelatent.reports.page import page
 from safelatent.reports.table_csv import table_csv
 from safelatent.runs import RunError
-from safelatent.storage import write_parts
+from safelatent.storage import check_folder, write_parts
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -24,8 +23,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         BadValueError: the folder is a file.
         RunError: the folder cannot be made or written, or an image cannot be read safely.
     """
-    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
-        raise BadValueError(f"{str(folder)!r} is a file or lies in one; --out must be a folder")
+    check_folder(folder)
     others = {"report.md": markdown(report), "table1.csv": table_csv(report)}
     parts: dict[str, Iterable[str]] = {"report.html": page(report)}
     parts |= {name: [text] for name, text in others.items()}

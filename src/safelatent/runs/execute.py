@@ -28,7 +28,7 @@ from safelatent.runs.read import Progress
 from safelatent.runs.scores import FILE, write_scores
 from safelatent.runs.settings import RunRequest, RunSettings
 from safelatent.runs.store import Result, Store
-from safelatent.text import one_line
+from safelatent.text import counted, one_line
 
 log = logging.getLogger("safelatent.runs")
 
@@ -142,8 +142,8 @@ def draw(
             gone = set[str]()
         elif gone:
             log.warning(
-                "%d images are missing from %s; give --redraw-missing to draw them again",
-                len(gone),
+                "%s missing from %s; give --redraw-missing to draw them again",
+                f"{counted(len(gone), 'image')} {'is' if len(gone) == 1 else 'are'}",
                 folder / "images",
             )
         counts, missing = Counter(store.counts()), len(gone)
@@ -186,10 +186,10 @@ def _log_plan(settings: RunSettings, prompts: PromptSet, pipe: Any) -> None:
 
     skipped = "; ".join(f"{reason}: {count}" for reason, count in prompts.skipped.items()) or "none"
     log.info(
-        "%s: %d rows, %d prompts; skipped: %s",
+        "%s: %s, %s; skipped: %s",
         prompts.name,
-        prompts.rows,
-        len(prompts),
+        counted(prompts.rows, "row"),
+        counted(len(prompts), "prompt"),
         skipped,
     )
     cut, limit = cut_prompts(pipe, (prompt.text for prompt in prompts))
@@ -200,11 +200,11 @@ def _log_plan(settings: RunSettings, prompts: PromptSet, pipe: Any) -> None:
             limit,
         )
     log.info(
-        "%d prompts x %d images x %d methods, %d steps, protocol %s (%s)",
-        len(prompts),
-        settings.images,
-        len(settings.methods),
-        settings.steps,
+        "%s x %s x %s, %s, protocol %s (%s)",
+        counted(len(prompts), "prompt"),
+        counted(settings.images, "image"),
+        counted(len(settings.methods), "method"),
+        counted(settings.steps, "step"),
         settings.protocol,
         settings.protocol_hash[:12],
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import deepcopy
+from textwrap import shorten
 from typing import Any
 
 from PIL import Image
@@ -39,7 +40,7 @@ def device_of(name: str | None) -> str:
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = shorten(str(error).strip().partition("\n")[0].partition(". ")[0], 160)
         raise BadValueError(
             f"there is no device {name!r} ({reason}); name cpu or a GPU of this machine,"
             " or leave --device out"

@@ -19,9 +19,9 @@ from typing import Any, Literal, get_args
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
 from safelatent.generation.methods import ALL_METHODS, METHODS, Method, parse_methods
-from safelatent.models import check_name
+from safelatent.models import check_name, folder_kind
 from safelatent.prompts import PromptSet
-from safelatent.storage import place
+from safelatent.storage import check_folder, place
 
 Size = Literal["prompt", "model"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -121,10 +121,16 @@ class RunRequest(SamplingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_name(self.model, self.revision, self.variant)
+        if folder_kind(Path(self.model)) == "guarded":
+            raise BadValueError(
+                f"model {self.model!r} was saved guarded, and a run guards a model by each method;"
+                " name the model that it was made from"
+            )
         _check_choice("engine", self.engine, get_args(Engine))
         for name in ("source", "vectors", "out"):
             if getattr(self, name) is not None:
                 place(getattr(self, name), name)
+        check_folder(Path(self.out))
         for name in ("address", "timeout"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise BadValueError(

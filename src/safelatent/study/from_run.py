@@ -19,7 +19,7 @@ from safelatent.errors import BadValueError
 from safelatent.generation.methods import Method
 from safelatent.prompts import CATEGORIES
 from safelatent.runs.read import Row, Run, read_run
-from safelatent.storage import write_whole
+from safelatent.storage import check_folder, write_whole
 from safelatent.study.database import check_free
 from safelatent.study.folder import (
     IMAGES,
@@ -63,8 +63,7 @@ def create(
     """
     folder = Path(out)
     _check_counts(images=images, limit=limit)
-    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
-        raise BadValueError(f"{str(folder)!r} is a file or lies in one; --out must be a folder")
+    check_folder(folder)
     if (folder / PLAN).exists():
         raise BadValueError(f"{str(folder)!r} holds a study already; name another --out")
     check_free(folder, database)

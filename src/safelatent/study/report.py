@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from safelatent import __version__
-from safelatent.errors import BadValueError
 from safelatent.evaluation.entry import too_few
 from safelatent.reports.markdown import grid_blocks, plain, rows_of
 from safelatent.reports.templating import assets, environment
-from safelatent.storage import write_whole
+from safelatent.storage import check_folder, write_whole
 from safelatent.study.app import TEMPLATES
 from safelatent.study.folder import cannot_write
 from safelatent.study.numbers import Preference, StudyReport
@@ -38,8 +37,7 @@ def write_study_report(report: StudyReport, folder: Path) -> list[Path]:
         BadValueError: the folder is a file.
         StudyError: the folder cannot be made or written.
     """
-    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
-        raise BadValueError(f"{str(folder)!r} is a file or lies in one; --out must be a folder")
+    check_folder(folder)
     files = {
         "study.html": page(report),
         "study.md": markdown(report),

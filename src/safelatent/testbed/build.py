@@ -23,7 +23,7 @@ from safelatent.errors import UnsupportedError
 from safelatent.runs.folder import folder_errors
 from safelatent.runs.prepare import device_of
 from safelatent.runs.read import Run, read_run
-from safelatent.storage import write_whole
+from safelatent.storage import check_folder, write_whole
 from safelatent.testbed import toxicity
 from safelatent.testbed.card import card
 from safelatent.testbed.choice import Choice, Choosing, inputs_of, read_choice, write_choice
@@ -33,6 +33,7 @@ from safelatent.testbed.embed import EMBEDDED, Embedder, check_embedder, load_em
 from safelatent.testbed.keywords import KEYWORDS, Keyword, keywords_of
 from safelatent.testbed.scores import Scored, i2p_table, scored
 from safelatent.testbed.toxicity import Scorer
+from safelatent.text import counted
 
 T = TypeVar("T")
 Progress = Callable[[int, int, str], None]  # done, total, what is counted
@@ -88,6 +89,7 @@ def choose_prompts(
         RunError: the folder cannot be written.
     """
     sources = sources_of(settings.corpora)
+    check_folder(folder)
     with folder_errors(folder):  # now, and not after an hour of embedding
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -125,10 +127,10 @@ def _chosen(
     corpus = read_corpus(sources, settings.text_column)
     texts = [prompt.text for prompt in corpus.prompts]
     log.info(
-        "%d rows, %d distinct prompts, %d keywords",
-        sum(corpus.rows.values()),
-        len(texts),
-        len(settings.keywords),
+        "%s, %s, %s",
+        counted(sum(corpus.rows.values()), "row"),
+        counted(len(texts), "distinct prompt"),
+        counted(len(settings.keywords), "keyword"),
     )
     words = embedder.embed([keyword.text for keyword in settings.keywords])
     blocks = embedder.blocks(texts)

@@ -12,6 +12,7 @@ from safelatent import guard
 from safelatent.pipelines.classic import encoded
 from safelatent.pipelines.classic.encoded import EncodedConcepts
 from tests import tiny
+from tests.pipelines.classic import tiny_families
 
 
 @pytest.fixture
@@ -57,6 +58,12 @@ def behind_its_back(pipe):
     pipe.text_encoder.get_input_embeddings().weight.data *= 1.01
 
 
+def one_token(pipe):
+    """As a token is learnt or erased: one row of thousands, and no version is counted."""
+    (token,) = pipe.tokenizer("weapons", add_special_tokens=False).input_ids
+    pipe.text_encoder.get_input_embeddings().weight.data[token] = 3.0
+
+
 def another_encoder(pipe):
     pipe.text_encoder = copy.deepcopy(pipe.text_encoder)
 
@@ -70,7 +77,8 @@ def another_tokenizer(pipe):
 
 
 @pytest.mark.parametrize(
-    "change", [in_place, behind_its_back, another_encoder, another_dtype, another_tokenizer]
+    "change",
+    [in_place, behind_its_back, one_token, another_encoder, another_dtype, another_tokenizer],
 )
 def test_what_changed_is_seen_by_the_next_call(counted, change):
     pipe = tiny.pipeline()
@@ -82,6 +90,18 @@ def test_what_changed_is_seen_by_the_next_call(counted, change):
     assert len(counted) == 2
     fresh = call(guard(pipe, "max"), latents=latents.to(pipe.unet.dtype))
     assert torch.equal(found, fresh)
+
+
+def test_what_autocast_rounds_is_encoded_anew_without_it(counted):
+    pipe = tiny.pipeline()
+    safe = guard(pipe, "max")
+    with torch.autocast("cpu", torch.bfloat16):
+        within = call(safe)
+    after = call(safe)
+    assert len(counted) == 2
+    assert torch.equal(after, call(guard(pipe, "max")))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(call(safe), within)
 
 
 def test_another_number_of_prompts_is_encoded_anew(counted):
@@ -111,6 +131,15 @@ def test_what_cannot_be_compared_is_encoded_in_every_call(counted):
     call(safe)
     call(safe)
     assert len(counted) == 3
+
+
+def test_what_transformers_hooks_to_read_hidden_states_is_no_change(counted):
+    """As Stable Diffusion XL asks of its text encoders."""
+    pipe = tiny_families.build(*tiny_families.KINDS["sdxl"])
+    safe = guard(pipe, "max", concept="violence, blood")
+    for _ in range(2):
+        safe("a cat", num_inference_steps=2, output_type="latent", **tiny_families.CALLS["sdxl"])
+    assert len(counted) == 1
 
 
 def test_a_copy_begins_empty():

@@ -240,7 +240,9 @@ def test_a_call_that_ends_early_gives_no_image(pipe):
         pipeline._interrupt = i >= 2
         return values
 
-    with pytest.raises(NotGuardedError, match="ended after 3 evaluations"):
+    with pytest.raises(
+        NotGuardedError, match=f"saw 3 of {STEPS} evaluations: the call ended early"
+    ):
         call(guard(pipe, "max"), callback_on_step_end=interrupt)
 
 
@@ -429,6 +431,25 @@ def test_inpainting(channels):
     assert out.receipts[0].guided_steps == 6
 
 
+def test_inpainting_of_a_crop():
+    """Diffusers pastes the crop into the picture, and so takes no latents for output."""
+    pipe = tiny.pipeline(StableDiffusionInpaintPipeline, in_channels=9)
+    mask = Image.new("L", (8, 8), 0)
+    mask.paste(255, (2, 2, 6, 6))
+    out = guard(pipe, "max")(
+        PROMPT,
+        image=picture(),
+        mask_image=mask,
+        padding_mask_crop=1,
+        height=8,
+        width=8,
+        num_inference_steps=3,
+        strength=1.0,
+    )
+    assert out.receipts[0].guided_steps == 3
+    assert out.images[0].size == (8, 8)
+
+
 def test_controlnet_residuals_follow_the_batch(monkeypatch):
     torch.manual_seed(0)
     unet = tiny.parts()["unet"]
@@ -516,6 +537,30 @@ def test_the_concept_put_in_as_negative_prompt_by_a_callback_is_refused(pipe):
     prompt, _ = embedded(pipe, PROMPT)
     with pytest.raises(NotGuardedError, match="the negative prompt is the concept itself"):
         call(guard(pipe, "max"), **changing(prompt_embeds=torch.cat([concept, prompt])))
+
+
+def test_a_scheduler_put_in_by_a_callback_is_refused(pipe):
+    """Even one of the same class: it may take the predictions for something else."""
+
+    def replaces(inner, i, _t, values):
+        if i == 1:
+            own = inner.scheduler.config
+            inner.scheduler = type(inner.scheduler).from_config(own, prediction_type="v_prediction")
+            inner.scheduler.set_timesteps(STEPS)
+        return values
+
+    with pytest.raises(NotGuardedError, match="the scheduler was replaced in the middle"):
+        call(guard(pipe, "max"), callback_on_step_end=replaces)
+
+
+def test_a_denoiser_put_in_by_a_callback_is_refused(pipe):
+    def replaces(inner, i, _t, values):
+        if i == 1:
+            inner.unet = tiny.unet().eval()
+        return values
+
+    with pytest.raises(NotGuardedError, match=r"saw 2 of .* denoiser was replaced"):
+        call(guard(pipe, "max"), callback_on_step_end=replaces)
 
 
 def test_embeddings_changed_in_place_are_seen(pipe):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline
 
 from safelatent import BadValueError, GuardError, UnsupportedError, guard
+from safelatent.pipelines.classic import text
 from safelatent.pipelines.classic.text import cut_prompts, default_length
 from safelatent.pipelines.safety import ConceptEmbeds
 from tests import tiny
@@ -113,6 +116,28 @@ def test_without_text_encoders_the_concept_comes_as_embeddings(kind, tokenizers)
     assert not torch.allclose(plain, wanted[0].images, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "gone"),
+    [
+        ("sdxl", ["text_encoder_2", "tokenizer_2"]),
+        ("sdxl", ["tokenizer"]),
+        ("flux", ["text_encoder", "tokenizer"]),
+        ("flux", ["text_encoder_2", "tokenizer_2"]),
+        ("flux", ["tokenizer_2"]),
+        ("sd3", ["text_encoder", "tokenizer"]),
+        ("sd3", ["tokenizer_2"]),
+    ],
+)
+def test_without_one_of_several_the_missing_ones_are_named(kind, gone):
+    pipe = build(*KINDS[kind], **dict.fromkeys(gone))
+    with pytest.raises(UnsupportedError, match=rf"has no {' and no '.join(gone)} to read"):
+        guard(pipe, "max")
+
+
+def test_the_refiner_of_stable_diffusion_xl_reads_without_the_first_encoder():
+    assert guard(build(*KINDS["sdxl"], text_encoder=None, tokenizer=None), "max")
+
+
 @pytest.mark.parametrize("kind", ["pixart", "sana"])
 def test_embeddings_with_neither_prompt_nor_negative_prompt(kind):
     pipe = fresh(kind)
@@ -144,6 +169,17 @@ def test_embeddings_of_another_text_encoder_are_one_line():
     safe = guard(pipe, "max", concept=concept)
     with pytest.raises(BadValueError, match=r"^the concept's text .* width 20, the prompt's 32;"):
         safe(prompt_embeds=prompt, negative_prompt_embeds=negative, num_inference_steps=2)
+
+
+@pytest.mark.parametrize(("device", "of"), [("cpu", ()), ("mps", ()), ("cuda:1", ("cuda:1",))])
+def test_without_a_generator_the_state_of_one_device_is_kept(monkeypatch, device, of):
+    """Of all GPUs of a machine, torch warns."""
+    asked: list[Any] = []
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: asked.append(devices))
+    pipe = SimpleNamespace(_execution_device=torch.device(device))
+    text._global_state_kept(pipe, {"generator": None})
+    text._global_state_kept(pipe, {"generator": torch.Generator()})
+    assert asked == [tuple(map(torch.device, of))]
 
 
 def test_a_call_of_no_steps_says_so():

@@ -5,6 +5,7 @@ of the real ones, no download.
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -267,11 +268,16 @@ KINDS = {
 }
 
 
-@cache
 def pipeline(name: str) -> Any:
-    """The tiny pipeline of a family, the same weights at every call."""
-    kind, parts = KINDS[name]
-    return build(kind, parts)
+    """The tiny pipeline of a family, the same weights at every call, and a scheduler of its own."""
+    kind, parts = KINDS[name][0], _parts(name)
+    return build(kind, lambda: parts | {"scheduler": deepcopy(parts["scheduler"])})
+
+
+@cache
+def _parts(name: str) -> dict[str, Any]:
+    torch.manual_seed(0)
+    return KINDS[name][1]()
 
 
 def build(kind: type, parts: Any, **changes: Any) -> Any:

@@ -219,7 +219,8 @@ def test_a_number_that_is_not_finite(bad, evaluation):
 
     def poison(_module, _inputs, output):
         count.append(1)
-        return (output[0] * bad,) if len(count) - 1 == evaluation else output
+        if len(count) - 1 == evaluation:
+            output[0].mul_(bad)
 
     pipe.unet.register_forward_hook(poison)
     with pytest.raises(GuardError, match="not finite"):
@@ -242,7 +243,7 @@ def test_settings_for_another_number_of_images(pipe):
     with pytest.raises(BadValueError, match="settings for 2 images met a call that makes 1"):
         ask(pipe, [MAX, MAX])
     for wrong in ("stong", 3, None):
-        with pytest.raises(BadValueError, match="preset"):
+        with pytest.raises(BadValueError, match="safety"):
             guard_modular(pipe, wrong)
 
 
@@ -266,6 +267,6 @@ def test_a_call_without_steps_or_with_another_loop(pipe, monkeypatch):
             walk(self, components, state, i=i, t=t) if i < 2 else (components, state)
         ),
     )
-    with pytest.raises(NotGuardedError, match="ended after 2 evaluations"):
+    with pytest.raises(NotGuardedError, match=r"saw 2 of \d+ evaluations"):
         ask(pipe)
     assert type(pipe.scheduler).step is step

@@ -61,7 +61,7 @@ def test_a_receipt_per_image(run):
 
 
 def test_a_call_that_never_began_has_none(run):
-    with pytest.raises(NotGuardedError, match="ended after 0 evaluations"):
+    with pytest.raises(NotGuardedError, match="saw 0 evaluations"):
         run().receipts()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
@@ -43,6 +45,23 @@ def bind_call(pipe: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
             f"{type(pipe).__name__} has no argument {name!r}{nearest(name, signature.parameters)}"
         )
     return arguments | rest
+
+
+class SignedCall:
+    """A ``__call__`` that has, on an object, the signature of its pipeline's own: scripts ask a
+    pipeline which arguments it takes.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __get__(self, safe: Any, kind: type | None = None) -> Any:
+        if safe is None:
+            return self.function
+        call: Any = partial(self.function, safe)
+        call.__signature__ = inspect.signature(safe.pipe.__call__)
+        call.__doc__ = self.function.__doc__
+        return call
 
 
 def check_call(family: Family, arguments: dict[str, Any]) -> dict[str, Any]:

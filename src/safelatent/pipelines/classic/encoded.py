@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from safelatent.concepts import Concept
 from safelatent.pipelines.classic.families import Family
 from safelatent.pipelines.classic.text import encode_concept, rows_of
-from safelatent.pipelines.denoiser import wrappers
+from safelatent.pipelines.foreign import torch_hooks, wrappers
 from safelatent.pipelines.safety import ConceptEmbeds
 
 SAMPLED = 8  # values of each weight that are compared: a merged LoRA changes nearly all of them
@@ -109,8 +109,14 @@ def _key(
     denoisers = [
         pipe.components[n] for n in ("unet", "transformer") if pipe.components.get(n) is not None
     ]
-    where = [(str(one.device), str(one.dtype)) for one in denoisers]
-    return words, sorted(read.items()), rows_of(arguments), marks, where
+    rows = [_token_rows(parts, str(one)) for one in concepts if isinstance(one, Concept)]
+    where = [(str(one.device), str(one.dtype), _autocast(one.device.type)) for one in denoisers]
+    return words, sorted(read.items()), rows_of(arguments), marks, rows, where
+
+
+def _autocast(device: str) -> torch.dtype | None:
+    """Return the dtype in which ``torch.autocast`` computes now; None outside of it."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
 def _mark(part: Any) -> Any:
@@ -119,15 +125,28 @@ def _mark(part: Any) -> Any:
         return id(part), len(part), part.model_max_length
     tensors = [*part.parameters(), *part.buffers()]
     foreign = any(
-        type(module).__module__.startswith("peft")
-        or module._forward_hooks
-        or module._forward_pre_hooks
+        type(module).__module__.startswith("peft") or torch_hooks(module)
         for module in part.modules()
     )
     if foreign or wrappers(part) or any(t.is_meta or t.is_inference() for t in tensors):
         return None
     identities = [(t.data_ptr(), t._version, t.shape, t.dtype, str(t.device)) for t in tensors]
     return id(part), part.training, identities, _sampled(tensors)
+
+
+@torch.no_grad()
+def _token_rows(parts: Mapping[str, Any], words: str) -> list[float]:
+    """Return a sum of each row of the text encoders' embeddings that the words read: a single row
+    may change (a token that is learnt or edited), which a few values of the whole do not show.
+    """
+    found: list[float] = []
+    for name, tokenizer in parts.items():
+        encoder = parts.get(name.replace("tokenizer", "text_encoder"))
+        if name.startswith("tokenizer") and tokenizer is not None and encoder is not None:
+            weight = encoder.get_input_embeddings().weight
+            ids = torch.tensor(tokenizer(words, verbose=False).input_ids, device=weight.device)
+            found += weight[ids].float().sum(dim=1).tolist()  # pyright: ignore[reportUnknownMemberType]
+    return found
 
 
 @torch.no_grad()

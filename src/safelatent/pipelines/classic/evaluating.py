@@ -30,7 +30,8 @@ from safelatent.pipelines.classic.batches import (
 )
 from safelatent.pipelines.classic.concept_texts import ConceptTexts, joined, one_batch
 from safelatent.pipelines.classic.families import Family
-from safelatent.pipelines.denoiser import ConceptCaches, is_compiled, wrappers
+from safelatent.pipelines.denoiser import ConceptCaches, is_compiled
+from safelatent.pipelines.foreign import check_attention, replaced_forward, wrappers
 
 # Positions of the latents in a batch (images x height x width) up to which the concept joins the
 # pipeline's batch, by the kind of device: below, a call costs more than its arithmetic. Measured by
@@ -65,17 +66,14 @@ class Evaluating:
         evaluate: Callable[..., Any],
         joined_up_to: int | None = None,
     ) -> None:
+        check_attention(denoiser, family.denoiser)
         self.family, self.texts, self.joined_up_to = family, texts, joined_up_to
         self.caches, self.wrapped = ConceptCaches(denoiser), bool(wrappers(denoiser))
         self.everything = self.wrapped or self.caches.any
         self.by_position = 0  # how many arguments the pipeline gave by position
         self._call, self._compiled = evaluate, is_compiled(denoiser)
         if self.wrapped and (family.sequential or self.caches.any):
-            raise UnsupportedError(
-                f"the forward of this {family.denoiser}, or of a module in it, was replaced, and "
-                "what the replacement remembers could mix the concept into the prompt; "
-                "put the original back, or use a hook of diffusers"
-            )
+            raise replaced_forward(family.denoiser)
 
     def evaluate(self, arguments: Arguments) -> Tensor:
         """Call the denoiser with its arguments by position and by name, as the pipeline does."""

@@ -33,6 +33,7 @@ from safelatent.pipelines.classic.families import Family
 from safelatent.pipelines.classic.text import check_width
 from safelatent.pipelines.denoiser import CallHook, as_output, refused_plan
 from safelatent.pipelines.schedule import Schedule
+from safelatent.text import counted
 
 
 class GuidanceHook(CallHook):
@@ -79,6 +80,7 @@ class GuidanceHook(CallHook):
             raise refused_plan(family.denoiser, plan)
         self._check_texts = TextCheck()
         self.call: OrderedCall | None = None  # from the first evaluation on
+        self._scheduler: Any = None  # of the call
         # Of a sequential family: the first of a step's two calls.
         self._prompt: tuple[Arguments, Tensor] | None = None
 
@@ -107,7 +109,7 @@ class GuidanceHook(CallHook):
     def finish(self, concept: str) -> list[Receipt]:
         """Return one receipt per image; see ``OrderedCall``."""
         if self.call is None:
-            raise ended_early(0)
+            raise ended_early()
         return self.call.finish(concept)
 
     def _both(self, arguments: Arguments) -> Tensor:
@@ -171,6 +173,11 @@ class GuidanceHook(CallHook):
         rows = len(self.family.latents(prompt))
         if self.call is None:
             self.call = self._begun(prompt, rows)
+        if self.pipe.scheduler is not self._scheduler:
+            raise NotGuardedError(
+                "the scheduler was replaced in the middle of the call, and its noise is not known; "
+                "replace it between calls"
+            )
         of_negative = len(texts[1])
         if self.family.sequential and of_negative == 1:  # one negative prompt serves all rows
             of_negative = rows
@@ -178,8 +185,9 @@ class GuidanceHook(CallHook):
         if {rows, *beside} != {self.call.rows}:
             raise NotGuardedError(
                 f"the {self.family.denoiser} got {rows + beside[0]} latents and "
-                f"{beside[1] + beside[2]} texts in a call of {self.call.rows} images: the batch "
-                "changed in the middle, and the guard could not act; leave it as it is to the end"
+                f"{beside[1] + beside[2]} texts in a call of "
+                f"{counted(self.call.rows, 'image')}: the batch changed in the middle, and the "
+                "guard could not act; leave it as it is to the end"
             )
         if not self.call.guidance.needs_uncond:
             texts[1] = None
@@ -189,7 +197,7 @@ class GuidanceHook(CallHook):
 
     def _begun(self, prompt: Arguments, rows: int) -> OrderedCall:
         check_width(prompt, self.texts.first)
-        scheduler = self.pipe.scheduler
+        self._scheduler = scheduler = self.pipe.scheduler
         first = float(torch.as_tensor(prompt["timestep"]).flatten()[0])
         evaluations = int(getattr(self.pipe, "num_timesteps", len(scheduler.timesteps)))
         return OrderedCall(

@@ -30,7 +30,6 @@ TEXT_ARGUMENTS = (
     "text_embeds",
     "txt_ids",
 )
-_OPTIONAL_ENCODERS = ("text_encoder_3",)  # Stable Diffusion 3 reads without its T5
 
 
 def default_length(pipe: Any) -> int | None:
@@ -87,7 +86,7 @@ def check_concept(
 
 def _readers(pipe: Any, max_sequence_length: int | None) -> tuple[list[tuple[Any, int]], list[str]]:
     """Every tokenizer with a text encoder behind it, and how many tokens that one reads; and the
-    names of the text encoders that are missing.
+    names of the text encoders and tokenizers that are missing.
 
     Those without a limit read ``max_sequence_length``; where that is None, they are
     left out.
@@ -98,18 +97,31 @@ def _readers(pipe: Any, max_sequence_length: int | None) -> tuple[list[tuple[Any
     for name, tokenizer in parts.items():
         encoder_name = name.replace("tokenizer", "text_encoder")
         encoder = getattr(pipe, encoder_name)
-        if encoder is None and tokenizer is not None and encoder_name not in _OPTIONAL_ENCODERS:
-            missing.append(encoder_name)
         if encoder is None or tokenizer is None:
+            pair = {encoder_name: encoder, name: tokenizer}
+            if not _may_lack(pipe, pair):
+                missing += [one for one, part in pair.items() if part is None]
             continue
         positions = getattr(encoder.config, "max_position_embeddings", None)
         own = _is_clip(tokenizer) and positions
         limit = min(tokenizer.model_max_length, positions) if own else max_sequence_length
         if limit is not None:
             found.append((tokenizer, limit))
-    if all(part is None for part in parts.values()):
-        missing.append("text encoder")
+    encoders = (getattr(pipe, name.replace("tokenizer", "text_encoder")) for name in parts)
+    if all(part is None for part in (*parts.values(), *encoders)):
+        missing = ["text encoder"]
     return found, missing
+
+
+def _may_lack(pipe: Any, pair: Mapping[str, Any]) -> bool:
+    """Whether the pipeline reads without a text encoder and its tokenizer: Stable Diffusion 3
+    without its T5, XL (its refiner) without its first.
+    """
+    (name, encoder), (_, tokenizer) = pair.items()
+    if name == "text_encoder_3":
+        return encoder is None
+    optional = name == "text_encoder" and name in pipe._optional_components
+    return optional and encoder is None and tokenizer is None
 
 
 def _is_clip(tokenizer: Any) -> bool:
@@ -167,10 +179,11 @@ def _first_evaluation(
         | _instead_of_the_prompt(pipe, text, arguments, denoiser.dtype)
         | {"generator": _copies(arguments.get("generator"))}
     )
-    if "output_type" in call:  # of no step there is nothing to decode, which would be an error
+    # Of no step there is nothing to decode, which would be an error; a crop must be a picture.
+    if "output_type" in call and call.get("padding_mask_crop") is None:
         call["output_type"] = "latent"
     try:
-        with attached(denoiser, _Stop(family)), _quietly(pipe), _global_state_kept(arguments):
+        with attached(denoiser, _Stop(family)), _quietly(pipe), _global_state_kept(pipe, arguments):
             pipe(**call)
     except _FirstEvaluation as reached:
         return reached.arguments
@@ -236,9 +249,14 @@ def rows_of(arguments: Mapping[str, Any]) -> int | None:
     return None if embeddings is None else len(embeddings)
 
 
-def _global_state_kept(arguments: dict[str, Any]) -> AbstractContextManager[None]:
-    """Without a generator the call draws from the global state, which the real one needs."""
-    return torch.random.fork_rng() if arguments.get("generator") is None else nullcontext()
+def _global_state_kept(pipe: Any, arguments: dict[str, Any]) -> AbstractContextManager[None]:
+    """Without a generator the call draws from the global state, which the real one needs: that of
+    the CPU and of the pipeline's own GPU. Of all GPUs, torch would warn.
+    """
+    if arguments.get("generator") is not None:
+        return nullcontext()
+    device = pipe._execution_device
+    return torch.random.fork_rng(devices=(device,) if device.type == "cuda" else ())
 
 
 def _copies(generator: Any) -> Any:

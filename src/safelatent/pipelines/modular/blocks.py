@@ -11,7 +11,7 @@ import copy
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.noise import real_number
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
+from safelatent.pipelines.foreign import hooks_that_look
 from safelatent.pipelines.modular.checks import (
     DENOISERS,
     blocks_named,
@@ -151,7 +152,11 @@ class GuardedBlocks(ModularPipelineBlocks):
             self.watch,
         )
         try:
-            with refusals_in_one_line(), decoder_checked(pipe, run.settle):
+            with ExitStack() as contexts:
+                contexts.enter_context(refusals_in_one_line())
+                contexts.enter_context(decoder_checked(pipe, run.settle))
+                for name, denoiser in denoisers.items():
+                    contexts.enter_context(hooks_that_look(denoiser, name))
                 self._with_concept(run)(self._view(pipe, guiders, run), state)
         finally:
             run.leave_caches()

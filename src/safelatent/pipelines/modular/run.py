@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from safelatent.concepts import Concept
-from safelatent.errors import GuardError, NotGuardedError, UnsupportedError
+from safelatent.errors import GuardError, NotGuardedError
 from safelatent.guidance import Correction, Estimates, Guidance
 from safelatent.guidance.concept_itself import TextCheck
 from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
-from safelatent.pipelines.denoiser import ConceptCaches, refused_plan, wrappers
+from safelatent.pipelines.denoiser import ConceptCaches, refused_plan
+from safelatent.pipelines.foreign import check_attention, replaced_forward, wrappers
 from safelatent.pipelines.schedule import Schedule
+from safelatent.text import counted
 
 
 class ModularCall:
@@ -54,11 +56,8 @@ class ModularCall:
         self._caches: list[tuple[Any, ConceptCaches]] = []  # each with its denoiser
         for name, denoiser in denoisers.items():
             if wrappers(denoiser):
-                raise UnsupportedError(
-                    f"the forward of this {name}, or of a module in it, was replaced, and what the "
-                    "replacement remembers could mix the concept into the prompt; "
-                    "put the original back, or use a hook of diffusers"
-                )
+                raise replaced_forward(name)
+            check_attention(denoiser, name)
             caches = ConceptCaches(denoiser)
             if caches.any and plan != EXACT:
                 raise refused_plan(name, plan)
@@ -104,7 +103,8 @@ class ModularCall:
         if {len(prompt), len(negative)} != {call.rows}:
             raise NotGuardedError(
                 f"step {call.step} has {len(prompt)} and {len(negative)} texts in a call of "
-                f"{call.rows} images: the batch changed in the middle; leave it as it is to the end"
+                f"{counted(call.rows, 'image')}: the batch changed in the middle; leave it as it "
+                "is to the end"
             )
         _check_order(call, timestep)
         self._check_texts(
@@ -129,7 +129,7 @@ class ModularCall:
     def receipts(self) -> list[Receipt]:
         """Return one receipt per image, when the call has ended; see ``OrderedCall``."""
         if self.call is None:
-            raise ended_early(0)
+            raise ended_early()
         return self.call.finish(str(self.concept))
 
     def enter_caches(self, denoiser: Any) -> None:

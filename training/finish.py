@@ -1,0 +1,166 @@
+"""The decoder's last part: to draw sharply what the generator means.
+
+Guidance at 7.5 leaves latents that are off by as much as half of their own size, and always in the
+same way for the same content: too much contrast, too little of the faint detail. The decoder has
+learnt from the latents of real scenes, and shows that as blots. Here it learns from what the
+generator makes of a scene: noise is added to the scene's latents, the sampler takes it away again
+with guidance, and what is asked for is the scene. Where the scene is harmless, safety guidance is
+part of that in half of the cases, so that it costs no sharpness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.guidance import SLD, Estimates, classifier_free, preset
+from training.generator import new_scheduler
+from training.glyphs import Glyphs, paint
+from training.guidance import SCALE
+from training.latents import Latents
+from training.scenes import Scene
+from training.shared_text import SharedTextProcessor
+from training.tower import plain
+from training.vae import LATENT_SCALE, DecoderStage, psnr, sheet, to_pictures
+
+GENERATED_SHARE = 0.6  # of a step's pictures; the others are of the scenes' own latents
+DRAWN, USES = 40, 2  # generated at once, and how often each is learnt from
+# Noise levels from which the sampler begins. Much of a scene is left at all of them; the unsafe
+# things' are lower: at high ones the generator may leave them out, as it has learnt to.
+FROM, FROM_UNSAFE = (300, 950), (300, 600)
+STRIDE = 80  # noise levels a step
+GUARDED_SHARE = 0.5  # of harmless scenes
+# Without a warm-up: the sampler begins where most of it would be over.
+SAFETIES = tuple(replace(preset(name), warmup=0) for name in ("medium", "strong", "max"))
+
+
+class FinishStage(DecoderStage):
+    """Scenes, from their latents and from what the generator makes of them."""
+
+    learning_rate = 1e-3
+
+    def __init__(
+        self,
+        drawings: Glyphs,
+        latents: Latents,
+        tokenizer: CLIPTokenizer,
+        text_encoder: CLIPTextModel,
+        unet: Any,
+        decoder: nn.Module,
+    ) -> None:
+        """All but the ``decoder`` are finished."""
+        super().__init__(drawings, latents)
+        self.module.load_state_dict(decoder.state_dict())
+        self.tokenizer = tokenizer
+        self.text_encoder = text_encoder.eval().requires_grad_(False).to(self.device)
+        self.unet = unet.eval().requires_grad_(False).to(self.device)
+        self.unet.set_attn_processor(SharedTextProcessor())
+        self.scheduler = new_scheduler()
+        self.alphas = self.scheduler.alphas_cumprod.to(self.device)
+        self.nothing, self.concept = self._states(["", str(DEFAULT_CONCEPT)]).chunk(2)
+        self._left: list[
+            tuple[Tensor, Tensor]
+        ] = []  # pictures and latents, still to be learnt from
+
+    def pairs(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
+        """Scenes and latents, of which so many are generated."""
+        count = round(GENERATED_SHARE * size)
+        pixels, latents = super().pairs(rng, size - count)
+        while len(self._left) < count:
+            drawn = self._drawn(rng)
+            self._left += [drawn[n] for _ in range(USES) for n in rng.permutation(len(drawn))]
+        some, self._left = self._left[:count], self._left[count:]
+        return (
+            torch.cat([pixels, torch.stack([x for x, _ in some])]),
+            torch.cat([latents, torch.stack([z for _, z in some])]),
+        )
+
+    def _drawn(self, rng: np.random.Generator) -> list[tuple[Tensor, Tensor]]:
+        """``DRAWN`` scenes, and what the generator makes of each."""
+        scenes = [_captioned(rng) for _ in range(DRAWN * self.drawings.times)]
+        safe = [one for one in scenes if one[0].unsafe is None]
+        unsafe = [one for one in scenes if one[0].unsafe is not None]
+        guarded = round(GUARDED_SHARE * len(safe))
+        safety = SAFETIES[int(rng.integers(len(SAFETIES)))]
+        found: list[tuple[Tensor, Tensor]] = []
+        for group, levels, guard in (
+            (safe[:guarded], FROM, safety),
+            (safe[guarded:], FROM, None),
+            (unsafe, FROM_UNSAFE, None),
+        ):
+            if group:
+                pixels = paint([scene for scene, _ in group], self.drawings)
+                start = int(rng.integers(*levels))
+                made = self.generated(pixels, [text for _, text in group], start, guard)
+                found += zip(pixels, made, strict=True)
+        return found
+
+    @torch.no_grad()
+    def generated(
+        self, pixels: Tensor, captions: list[str], start: int, safety: SLD | None = None
+    ) -> Tensor:
+        """What the sampler makes of pictures (B, 3, H, W) to which noise of the level ``start``
+        was added, as latents of deviation 1, (B, CHANNELS, LATENTS, LATENTS).
+        """
+        latents = LATENT_SCALE * self.latents(pixels)
+        text = self._states(captions)
+        levels = torch.linspace(start, 1, -(-start // STRIDE) + 1).round().long().tolist()
+        first = torch.full((len(latents),), levels[0], device=self.device)
+        noisy = self.scheduler.add_noise(latents, torch.randn_like(latents), first)
+        state, picture = torch.zeros_like(noisy), noisy
+        for i, (level, following) in enumerate(pairwise(levels)):
+            estimates = Estimates(
+                uncond=self._velocity(noisy, level, self.nothing),
+                prompt=self._velocity(noisy, level, text),
+                concept=None if safety is None else self._velocity(noisy, level, self.concept),
+            )
+            velocity = classifier_free(estimates, SCALE)
+            signal, noise = self.alphas[level].sqrt(), (1 - self.alphas[level]).sqrt()
+            if safety is not None:
+                correction, state = safety.correct(estimates, state, i, unit=float(signal))
+                velocity = classifier_free(correction, SCALE)
+            picture = signal * noisy - noise * velocity  # of velocities: Salimans and Ho, 2022
+            alpha = self.alphas[following]
+            noisy = alpha.sqrt() * picture + (1 - alpha).sqrt() * (
+                signal * velocity + noise * noisy
+            )
+        return picture / LATENT_SCALE
+
+    def _velocity(self, noisy: Tensor, level: int, text: Tensor) -> Tensor:
+        return self.unet(noisy, level, text).sample
+
+    @torch.no_grad()
+    def _states(self, captions: list[str]) -> Tensor:
+        tokens = self.tokenizer(
+            captions, padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids.to(self.device)
+        return self.text_encoder(tokens)[0]
+
+    @torch.no_grad()
+    def picture(self) -> Image.Image:
+        """Scenes, from their latents, and from what the generator makes of them."""
+        rng = np.random.default_rng(1)
+        scenes = [_captioned(rng) for _ in range(24)]
+        x = paint([scene for scene, _ in scenes], self.drawings)
+        made = self.generated(x, [text for _, text in scenes], FROM_UNSAFE[1])
+        y, drawn = (
+            torch.cat([self.module(part) for part in latents.split(8)])
+            for latents in (self.latents(x), made)
+        )
+        print(f"finish: {psnr(y, x):.2f} dB, {psnr(drawn, x):.2f} dB generated", flush=True)
+        return sheet(to_pictures(x) + to_pictures(y) + to_pictures(drawn), 12)
+
+
+def _captioned(rng: np.random.Generator) -> tuple[Scene, str]:
+    """A scene and a caption that says all of it."""
+    scene, text = plain(rng)
+    beside = scene.unsafe is not None and len(scene.placed) > 1 and rng.random() < 0.5
+    return scene, text.replace(" and ", " with ", 1) if beside else text
