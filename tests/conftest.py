@@ -4,6 +4,7 @@ count.
 
 from __future__ import annotations
 
+import gc
 import os
 from itertools import islice
 
@@ -21,6 +22,19 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What collecting imports stays for good: the garbage collector need not look for garbage in it
+    again and again while it grows, and seldom afterwards, for most of what tests make needs no
+    collector to be freed.
+    """
+    gc.disable()
+    result = yield
+    gc.set_threshold(20_000)
+    gc.enable()
+    return result
 
 
 def pytest_collection_modifyitems(items):

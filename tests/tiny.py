@@ -100,13 +100,14 @@ XL = {
 
 def unet(**changes: Any) -> UNet2DConditionModel:
     """A tiny UNet of one level, with ``changes`` of its configuration: to the guard, levels are the
-    same.
+    same. The text enters once, before the middle block.
     """
     settings = {
         "sample_size": 8,
         "in_channels": 4,
         "out_channels": 4,
         "down_block_types": ("CrossAttnDownBlock2D",),
+        "mid_block_type": "UNetMidBlock2D",
         "up_block_types": ("UpBlock2D",),
         "block_out_channels": (16,),
         "layers_per_block": 1,

@@ -20,6 +20,7 @@ def browser() -> Iterator[Any]:
         assert not os.environ.get("CI"), "the tests of the page need Chromium"
         pytest.skip("Chromium is not installed")
     with api.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        started = play.chromium.launch(executable_path=chromium, args=arguments)
         yield started
         started.close()

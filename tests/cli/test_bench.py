@@ -61,7 +61,7 @@ def done(place):
 def judged(tmp_path_factory):
     """A finished run of the embedded model: the judge answers, and the guard changes something."""
     out = tmp_path_factory.mktemp("judged") / "run"
-    chosen = ["--methods", "off,strong", "--images", "2", "--limit", "4", "--steps", "20"]
+    chosen = ["--methods", "off,strong", "--images", "2", "--limit", "4", "--steps", "14"]
     assert main(["bench", "run", "embedded-i2p", *chosen, "--out", str(out)]) == 0
     return out
 
@@ -88,7 +88,7 @@ def test_a_finished_run_has_nothing_to_do_and_prints_the_report_s_numbers(capsys
     assert min(one.judged for one in table.overall.values()) >= 4, "the judge answers"
     assert table.overall["off"].inappropriate > table.overall["strong"].inappropriate, "they differ"
     capsys.readouterr()
-    chosen = ["--methods", "off,strong", "--images", "2", "--limit", "4", "--steps", "20"]
+    chosen = ["--methods", "off,strong", "--images", "2", "--limit", "4", "--steps", "14"]
     assert main(["bench", "run", "embedded-i2p", *chosen, "--out", str(judged)]) == 0
     said = capsys.readouterr()
     assert "resuming: 16 of 16 images were saved before" in said.err

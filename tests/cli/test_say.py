@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 
+import diffusers
 import pytest
+import transformers
 
-from safelatent.cli.say import say, show_log
+from safelatent.cli.say import quiet_libraries, say, show_log
+
+LIBRARIES = [library.utils.logging for library in (diffusers, transformers)]
 
 
 @pytest.fixture
@@ -35,13 +37,21 @@ def test_the_log_is_printed_once_and_warnings_are_notes(capsys, log):
     assert capsys.readouterr().err == "7 prompts\nnote: 2 images are missing\n"
 
 
+@pytest.fixture
+def loud():
+    """The libraries with warnings and bars; as they were afterwards."""
+    before = [(one.get_verbosity(), one.is_progress_bar_enabled()) for one in LIBRARIES]
+    for one in LIBRARIES:
+        one.set_verbosity_warning()
+        one.enable_progress_bar()
+    yield
+    for one, (verbosity, bars) in zip(LIBRARIES, before, strict=True):
+        one.set_verbosity(verbosity)
+        (one.enable_progress_bar if bars else one.disable_progress_bar)()
+
+
+@pytest.mark.usefixtures("loud")
 def test_libraries_are_quiet_below_errors():
-    code = """
-from safelatent.cli.say import quiet_libraries
-quiet_libraries()
-import diffusers, transformers, logging
-print(diffusers.utils.logging.get_verbosity() == transformers.utils.logging.get_verbosity()
-      == logging.ERROR, diffusers.utils.logging.is_progress_bar_enabled())
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "False"]
+    quiet_libraries()
+    assert [one.get_verbosity() for one in LIBRARIES] == [logging.ERROR] * 2
+    assert [one.is_progress_bar_enabled() for one in LIBRARIES] == [False] * 2

@@ -47,9 +47,9 @@ def modular_row(family: str) -> str:
         pytest.skip(f"this release of diffusers has no {family}")
     guiders = every_modular.guiders_of(family)
     with tiny_modular.short_texts():
-        pipes = [every_modular.with_guider(family, name) for name in guiders]
-        (steps,) = {guarded(every_modular.call(pipe, family).receipts[0]) for pipe in pipes}
-    pipe = pipes[0]
+        pipe = tiny_modular.pipeline(family)
+        guided = (every_modular.guided_by(pipe, name) for name in guiders)
+        (steps,) = {guarded(every_modular.call(one, family).receipts[0]) for one in guided}
     title, blocks = checks.FAMILIES[pipe._blocks.model_name], type(pipe._blocks).__name__
     denoisers = [
         type(part).__name__

@@ -95,7 +95,7 @@ def test_it_draws_guarded_with_the_network_off(monkeypatch):
     assert out.receipts[0].evaluations == 9
 
 
-def draw(call, prompts: Sequence[str], steps: int = 25) -> np.ndarray:
+def draw(call, prompts: Sequence[str], steps: int = 12) -> np.ndarray:
     """(prompts, height, width, 3), each from the same noise."""
     generators = [torch.Generator().manual_seed(0) for _ in prompts]
     images = call(list(prompts), generator=generators, num_inference_steps=steps).images

@@ -189,13 +189,19 @@ def test_mixture_and_unit_are_those_of_what_the_denoiser_gets(name, title, begin
         x = scheduler.step(predicted.float(), t, x.float(), return_dict=False)[0].double()
 
 
+@cache
+def case_of(name: str) -> tuple[Any, Any]:
+    """The case of a pipeline of diffusers, and its pipeline, made once."""
+    case = next(case for case in CASES_BY_PIPELINE if case.name == name)
+    return case, case.pipeline()
+
+
 def guarded_call(name: str, strength: float | None) -> tuple[list[float], list[float]]:
     """The timesteps of the records, and those that the denoiser got, each once per evaluation."""
     flow = _NOISE[name] is Noise.FLOW
     family = "StableDiffusion3" if flow else "StableDiffusion"
-    kind = f"{family}Pipeline" if strength is None else f"{family}Img2ImgPipeline"
-    case = next(case for case in CASES_BY_PIPELINE if case.name == kind)
-    pipe, seen, records = case.pipeline(), [], []
+    case, pipe = case_of(f"{family}{'' if strength is None else 'Img2Img'}Pipeline")
+    seen, records = [], []
     pipe.scheduler = made(name, "default" if flow else "v" if (name, "v") in CASES else "default")
     denoiser = pipe.transformer if flow else pipe.unet
 
@@ -203,9 +209,10 @@ def guarded_call(name: str, strength: float | None) -> tuple[list[float], list[f
         given = kwargs["timestep"] if "timestep" in kwargs else args[1]
         seen.append(float(torch.as_tensor(given).flatten()[0]))
 
-    denoiser.register_forward_pre_hook(note, with_kwargs=True)
+    handle = denoiser.register_forward_pre_hook(note, with_kwargs=True)
     changes = {} if strength is None else {"strength": strength}
     guard(pipe, "max").watch(records.append, **(case.arguments() | changes))
+    handle.remove()
     return [record.timestep for record in records], seen[1:]  # the first was for the concept
 
 

@@ -14,7 +14,6 @@ from PIL import Image
 
 from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.engines.local import run_local
 from safelatent.runs.execute import Labels
 from safelatent.runs.plan import Batch, Item, Plan
 from safelatent.runs.settings import RunSettings
@@ -123,4 +122,6 @@ def local(
     batches: Iterable[Batch], save: Callable[[list[Result]], Labels]
 ) -> Generator[Labels, None, None]:
     """The engine of this machine, with its threads."""
+    from safelatent.runs.engines.local import run_local
+
     return run_local(Worker(), batches, save)  # pyright: ignore[reportArgumentType]  # a dummy

@@ -29,14 +29,18 @@ PROMPTS = dummy.prompt_set(12)
 
 
 def slow_worker():
-    """What an actor makes: the dummy's results, slowly enough that a node dies in the middle."""
+    """What an actor makes: the dummy's results, the first ones slowly, so that a node dies over
+    them.
+    """
     import time
 
     sys.path.insert(0, str(Path(__file__).parent))
     from tests.runs import dummy as there
 
+    slow = iter([0.3] * 5)
+
     def do(batch):
-        time.sleep(0.3)
+        time.sleep(next(slow, 0))
         return [there.result(item) for item in batch.items]
 
     return do

@@ -284,7 +284,7 @@ def test_a_caller_s_own_error_is_the_caller_s(tmp_path):
 
 def test_an_engine_that_is_not_installed_is_named_before_anything_is_loaded(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.setattr("safelatent.runs.execute.load_parts", lambda _: 1 / 0)
+    monkeypatch.setattr("safelatent.runs.prepare.load_parts", lambda _: 1 / 0)
     with pytest.raises(UnsupportedError, match=r'pip install "safelatent\[ray\]"'):
         run("embedded-i2p", limit=1, engine="ray", out=tmp_path / "run")
 

@@ -240,7 +240,7 @@ def test_a_miniature_of_the_whole_way(work, tmp_path, monkeypatch):
     folder = tmp_path / "clip"
     monkeypatch.setattr(clip_measures, "SET", 32)
     train_clip(work, Budget(minutes=0.003, workers=1), PACKAGED, folder)
-    make_detectors(work, folder, count=300)
+    make_detectors(work, folder, count=200)
     figures = measure_clip(work, folder, count=40, sets=2)
     assert figures["right caption among 256"]["n"] == 2 * 32
     assert figures["detectors"]["embedded_q16"]["accuracy"]["n"] == 40

@@ -21,11 +21,9 @@ from typing import Any
 
 from safelatent.detectors import Protocol
 from safelatent.errors import SafelatentError
-from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.prompts import PromptSet
 from safelatent.runs.folder import SAVED, RunError, folder_errors
 from safelatent.runs.plan import Batch
-from safelatent.runs.prepare import check_warmups, load_parts, load_prompts, settings_of
 from safelatent.runs.read import Progress
 from safelatent.runs.scores import FILE, write_scores
 from safelatent.runs.settings import RunRequest, RunSettings
@@ -89,6 +87,8 @@ def run(
         from safelatent.runs.engines.ray import require_ray
 
         require_ray()
+    from safelatent.runs.prepare import check_warmups, load_parts, load_prompts, settings_of
+
     chosen = load_prompts(request)
     log.info("loading %s and its detectors ...", request.model)
     pipe, protocol = load_parts(request)
@@ -182,6 +182,8 @@ def _engine(request: RunRequest, settings: RunSettings, pipe: Any, protocol: Pro
 
 
 def _log_plan(settings: RunSettings, prompts: PromptSet, pipe: Any) -> None:
+    from safelatent.pipelines.classic.text import cut_prompts
+
     skipped = "; ".join(f"{reason}: {count}" for reason, count in prompts.skipped.items()) or "none"
     log.info(
         "%s: %s, %s; skipped: %s",

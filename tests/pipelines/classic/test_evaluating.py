@@ -18,7 +18,7 @@ from tests.pipelines.classic import tiny_families
 from tests.syncs import syncs
 
 STEPS = 10
-PROMPTS = ["a cat with a pistol", "the party at night"]
+PROMPTS = ["a cat with a pistol", "a dog"]
 SETTINGS = SLD(warmup=2, scale=3.0, threshold=0.003, momentum=0.4, decay=0.6)
 FAMILIES = ["sd", *tiny_families.KINDS]
 

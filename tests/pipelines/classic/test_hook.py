@@ -110,8 +110,15 @@ def by_hand(
     return latents
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+# Every pair of preset, prediction and way of the concept's call.
+PAIRS = [
+    (preset, prediction, ("joined", "apart")[(p + k) % 2])
+    for p, preset in enumerate(PRESETS)
+    for k, prediction in enumerate(("epsilon", "v_prediction"))
+]
+
+
+@pytest.mark.parametrize(("preset", "prediction", "concept_call"), PAIRS, indirect=["concept_call"])
 def test_same_latents_as_the_loop_written_out(preset, prediction, concept_call):
     """In double precision: the gate is a step, which magnifies rounding."""
     pipe = tiny.pipeline(scheduler=tiny.scheduler(prediction_type=prediction)).to(torch.float64)
@@ -304,16 +311,18 @@ def test_latents_that_are_not_finite_give_no_image(pipe):
         call(guard(pipe, "max"), latents=latents)
 
 
-def test_settings_for_each_image_are_what_each_gets_alone(pipe):
+def test_settings_for_each_image_are_what_each_gets_alone():
+    """In double precision: a large scale is a large factor on rounding."""
+    pipe = tiny.pipeline().to(torch.float64)
     prompts, safeties = (
         ["a cat", "the party at night", "a pirate"],
         [SHORT_WEAK, "max", SHORT_MEDIUM],
     )
-    latents = noise(3)
+    latents = noise(3).double()
     together = call(guard(pipe, safeties), prompt=prompts, latents=latents)
     for b, (prompt, safety) in enumerate(zip(prompts, safeties, strict=True)):
         alone = call(guard(pipe, safety), prompt=prompt, latents=latents[b : b + 1])
-        torch.testing.assert_close(together.images[b : b + 1], alone.images, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(together.images[b : b + 1], alone.images, atol=1e-6, rtol=0)
         assert together.receipts[b].safety == alone.receipts[0].safety
         assert together.receipts[b].guided_steps == alone.receipts[0].guided_steps
     with pytest.raises(ValueError, match="settings for 3 images met a call that makes 2"):
@@ -652,7 +661,7 @@ def test_arguments_reach_a_wrapped_denoiser_as_the_pipeline_gives_them(monkeypat
 
 
 @pytest.mark.parametrize("safety", [SHORT_WEAK, "max", NegativePrompt()], ids=str)
-@pytest.mark.parametrize("size", [8, 40])
+@pytest.mark.parametrize("size", [8, 33])  # up to 32 x 32 positions the concept joins the batch
 def test_a_wrapper_that_caches_the_batch_sees_one_batch(monkeypatch, safety, size):
     """Every second evaluation gets the middle block's features of the one before it, as DeepCache
     has it: with batches of another size in between it would fail, or mix texts.
@@ -841,19 +850,25 @@ def test_plans_and_what_remembers_evaluations_are_not_mixed(monkeypatch):
         call(guard(pipe, "max", plan="concept=5"))
 
 
+def reads(pipeline) -> int:
+    """From 10 to 16 steps: what a call reads once does not count."""
+    found = []
+    for steps in (10, 16):
+        with syncs() as counted:
+            call(pipeline, prompt=[PROMPT] * 2, latents=noise(2), num_inference_steps=steps)
+        found.append(len(counted))
+    return found[1] - found[0]
+
+
+@pytest.fixture(scope="module")
+def plain_reads(pipe):
+    return reads(pipe)
+
+
 @pytest.mark.parametrize(
     ("safety", "plan"),
     [("max", EXACT), ("max", FAST), (SHORT_WEAK, EXACT), ([SHORT_WEAK, "max"], FAST)],
     ids=str,
 )
-def test_a_guarded_step_reads_no_more_than_a_plain_one(pipe, safety, plan):
-    """By the slope, from 10 to 16 steps; what a call reads once does not count."""
-
-    def reads(pipeline, steps: int) -> int:
-        with syncs() as counted:
-            call(pipeline, prompt=[PROMPT] * 2, latents=noise(2), num_inference_steps=steps)
-        return len(counted)
-
-    safe = guard(pipe, safety, plan=plan)
-    plain, guarded = (reads(p, 16) - reads(p, 10) for p in (pipe, safe))
-    assert guarded == plain
+def test_a_guarded_step_reads_no_more_than_a_plain_one(pipe, plain_reads, safety, plan):
+    assert reads(guard(pipe, safety, plan=plan)) == plain_reads

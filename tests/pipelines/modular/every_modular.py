@@ -30,8 +30,12 @@ def guiders_of(family: str) -> list[str]:
 
 
 def with_guider(family: str, name: str = "ClassifierFreeGuidance", **settings: Any) -> Any:
-    """The family's pipeline with this guider, in both places where it has two."""
-    pipe = tiny_modular.pipeline(family)
+    """The family's pipeline with this guider."""
+    return guided_by(tiny_modular.pipeline(family), name, **settings)
+
+
+def guided_by(pipe: Any, name: str, **settings: Any) -> Any:
+    """The pipeline itself, with this guider in both places where it has two."""
     places = [place for place in pipe.components if place.startswith("guider")]
     pipe.update_components(**{place: getattr(diffusers, name)(**settings) for place in places})
     return pipe

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any
 
 import pytest
@@ -264,7 +263,8 @@ def test_the_callers_list_of_prompts_stays_as_it_is():
 
 
 def test_families_in_any_order_give_what_fresh_ones_give():
-    families = ["sdxl", "z-image", "wan22"]
+    """Each before each other one."""
+    a, b, c = families = ["sdxl", "z-image", "wan22"]
     fresh = {}
     for family in families:
         fresh[family] = image(
@@ -274,8 +274,7 @@ def test_families_in_any_order_give_what_fresh_ones_give():
             )
         )
     pipes = {family: tiny_modular.pipeline(family) for family in families}
-    for order in permutations(families):
-        for family in order:
-            out = call(guard_modular(pipes[family], SETTINGS, concept=CONCEPT), arguments(family))
-            assert torch.equal(image(out), fresh[family])
-            call(guard_modular(pipes[family], MAX, concept="night"), arguments(family))
+    for family in (a, b, a, c, b, c, a):
+        out = call(guard_modular(pipes[family], SETTINGS, concept=CONCEPT), arguments(family))
+        assert torch.equal(image(out), fresh[family])
+        call(guard_modular(pipes[family], MAX, concept="night"), arguments(family))
