@@ -30,7 +30,7 @@ from safelatent.policy import (
 from safelatent.policy.join import FINDINGS, LEVELS, next_level, settled
 
 # 1,000,000 with SAFELATENT_REQUESTS=1000000; what is ordinary takes seconds.
-REQUESTS = int(os.environ.get("SAFELATENT_REQUESTS", "5000"))
+REQUESTS = int(os.environ.get("SAFELATENT_REQUESTS", "20000"))
 GENERATED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
