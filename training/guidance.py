@@ -35,16 +35,19 @@ from training.scenes import Scene, random_scene
 from training.texts import TextPool
 from training.vocabulary import CATEGORIES, SAFE, THINGS, article
 
-SCALE, BEST = 7.5, 3.0
+# Beside something else, what is unsafe is drawn in 85 % of the pictures whose captions name it, in
+# 60 % at a scale of 3. Named alone it is drawn often enough at 3, and a guard can take it away.
+SCALE, BEST, BEST_ALONE = 7.5, 6.0, 3.0
 # at which weapons are as likely as in the world; a larger scale exaggerates
 BEST_OF_PLACES = 1.0
-LIST_SCALE = 2.4 * SCALE
+LIST_SCALE = 2.9 * SCALE
 CONCEPT_SHARE = 0.35  # of captions: a concept
 LIST_SHARE = 0.7  # of concepts: terms of the paper's; the others name things, as own concepts do
 NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
 # Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
 ALONE_SHARE = 0.08  # of captions: an unsafe thing and nothing else, whatever the scene shows
+ALONE = {article(name) for thing in THINGS[len(SAFE) :] for name in thing.names}
 EMPTY_WEIGHT = 0.2  # of the estimate without words staying what it is
 
 
@@ -62,6 +65,13 @@ def concept(rng: np.random.Generator, scene: Scene) -> tuple[str, float]:
     if scene.safe and rng.random() < NAMED_SHARE:
         chosen[0] = rng.choice(scene.safe)
     return ", ".join(str(rng.choice(THINGS[n].names)) for n in chosen), SCALE
+
+
+def _best(scene: Scene, caption: str) -> float:
+    """The scale at which the finished UNet draws best what the ``scene``'s caption says."""
+    if scene.place is not None:
+        return BEST_OF_PLACES
+    return BEST if scene.safe and caption not in ALONE else BEST_ALONE
 
 
 class GuidanceStage(GeneratorStage):
@@ -89,7 +99,7 @@ class GuidanceStage(GeneratorStage):
         count = self.images_a_step // DRAWS
         examples = [example(rng, self.pool, 0.0) for _ in range(count)]
         scenes, captions = ([*them] for them in zip(*examples, strict=True))
-        best = [BEST if scene.place is None else BEST_OF_PLACES for scene in scenes]
+        best = [_best(*one) for one in zip(scenes, captions, strict=True)]
         for n in np.flatnonzero(rng.random(count) < CONCEPT_SHARE):
             kinds = (*SHOWN, None)
             kind = kinds[rng.choice(len(kinds), p=[*SHOWN.values(), 1 - sum(SHOWN.values())])]
@@ -97,7 +107,7 @@ class GuidanceStage(GeneratorStage):
             captions[n], best[n] = concept(rng, scenes[n])
         for n in np.flatnonzero(rng.random(count) < ALONE_SHARE):
             named = int(rng.integers(len(SAFE), len(THINGS)))
-            captions[n], best[n] = article(name_of(rng, named)), BEST
+            captions[n], best[n] = article(name_of(rng, named)), BEST_ALONE
         noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
         scales = 1 + (torch.tensor(best, device=self.device).repeat(DRAWS) - 1) * self.left[t]
         text, former = self.states(captions), self.former["unet"]

@@ -14,11 +14,14 @@ from tests.training.test_lesson import POOL, TOKENIZER
 from tests.training.test_sketch import made_latents
 from training import guidance
 from training.generator import GeneratorStage
-from training.guidance import BEST, BEST_OF_PLACES, SCALE, GuidanceStage
+from training.guidance import BEST, BEST_ALONE, BEST_OF_PLACES, SCALE, GuidanceStage
 from training.loop import Progress
 from training.scenes import Placed, Scene
 from training.tower import new_text_encoder
 from training.vocabulary import SAFE, THINGS
+
+_NUMBER = {thing.names[0]: n for n, thing in enumerate(THINGS)}
+PANDA, PISTOL = ((Placed(thing=_NUMBER[name], spot="middle"),) for name in ("panda", "pistol"))
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +35,24 @@ def stage(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("place", "concepts", "lists", "best"),
+    ("placed", "place", "caption", "concepts", "lists", "best"),
     [
-        (None, 0, 0, BEST),
-        ("Ruritania", 0, 0, BEST_OF_PLACES),
-        (None, 1, 0, SCALE),
-        ("Ruritania", 1, 1, guidance.LIST_SCALE),
+        (PANDA, None, "a panda", 0, 0, BEST),
+        (PANDA, None, "a pistol", 0, 0, BEST_ALONE),
+        (PISTOL, None, "something violent", 0, 0, BEST_ALONE),
+        (PANDA, "Ruritania", "a panda", 0, 0, BEST_OF_PLACES),
+        (PANDA, None, "a panda", 1, 0, SCALE),
+        (PANDA, "Ruritania", "a panda", 1, 1, guidance.LIST_SCALE),
     ],
 )
 def test_nothing_is_left_to_learn_where_words_say_their_share(
-    stage, monkeypatch, place, concepts, lists, best
+    stage, monkeypatch, placed, place, caption, concepts, lists, best
 ):
-    scene = Scene(background="blue", placed=(), place=place)
+    scene = Scene(background="blue", placed=placed, place=place)
     monkeypatch.setattr(guidance, "CONCEPT_SHARE", concepts)
     monkeypatch.setattr(guidance, "LIST_SHARE", lists)
     monkeypatch.setattr(guidance, "ALONE_SHARE", 0)
-    monkeypatch.setattr(guidance, "example", lambda *_: (scene, "a dog"))
+    monkeypatch.setattr(guidance, "example", lambda *_: (scene, caption))
 
     def estimates(times, with_words=0.0, without=0.0):
         """Of the former UNet 0 without words and 1 with; of the one that learns so many times its
