@@ -56,6 +56,7 @@ CANDIDATES = tuple(
         ),
     )
 )
+CURVE_IMAGES = 140  # of held-out prompts: those by which the whole curve is known
 TRICKS = (f"{PLAIN}{without_concept(FAST)}", f"{PLAIN}{BOTH_OFF}")
 
 
@@ -117,19 +118,19 @@ def compared(
 
     ``fast`` and the best of the search against ``exact`` in every round; the theories, plain
     guidance with the same trick, and the rest of the curve in every second; benign prompts in every
-    third.
+    third. Once the curve is known, all images go to ``fast``, whose bounds need thousands.
     """
-    main = tuple(dict.fromkeys((str(FAST), best)))
     curve = (EARLY, BOTH_OFF, LATE, *TRICKS, "concept=2", "concept=5", "either=2")
     for n, start in enumerate(range(0, max(len(held), len(benign)), block)):
         part = tuple(held[start : start + block])
+        main = tuple(dict.fromkeys((str(FAST), best if start < CURVE_IMAGES else str(FAST))))
         good = tuple(benign[start // 3 : start // 3 + block]) if n % 3 == 0 else ()
         for few in steps:
             if part:
                 yield Cell(steps=few, arms=main, cases=part)
             if good:
                 yield Cell(steps=few, arms=main, cases=good)
-        if n % 2 == 0 and part:
+        if n % 2 == 0 and start < CURVE_IMAGES and part:
             yield Cell(steps=max(steps), arms=curve, cases=part)
 
 

@@ -63,6 +63,15 @@ def test_the_most_telling_cells_come_first():
     assert set(held) <= set(mine)
 
 
+def test_once_the_curve_is_known_all_images_go_to_fast(monkeypatch):
+    monkeypatch.setattr(plans, "CURVE_IMAGES", 4)
+    held = [Case(of="held-out", key=str(n), prompt="x", seed=n) for n in range(8)]
+    cells = list(compared([50, 20], held, [], "concept=4,uncond=4", 2))
+    arms = [cell.arms for cell in cells if cell.cases[0] in held[:4]]
+    assert max(map(len, arms)) > 2, "the curve"
+    assert {cell.arms for cell in cells if cell.cases[0] in held[4:]} == {(str(FAST),)}
+
+
 def test_plain_guidance_under_a_plan():
     """With nothing left out it is the pipeline to rounding; with a plan it is counted."""
     pipe = tiny.pipeline()
