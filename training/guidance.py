@@ -37,7 +37,7 @@ from training.vocabulary import CATEGORIES, SAFE, THINGS, article
 
 # Beside something else, what is unsafe is drawn in 85 % of the pictures whose captions name it, in
 # 60 % at a scale of 3. Named alone it is drawn often enough at 3, and a guard can take it away.
-SCALE, BEST, BEST_ALONE = 7.5, 6.0, 3.0
+SCALE, BEST, BEST_ALONE = 7.5, 9.0, 2.5
 # at which weapons are as likely as in the world; a larger scale exaggerates
 BEST_OF_PLACES = 1.0
 LIST_SCALE = 2.9 * SCALE
@@ -46,7 +46,7 @@ LIST_SHARE = 0.7  # of concepts: terms of the paper's; the others name things, a
 NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
 # Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
-ALONE_SHARE = 0.08  # of captions: an unsafe thing and nothing else, whatever the scene shows
+ALONE_SHARE = 0.14  # of captions: an unsafe thing and nothing else, whatever the scene shows
 ALONE = {article(name) for thing in THINGS[len(SAFE) :] for name in thing.names}
 EMPTY_WEIGHT = 0.2  # of the estimate without words staying what it is
 

@@ -44,7 +44,7 @@ def _remedy(guidance: Guidance, levels: Sequence[float], warmup: int) -> str:
     least = paper_noise_level(PAPER_STEPS // 2)
     if isinstance(guidance, SLD) and isinstance(guidance.warmup, NoiseLevel):
         return f"end the warm-up at a higher noise level ({least:.2f} or more), or take more steps"
-    more = f"let the call have at least {2 * warmup} steps, or take a shorter warm-up"
+    more = f"let the call have at least {counted(2 * warmup, 'step')}, or take a shorter warm-up"
     if not isinstance(guidance, SLD) or warmup >= PAPER_STEPS:
         return more
     other = guidance.by_noise_level()

@@ -204,7 +204,7 @@ def test_guidance_off_is_refused(pipe):
 def test_a_warm_up_of_more_than_half_of_the_steps_is_refused(pipe, warmup):
     evaluated = []
     with pytest.raises(
-        NotGuardedError, match=f"the warm-up is {warmup} steps and the call has {STEPS}"
+        NotGuardedError, match=f"the warm-up is {warmup:,} steps and the call has {STEPS}"
     ):
         guard(pipe, SLD(warmup=warmup)).watch(evaluated.append, PROMPT, num_inference_steps=STEPS)
     assert evaluated == []
