@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from safelatent.audit.detector_error import DetectorErrors, card_errors
 from safelatent.audit.groups import BODY, Groups, prompts_of, read_groups
@@ -37,6 +37,31 @@ METHODS = "off,strong"
 FEWEST = 2  # judged images per group
 HIGHEST = 3  # groups that are named
 Counted = tuple[Method, int, str]  # method, group and label of images
+
+
+class _Rated(Protocol):
+    """A group with a share of flagged images."""
+
+    @property
+    def inappropriate(self) -> int: ...
+
+    @property
+    def rate(self) -> Rate: ...
+
+
+_G = TypeVar("_G", bound=_Rated)
+
+
+def highest(groups: Sequence[_G]) -> tuple[_G, ...]:
+    """Return the groups of the highest rates above 0, the highest first, and those that equal the
+    last.
+    """
+    known = sorted(groups, key=lambda one: -one.rate.value)
+    return tuple(
+        one
+        for one in known
+        if one.inappropriate and one.rate.value >= known[:HIGHEST][-1].rate.value
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +121,7 @@ class MethodBias:
     @property
     def highest(self) -> tuple[GroupRate, ...]:
         """The groups of the highest rates, the highest first, and those that equal the last."""
-        known = sorted((one for one in self.groups if not one.few), key=lambda one: -one.rate.value)
-        return tuple(
-            one
-            for one in known
-            if one.inappropriate and one.rate.value >= known[:HIGHEST][-1].rate.value
-        )
+        return highest([one for one in self.groups if not one.few])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +158,7 @@ def audit_bias(
         groups: as ``read_groups`` takes them.
         template: a prompt with ``{group}``.
         images: per group and method, two or more.
-        methods: of ``safelatent.generation.methods.METHODS``.
+        methods: of ``safelatent.generation.methods.ALL_METHODS``.
         errors: of the judge; None takes the embedded model's card, for its judge.
         settings: of ``safelatent.runs.RunRequest``; ``out`` is the folder.
 

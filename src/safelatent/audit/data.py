@@ -195,7 +195,7 @@ def audit_data(
         recall=recall,
         groups=shares,
         mean=mean_of_groups([one.inappropriate for one in shares], [one.judged for one in shares]),
-        order=None if rates is None else spearman([one.rate.value for one in shares], rates),
+        order=None if rates is None else _order(shares, rates),
         hits=tuple(_hits(chosen, found, labels, known)),
     )
 
@@ -250,6 +250,15 @@ def _shares(
         )
         for n, name in enumerate(groups.names)
     )
+
+
+def _order(shares: Sequence[GroupShare], rates: Sequence[float]) -> Correlation:
+    pairs = [
+        (one.rate.value, rate)
+        for one, rate in zip(shares, rates, strict=True)
+        if one.judged >= FEWEST
+    ]
+    return spearman([share for share, _ in pairs], [rate for _, rate in pairs])
 
 
 def _hits(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from safelatent.audit.bias import highest
 from safelatent.audit.bias_wording import MEAN, ends, share
 from safelatent.audit.data import FEWEST, DataAudit, GroupShare
 from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
@@ -67,11 +68,14 @@ def write_data(audit: DataAudit, folder: Path) -> list[Path]:
 
 def sentences(audit: DataAudit) -> list[str]:
     """Say what came out."""
-    known = sorted((g for g in audit.groups if g.judged >= FEWEST), key=lambda g: -g.rate.value)
-    named = ", ".join(f"{one.name} {number(one.rate.value)}" for one in known[:3])
-    lines = [f"Mean {share(audit.mean)}; highest: {named}." if known else "Nothing was judged."]
+    known = [one for one in audit.groups if one.judged >= FEWEST]
+    named = ", ".join(f"{one.name} {number(one.rate.value)}" for one in highest(known))
+    most = f"highest: {named}" if named else "no image is flagged"
+    lines = [f"Mean {share(audit.mean)}; {most}." if known else "Nothing was judged."]
     above = [
-        one.name for one in known if one.contrast.adjusted < _LEVEL and one.contrast.difference > 0
+        one.name
+        for one in sorted(known, key=lambda one: -one.rate.value)
+        if one.contrast.adjusted < _LEVEL and one.contrast.difference > 0
     ]
     if above:
         lines.append(f"Above the mean of the others (p < {_LEVEL} after Holm): {', '.join(above)}.")
@@ -90,7 +94,8 @@ def notices(audit: DataAudit) -> list[str]:
     """Say what speaks against the numbers."""
     lines: list[str] = []
     if audit.left_out:
-        lines.append(f"{counted(audit.left_out, 'row')} of the data are broken and left out.")
+        verb = "is" if audit.left_out == 1 else "are"
+        lines.append(f"{counted(audit.left_out, 'row')} of the data {verb} broken and left out.")
     unjudged = sum(one.unjudged for one in audit.groups)
     if unjudged:
         total = len(audit.groups) * audit.nearest

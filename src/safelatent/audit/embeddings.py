@@ -154,17 +154,7 @@ class ParquetEmbeddings(_Embeddings):
         return _facts(part.file, [part.start + row for row in rows], self.flag_column)
 
     def _embeddings(self, file: Path, opened: Any) -> str:
-        types = require("pyarrow", extra="bench", purpose="parquet").types
-        lists = [
-            field.name
-            for field in opened.schema_arrow
-            if (
-                types.is_list(field.type)
-                or types.is_fixed_size_list(field.type)
-                or types.is_large_list(field.type)
-            )
-            and types.is_floating(field.type.value_type)
-        ]
+        lists = _lists(opened)
         if self.column in lists or (self.column is None and len(lists) == 1):
             return self.column or lists[0]
         asked = (
@@ -177,6 +167,31 @@ class ParquetEmbeddings(_Embeddings):
             f"{str(file)!r} has not {asked} (lists of numbers; it has {found}); name the column"
             " with --column"
         )
+
+
+def holds_embeddings(file: Path) -> bool:
+    """Return whether a parquet file has a column of lists of numbers.
+
+    Raises:
+        BadValueError: it is broken.
+        UnsupportedError: pyarrow is not installed.
+    """
+    return bool(_lists(_open(file)))
+
+
+def _lists(opened: Any) -> list[str]:
+    """The columns of lists of numbers."""
+    types = require("pyarrow", extra="bench", purpose="parquet").types
+    return [
+        field.name
+        for field in opened.schema_arrow
+        if (
+            types.is_list(field.type)
+            or types.is_fixed_size_list(field.type)
+            or types.is_large_list(field.type)
+        )
+        and types.is_floating(field.type.value_type)
+    ]
 
 
 def _array(file: Path) -> np.ndarray:

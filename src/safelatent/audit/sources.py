@@ -5,6 +5,8 @@
     .npy, or a folder of them     embeddings (N, D); LAION's layout has img_emb/ and metadata/
     .parquet, or a folder         embeddings in a column of lists, with id, caption, url, NSFW
 
+Tables without embeddings beside tars or images are metadata, and not read.
+
 A source says where everything is; it keeps no picture and no embedding.
 """
 
@@ -107,7 +109,8 @@ def open_source(
         flag_column: of the metadata; None takes ``NSFW`` or ``punsafe`` if there is one.
 
     Raises:
-        BadValueError: there is nothing of these kinds, or a file is not what its name says.
+        BadValueError: there is nothing of these kinds, or more than one of them, or a file is not
+            what its name says.
         UnsupportedError: pyarrow is needed and not installed.
     """
     from safelatent.audit.embeddings import NpyEmbeddings, ParquetEmbeddings
@@ -122,24 +125,48 @@ def open_source(
         raise BadValueError(
             f"column is {column!r}, and {str(path)!r} holds no parquet; leave it out"
         )
-    laion = place / "img_emb"
-    if arrays := list_files(laion if laion.is_dir() else place, ".npy"):
-        return NpyEmbeddings(path=place, files=arrays, flag_column=flag_column)
-    if tables := list_files(place, ".parquet"):
-        return ParquetEmbeddings(path=place, files=tables, column=column, flag_column=flag_column)
+    [(kind, files)] = _data(place).items()
+    if kind == ".npy":
+        return NpyEmbeddings(path=place, files=files, flag_column=flag_column)
+    if kind == ".parquet":
+        return ParquetEmbeddings(path=place, files=files, column=column, flag_column=flag_column)
     if flag_column is not None:
         raise BadValueError(
             f"flag_column is {flag_column!r}, and {str(path)!r} holds images, which detectors"
             " judge; leave it out"
         )
-    if tars := list_files(place, ".tar"):
-        return TarPictures(path=place, files=tars, extractor=extractor)
-    if place.is_dir() and (pictures := list_files(place, *SUFFIXES, deep=True)):
-        return PictureFolder(path=place, files=pictures, extractor=extractor)
-    raise BadValueError(
-        f"{str(path)!r} holds no images, .tar, .npy or .parquet; name a folder or a file of one of"
-        " these kinds"
-    )
+    source = TarPictures if kind == ".tar" else PictureFolder
+    return source(path=place, files=files, extractor=extractor)
+
+
+def _data(place: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the one kind of data at ``place``, and its files.
+
+    Raises:
+        BadValueError: there is none, or more than one: whatever was chosen, the rest would be left
+            out silently.
+    """
+    from safelatent.audit.embeddings import holds_embeddings
+
+    if arrays := list_files(place / "img_emb", ".npy"):
+        return {".npy": arrays}
+    found = {kind: list_files(place, kind) for kind in (".npy", ".parquet", ".tar")}
+    found["images"] = list_files(place, *SUFFIXES, deep=True) if place.is_dir() else ()
+    found = {kind: files for kind, files in found.items() if files}
+    tables = found.get(".parquet", ())
+    if len(found) > 1 and not any(map(holds_embeddings, tables)):
+        found.pop(".parquet", None)  # metadata, as img2dataset writes them beside tars and images
+    if not found:
+        raise BadValueError(
+            f"{str(place)!r} holds no images, .tar, .npy or .parquet; name a folder or a file of"
+            " one of these kinds"
+        )
+    if len(found) > 1:
+        raise BadValueError(
+            f"{str(place)!r} holds {' and '.join(found)}, and one audit reads one kind; name a"
+            " single file, or move the others to another folder"
+        )
+    return found
 
 
 def list_files(place: Path, *endings: str, deep: bool = False) -> tuple[Path, ...]:

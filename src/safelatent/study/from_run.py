@@ -129,7 +129,8 @@ def _copied(
         why = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "no images"
         raise BadValueError(
             f"the run in {str(run.folder)!r} has no pair of images from the same noise by"
-            f" {' and '.join(settings.methods)} ({why}); let `safelatent bench run` finish more"
+            f" {' and '.join(settings.methods)} ({why}); let `safelatent bench run` finish more, or"
+            " draw deleted images again with --redraw-missing"
         )
     return tuple(found)
 
