@@ -47,7 +47,7 @@ def test_broken_pictures_are_one_line_or_are_counted(tmp_path, capsys):
     assert "red/000.png' cannot be read" in err
     assert err.splitlines()[-1].startswith("safelatent: ")
     assert main([*call, "--skip-broken"]) == 0
-    assert "note: 1 row of the data are broken and left out." in capsys.readouterr().err
+    assert "note: 1 row of the data is broken and left out." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

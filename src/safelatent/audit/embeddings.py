@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from safelatent.audit.sources import Part, Read, cut, files_fingerprint, list_files
+from safelatent.audit.sources import ARRAYS, Part, Read, cut, files_fingerprint, list_files
 from safelatent.errors import BadValueError
 from safelatent.optional import require
 from safelatent.text import squeezed
@@ -62,8 +62,16 @@ class NpyEmbeddings(_Embeddings):
 
         Raises:
             BadValueError: an array is broken, is not (N, D), is of another width than the first,
-                or its metadata have another number of rows.
+                or its metadata have another number of rows or no flag column.
         """
+        for file in self.files if self.flag_column is not None else ():
+            if (table := self._tables.get(file)) is None:
+                raise BadValueError(
+                    f"flag_column is {self.flag_column!r}, and {str(file)!r} has no metadata, which"
+                    " are metadata/*.parquet with the same number in the name; add them, or leave"
+                    " the column out"
+                )
+            _columns(table, _open(table).schema_arrow.names, self.flag_column)
         return [part for file in self.files for part in cut(file, 0, self._rows(file), PART)]
 
     def fingerprint(self) -> str:
@@ -101,8 +109,9 @@ class NpyEmbeddings(_Embeddings):
     @cached_property
     def _tables(self) -> dict[Path, Path]:
         """The metadata of each array: those of the same number at the end of the name."""
-        folder = self.path / "metadata" if self.path.is_dir() else self.path.parent / "metadata"
-        tables = {_number(file): file for file in list_files(folder, ".parquet")}
+        folder = self.files[0].parent
+        root = folder.parent if folder.name == ARRAYS else folder
+        tables = {_number(file): file for file in list_files(root / "metadata", ".parquet")}
         return {file: tables[n] for file in self.files if (n := _number(file)) in tables}
 
 
@@ -116,11 +125,12 @@ class ParquetEmbeddings(_Embeddings):
         """List all parts, within row groups.
 
         Raises:
-            BadValueError: a file is broken, or has no column of embeddings.
+            BadValueError: a file is broken, or has no column of embeddings or no flag column.
         """
         found: list[Part] = []
         for file in self.files:
             opened, start = _open(file), 0
+            _columns(file, opened.schema_arrow.names, self.flag_column)
             self._embeddings(file, opened)
             for group in range(opened.metadata.num_row_groups):
                 stop = start + opened.metadata.row_group(group).num_rows

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from safelatent.features import Extractor
 
+ARRAYS = "img_emb"  # the folder of the arrays in LAION's layout
 Floats = NDArray[np.floating[Any]]
 
 
@@ -148,7 +149,7 @@ def _data(place: Path) -> dict[str, tuple[Path, ...]]:
     """
     from safelatent.audit.embeddings import holds_embeddings
 
-    if arrays := list_files(place / "img_emb", ".npy"):
+    if arrays := list_files(place / ARRAYS, ".npy"):
         return {".npy": arrays}
     found = {kind: list_files(place, kind) for kind in (".npy", ".parquet", ".tar")}
     found["images"] = list_files(place, *SUFFIXES, deep=True) if place.is_dir() else ()
