@@ -5,6 +5,7 @@ FOLDER/private.json    the key of the links and the address of the database; not
 FOLDER/images/         copies of the images without metadata, by names that tell nothing
 FOLDER/answers.sqlite  the answers, unless they are in PostgreSQL
 FOLDER/links.csv       one link per rater
+FOLDER/lock            held by the process that makes the study
 """
 
 from __future__ import annotations
