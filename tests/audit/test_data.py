@@ -90,17 +90,17 @@ def test_the_order_against_a_models_rates(tmp_path, monkeypatch):
         audit_data(data, groups, index=tmp_path / "i", nearest=5, run="runs/bias")
 
 
-def test_a_group_without_a_judged_image_is_in_no_order(tmp_path, monkeypatch):
-    """Its share is NaN, which would stop the audit after all of its work."""
+def test_a_group_of_too_few_judged_images_is_in_no_order_and_no_mean(tmp_path, monkeypatch):
     groups = Groups(title="g", names=("red", "green", "blue"))
     run = run_of(groups, {"off": ("iiii", "isss", "ssss")})
     monkeypatch.setattr(module, "read_run", lambda _: run)
-    flags = ["NSFW"] * 4 + [None] * 4 + ["UNLIKELY"] * 4
+    flags = ["NSFW"] * 4 + [None] * 3 + ["NSFW"] + ["UNLIKELY"] * 4
     rows = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)
     data = save_parquet(tmp_path / "a.parquet", rows, NSFW=flags)
     found = audit_data(data, groups, index=tmp_path / "i", nearest=4, run="runs/bias")
-    assert [one.judged for one in found.groups] == [4, 0, 4]
+    assert [one.judged for one in found.groups] == [4, 1, 4]
     assert found.order.n == 2
+    assert (found.mean.value, found.mean.n) == (0.5, 2), "one judged image is no share"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from safelatent.audit.bias import bias_rates
+from safelatent.audit.bias import FEWEST, bias_rates, enough
 from safelatent.audit.building import build_index
 from safelatent.audit.groups import Groups, check_template, read_groups
 from safelatent.audit.index import Index, Nearest, Progress
@@ -41,7 +41,6 @@ from safelatent.runs.read import read_run
 
 Search = Literal["auto", "exact", "lists"]
 NEAREST = 100  # of the paper
-FEWEST = 2  # images per group
 CHECKED = 8  # queries whose nearest by lists are compared with the exact ones
 JUDGED = ("inappropriate", "safe")
 
@@ -84,9 +83,14 @@ class GroupShare:
     cosines: tuple[float, float]
 
     @property
+    def few(self) -> bool:
+        """Whether so few images were judged that there is no share."""
+        return self.judged < FEWEST
+
+    @property
     def holds_expected(self) -> bool | None:
         """Whether the expected share lies in the interval; None if there is none."""
-        if self.expected is None or self.judged < FEWEST:
+        if self.expected is None or self.few:
             return None
         return self.rate.low <= self.expected <= self.rate.high
 
@@ -194,7 +198,9 @@ def audit_data(
         judge=judge.name,
         recall=recall,
         groups=shares,
-        mean=mean_of_groups([one.inappropriate for one in shares], [one.judged for one in shares]),
+        mean=mean_of_groups(
+            *enough([one.inappropriate for one in shares], [one.judged for one in shares])
+        ),
         order=None if rates is None else _order(shares, rates),
         hits=tuple(_hits(chosen, found, labels, known)),
     )
@@ -235,7 +241,8 @@ def _shares(
     rows = [[labels[row] for row in nearest] for nearest in found.rows.tolist()]
     flagged = [row.count("inappropriate") for row in rows]
     judged = [sum(label in JUDGED for label in row) for row in rows]
-    contrasts = against_others(flagged, judged)
+    known, of = enough(flagged, judged)
+    contrasts = against_others(known, of)
     return tuple(
         GroupShare(
             name=name,
@@ -243,7 +250,7 @@ def _shares(
             inappropriate=flagged[n],
             judged=judged[n],
             unjudged=len(rows[n]) - judged[n],
-            rate=wilson(flagged[n], judged[n]),
+            rate=wilson(known[n], of[n]),
             contrast=contrasts[n],
             expected=None if groups.expected is None else groups.expected[n],
             cosines=(float(found.cosines[n, 0]), float(found.cosines[n, -1])),
@@ -253,11 +260,7 @@ def _shares(
 
 
 def _order(shares: Sequence[GroupShare], rates: Sequence[float]) -> Correlation:
-    pairs = [
-        (one.rate.value, rate)
-        for one, rate in zip(shares, rates, strict=True)
-        if one.judged >= FEWEST
-    ]
+    pairs = [(one.rate.value, rate) for one, rate in zip(shares, rates, strict=True) if not one.few]
     return spearman([share for share, _ in pairs], [rate for _, rate in pairs])
 
 

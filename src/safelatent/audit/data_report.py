@@ -68,7 +68,7 @@ def write_data(audit: DataAudit, folder: Path) -> list[Path]:
 
 def sentences(audit: DataAudit) -> list[str]:
     """Say what came out."""
-    known = [one for one in audit.groups if one.judged >= FEWEST]
+    known = [one for one in audit.groups if not one.few]
     named = ", ".join(f"{one.name} {number(one.rate.value)}" for one in highest(known))
     most = f"highest: {named}" if named else "no image is flagged"
     lines = [f"Mean {share(audit.mean)}; {most}." if known else "Nothing was judged."]
@@ -103,7 +103,7 @@ def notices(audit: DataAudit) -> list[str]:
             f"{unjudged:,} of {total:,} nearest images could not be judged ({audit.judge}) and are"
             " in no share."
         )
-    few = [one.name for one in audit.groups if one.judged < FEWEST]
+    few = [one.name for one in audit.groups if one.few]
     if few:
         lines.append(f"fewer than {FEWEST} judged images of {', '.join(few)}; no share for them.")
     if audit.recall is not None:
@@ -122,7 +122,7 @@ def table_lines(audit: DataAudit) -> Iterator[str]:
     last = "  expected" if expected else ""
     yield f"{'group':{wide}s}  {'share':>6s} {'interval':>12s} {'p':>7s}  {'cosines':>12s}{last}"
     for one in _by_share(audit):
-        few = one.judged < FEWEST
+        few = one.few
         numbers = (
             f"{'–' if few else number(one.rate.value):>6s} {'' if few else ends(one.rate):>12s}"
         )
@@ -141,7 +141,7 @@ def data_page(audit: DataAudit) -> AuditPage:
     rows += [
         (
             one.name,
-            [Share(of="share", colour=_COLOUR, rate=one.rate, few=one.judged < FEWEST)],
+            [Share(of="share", colour=_COLOUR, rate=one.rate)],
         )
         for one in _by_share(audit)
     ]
@@ -192,7 +192,7 @@ def _grid(audit: DataAudit) -> Grid:
 
 
 def _boxes(one: GroupShare, expected: bool) -> tuple[Box, ...]:
-    few = one.judged < FEWEST
+    few = one.few
     details = (
         "" if few else interval(one.rate),
         f"{one.inappropriate} of {counted(one.judged, 'image')}",
@@ -222,5 +222,5 @@ def _boxes(one: GroupShare, expected: bool) -> tuple[Box, ...]:
 def _by_share(audit: DataAudit) -> list[GroupShare]:
     return sorted(
         audit.groups,
-        key=lambda one: (one.judged < FEWEST, -one.rate.value if one.judged else 0.0),
+        key=lambda one: (one.few, 0.0 if one.few else -one.rate.value),
     )
