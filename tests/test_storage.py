@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,19 @@ def test_a_file_and_its_folders_are_written(tmp_path):
     assert write_parts(file, (part for part in (b"sec", b"ond"))).read_bytes() == b"second"
     assert file.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in file.parent.iterdir()] == ["name.txt"]
+
+
+def test_a_private_file_is_never_open_to_others(tmp_path, monkeypatch):
+    seen: list[int] = []
+    rename = os.replace
+
+    def watched(aside: str, file: Path) -> None:
+        rename(aside, file)
+        seen.append(Path(file).stat().st_mode & 0o777)
+
+    monkeypatch.setattr(os, "replace", watched)
+    write_whole(tmp_path / "key", b"secret", mode=0o600)
+    assert seen == [0o600]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "fdopen"])
