@@ -3,14 +3,20 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safelatent import storage
+from safelatent.audit.sources import open_source
 from safelatent.detectors import convert_q16, picture_files
 from safelatent.errors import BadValueError
+from safelatent.features import extractor, read_reference
 from safelatent.runs import RunRequest, read_progress, read_run
 from safelatent.storage import check_target_folder, place, sync_folder, write_parts, write_whole
+from safelatent.study import StudySettings, create
+
+embedder: Any = None  # nothing is embedded
 
 
 @pytest.mark.parametrize("path", ["", " ", "\t\n"])
@@ -23,6 +29,10 @@ from safelatent.storage import check_target_folder, place, sync_folder, write_pa
         (read_progress, "the path"),
         (lambda path: convert_q16("prompts.p", path), "the path"),
         (lambda path: RunRequest(prompts="embedded-i2p", out=path), "out"),
+        (lambda path: read_reference(path, embedder, Path("features")), "the reference"),
+        (extractor, "the features"),
+        (lambda path: open_source(path, embedder), "the data"),
+        (lambda path: create("run", StudySettings(methods="off,max"), path), "out"),
         (lambda path: RunRequest(prompts="embedded-i2p", vectors=path), "vectors"),
         (lambda path: RunRequest(prompts="table", source=path), "source"),
     ],

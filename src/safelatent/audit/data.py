@@ -38,6 +38,7 @@ from safelatent.metrics import (
     wilson,
 )
 from safelatent.runs.read import read_run
+from safelatent.storage import place
 
 Search = Literal["auto", "exact", "lists"]
 NEAREST = 100  # of the paper
@@ -173,7 +174,7 @@ def audit_data(
     rates = None if run is None else bias_rates(read_run(run), chosen)
     clip = extractor(features, batch_size=batch_size, device=device)
     opened = open_source(source, clip, column=column, flag_column=flag_column)
-    built = build_index(opened, Path(index), skip_broken=skip_broken, progress=progress)
+    built = build_index(opened, place(index, "index"), skip_broken=skip_broken, progress=progress)
     judge = choose_judge(
         built,
         clip,

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from safelatent.detectors.images import SUFFIXES
 from safelatent.errors import BadValueError
 from safelatent.hashing import digest
+from safelatent.storage import place
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -117,31 +118,31 @@ def open_source(
     from safelatent.audit.embeddings import NpyEmbeddings, ParquetEmbeddings
     from safelatent.audit.pictures import PictureFolder, TarPictures
 
-    place = Path(path)
-    if not place.exists():
+    root = place(path, "the data")
+    if not root.exists():
         raise BadValueError(
             f"the data are to come from {str(path)!r}, which is not there; name a folder or a file"
         )
-    if column is not None and not list_files(place, ".parquet"):
+    if column is not None and not list_files(root, ".parquet"):
         raise BadValueError(
             f"column is {column!r}, and {str(path)!r} holds no parquet; leave it out"
         )
-    [(kind, files)] = _data(place).items()
+    [(kind, files)] = _data(root).items()
     if kind == ".npy":
-        return NpyEmbeddings(path=place, files=files, flag_column=flag_column)
+        return NpyEmbeddings(path=root, files=files, flag_column=flag_column)
     if kind == ".parquet":
-        return ParquetEmbeddings(path=place, files=files, column=column, flag_column=flag_column)
+        return ParquetEmbeddings(path=root, files=files, column=column, flag_column=flag_column)
     if flag_column is not None:
         raise BadValueError(
             f"flag_column is {flag_column!r}, and {str(path)!r} holds images, which detectors"
             " judge; leave it out"
         )
     source = TarPictures if kind == ".tar" else PictureFolder
-    return source(path=place, files=files, extractor=extractor)
+    return source(path=root, files=files, extractor=extractor)
 
 
-def _data(place: Path) -> dict[str, tuple[Path, ...]]:
-    """Return the one kind of data at ``place``, and its files.
+def _data(root: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the one kind of data at ``root``, and its files.
 
     Raises:
         BadValueError: there is none, or more than one: whatever was chosen, the rest would be left
@@ -149,32 +150,32 @@ def _data(place: Path) -> dict[str, tuple[Path, ...]]:
     """
     from safelatent.audit.embeddings import holds_embeddings
 
-    if arrays := list_files(place / ARRAYS, ".npy"):
+    if arrays := list_files(root / ARRAYS, ".npy"):
         return {".npy": arrays}
-    found = {kind: list_files(place, kind) for kind in (".npy", ".parquet", ".tar")}
-    found["images"] = list_files(place, *SUFFIXES, deep=True) if place.is_dir() else ()
+    found = {kind: list_files(root, kind) for kind in (".npy", ".parquet", ".tar")}
+    found["images"] = list_files(root, *SUFFIXES, deep=True) if root.is_dir() else ()
     found = {kind: files for kind, files in found.items() if files}
     tables = found.get(".parquet", ())
     if len(found) > 1 and not any(map(holds_embeddings, tables)):
         found.pop(".parquet", None)  # metadata, as img2dataset writes them beside tars and images
     if not found:
         raise BadValueError(
-            f"{str(place)!r} holds no images, .tar, .npy or .parquet; name a folder or a file of"
+            f"{str(root)!r} holds no images, .tar, .npy or .parquet; name a folder or a file of"
             " one of these kinds"
         )
     if len(found) > 1:
         raise BadValueError(
-            f"{str(place)!r} holds {' and '.join(found)}, and one audit reads one kind; name a"
+            f"{str(root)!r} holds {' and '.join(found)}, and one audit reads one kind; name a"
             " single file, or move the others to another folder"
         )
     return found
 
 
-def list_files(place: Path, *endings: str, deep: bool = False) -> tuple[Path, ...]:
+def list_files(root: Path, *endings: str, deep: bool = False) -> tuple[Path, ...]:
     """Return the files with these endings, sorted; a file alone if it has one of them."""
-    if place.is_file():
-        return (place,) if place.suffix.lower() in endings else ()
-    found = place.rglob("*") if deep else place.glob("*")
+    if root.is_file():
+        return (root,) if root.suffix.lower() in endings else ()
+    found = root.rglob("*") if deep else root.glob("*")
     return tuple(sorted(one for one in found if one.suffix.lower() in endings and one.is_file()))
 
 

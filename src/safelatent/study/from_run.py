@@ -20,7 +20,7 @@ from safelatent.generation.methods import Method
 from safelatent.prompts import CATEGORIES
 from safelatent.runs.folder import lock
 from safelatent.runs.read import Row, Run, read_run
-from safelatent.storage import check_target_folder, write_whole
+from safelatent.storage import check_target_folder, place, write_whole
 from safelatent.study.database import check_free
 from safelatent.study.folder import (
     IMAGES,
@@ -62,7 +62,7 @@ def create(
         StudyError: the folder cannot be written, or the database cannot be reached.
         UnsupportedError: the extra ``study`` is not installed.
     """
-    folder = Path(out)
+    folder = place(out, "out")
     _check_counts(images=images, limit=limit)
     _check_new(folder)
     check_free(folder, database)
