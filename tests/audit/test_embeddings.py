@@ -93,7 +93,7 @@ def test_a_list_of_fixed_size_and_a_missing_one(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "said"),
-    [("other", "has not a column 'other' of embeddings"), (None, "has not one column")],
+    [("other", "does not have a column 'other' of embeddings"), (None, "does not have one column")],
 )
 def test_a_parquet_without_the_column_is_refused(tmp_path, column, said):
     pq.write_table(pa.table({"url": ["a"], "a": [[1.0]], "b": [[2.0]]}), tmp_path / "a.parquet")
@@ -123,14 +123,14 @@ def test_arrays_that_are_no_embeddings_are_refused(tmp_path, array, said):
 
 def test_broken_files_are_refused(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"no array")
-    with pytest.raises(BadValueError, match=r"no whole \.npy array"):
+    with pytest.raises(BadValueError, match=r"not a complete \.npy array"):
         open_source(tmp_path / "a.npy", ColourClip()).parts()
     np.save(tmp_path / "a.npy", ROWS)
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:200])
-    with pytest.raises(BadValueError, match=r"no whole \.npy array"):
+    with pytest.raises(BadValueError, match=r"not a complete \.npy array"):
         open_source(tmp_path / "a.npy", ColourClip()).parts()
     (tmp_path / "b.parquet").write_bytes(b"no table")
-    with pytest.raises(BadValueError, match="no whole parquet"):
+    with pytest.raises(BadValueError, match="not a complete parquet"):
         open_source(tmp_path / "b.parquet", ColourClip()).parts()
 
 

@@ -113,7 +113,7 @@ BAD = {
     ),
     "no database": (
         ["create", "{}/run", "--methods", "off,max", "--database", "mysql://u@h/d"],
-        "no address of PostgreSQL's; give it as postgresql://",
+        "not a PostgreSQL address; give it as postgresql://",
     ),
     "no consent": (
         ["create", "{}/run", "--methods", "off,max", "--consent", "{}/nowhere.txt"],

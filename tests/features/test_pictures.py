@@ -61,7 +61,7 @@ def test_bad_rows_and_files_are_one_line(tmp_path):
     with pytest.raises(BadValueError, match=r"no column of encoded pictures \(its columns: a, b\)"):
         pictures_in(write(tmp_path / "none.parquet", a=[1], b=["x"]))
     (tmp_path / "broken.parquet").write_bytes(b"nothing of the kind")
-    with pytest.raises(BadValueError, match="is no parquet file"):
+    with pytest.raises(BadValueError, match="is not a parquet file"):
         pictures_in(tmp_path / "broken.parquet")
 
 

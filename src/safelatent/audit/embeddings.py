@@ -174,8 +174,8 @@ class ParquetEmbeddings(_Embeddings):
         )
         found = ", ".join(map(repr, lists)) or "none"
         raise BadValueError(
-            f"{str(file)!r} has not {asked} (lists of numbers; it has {found}); name the column"
-            " with --column"
+            f"{str(file)!r} does not have {asked} (lists of numbers; it has {found}); name the"
+            " column with --column"
         )
 
 
@@ -209,7 +209,7 @@ def _array(file: Path) -> np.ndarray:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadValueError(
-            f"{str(file)!r} is no whole .npy array ({squeezed(error)}); download it again"
+            f"{str(file)!r} is not a complete .npy array ({squeezed(error)}); download it again"
         ) from error
     if array.ndim != 2 or array.dtype.kind != "f" or not array.size:
         raise BadValueError(
@@ -227,7 +227,7 @@ def _open(file: Path) -> Any:
         return parquet.ParquetFile(file, memory_map=True)
     except (arrow.ArrowException, OSError) as error:
         raise BadValueError(
-            f"{str(file)!r} is no whole parquet file ({squeezed(error)}); download it again"
+            f"{str(file)!r} is not a complete parquet file ({squeezed(error)}); download it again"
         ) from error
 
 

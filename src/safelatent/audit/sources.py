@@ -121,7 +121,7 @@ def open_source(
     root = place(path, "the data")
     if not root.exists():
         raise BadValueError(
-            f"the data are to come from {str(path)!r}, which is not there; name a folder or a file"
+            f"there is no {str(path)!r} to take the data from; name a folder or a file"
         )
     if column is not None and not list_files(root, ".parquet"):
         raise BadValueError(

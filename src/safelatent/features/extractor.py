@@ -134,7 +134,7 @@ def extractor(
         )
     if not place(name, "the features").is_dir():
         raise BadValueError(
-            f"the features are to come from {str(name)!r}; name 'embedded' or a folder that holds"
+            f"the features cannot come from {str(name)!r}; name 'embedded' or a folder that holds"
             " a CLIP"
         )
     pair = load_pair(_clip, str(name), revision=None, device=device)

@@ -153,7 +153,7 @@ def convert_inception(pickled: str | Path, target: str | Path) -> Path:
     if found != PICKLED:
         raise BadValueError(
             f"{str(source)!r} has the hash {found[:12]}; pytorch-fid's weights have {PICKLED[:12]},"
-            " so fetch them again"
+            " so download them again"
         )
     tensors = read_weights(source.read_bytes())
     known = {_SOURCE: found, _WEIGHTS: weights_sha256(_filled(tensors, source))}

@@ -95,7 +95,7 @@ def _packed(file: Path, *, required: bool = True) -> list[Packed]:
         column = _column(opened.schema_arrow)
         sizes = [opened.metadata.row_group(n).num_rows for n in range(opened.num_row_groups)]
     except (OSError, ValueError) as error:  # pyarrow's own errors are among them
-        raise BadValueError(f"{str(file)!r} is no parquet file ({squeezed(error)})") from error
+        raise BadValueError(f"{str(file)!r} is not a parquet file ({squeezed(error)})") from error
     if column is None:
         why = (
             f"{str(file)!r} has no column of encoded pictures (its columns:"

@@ -127,7 +127,7 @@ def _moments(file: Path, embedder: Embedder) -> Reference:
             count = int(n.reshape(-1)[0])
     except (OSError, SafetensorError, IndexError, ValueError) as error:
         raise BadValueError(
-            f"{str(file)!r} is no file of moments ({squeezed(error)}); make one with"
+            f"{str(file)!r} is not a file of moments ({squeezed(error)}); make one with"
             " safelatent.features.save_moments"
         ) from error
     if known != embedder.hash:
