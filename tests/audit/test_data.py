@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 
 from safelatent.audit import Groups, audit_data
 from safelatent.audit import data as module
-from safelatent.errors import BadValueError
+from safelatent.errors import BadValueError, UnsupportedError
 from tests.audit.colour_world import (
     COLOURS,
     SHARES,
@@ -75,6 +78,16 @@ def test_lists_are_checked_against_the_exact_nearest(tmp_path):
     assert found.recall == pytest.approx(1.0)
     exact = audit_data(file, GROUPS, index=tmp_path / "i", nearest=10, search="exact")
     assert [hit.row for hit in found.hits] == [hit.row for hit in exact.hits]
+
+
+def test_faiss_is_looked_for_before_the_index_is_built(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    file = save_parquet(tmp_path / "a.parquet", np.eye(3, dtype=np.float32), NSFW=["NSFW"] * 3)
+    call = partial(audit_data, file, GROUPS, nearest=2)
+    with pytest.raises(UnsupportedError, match=r'needs faiss; run pip install "safelatent\[index'):
+        call(index=tmp_path / "i", search="lists")
+    assert not (tmp_path / "i").exists()
+    assert call(index=tmp_path / "i").recall is None, "an exact search needs none"
 
 
 def test_the_order_against_a_models_rates(tmp_path, monkeypatch):

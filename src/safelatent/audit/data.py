@@ -22,7 +22,7 @@ from safelatent.audit.building import build_index
 from safelatent.audit.groups import Groups, check_template, read_groups
 from safelatent.audit.index import Index, Nearest, Progress
 from safelatent.audit.judging import choose_judge, facts
-from safelatent.audit.lists import FROM, build_lists, search_lists
+from safelatent.audit.lists import build_lists, check_lists, search_lists
 from safelatent.audit.sources import open_source
 from safelatent.detectors.contract import Label
 from safelatent.errors import BadValueError
@@ -174,6 +174,7 @@ def audit_data(
     rates = None if run is None else bias_rates(read_run(run), chosen)
     clip = extractor(features, batch_size=batch_size, device=device)
     opened = open_source(source, clip, column=column, flag_column=flag_column)
+    check_lists(search, sum(map(len, opened.parts())))  # before the build, which may take hours
     built = build_index(opened, place(index, "index"), skip_broken=skip_broken, progress=progress)
     judge = choose_judge(
         built,
@@ -228,7 +229,7 @@ def check_data(template: str, nearest: int, search: str) -> None:
 def _search(
     index: Index, queries: np.ndarray, k: int, search: Search, progress: Progress
 ) -> tuple[Nearest, float | None]:
-    if search == "exact" or (search == "auto" and len(index) < FROM):
+    if not check_lists(search, len(index)):
         return index.exact(queries, k), None
     found = search_lists(index, queries, k, lists=build_lists(index, progress))
     exact = index.exact(queries[:CHECKED], k).rows

@@ -44,7 +44,8 @@ Picture = Path | Packed
 
 def pictures_in(place: Path) -> list[Picture]:
     """Return the pictures of a parquet file, or of a folder with its subfolders: its image files,
-    and those in its parquet files. A parquet file without pictures beside others is metadata.
+    and those in its parquet files. A parquet file without pictures beside others is metadata;
+    links to folders are not followed.
 
     Raises:
         BadValueError: a parquet file is broken, or none has a column of pictures.
