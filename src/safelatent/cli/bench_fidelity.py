@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safelatent.cli.options import Address, Batch, Device, Engine, Timeout, check_choice
+from safelatent.cli.options import (
+    Address,
+    Batch,
+    Device,
+    Engine,
+    Timeout,
+    check_choice,
+    check_place,
+)
 from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.text import counted, printable
@@ -87,6 +95,8 @@ def bench_fidelity(
     if own_inception and inception is None:
         raise BadValueError("--own-inception says how --inception is taken; give that too")
     read = read_run(run)  # before anything large is loaded
+    if cache is not None:
+        check_place("--cache", cache, cache)
     where = device_of(device)
     computing = _engine(engine, address, timeout, where)
     show_log()
