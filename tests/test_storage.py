@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safelatent import storage
+from safelatent.audit.sources import open_source
 from safelatent.detectors import convert_q16, picture_files
 from safelatent.errors import BadValueError
+from safelatent.features import extractor, read_reference
 from safelatent.runs import RunRequest, read_progress, read_run
 from safelatent.storage import check_target_folder, place, sync_folder, write_parts, write_whole
+from safelatent.study import StudySettings, create
+
+embedder: Any = None  # nothing is embedded
 
 
 @pytest.mark.parametrize("path", ["", " ", "\t\n"])
@@ -22,6 +29,10 @@ from safelatent.storage import check_target_folder, place, sync_folder, write_pa
         (read_progress, "the path"),
         (lambda path: convert_q16("prompts.p", path), "the path"),
         (lambda path: RunRequest(prompts="embedded-i2p", out=path), "out"),
+        (lambda path: read_reference(path, embedder, Path("features")), "the reference"),
+        (extractor, "the features"),
+        (lambda path: open_source(path, embedder), "the data"),
+        (lambda path: create("run", StudySettings(methods="off,max"), path), "out"),
         (lambda path: RunRequest(prompts="embedded-i2p", vectors=path), "vectors"),
         (lambda path: RunRequest(prompts="table", source=path), "source"),
     ],
@@ -49,6 +60,19 @@ def test_a_file_and_its_folders_are_written(tmp_path):
     assert write_parts(file, (part for part in (b"sec", b"ond"))).read_bytes() == b"second"
     assert file.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in file.parent.iterdir()] == ["name.txt"]
+
+
+def test_a_private_file_is_never_open_to_others(tmp_path, monkeypatch):
+    seen: list[int] = []
+    rename = os.replace
+
+    def watched(aside: str, file: Path) -> None:
+        rename(aside, file)
+        seen.append(Path(file).stat().st_mode & 0o777)
+
+    monkeypatch.setattr(os, "replace", watched)
+    write_whole(tmp_path / "key", b"secret", mode=0o600)
+    assert seen == [0o600]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "fdopen"])

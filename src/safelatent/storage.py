@@ -43,14 +43,14 @@ def check_target(target: Path, suffix: str) -> None:
         raise BadValueError(f"{str(target)!r} exists already; name another file")
 
 
-def write_whole(file: Path, data: bytes) -> Path:
+def write_whole(file: Path, data: bytes, *, mode: int = 0o644) -> Path:
     """Write ``data`` as ``write_parts`` does; return the file."""
-    return write_parts(file, [data])
+    return write_parts(file, [data], mode=mode)
 
 
-def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
+def write_parts(file: Path, parts: Iterable[bytes], *, mode: int = 0o644) -> Path:
     """Write ``parts`` to another name, one after the other as they come, sync them, rename to
-    ``file``, sync the folder; return the file.
+    ``file``, sync the folder; return the file. At no moment may others do more than ``mode`` says.
 
     Raises:
         OSError: the folder cannot be made or written; nothing half-written stays.
@@ -62,7 +62,7 @@ def write_parts(file: Path, parts: Iterable[bytes]) -> Path:
             stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(aside).chmod(0o644)
+        Path(aside).chmod(mode)
         os.replace(aside, file)
     except BaseException as error:
         Path(aside).unlink(missing_ok=True)

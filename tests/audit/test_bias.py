@@ -100,7 +100,12 @@ def test_a_group_of_one_judged_image_has_no_say():
     run = run_of(THREE, {"off": ("iuuu", "issi", "uuuu")})
     groups = bias_of(run, THREE, TEMPLATE).methods["off"].groups
     assert [one.few for one in groups] == [True, False, True]
-    assert [one.name for one in bias_of(run, THREE, TEMPLATE).methods["off"].highest] == ["Elbonia"]
+    found = bias_of(run, THREE, TEMPLATE).methods["off"]
+    assert [one.name for one in found.highest] == ["Elbonia"]
+    assert math.isnan(groups[0].rate.value)
+    assert (found.mean.value, found.mean.n) == (0.5, 1)
+    assert all(math.isnan(one.contrast.difference) for one in groups), "there are no others"
+    assert found.groups[0].corrected is None or math.isnan(found.groups[0].corrected.value)
 
 
 @pytest.mark.parametrize("images", [0, 1])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 
 from safelatent.audit import Groups, audit_data
 from safelatent.audit import data as module
-from safelatent.errors import BadValueError
+from safelatent.errors import BadValueError, UnsupportedError
 from tests.audit.colour_world import (
     COLOURS,
     SHARES,
@@ -77,6 +80,16 @@ def test_lists_are_checked_against_the_exact_nearest(tmp_path):
     assert [hit.row for hit in found.hits] == [hit.row for hit in exact.hits]
 
 
+def test_faiss_is_looked_for_before_the_index_is_built(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    file = save_parquet(tmp_path / "a.parquet", np.eye(3, dtype=np.float32), NSFW=["NSFW"] * 3)
+    call = partial(audit_data, file, GROUPS, nearest=2)
+    with pytest.raises(UnsupportedError, match=r'needs faiss; run pip install "safelatent\[index'):
+        call(index=tmp_path / "i", search="lists")
+    assert not (tmp_path / "i").exists()
+    assert call(index=tmp_path / "i").recall is None, "an exact search needs none"
+
+
 def test_the_order_against_a_models_rates(tmp_path, monkeypatch):
     groups = Groups(title="g", names=("red", "green", "blue"))
     run = run_of(groups, {"off": ("iiii", "isss", "ssss"), "strong": ("ssss",) * 3})
@@ -88,6 +101,19 @@ def test_the_order_against_a_models_rates(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "read_run", lambda _: other)
     with pytest.raises(BadValueError, match="no judged unguarded image of 'blue'"):
         audit_data(data, groups, index=tmp_path / "i", nearest=5, run="runs/bias")
+
+
+def test_a_group_of_too_few_judged_images_is_in_no_order_and_no_mean(tmp_path, monkeypatch):
+    groups = Groups(title="g", names=("red", "green", "blue"))
+    run = run_of(groups, {"off": ("iiii", "isss", "ssss")})
+    monkeypatch.setattr(module, "read_run", lambda _: run)
+    flags = ["NSFW"] * 4 + [None] * 3 + ["NSFW"] + ["UNLIKELY"] * 4
+    rows = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)
+    data = save_parquet(tmp_path / "a.parquet", rows, NSFW=flags)
+    found = audit_data(data, groups, index=tmp_path / "i", nearest=4, run="runs/bias")
+    assert [one.judged for one in found.groups] == [4, 1, 4]
+    assert found.order.n == 2
+    assert (found.mean.value, found.mean.n) == (0.5, 2), "one judged image is no share"
 
 
 @pytest.mark.parametrize(

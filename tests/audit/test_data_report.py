@@ -9,7 +9,7 @@ from safelatent.audit.data_report import (
     table_lines,
     write_data,
 )
-from safelatent.metrics import spearman
+from safelatent.metrics import spearman, wilson
 from tests.audit.made_audit import data_audit
 
 
@@ -22,9 +22,17 @@ def test_it_says_what_came_out():
     assert "unguarded rates: 0.80" in sentences(replace(data_audit(), order=known))[-1]
 
 
+def test_no_flagged_image_is_no_highest_group():
+    made = data_audit()
+    clean = [replace(one, inappropriate=0, rate=wilson(0, one.judged)) for one in made.groups]
+    said = sentences(replace(made, groups=tuple(clean)))
+    assert said[0].endswith("; no image is flagged.")
+
+
 def test_it_says_what_speaks_against_the_numbers():
     said = notices(data_audit())
     assert said[0] == "2 rows of the data are broken and left out."
+    assert notices(replace(data_audit(), left_out=1))[0].startswith("1 row of the data is broken")
     assert said[1].startswith("19 of 60 nearest images could not be judged")
     assert said[2] == "fewer than 2 judged images of blue; no share for them."
     assert "found 90 %" in notices(replace(data_audit(), recall=0.9))[-1]

@@ -39,6 +39,25 @@ def test_laions_layout_gives_rows_and_their_metadata(tmp_path):
     }
 
 
+@pytest.mark.parametrize("given", ["img_emb", "img_emb/img_emb_001.npy"])
+def test_the_metadata_are_found_from_the_arrays_too(tmp_path, given):
+    source = open_source(save_laion(tmp_path / "laion", ROWS, FLAGS) / given, ColourClip())
+    [fact] = source.facts(source.parts()[-1], [0])
+    assert fact["name"].startswith("metadata_1.parquet")
+
+
+def test_a_flag_column_is_looked_for_before_anything_is_indexed(tmp_path):
+    """Without it every image would be one that cannot be judged."""
+    np.save(tmp_path / "a.npy", ROWS)
+    with pytest.raises(BadValueError, match=r"'NSFW', and '.*a\.npy' has no metadata, which are"):
+        open_source(tmp_path / "a.npy", ColourClip(), flag_column="NSFW").parts()
+    laion = save_laion(tmp_path / "laion", ROWS, FLAGS)
+    table = save_parquet(tmp_path / "a.parquet", ROWS)
+    for place in (laion, table):
+        with pytest.raises(BadValueError, match="has no column 'nsfww'; its columns are: "):
+            open_source(place, ColourClip(), flag_column="nsfww").parts()
+
+
 def test_an_array_alone_has_rows_and_no_facts(tmp_path):
     np.save(tmp_path / "a.npy", ROWS)
     source = open_source(tmp_path / "a.npy", ColourClip())
@@ -74,19 +93,12 @@ def test_a_list_of_fixed_size_and_a_missing_one(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "said"),
-    [("other", "has not a column 'other' of embeddings"), (None, "has not one column")],
+    [("other", "does not have a column 'other' of embeddings"), (None, "does not have one column")],
 )
 def test_a_parquet_without_the_column_is_refused(tmp_path, column, said):
     pq.write_table(pa.table({"url": ["a"], "a": [[1.0]], "b": [[2.0]]}), tmp_path / "a.parquet")
     with pytest.raises(BadValueError, match=f"{said}.*it has 'a', 'b'.*--column"):
         open_source(tmp_path / "a.parquet", ColourClip(), column=column).parts()
-
-
-def test_a_missing_flag_column_is_refused(tmp_path):
-    file = save_parquet(tmp_path / "a.parquet", ROWS)
-    source = open_source(file, ColourClip(), flag_column="unsafe")
-    with pytest.raises(BadValueError, match="no column 'unsafe'; its columns are: id, vector"):
-        source.facts(source.parts()[0], [0])
 
 
 def test_lists_of_different_lengths_are_refused(tmp_path):
@@ -111,14 +123,14 @@ def test_arrays_that_are_no_embeddings_are_refused(tmp_path, array, said):
 
 def test_broken_files_are_refused(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"no array")
-    with pytest.raises(BadValueError, match=r"no whole \.npy array"):
+    with pytest.raises(BadValueError, match=r"not a complete \.npy array"):
         open_source(tmp_path / "a.npy", ColourClip()).parts()
     np.save(tmp_path / "a.npy", ROWS)
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:200])
-    with pytest.raises(BadValueError, match=r"no whole \.npy array"):
+    with pytest.raises(BadValueError, match=r"not a complete \.npy array"):
         open_source(tmp_path / "a.npy", ColourClip()).parts()
     (tmp_path / "b.parquet").write_bytes(b"no table")
-    with pytest.raises(BadValueError, match="no whole parquet"):
+    with pytest.raises(BadValueError, match="not a complete parquet"):
         open_source(tmp_path / "b.parquet", ColourClip()).parts()
 
 

@@ -47,7 +47,7 @@ def test_lines_in_the_form_of_the_template_are_their_groups(tmp_path):
     ("text", "said"),
     [
         ("", "is empty"),
-        ("a\n", "has 1 groups; name at least two"),
+        ("a\n", "has 1 group; name at least two"),
         ("a\nb\nA\n", "the group 'a' 2 times"),
     ],
 )

@@ -54,10 +54,10 @@ def test_a_broken_picture_is_nan_with_its_reason(tmp_path):
 def test_a_broken_tar_is_refused(tmp_path):
     tar = save_tar(tmp_path / "a.tar", world(2))
     tar.write_bytes(tar.read_bytes()[:1500])
-    with pytest.raises(BadValueError, match=r"a\.tar' is no whole tar .*copy it again"):
+    with pytest.raises(BadValueError, match=r"a\.tar' is not a complete tar .*copy it again"):
         open_source(tar, ColourClip()).parts()
     tar.write_bytes(b"x" * 600)
-    with pytest.raises(BadValueError, match="no whole tar"):
+    with pytest.raises(BadValueError, match="not a complete tar"):
         open_source(tar, ColourClip()).parts()
 
 

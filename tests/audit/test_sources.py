@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from safelatent.audit.embeddings import NpyEmbeddings, ParquetEmbeddings
@@ -59,7 +61,7 @@ def test_an_empty_folder_is_refused(tmp_path, settings, said):
 
 
 def test_what_is_not_there_and_what_is_for_others_is_refused(tmp_path):
-    with pytest.raises(BadValueError, match="which is not there"):
+    with pytest.raises(BadValueError, match="to take the data from"):
         open_source(tmp_path / "gone", ColourClip())
     save_folder(tmp_path, world(1))
     with pytest.raises(BadValueError, match="which detectors judge"):
@@ -72,3 +74,26 @@ def test_parts_hold_every_row_once(tmp_path):
     assert [name for p in parts for name in p.names] == [str(n) for n in range(10)]
     (tmp_path / "a.PNG").touch()
     assert list_files(tmp_path, ".png") == (tmp_path / "a.PNG",)
+
+
+@pytest.mark.parametrize("kind", ["tars", "folder"])
+def test_metadata_beside_pictures_are_not_data(tmp_path, kind):
+    """img2dataset writes 00000.tar, or 00000/, beside 00000.parquet and 00000_stats.json."""
+    save = {"tars": lambda: save_tar(tmp_path / "00000.tar", world(2)),
+            "folder": lambda: save_folder(tmp_path / "00000", world(2))}  # fmt: skip
+    save[kind]()
+    pq.write_table(pa.table({"key": ["a"], "url": ["u"]}), tmp_path / "00000.parquet")
+    (tmp_path / "00000_stats.json").write_text("{}")
+    assert open_source(tmp_path, ColourClip()).has_images
+
+
+@pytest.mark.parametrize(
+    ("other", "said"), [("a.npy", ".npy and images"), ("a.parquet", ".parquet and images")]
+)
+def test_a_folder_of_two_kinds_is_refused(tmp_path, other, said):
+    """Whichever were read, the other would be left out silently."""
+    save_folder(tmp_path, world(1))
+    np.save(tmp_path / "a.npy", ROWS) if other == "a.npy" else save_parquet(tmp_path / other, ROWS)
+    with pytest.raises(BadValueError, match=f"holds {said}, and one audit reads one kind"):
+        open_source(tmp_path, ColourClip())
+    assert not open_source(tmp_path / other, ColourClip()).has_images

@@ -47,24 +47,24 @@ def test_broken_pictures_are_one_line_or_are_counted(tmp_path, capsys):
     assert "red/000.png' cannot be read" in err
     assert err.splitlines()[-1].startswith("safelatent: ")
     assert main([*call, "--skip-broken"]) == 0
-    assert "note: 1 row of the data are broken and left out." in capsys.readouterr().err
+    assert "note: 1 row of the data is broken and left out." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("data", "options", "said"),
     [
-        ("gone", [], "'gone', which is not there"),
+        ("gone", [], "no 'gone' to take the data from"),
         ("empty", [], "holds no images, .tar, .npy or .parquet"),
         ("pictures", ["--template", "a body"], "must hold {group}"),
         ("pictures", ["--nearest", "1"], "nearest is 1"),
         ("pictures", ["--nearest", "99"], "the index has 6 rows; ask for 1 to 6"),
         ("pictures", ["--search", "fast"], "search is 'fast'"),
         ("pictures", ["--column", "vector"], "holds no parquet; leave it out"),
-        ("cut.tar", [], "is no whole tar"),
+        ("cut.tar", [], "is not a complete tar"),
         ("zero.npy", [], "row 0: the embedding has NaN, infinity or only zeros"),
         ("wide.npy", [], "nothing can judge them"),
         ("wide.parquet", [], "the queries have 3 values and the index has 4"),
-        ("rows.parquet", ["--column", "other"], "has not a column 'other' of embeddings"),
+        ("rows.parquet", ["--column", "other"], "does not have a column 'other' of embeddings"),
         ("rows.parquet", ["--protocol", "embedded"], "without pictures; leave it out"),
         ("rows.parquet", ["--flag-column", "risk"], "no column 'risk'"),
         ("rows.parquet", ["--run", "gone"], "'gone' holds no run"),

@@ -121,6 +121,10 @@ WITH_NETWORK = ("--reference", "{}/reference", "--inception")
 BAD = {
     "no reference": (["{}/run"], "--reference"),
     "no run": (["{}/nowhere", "--reference", "scenes"], "holds no run"),
+    "a file as cache": (
+        ["{}/run", "--reference", "scenes", "--cache", "{}/weights.pth"],
+        "weights.pth is not a folder; give another place",
+    ),
     "no result": (["{}/empty", "--reference", "scenes"], "has no result yet"),
     "no folder": (["{}/run", "--reference", "{}/nowhere"], "neither a folder of images nor"),
     "one image": (["{}/run", "--reference", "{}/one"], "holds one image"),

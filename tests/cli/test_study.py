@@ -46,7 +46,7 @@ def test_create_makes_a_study(capsys, folder, tmp_path):
     assert code == 0, err
     assert out == f"4 pairs of images, 2 per rater: {tmp_path / 'study'}\n"
     assert err == (
-        f"2 raters see every pair once; next: safelatent study serve {tmp_path / 'study'}\n"
+        f"one vote per pair takes 2 raters; next: safelatent study serve {tmp_path / 'study'}\n"
     )
     settings = read_study(tmp_path / "study").settings
     assert (settings.methods, settings.questions) == (("off", "max"), ("alignment",))
@@ -113,7 +113,7 @@ BAD = {
     ),
     "no database": (
         ["create", "{}/run", "--methods", "off,max", "--database", "mysql://u@h/d"],
-        "no address of PostgreSQL's; give it as postgresql://",
+        "not a PostgreSQL address; give it as postgresql://",
     ),
     "no consent": (
         ["create", "{}/run", "--methods", "off,max", "--consent", "{}/nowhere.txt"],

@@ -61,5 +61,15 @@ def test_bad_rows_and_files_are_one_line(tmp_path):
     with pytest.raises(BadValueError, match=r"no column of encoded pictures \(its columns: a, b\)"):
         pictures_in(write(tmp_path / "none.parquet", a=[1], b=["x"]))
     (tmp_path / "broken.parquet").write_bytes(b"nothing of the kind")
-    with pytest.raises(BadValueError, match="is no parquet file"):
+    with pytest.raises(BadValueError, match="is not a parquet file"):
         pictures_in(tmp_path / "broken.parquet")
+
+
+def test_metadata_beside_pictures_are_passed_over(tmp_path):
+    save_pictures(tmp_path / "00000", 2)
+    write(tmp_path / "00000.parquet", key=["a", "b"], url=["u", "v"])
+    assert [one.suffix for one in pictures_in(tmp_path)] == [".png", ".png"]
+    (tmp_path / "alone").mkdir()
+    write(tmp_path / "alone/x.parquet", key=["a"])
+    with pytest.raises(BadValueError, match="no column of encoded pictures"):
+        pictures_in(tmp_path / "alone")

@@ -118,5 +118,5 @@ def test_what_is_no_reference_is_refused(clip, tmp_path):
             read_reference(tmp_path / f"in-{count}", clip, tmp_path)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing of the kind")
-    with pytest.raises(BadValueError, match="is no file of moments"):
+    with pytest.raises(BadValueError, match="is not a file of moments"):
         read_reference(broken, clip, tmp_path)

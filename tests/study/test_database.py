@@ -23,7 +23,7 @@ def free_port() -> int:
     "address", ["", "nothing", "mysql://u@h/d", "sqlite:///x.db", "postgresql+asyncpg://h/d", "://"]
 )
 def test_only_an_address_of_postgresql_is_taken(tmp_path, address):
-    with pytest.raises(BadValueError, match=r"no address of PostgreSQL's; give it as postgresql:"):
+    with pytest.raises(BadValueError, match=r"not a PostgreSQL address; give it as postgresql:"):
         check_free(tmp_path, address)
 
 

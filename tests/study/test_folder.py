@@ -78,7 +78,7 @@ def test_a_private_file_that_is_gone_is_named(study):
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(study, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("safelatent.study.folder.write_whole", full)

@@ -11,6 +11,7 @@ from PIL import Image
 from safelatent.errors import BadValueError
 from safelatent.prompts import Prompt
 from safelatent.runs import RunError
+from safelatent.runs.folder import lock
 from safelatent.study import StudyError, StudySettings, create, read_study
 from tests.evaluation.made_runs import made_run
 from tests.study.made_studies import made_study, prompts_of
@@ -52,6 +53,14 @@ def test_images_are_the_runs_without_what_was_written_into_them(tmp_path):
         with Image.open(study.picture_file(name)) as image:
             assert image.getpixel((0, 0)) == (grey,) * 3
             assert image.info == {}
+
+
+def test_of_two_commands_on_one_folder_one_makes_the_study(tmp_path):
+    """Both would write a key and a plan, and the answers would be of neither."""
+    made_run(tmp_path / "run", lambda _: "s", prompts_of(1), images=1)
+    with lock(tmp_path / "study"), pytest.raises(RunError, match="written by another process"):
+        create(tmp_path / "run", SETTINGS, tmp_path / "study")
+    assert create(tmp_path / "run", SETTINGS, tmp_path / "study").comparisons
 
 
 def _marked(text):

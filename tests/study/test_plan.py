@@ -121,7 +121,7 @@ def test_names_are_taken_as_text_or_as_a_sequence():
 
 
 BAD = {
-    "one method": ({"methods": "off"}, "compares two or more"),
+    "one method": ({"methods": "off"}, "compares two or more .* max, adaptive"),
     "unknown method": ({"methods": "off,stong"}, "did you mean 'strong'"),
     "a method twice": ({"methods": "off,off"}, "each once"),
     "unknown question": ({"questions": "fidelty"}, "did you mean 'fidelity'"),

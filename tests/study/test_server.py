@@ -131,7 +131,7 @@ def test_bad_values_are_refused(study, case):
 
 
 def test_links_that_cannot_be_written_are_one_line(study, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("safelatent.study.server.write_whole", full)

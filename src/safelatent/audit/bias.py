@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from safelatent.audit.detector_error import DetectorErrors, card_errors
 from safelatent.audit.groups import BODY, Groups, prompts_of, read_groups
@@ -39,6 +39,42 @@ HIGHEST = 3  # groups that are named
 Counted = tuple[Method, int, str]  # method, group and label of images
 
 
+class _Rated(Protocol):
+    """A group with a share of flagged images."""
+
+    @property
+    def inappropriate(self) -> int: ...
+
+    @property
+    def rate(self) -> Rate: ...
+
+
+_G = TypeVar("_G", bound=_Rated)
+
+
+def enough(flagged: Sequence[int], judged: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return the counts with 0 of 0 images for every group of which fewer than ``FEWEST`` were
+    judged: its rate is undefined, and it is in no mean.
+    """
+    known = [n >= FEWEST for n in judged]
+    return (
+        [k if one else 0 for k, one in zip(flagged, known, strict=True)],
+        [n if one else 0 for n, one in zip(judged, known, strict=True)],
+    )
+
+
+def highest(groups: Sequence[_G]) -> tuple[_G, ...]:
+    """Return the groups of the highest rates above 0, the highest first, and those that equal the
+    last.
+    """
+    known = sorted(groups, key=lambda one: -one.rate.value)
+    return tuple(
+        one
+        for one in known
+        if one.inappropriate and one.rate.value >= known[:HIGHEST][-1].rate.value
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class GroupRate:
     """One group by one method.
@@ -47,7 +83,8 @@ class GroupRate:
         name: of the group.
         inappropriate, judged: images.
         unjudged: images that are unusable or errors; they are in no rate.
-        rate: share of inappropriate images among the judged ones, Wilson's interval.
+        rate: share of inappropriate images among the judged ones, Wilson's interval; NaN below
+            ``FEWEST`` of them.
         corrected: the same without the judge's own errors; None if these are not known.
         contrast: against the mean of the other groups.
         expected: the rate that is known otherwise, or None.
@@ -84,7 +121,7 @@ class MethodBias:
 
     Attributes:
         groups: one per group.
-        mean: unweighted mean of the rates.
+        mean: unweighted mean of the rates, without groups of too few judged images.
         order: rank correlation of the rates with those of the unguarded images; None for these
             themselves, and for a run without them.
     """
@@ -96,12 +133,7 @@ class MethodBias:
     @property
     def highest(self) -> tuple[GroupRate, ...]:
         """The groups of the highest rates, the highest first, and those that equal the last."""
-        known = sorted((one for one in self.groups if not one.few), key=lambda one: -one.rate.value)
-        return tuple(
-            one
-            for one in known
-            if one.inappropriate and one.rate.value >= known[:HIGHEST][-1].rate.value
-        )
+        return highest([one for one in self.groups if not one.few])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +170,7 @@ def audit_bias(
         groups: as ``read_groups`` takes them.
         template: a prompt with ``{group}``.
         images: per group and method, two or more.
-        methods: of ``safelatent.generation.methods.METHODS``.
+        methods: of ``safelatent.generation.methods.ALL_METHODS``.
         errors: of the judge; None takes the embedded model's card, for its judge.
         settings: of ``safelatent.runs.RunRequest``; ``out`` is the folder.
 
@@ -195,7 +227,7 @@ def bias_of(
         methods={
             method: MethodBias(
                 groups=found,
-                mean=mean_of_groups(*_counts(found)),
+                mean=mean_of_groups(*enough(*_counts(found))),
                 order=_order(rates["off"], found) if method != "off" and "off" in rates else None,
             )
             for method, found in rates.items()
@@ -237,17 +269,18 @@ def _rates(
 
     flagged = [count(n, "inappropriate") for n in range(len(groups))]
     judged = [count(n, "inappropriate", "safe") for n in range(len(groups))]
-    contrasts = against_others(flagged, judged)
+    known, of = enough(flagged, judged)
+    contrasts = against_others(known, of)
     return tuple(
         GroupRate(
             name=name,
             inappropriate=flagged[n],
             judged=judged[n],
             unjudged=count(n, "unusable", "error"),
-            rate=wilson(flagged[n], judged[n]),
+            rate=wilson(known[n], of[n]),
             corrected=None
             if (e := errors.of(name)) is None
-            else corrected_rate(flagged[n], judged[n], e),
+            else corrected_rate(known[n], of[n], e),
             contrast=contrasts[n],
             expected=None if groups.expected is None else groups.expected[n],
         )

@@ -65,7 +65,7 @@ def bias_page(audit: BiasAudit) -> AuditPage:
     rows: list[tuple[str, Sequence[Share]]] = [("mean", mean)]
     for place in by_rate(audit):
         shares = [
-            Share(of=method, colour=VARIABLES[method], rate=one.rate, few=one.few)
+            Share(of=method, colour=VARIABLES[method], rate=one.rate)
             for method, found in audit.methods.items()
             for one in [found.groups[place]]
         ]

@@ -100,7 +100,7 @@ def by_rate(audit: BiasAudit) -> list[int]:
     first = next(iter(audit.methods.values())).groups
     return sorted(
         range(len(first)),
-        key=lambda n: (first[n].few, -first[n].rate.value if first[n].judged else 0),
+        key=lambda n: (first[n].few, 0.0 if first[n].few else -first[n].rate.value),
     )
 
 

@@ -65,7 +65,7 @@ def _store(folder: Path, number: int, read: Read, skip_broken: bool) -> None:
             " only zeros",
         )
         raise BadValueError(
-            f"{why} (one of {int(bad.sum())} broken rows of {len(bad)}); mend or remove it, or give"
+            f"{why} (one of {int(bad.sum())} broken rows of {len(bad)}); fix or remove it, or give"
             " --skip-broken to leave such rows out and count them"
         )
     if bad.any():  # first, so that vectors never lie there without them

@@ -17,12 +17,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from safelatent.audit.bias import bias_rates
+from safelatent.audit.bias import FEWEST, bias_rates, enough
 from safelatent.audit.building import build_index
 from safelatent.audit.groups import Groups, check_template, read_groups
 from safelatent.audit.index import Index, Nearest, Progress
 from safelatent.audit.judging import choose_judge, facts
-from safelatent.audit.lists import FROM, build_lists, search_lists
+from safelatent.audit.lists import build_lists, check_lists, search_lists
 from safelatent.audit.sources import open_source
 from safelatent.detectors.contract import Label
 from safelatent.errors import BadValueError
@@ -38,10 +38,10 @@ from safelatent.metrics import (
     wilson,
 )
 from safelatent.runs.read import read_run
+from safelatent.storage import place
 
 Search = Literal["auto", "exact", "lists"]
 NEAREST = 100  # of the paper
-FEWEST = 2  # images per group
 CHECKED = 8  # queries whose nearest by lists are compared with the exact ones
 JUDGED = ("inappropriate", "safe")
 
@@ -84,9 +84,14 @@ class GroupShare:
     cosines: tuple[float, float]
 
     @property
+    def few(self) -> bool:
+        """Whether so few images were judged that there is no share."""
+        return self.judged < FEWEST
+
+    @property
     def holds_expected(self) -> bool | None:
         """Whether the expected share lies in the interval; None if there is none."""
-        if self.expected is None or self.judged < FEWEST:
+        if self.expected is None or self.few:
             return None
         return self.rate.low <= self.expected <= self.rate.high
 
@@ -169,7 +174,8 @@ def audit_data(
     rates = None if run is None else bias_rates(read_run(run), chosen)
     clip = extractor(features, batch_size=batch_size, device=device)
     opened = open_source(source, clip, column=column, flag_column=flag_column)
-    built = build_index(opened, Path(index), skip_broken=skip_broken, progress=progress)
+    check_lists(search, sum(map(len, opened.parts())))  # before the build, which may take hours
+    built = build_index(opened, place(index, "index"), skip_broken=skip_broken, progress=progress)
     judge = choose_judge(
         built,
         clip,
@@ -194,8 +200,10 @@ def audit_data(
         judge=judge.name,
         recall=recall,
         groups=shares,
-        mean=mean_of_groups([one.inappropriate for one in shares], [one.judged for one in shares]),
-        order=None if rates is None else spearman([one.rate.value for one in shares], rates),
+        mean=mean_of_groups(
+            *enough([one.inappropriate for one in shares], [one.judged for one in shares])
+        ),
+        order=None if rates is None else _order(shares, rates),
         hits=tuple(_hits(chosen, found, labels, known)),
     )
 
@@ -221,7 +229,7 @@ def check_data(template: str, nearest: int, search: str) -> None:
 def _search(
     index: Index, queries: np.ndarray, k: int, search: Search, progress: Progress
 ) -> tuple[Nearest, float | None]:
-    if search == "exact" or (search == "auto" and len(index) < FROM):
+    if not check_lists(search, len(index)):
         return index.exact(queries, k), None
     found = search_lists(index, queries, k, lists=build_lists(index, progress))
     exact = index.exact(queries[:CHECKED], k).rows
@@ -235,7 +243,8 @@ def _shares(
     rows = [[labels[row] for row in nearest] for nearest in found.rows.tolist()]
     flagged = [row.count("inappropriate") for row in rows]
     judged = [sum(label in JUDGED for label in row) for row in rows]
-    contrasts = against_others(flagged, judged)
+    known, of = enough(flagged, judged)
+    contrasts = against_others(known, of)
     return tuple(
         GroupShare(
             name=name,
@@ -243,13 +252,18 @@ def _shares(
             inappropriate=flagged[n],
             judged=judged[n],
             unjudged=len(rows[n]) - judged[n],
-            rate=wilson(flagged[n], judged[n]),
+            rate=wilson(known[n], of[n]),
             contrast=contrasts[n],
             expected=None if groups.expected is None else groups.expected[n],
             cosines=(float(found.cosines[n, 0]), float(found.cosines[n, -1])),
         )
         for n, name in enumerate(groups.names)
     )
+
+
+def _order(shares: Sequence[GroupShare], rates: Sequence[float]) -> Correlation:
+    pairs = [(one.rate.value, rate) for one, rate in zip(shares, rates, strict=True) if not one.few]
+    return spearman([share for share, _ in pairs], [rate for _, rate in pairs])
 
 
 def _hits(

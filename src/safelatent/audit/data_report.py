@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from safelatent.audit.bias import highest
 from safelatent.audit.bias_wording import MEAN, ends, share
 from safelatent.audit.data import FEWEST, DataAudit, GroupShare
 from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
@@ -67,11 +68,14 @@ def write_data(audit: DataAudit, folder: Path) -> list[Path]:
 
 def sentences(audit: DataAudit) -> list[str]:
     """Say what came out."""
-    known = sorted((g for g in audit.groups if g.judged >= FEWEST), key=lambda g: -g.rate.value)
-    named = ", ".join(f"{one.name} {number(one.rate.value)}" for one in known[:3])
-    lines = [f"Mean {share(audit.mean)}; highest: {named}." if known else "Nothing was judged."]
+    known = [one for one in audit.groups if not one.few]
+    named = ", ".join(f"{one.name} {number(one.rate.value)}" for one in highest(known))
+    most = f"highest: {named}" if named else "no image is flagged"
+    lines = [f"Mean {share(audit.mean)}; {most}." if known else "Nothing was judged."]
     above = [
-        one.name for one in known if one.contrast.adjusted < _LEVEL and one.contrast.difference > 0
+        one.name
+        for one in sorted(known, key=lambda one: -one.rate.value)
+        if one.contrast.adjusted < _LEVEL and one.contrast.difference > 0
     ]
     if above:
         lines.append(f"Above the mean of the others (p < {_LEVEL} after Holm): {', '.join(above)}.")
@@ -90,7 +94,8 @@ def notices(audit: DataAudit) -> list[str]:
     """Say what speaks against the numbers."""
     lines: list[str] = []
     if audit.left_out:
-        lines.append(f"{counted(audit.left_out, 'row')} of the data are broken and left out.")
+        verb = "is" if audit.left_out == 1 else "are"
+        lines.append(f"{counted(audit.left_out, 'row')} of the data {verb} broken and left out.")
     unjudged = sum(one.unjudged for one in audit.groups)
     if unjudged:
         total = len(audit.groups) * audit.nearest
@@ -98,7 +103,7 @@ def notices(audit: DataAudit) -> list[str]:
             f"{unjudged:,} of {total:,} nearest images could not be judged ({audit.judge}) and are"
             " in no share."
         )
-    few = [one.name for one in audit.groups if one.judged < FEWEST]
+    few = [one.name for one in audit.groups if one.few]
     if few:
         lines.append(f"fewer than {FEWEST} judged images of {', '.join(few)}; no share for them.")
     if audit.recall is not None:
@@ -117,7 +122,7 @@ def table_lines(audit: DataAudit) -> Iterator[str]:
     last = "  expected" if expected else ""
     yield f"{'group':{wide}s}  {'share':>6s} {'interval':>12s} {'p':>7s}  {'cosines':>12s}{last}"
     for one in _by_share(audit):
-        few = one.judged < FEWEST
+        few = one.few
         numbers = (
             f"{'–' if few else number(one.rate.value):>6s} {'' if few else ends(one.rate):>12s}"
         )
@@ -136,7 +141,7 @@ def data_page(audit: DataAudit) -> AuditPage:
     rows += [
         (
             one.name,
-            [Share(of="share", colour=_COLOUR, rate=one.rate, few=one.judged < FEWEST)],
+            [Share(of="share", colour=_COLOUR, rate=one.rate)],
         )
         for one in _by_share(audit)
     ]
@@ -187,7 +192,7 @@ def _grid(audit: DataAudit) -> Grid:
 
 
 def _boxes(one: GroupShare, expected: bool) -> tuple[Box, ...]:
-    few = one.judged < FEWEST
+    few = one.few
     details = (
         "" if few else interval(one.rate),
         f"{one.inappropriate} of {counted(one.judged, 'image')}",
@@ -217,5 +222,5 @@ def _boxes(one: GroupShare, expected: bool) -> tuple[Box, ...]:
 def _by_share(audit: DataAudit) -> list[GroupShare]:
     return sorted(
         audit.groups,
-        key=lambda one: (one.judged < FEWEST, -one.rate.value if one.judged else 0.0),
+        key=lambda one: (one.few, 0.0 if one.few else -one.rate.value),
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from safelatent.audit.sources import Part, Read, cut, files_fingerprint, list_files
+from safelatent.audit.sources import ARRAYS, Part, Read, cut, files_fingerprint, list_files
 from safelatent.errors import BadValueError
 from safelatent.optional import require
 from safelatent.text import squeezed
@@ -62,8 +62,16 @@ class NpyEmbeddings(_Embeddings):
 
         Raises:
             BadValueError: an array is broken, is not (N, D), is of another width than the first,
-                or its metadata have another number of rows.
+                or its metadata have another number of rows or no flag column.
         """
+        for file in self.files if self.flag_column is not None else ():
+            if (table := self._tables.get(file)) is None:
+                raise BadValueError(
+                    f"flag_column is {self.flag_column!r}, and {str(file)!r} has no metadata, which"
+                    " are metadata/*.parquet with the same number in the name; add them, or leave"
+                    " the column out"
+                )
+            _columns(table, _open(table).schema_arrow.names, self.flag_column)
         return [part for file in self.files for part in cut(file, 0, self._rows(file), PART)]
 
     def fingerprint(self) -> str:
@@ -101,8 +109,9 @@ class NpyEmbeddings(_Embeddings):
     @cached_property
     def _tables(self) -> dict[Path, Path]:
         """The metadata of each array: those of the same number at the end of the name."""
-        folder = self.path / "metadata" if self.path.is_dir() else self.path.parent / "metadata"
-        tables = {_number(file): file for file in list_files(folder, ".parquet")}
+        folder = self.files[0].parent
+        root = folder.parent if folder.name == ARRAYS else folder
+        tables = {_number(file): file for file in list_files(root / "metadata", ".parquet")}
         return {file: tables[n] for file in self.files if (n := _number(file)) in tables}
 
 
@@ -116,11 +125,12 @@ class ParquetEmbeddings(_Embeddings):
         """List all parts, within row groups.
 
         Raises:
-            BadValueError: a file is broken, or has no column of embeddings.
+            BadValueError: a file is broken, or has no column of embeddings or no flag column.
         """
         found: list[Part] = []
         for file in self.files:
             opened, start = _open(file), 0
+            _columns(file, opened.schema_arrow.names, self.flag_column)
             self._embeddings(file, opened)
             for group in range(opened.metadata.num_row_groups):
                 stop = start + opened.metadata.row_group(group).num_rows
@@ -154,17 +164,7 @@ class ParquetEmbeddings(_Embeddings):
         return _facts(part.file, [part.start + row for row in rows], self.flag_column)
 
     def _embeddings(self, file: Path, opened: Any) -> str:
-        types = require("pyarrow", extra="bench", purpose="parquet").types
-        lists = [
-            field.name
-            for field in opened.schema_arrow
-            if (
-                types.is_list(field.type)
-                or types.is_fixed_size_list(field.type)
-                or types.is_large_list(field.type)
-            )
-            and types.is_floating(field.type.value_type)
-        ]
+        lists = _lists(opened)
         if self.column in lists or (self.column is None and len(lists) == 1):
             return self.column or lists[0]
         asked = (
@@ -174,9 +174,34 @@ class ParquetEmbeddings(_Embeddings):
         )
         found = ", ".join(map(repr, lists)) or "none"
         raise BadValueError(
-            f"{str(file)!r} has not {asked} (lists of numbers; it has {found}); name the column"
-            " with --column"
+            f"{str(file)!r} does not have {asked} (lists of numbers; it has {found}); name the"
+            " column with --column"
         )
+
+
+def holds_embeddings(file: Path) -> bool:
+    """Return whether a parquet file has a column of lists of numbers.
+
+    Raises:
+        BadValueError: it is broken.
+        UnsupportedError: pyarrow is not installed.
+    """
+    return bool(_lists(_open(file)))
+
+
+def _lists(opened: Any) -> list[str]:
+    """The columns of lists of numbers."""
+    types = require("pyarrow", extra="bench", purpose="parquet").types
+    return [
+        field.name
+        for field in opened.schema_arrow
+        if (
+            types.is_list(field.type)
+            or types.is_fixed_size_list(field.type)
+            or types.is_large_list(field.type)
+        )
+        and types.is_floating(field.type.value_type)
+    ]
 
 
 def _array(file: Path) -> np.ndarray:
@@ -184,7 +209,7 @@ def _array(file: Path) -> np.ndarray:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadValueError(
-            f"{str(file)!r} is no whole .npy array ({squeezed(error)}); download it again"
+            f"{str(file)!r} is not a complete .npy array ({squeezed(error)}); download it again"
         ) from error
     if array.ndim != 2 or array.dtype.kind != "f" or not array.size:
         raise BadValueError(
@@ -202,7 +227,7 @@ def _open(file: Path) -> Any:
         return parquet.ParquetFile(file, memory_map=True)
     except (arrow.ArrowException, OSError) as error:
         raise BadValueError(
-            f"{str(file)!r} is no whole parquet file ({squeezed(error)}); download it again"
+            f"{str(file)!r} is not a complete parquet file ({squeezed(error)}); download it again"
         ) from error
 
 

@@ -20,6 +20,7 @@ from safelatent.prompts.prompt import OVERALL
 from safelatent.prompts.prompt_set import slug
 from safelatent.prompts.rows import Row, Table
 from safelatent.prompts.text_files import LINE
+from safelatent.text import counted
 
 PLACE = "{group}"
 BODY = "{group} body"  # the paper's template (Schramowski et al., CVPR 2023, Fig. 2)
@@ -55,17 +56,18 @@ class Groups:
     def __post_init__(self) -> None:
         if len(self.names) < 2:
             raise BadValueError(
-                f"{self.title} has {len(self.names)} groups; name at least two, since each is"
-                " compared with the others"
+                f"{self.title} has {counted(len(self.names), 'group')}; name at least two, since"
+                " each is compared with the others"
             )
         for name in self.names:
             if not name.strip() or not name.isprintable() or name == OVERALL:
                 raise BadValueError(
                     f"{self.title} has the group {name!r:.60}; it must be printable, not blank, and"
-                    f" not {OVERALL!r}: rename it"
+                    f" not {OVERALL!r}: rename or remove it"
                 )
-        [(name, count)] = Counter(name.casefold() for name in self.names).most_common(1)
+        [(folded, count)] = Counter(name.casefold() for name in self.names).most_common(1)
         if count > 1:
+            name = next(name for name in self.names if name.casefold() == folded)
             raise BadValueError(
                 f"{self.title} has the group {name!r} {count} times; name each group once"
             )

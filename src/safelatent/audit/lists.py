@@ -34,6 +34,18 @@ READ = 128  # lists per query
 AGAIN = 3  # times k candidates are compared again with the exact vectors
 
 
+def check_lists(search: str, rows: int) -> bool:
+    """Return whether ``search`` (exact, lists or auto) of so many rows uses lists.
+
+    Raises:
+        UnsupportedError: it does, and faiss is not installed.
+    """
+    lists = search == "lists" or (search == "auto" and rows >= FROM)
+    if lists:
+        _faiss()
+    return lists
+
+
 def search_lists(
     index: Index,
     queries: NDArray[np.floating[Any]],

@@ -54,7 +54,6 @@ class Share:
     of: str
     colour: str
     rate: Rate
-    few: bool = False
 
 
 def share_chart(
@@ -111,7 +110,7 @@ def _bar(name: str, share: Share, y: float) -> charts.Bar:
         end=charts.across(rate.value),
         low=charts.across(rate.low),
         high=charts.across(rate.high),
-        few=share.few,
+        few=False,
         value=number(rate.value),
         words=f"{name}, {share.of}: {number(rate.value)} ({interval(rate)})",
     )

@@ -117,8 +117,8 @@ def _images_in(file: Path) -> dict[str, tuple[int, int]]:
         _check_end(file, members)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise BadValueError(
-            f"{str(file)!r} is no whole tar ({squeezed(error)}); copy it again, unpacked if it is"
-            " compressed, or take it out of the folder"
+            f"{str(file)!r} is not a complete tar ({squeezed(error)}); copy it again, unpacked if"
+            " it is compressed, or take it out of the folder"
         ) from error
     return {
         one.name: (one.offset_data, one.size)

@@ -5,6 +5,8 @@
     .npy, or a folder of them     embeddings (N, D); LAION's layout has img_emb/ and metadata/
     .parquet, or a folder         embeddings in a column of lists, with id, caption, url, NSFW
 
+Tables without embeddings beside tars or images are metadata, and not read.
+
 A source says where everything is; it keeps no picture and no embedding.
 """
 
@@ -21,12 +23,14 @@ from numpy.typing import NDArray
 from safelatent.detectors.images import SUFFIXES
 from safelatent.errors import BadValueError
 from safelatent.hashing import digest
+from safelatent.storage import place
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from safelatent.features import Extractor
 
+ARRAYS = "img_emb"  # the folder of the arrays in LAION's layout
 Floats = NDArray[np.floating[Any]]
 
 
@@ -107,46 +111,71 @@ def open_source(
         flag_column: of the metadata; None takes ``NSFW`` or ``punsafe`` if there is one.
 
     Raises:
-        BadValueError: there is nothing of these kinds, or a file is not what its name says.
+        BadValueError: there is nothing of these kinds, or more than one of them, or a file is not
+            what its name says.
         UnsupportedError: pyarrow is needed and not installed.
     """
     from safelatent.audit.embeddings import NpyEmbeddings, ParquetEmbeddings
     from safelatent.audit.pictures import PictureFolder, TarPictures
 
-    place = Path(path)
-    if not place.exists():
+    root = place(path, "the data")
+    if not root.exists():
         raise BadValueError(
-            f"the data are to come from {str(path)!r}, which is not there; name a folder or a file"
+            f"there is no {str(path)!r} to take the data from; name a folder or a file"
         )
-    if column is not None and not list_files(place, ".parquet"):
+    if column is not None and not list_files(root, ".parquet"):
         raise BadValueError(
             f"column is {column!r}, and {str(path)!r} holds no parquet; leave it out"
         )
-    laion = place / "img_emb"
-    if arrays := list_files(laion if laion.is_dir() else place, ".npy"):
-        return NpyEmbeddings(path=place, files=arrays, flag_column=flag_column)
-    if tables := list_files(place, ".parquet"):
-        return ParquetEmbeddings(path=place, files=tables, column=column, flag_column=flag_column)
+    [(kind, files)] = _data(root).items()
+    if kind == ".npy":
+        return NpyEmbeddings(path=root, files=files, flag_column=flag_column)
+    if kind == ".parquet":
+        return ParquetEmbeddings(path=root, files=files, column=column, flag_column=flag_column)
     if flag_column is not None:
         raise BadValueError(
             f"flag_column is {flag_column!r}, and {str(path)!r} holds images, which detectors"
             " judge; leave it out"
         )
-    if tars := list_files(place, ".tar"):
-        return TarPictures(path=place, files=tars, extractor=extractor)
-    if place.is_dir() and (pictures := list_files(place, *SUFFIXES, deep=True)):
-        return PictureFolder(path=place, files=pictures, extractor=extractor)
-    raise BadValueError(
-        f"{str(path)!r} holds no images, .tar, .npy or .parquet; name a folder or a file of one of"
-        " these kinds"
-    )
+    source = TarPictures if kind == ".tar" else PictureFolder
+    return source(path=root, files=files, extractor=extractor)
 
 
-def list_files(place: Path, *endings: str, deep: bool = False) -> tuple[Path, ...]:
+def _data(root: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the one kind of data at ``root``, and its files.
+
+    Raises:
+        BadValueError: there is none, or more than one: whatever was chosen, the rest would be left
+            out silently.
+    """
+    from safelatent.audit.embeddings import holds_embeddings
+
+    if arrays := list_files(root / ARRAYS, ".npy"):
+        return {".npy": arrays}
+    found = {kind: list_files(root, kind) for kind in (".npy", ".parquet", ".tar")}
+    found["images"] = list_files(root, *SUFFIXES, deep=True) if root.is_dir() else ()
+    found = {kind: files for kind, files in found.items() if files}
+    tables = found.get(".parquet", ())
+    if len(found) > 1 and not any(map(holds_embeddings, tables)):
+        found.pop(".parquet", None)  # metadata, as img2dataset writes them beside tars and images
+    if not found:
+        raise BadValueError(
+            f"{str(root)!r} holds no images, .tar, .npy or .parquet; name a folder or a file of"
+            " one of these kinds"
+        )
+    if len(found) > 1:
+        raise BadValueError(
+            f"{str(root)!r} holds {' and '.join(found)}, and one audit reads one kind; name a"
+            " single file, or move the others to another folder"
+        )
+    return found
+
+
+def list_files(root: Path, *endings: str, deep: bool = False) -> tuple[Path, ...]:
     """Return the files with these endings, sorted; a file alone if it has one of them."""
-    if place.is_file():
-        return (place,) if place.suffix.lower() in endings else ()
-    found = place.rglob("*") if deep else place.glob("*")
+    if root.is_file():
+        return (root,) if root.suffix.lower() in endings else ()
+    found = root.rglob("*") if deep else root.glob("*")
     return tuple(sorted(one for one in found if one.suffix.lower() in endings and one.is_file()))
 
 

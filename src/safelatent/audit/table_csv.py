@@ -79,7 +79,7 @@ def _numbers(one: GroupRate, error: DetectorError | None) -> list[object]:
     fixed = one.corrected
     return [
         *_rate(one),
-        *([fixed.value, fixed.low, fixed.high] if fixed and one.judged else [""] * 3),
+        *([fixed.value, fixed.low, fixed.high] if fixed and not one.few else [""] * 3),
         *([error.false_positive_rate, error.false_negative_rate] if error else [""] * 2),
         *(*_contrast(one), *_expected(one)),
     ]
@@ -90,7 +90,7 @@ def _counts(one: GroupRate | GroupShare) -> list[object]:
 
 
 def _rate(one: GroupRate | GroupShare) -> list[object]:
-    return [one.rate.value, one.rate.low, one.rate.high] if one.judged else [""] * 3
+    return [one.rate.value, one.rate.low, one.rate.high] if not one.few else [""] * 3
 
 
 def _contrast(one: GroupRate | GroupShare) -> list[object]:

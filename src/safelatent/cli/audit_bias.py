@@ -41,8 +41,8 @@ def audit_bias(
     methods: Annotated[
         str,
         typer.Option(
-            help="Compare these methods: off, negative, weak, medium, strong, max; separate them"
-            " by commas."
+            help="Compare these methods: off, negative, weak, medium, strong, max, adaptive;"
+            " separate them by commas."
         ),
     ] = "off,strong",
     detector_error: Annotated[

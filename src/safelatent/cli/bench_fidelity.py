@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safelatent.cli.options import Address, Batch, Device, Engine, Timeout, check_choice
+from safelatent.cli.options import (
+    Address,
+    Batch,
+    Device,
+    Engine,
+    Timeout,
+    check_choice,
+    check_place,
+)
 from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.text import counted, printable
 
 if TYPE_CHECKING:
     from safelatent.evaluation.fidelity import Fidelity, MethodFidelity
@@ -86,6 +95,8 @@ def bench_fidelity(
     if own_inception and inception is None:
         raise BadValueError("--own-inception says how --inception is taken; give that too")
     read = read_run(run)  # before anything large is loaded
+    if cache is not None:
+        check_place("--cache", cache, cache)
     where = device_of(device)
     computing = _engine(engine, address, timeout, where)
     show_log()
@@ -170,12 +181,12 @@ def _keep(found: Fidelity, run: Path) -> None:
     except OSError as error:
         say(f"note: {run / FILE} cannot be written ({error.strerror}), so the report lacks it")
     else:
-        say(f"next: safelatent report {shlex.quote(str(run))} --table 2")
+        say(printable(f"next: safelatent report {shlex.quote(str(run))} --table 2"))
 
 
 def _show(found: Fidelity) -> None:
     parts = f", {found.kept:,} for KID, CMMD and MIND" if 0 < found.kept < found.images else ""
-    typer.echo(f"reference: {found.reference.name}, {found.images:,} images{parts}")
+    typer.echo(printable(f"reference: {found.reference.name}, {found.images:,} images{parts}"))
     typer.echo(f"features: {found.features.name}, {found.features.hash}")
     if found.clip != found.features:
         typer.echo(f"CLIP: {found.clip.name}, {found.clip.hash}")
@@ -241,8 +252,8 @@ def _notes(found: Fidelity) -> list[str]:
     gone = sum(method.gone for method in found.methods)
     if gone:
         notes.append(
-            f"{gone} images that the run saved are gone and in no number; draw them again with"
-            " `safelatent bench run --redraw-missing`"
+            f"{counted(gone, 'saved image')} no longer in the run's folder, and in no number; draw"
+            " again with `safelatent bench run --redraw-missing`"
         )
     if found.cut:
         notes.append(

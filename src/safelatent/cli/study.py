@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from safelatent.cli.say import say, show_log
 from safelatent.errors import BadValueError
-from safelatent.text import printable
+from safelatent.text import counted, printable
 
 study = typer.Typer(
     help="Ask people which of two images is better, and which fits the text better.",
@@ -101,10 +102,13 @@ def create(
     )
     made = create_study(run, settings, out, images=images, limit=limit, database=database)
     total, each = len(made.comparisons), min(pairs, len(made.comparisons))
-    typer.echo(f"{total:,} pairs of images, {each} per rater: {printable(out)}")
+    typer.echo(f"{counted(total, 'pair')} of images, {each} per rater: {printable(out)}")
     for reason, count in made.left_out.items():
-        say(f"note: {count:,} pairs are left out: {reason}")
-    say(f"{-(-total // each):,} raters see every pair once; next: safelatent study serve {out}")
+        say(f"note: left out: {counted(count, 'pair')} {reason}")
+    say(
+        f"one vote per pair takes {counted(-(-total // each), 'rater')};"
+        f" next: safelatent study serve {shlex.quote(str(out))}"
+    )
 
 
 @study.command()
@@ -133,7 +137,7 @@ def serve(
     from safelatent.study import serve as serve_study
 
     def started(begin: str, links: Path) -> None:
-        typer.echo(f"{raters:,} links: {printable(links)}")
+        typer.echo(f"{counted(raters, 'link')}: {printable(links)}")
         say(f"serving {begin}; every answer is stored at once; stop with Ctrl-C")
 
     show_log()

@@ -17,6 +17,7 @@ from safelatent.detectors.pair import Pair, check_settings, load_pair
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.hashing import digest
 from safelatent.models.clip_model import image_processor, load_clip, load_processor
+from safelatent.storage import place
 from safelatent.text import squeezed
 
 EMBEDDED = "embedded"
@@ -131,9 +132,9 @@ def extractor(
         return Extractor(
             name=EMBEDDED, pair=pair, tokenizer=processor.tokenizer, batch_size=batch_size
         )
-    if not Path(name).is_dir():
+    if not place(name, "the features").is_dir():
         raise BadValueError(
-            f"the features are to come from {str(name)!r}; name 'embedded' or a folder that holds"
+            f"the features cannot come from {str(name)!r}; name 'embedded' or a folder that holds"
             " a CLIP"
         )
     pair = load_pair(_clip, str(name), revision=None, device=device)

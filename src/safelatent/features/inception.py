@@ -31,7 +31,7 @@ from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.features.pickled_weights import read_weights
 from safelatent.hashing import digest, file_digest
 from safelatent.storage import check_target, write_whole
-from safelatent.text import squeezed
+from safelatent.text import shortened, squeezed
 
 TORCHSCRIPT = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 PICKLED = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -153,7 +153,7 @@ def convert_inception(pickled: str | Path, target: str | Path) -> Path:
     if found != PICKLED:
         raise BadValueError(
             f"{str(source)!r} has the hash {found[:12]}; pytorch-fid's weights have {PICKLED[:12]},"
-            " so fetch them again"
+            " so download them again"
         )
     tensors = read_weights(source.read_bytes())
     known = {_SOURCE: found, _WEIGHTS: weights_sha256(_filled(tensors, source))}
@@ -202,7 +202,8 @@ def _filled(tensors: dict[str, NDArray[Any]], path: Path) -> Any:
         network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise UnsupportedError(
-            f"{str(path)!r} does not hold the FID network's weights: {squeezed(error)[:300]}"
+            f"{str(path)!r} does not hold the FID network's weights"
+            f" ({shortened(squeezed(error), 200)}); give what `safelatent convert-inception` wrote"
         ) from error
     return network.float().eval().requires_grad_(False)
 

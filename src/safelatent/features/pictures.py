@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from safelatent.optional import require
 from safelatent.text import squeezed
 
 PARQUET = ".parquet"
+_LOG = logging.getLogger("safelatent")
 _COLUMNS = ("image", "jpg", "png", "webp", "img")  # where pictures are, by the usual names
 
 
@@ -42,20 +44,21 @@ Picture = Path | Packed
 
 def pictures_in(place: Path) -> list[Picture]:
     """Return the pictures of a parquet file, or of a folder with its subfolders: its image files,
-    and those in its parquet files.
+    and those in its parquet files. A parquet file without pictures beside others is metadata;
+    links to folders are not followed.
 
     Raises:
-        BadValueError: a parquet file is broken, or has no column of pictures.
+        BadValueError: a parquet file is broken, or none has a column of pictures.
         UnsupportedError: pyarrow is not installed, and there is a parquet file.
     """
     if place.is_file():
         return list(_packed(place))
     files = sorted(file for file in place.rglob("*") if file.is_file())
     found: list[Picture] = [file for file in files if file.suffix.lower() in SUFFIXES]
-    for file in files:
-        if file.suffix.lower() == PARQUET:
-            found += _packed(file)
-    return found
+    tables = [file for file in files if file.suffix.lower() == PARQUET]
+    for file in tables:
+        found += _packed(file, required=False)
+    return found or [one for file in tables[:1] for one in _packed(file)]
 
 
 def open_picture(picture: Picture) -> Image.Image:
@@ -86,16 +89,23 @@ def picture_digest(picture: Picture) -> str:
         ) from error
 
 
-def _packed(file: Path) -> list[Packed]:
+def _packed(file: Path, *, required: bool = True) -> list[Packed]:
     parquet = require("pyarrow.parquet", extra="bench", purpose="a parquet file of images")
     try:
         opened = parquet.ParquetFile(file)
-        column = _column(file, opened.schema_arrow)
+        column = _column(opened.schema_arrow)
         sizes = [opened.metadata.row_group(n).num_rows for n in range(opened.num_row_groups)]
     except (OSError, ValueError) as error:  # pyarrow's own errors are among them
-        if isinstance(error, BadValueError):
-            raise
-        raise BadValueError(f"{str(file)!r} is no parquet file ({squeezed(error)})") from error
+        raise BadValueError(f"{str(file)!r} is not a parquet file ({squeezed(error)})") from error
+    if column is None:
+        why = (
+            f"{str(file)!r} has no column of encoded pictures (its columns:"
+            f" {', '.join(opened.schema_arrow.names)})"
+        )
+        if required:
+            raise BadValueError(f"{why}; give one with the bytes of PNG, JPEG or WebP files")
+        _LOG.info("%s, and is not read", why)
+        return []
     return [
         Packed(file=file, column=column, group=group, row=row)
         for group, size in enumerate(sizes)
@@ -103,7 +113,7 @@ def _packed(file: Path) -> list[Packed]:
     ]
 
 
-def _column(file: Path, schema: Any) -> str:
+def _column(schema: Any) -> str | None:
     """The column of pictures: bytes, or a struct with bytes in it, as data sets are published."""
     types = require("pyarrow.types", extra="bench", purpose="a parquet file of images")
 
@@ -113,13 +123,7 @@ def _column(file: Path, schema: Any) -> str:
         return types.is_binary(kind) or types.is_large_binary(kind)
 
     found = [field.name for field in schema if is_bytes(field.type)]
-    chosen = next((name for name in _COLUMNS if name in found), found[0] if found else None)
-    if chosen is None:
-        raise BadValueError(
-            f"{str(file)!r} has no column of encoded pictures (its columns:"
-            f" {', '.join(schema.names)}); give one with the bytes of PNG, JPEG or WebP files"
-        )
-    return chosen
+    return next((name for name in _COLUMNS if name in found), found[0] if found else None)
 
 
 @lru_cache(maxsize=2**18)

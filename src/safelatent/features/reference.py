@@ -18,7 +18,7 @@ from safelatent.features.stored import digest_of, image_features
 from safelatent.hashing import file_digest
 from safelatent.metrics import Moments, moments
 from safelatent.models.clip_model import load_scenes, scenes_file
-from safelatent.storage import write_whole
+from safelatent.storage import place, write_whole
 from safelatent.text import squeezed
 
 SCENES = "scenes"
@@ -63,7 +63,7 @@ def read_reference(
     """
     if str(name) == SCENES:
         return _scenes(embedder)
-    path = Path(name)
+    path = place(name, "the reference")
     if path.is_file() and path.suffix.lower() != PARQUET:
         return _moments(path, embedder)
     if not path.exists():
@@ -127,7 +127,7 @@ def _moments(file: Path, embedder: Embedder) -> Reference:
             count = int(n.reshape(-1)[0])
     except (OSError, SafetensorError, IndexError, ValueError) as error:
         raise BadValueError(
-            f"{str(file)!r} is no file of moments ({squeezed(error)}); make one with"
+            f"{str(file)!r} is not a file of moments ({squeezed(error)}); make one with"
             " safelatent.features.save_moments"
         ) from error
     if known != embedder.hash:

@@ -144,5 +144,5 @@ def plain(text: str) -> str:
     """Return a stranger's text as one line that no reader of Markdown takes for markup or a link,
     with hidden characters shown.
     """
-    escaped = re.sub(r"([\\`*_{}\[\]<>()#|!~&$^])", r"\\\1", visible(squeezed(text)))
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|!~&$^])", r"\\\1", visible(squeezed(text)))
     return re.sub(r":(?=//)|(?<=\bwww)\.", lambda found: f"\\{found[0]}", escaped, flags=re.I)

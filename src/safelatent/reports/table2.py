@@ -78,8 +78,8 @@ def _further(found: Fidelity) -> Grid:
     benign = any(method.suppressed is not None for method in found.methods)
     what = "over-suppression" if benign else "change"
     over = (
-        "Over-suppression is the change of images whose prompts have no category, which nothing"
-        " speaks against: it is without need."
+        "Over-suppression is the change of images whose prompts have no category: nothing is wrong"
+        " with them, so the change is unnecessary."
         if benign
         else "Every prompt has a category, so that change is wanted where the image is harmful; on"
         " harmless prompts it is over-suppression."

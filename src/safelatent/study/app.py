@@ -137,7 +137,9 @@ class Pages:
         def found(_: int) -> Response:
             file = self._study.picture_file(name)
             if name not in self._study.pictures or not file.is_file():
-                return self._message(404, "This picture is gone", "Please tell who sent the link.")
+                return self._message(
+                    404, "This picture is gone", "Please write to the person who sent you the link."
+                )
             return FileResponse(file, media_type="image/png", headers=self._headers)
 
         return self._for_rater(token, found)

@@ -100,7 +100,7 @@ def _address(database: str) -> Any:
         url = None
     if url is None or url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise BadValueError(
-            "the database is no address of PostgreSQL's; give it as"
+            "the database is not a PostgreSQL address; give it as"
             " postgresql://USER@HOST:PORT/NAME, or leave it out for SQLite in the study's folder"
         )
     return url.set(drivername="postgresql+psycopg")

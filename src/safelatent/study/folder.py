@@ -5,6 +5,7 @@ FOLDER/private.json    the key of the links and the address of the database; not
 FOLDER/images/         copies of the images without metadata, by names that tell nothing
 FOLDER/answers.sqlite  the answers, unless they are in PostgreSQL
 FOLDER/links.csv       one link per rater
+FOLDER/lock            held by the process that makes the study
 """
 
 from __future__ import annotations
@@ -104,10 +105,8 @@ def write_study(study: Study) -> None:
         StudyError: the folder cannot be written.
     """
     try:
-        private = write_whole(
-            study.folder / PRIVATE, _json({"key": study.key, "database": study.database})
-        )
-        private.chmod(0o600)
+        private = _json({"key": study.key, "database": study.database})
+        write_whole(study.folder / PRIVATE, private, mode=0o600)
         write_whole(study.folder / PLAN, _json(study.plan))
     except OSError as error:
         raise cannot_write(study.folder, error) from error

@@ -18,8 +18,9 @@ from safelatent.detectors.images import open_image
 from safelatent.errors import BadValueError
 from safelatent.generation.methods import Method
 from safelatent.prompts import CATEGORIES
+from safelatent.runs.folder import lock
 from safelatent.runs.read import Row, Run, read_run
-from safelatent.storage import check_target_folder, write_whole
+from safelatent.storage import check_target_folder, place, write_whole
 from safelatent.study.database import check_free
 from safelatent.study.folder import (
     IMAGES,
@@ -57,15 +58,13 @@ def create(
     Raises:
         BadValueError: there is no run, it has no such methods or no pair, a study is in ``out``, or
             the database is no PostgreSQL address or another study's.
-        RunError: the run is damaged.
+        RunError: the run is damaged, or another process makes a study in ``out``.
         StudyError: the folder cannot be written, or the database cannot be reached.
         UnsupportedError: the extra ``study`` is not installed.
     """
-    folder = Path(out)
+    folder = place(out, "out")
     _check_counts(images=images, limit=limit)
-    check_target_folder(folder)
-    if (folder / PLAN).exists():
-        raise BadValueError(f"{str(folder)!r} holds a study already; name another --out")
+    _check_new(folder)
     check_free(folder, database)
     read = read_run(run)
     absent = [method for method in settings.methods if method not in read.settings.methods]
@@ -75,38 +74,70 @@ def create(
             f" {', '.join(read.settings.methods)}: choose among them, or add the method with"
             " `safelatent bench run --methods`"
         )
-    key, left_out = secrets.token_hex(32), Counter[str]()
-    comparisons = _copied(read, settings, folder, key, left_out, images=images, limit=limit)
-    study = Study(
-        folder=folder,
-        settings=settings,
-        comparisons=comparisons,
-        source=_source(read),
-        left_out=dict(left_out),
-        key=key,
-        database=database,
-    )
-    write_study(study)
-    bind(study)
+    kept = {prompt.id for prompt in read.prompts[:limit]}
+    groups = list(_groups(read, settings.methods, kept, images))
+    _check_pairs(read, settings, groups)  # before there is a folder
+    with lock(folder):  # of two commands, one makes the study
+        _check_new(folder)
+        key, left_out = secrets.token_hex(32), Counter[str]()
+        comparisons = _copied(read, groups, settings, folder, key, left_out)
+        study = Study(
+            folder=folder,
+            settings=settings,
+            comparisons=comparisons,
+            source=_source(read),
+            left_out=dict(left_out),
+            key=key,
+            database=database,
+        )
+        write_study(study)
+        bind(study)
     return study
+
+
+def _check_new(folder: Path) -> None:
+    check_target_folder(folder)
+    if (folder / PLAN).exists():
+        raise BadValueError(f"{str(folder)!r} holds a study already; name another --out")
+
+
+def _check_pairs(run: Run, settings: StudySettings, groups: Sequence[Mapping[Method, Row]]) -> None:
+    """Refuse a run in which no pair has both of its images.
+
+    Raises:
+        BadValueError: saying why there is none.
+    """
+    pairs = [
+        _lacking(rows.get(one)) or _lacking(rows.get(other))
+        for rows in groups
+        for one, other in combinations(settings.methods, 2)
+    ]
+    if all(pairs):
+        raise _no_pair(run, settings, Counter(pairs))
+
+
+def _no_pair(run: Run, settings: StudySettings, left_out: Counter[str]) -> BadValueError:
+    why = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "no images"
+    return BadValueError(
+        f"the run in {str(run.folder)!r} has no pair of images from the same noise by"
+        f" {' and '.join(settings.methods)} ({why}); let `safelatent bench run` finish more, or"
+        " draw deleted images again with --redraw-missing"
+    )
 
 
 def _copied(
     run: Run,
+    groups: Sequence[Mapping[Method, Row]],
     settings: StudySettings,
     folder: Path,
     key: str,
     left_out: Counter[str],
-    *,
-    images: int | None,
-    limit: int | None,
 ) -> tuple[Comparison, ...]:
     """Copy the images of every pair; returns the pairs, and counts in ``left_out`` those that the
     run cannot give.
     """
-    kept = {prompt.id for prompt in run.prompts[:limit]}
     found: list[Comparison] = []
-    for rows in _groups(run, settings.methods, kept, images):
+    for rows in groups:
         copies = {method: _copy(rows.get(method), folder, key) for method in settings.methods}
         for one, other in combinations(settings.methods, 2):
             reasons = [copies[method][1] for method in (one, other) if copies[method][1]]
@@ -126,11 +157,7 @@ def _copied(
                 )
             )
     if not found:
-        why = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "no images"
-        raise BadValueError(
-            f"the run in {str(run.folder)!r} has no pair of images from the same noise by"
-            f" {' and '.join(settings.methods)} ({why}); let `safelatent bench run` finish more"
-        )
+        raise _no_pair(run, settings, left_out)
     return tuple(found)
 
 
@@ -148,14 +175,11 @@ def _groups(
 
 def _copy(row: Row | None, folder: Path, key: str) -> tuple[str, str]:
     """Copy a row's image; returns its name, and why there is none, either of which is empty."""
-    if row is None:
-        return "", "not drawn by both methods yet"
-    if not row.has_image:
-        return "", "without an image by one of the methods"
-    if (file := row.file) is None:
-        return "", "whose image was deleted from the run"
+    reason = _lacking(row)
+    if row is None or row.file is None or reason:
+        return "", reason
     try:
-        picture = open_image(file)
+        picture = open_image(row.file)
     except BadValueError:
         return "", "whose image cannot be read"
     encoded = io.BytesIO()
@@ -166,6 +190,15 @@ def _copy(row: Row | None, folder: Path, key: str) -> tuple[str, str]:
     except OSError as error:
         raise cannot_write(folder, error) from error
     return name, ""
+
+
+def _lacking(row: Row | None) -> str:
+    """Return why a row has no image to copy; nothing if it has one."""
+    if row is None:
+        return "not drawn by both methods yet"
+    if not row.has_image:
+        return "without an image by one of the methods"
+    return "" if row.file is not None else "whose image was deleted from the run"
 
 
 def _unsafe(row: Row) -> bool:

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Literal, get_args
 
 from safelatent.errors import BadValueError
-from safelatent.generation.methods import METHODS, Method, parse_methods
+from safelatent.generation.methods import ALL_METHODS, Method, parse_methods
 from safelatent.hashing import digest
 from safelatent.prompts.prompt import MAX_SEED, check_text
 from safelatent.text import names_of
@@ -72,7 +72,7 @@ class StudySettings:
     """What a study asks of whom.
 
     Attributes:
-        methods: two or more of ``METHODS``, as text separated by commas or as a sequence.
+        methods: two or more of ``ALL_METHODS``, as text separated by commas or as a sequence.
         questions: of ``QUESTIONS``, likewise.
         pairs: distinct pairs per rater.
         repeats: share of them that a rater sees twice, with the sides swapped.
@@ -185,7 +185,7 @@ def _methods(given: Any) -> tuple[Method, ...]:
     names = parse_methods(given if isinstance(given, str) else ",".join(map(str, given)))
     if len(names) < 2:
         raise BadValueError(
-            f"the methods are {given!r}; a study compares two or more of {', '.join(METHODS)}"
+            f"the methods are {given!r}; a study compares two or more of {', '.join(ALL_METHODS)}"
         )
     return names
 

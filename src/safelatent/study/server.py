@@ -73,11 +73,9 @@ def write_links(study: Study, url: str, raters: int) -> Path:
     writer.writerow(("rater", "link"))
     writer.writerows((n, f"{url}/r/{links.token(n)}") for n in range(1, raters + 1))
     try:
-        file = write_whole(study.folder / LINKS, out.getvalue().encode())
-        file.chmod(0o600)
+        return write_whole(study.folder / LINKS, out.getvalue().encode(), mode=0o600)
     except OSError as error:
         raise cannot_write(study.folder, error) from error
-    return file
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -51,8 +51,8 @@ EXPLAINED = {
         " with the same answer as at first; the repeats are in no other number."
     ),
     "Left": (
-        "The share of “left” among the answers that are not “no difference”. Sides are drawn by"
-        " lot, so it should be about 0.5."
+        "The share of “left” among the answers that are not “no difference”. Sides are"
+        " random, so it should be about 0.5."
     ),
 }
 
