@@ -265,7 +265,7 @@ class GuardedClassic(Guarded):
                 self.joined_up_to,
             )
             looked = hooks_that_look(denoiser, family.denoiser)
-            checked = decoder_checked(self.pipe, hook.settle)
+            checked = decoder_checked(self.pipe, hook.settle_all)
             with explained(hook.settle), attached(denoiser, hook), looked, checked:
                 output = self.pipe(**arguments)
         receipts = hook.finish(self.concept_text)

@@ -27,6 +27,7 @@ from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_earl
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.classic.batches import each_batch, first_half, second_half
+from safelatent.pipelines.classic.checks import no_step
 from safelatent.pipelines.classic.concept_texts import ConceptTexts
 from safelatent.pipelines.classic.evaluating import Arguments, Evaluating
 from safelatent.pipelines.classic.families import Family
@@ -106,11 +107,23 @@ class GuidanceHook(CallHook):
             self.call.schedule.timestep(0)  # raises, if the scheduler was set anew
             self.call.deferred.settle()
 
+    def settle_all(self) -> None:
+        """Raise, when the last step was made, also what ``settle`` cannot know before: that there
+        was none. What no step made has no rows, and the decoder could not say why it fails.
+        """
+        self.settle()
+        if self.call is None:
+            raise self._unseen()
+
     def finish(self, concept: str) -> list[Receipt]:
         """Return one receipt per image; see ``OrderedCall``."""
         if self.call is None:
-            raise ended_early()
+            raise self._unseen()
         return self.call.finish(concept)
+
+    def _unseen(self) -> GuardError:
+        steps = getattr(self.pipe, "num_timesteps", None)
+        return no_step(self.pipe) if steps == 0 else ended_early()
 
     def _both(self, arguments: Arguments) -> Tensor:
         """Evaluate ``[unconditional, prompt]``."""
