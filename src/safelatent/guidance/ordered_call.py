@@ -225,3 +225,11 @@ def ended_early(evaluated: int = 0, evaluations: int | None = None) -> NotGuarde
         f"the guard saw {evaluated}{whole} evaluations: the call ended early, or its denoiser was "
         "replaced in the middle; no half-guided image is returned, so let the call run to its end"
     )
+
+
+def no_step() -> NotGuardedError:
+    """Return the error for a call that evaluated its denoiser at no step."""
+    return NotGuardedError(
+        "the call took no denoising step, so the guard could not act; take more steps or, from "
+        "image to image, a larger strength"
+    )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from safelatent.errors import BadValueError, GuardError, NotGuardedError, UnsupportedError, nearest
+from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
 from safelatent.guidance.noise import real_number, shown
 from safelatent.pipelines.classic.families import Family, is_distilled
 
@@ -145,11 +145,3 @@ def _check_text(name: str, value: object) -> None:
                 f"{name} holds {text[error.start]!r}, half of a character (a lone surrogate); "
                 "remove it"
             ) from None
-
-
-def no_step(pipe: Any) -> GuardError:
-    """Return the error of a call that evaluated its denoiser at no step."""
-    return GuardError(
-        f"{type(pipe).__name__} took no denoising step, so the guard could not act; take more "
-        "steps or, from image to image, a larger strength"
-    )

@@ -23,11 +23,10 @@ from safelatent.errors import GuardError, NotGuardedError
 from safelatent.guidance import Estimates, Guidance
 from safelatent.guidance.concept_itself import TextCheck, refuse_replaced_negative
 from safelatent.guidance.estimates import Choosing
-from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early
+from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early, no_step
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.classic.batches import each_batch, first_half, second_half
-from safelatent.pipelines.classic.checks import no_step
 from safelatent.pipelines.classic.concept_texts import ConceptTexts
 from safelatent.pipelines.classic.evaluating import Arguments, Evaluating
 from safelatent.pipelines.classic.families import Family
@@ -123,7 +122,7 @@ class GuidanceHook(CallHook):
 
     def _unseen(self) -> GuardError:
         steps = getattr(self.pipe, "num_timesteps", None)
-        return no_step(self.pipe) if steps == 0 else ended_early()
+        return no_step() if steps == 0 else ended_early()
 
     def _both(self, arguments: Arguments) -> Tensor:
         """Evaluate ``[unconditional, prompt]``."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, UnsupportedError
-from safelatent.pipelines.classic.checks import no_step
+from safelatent.guidance.ordered_call import no_step
 from safelatent.pipelines.classic.families import Family
 from safelatent.pipelines.denoiser import CallHook, attached
 from safelatent.pipelines.safety import ConceptEmbeds
@@ -188,7 +188,7 @@ def _first_evaluation(
             pipe(**call)
     except _FirstEvaluation as reached:
         return reached.arguments
-    raise no_step(pipe)
+    raise no_step()
 
 
 def check_width(prompt: dict[str, Any], concept: dict[str, Any]) -> None:
