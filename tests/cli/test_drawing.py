@@ -172,6 +172,7 @@ def test_a_concept_that_is_too_long_or_a_warm_up_too_long_is_refused_before_an_i
     code, out, err = run("a cat", "--compare", "--steps", "20")
     assert (code, out) == (2, "")
     assert "weak has a warm-up of 15" in err
+    assert err.rstrip().endswith("take more --steps, or draw without --compare")  # its own options
     assert "[1/6]" not in err  # no column was drawn before
     assert list(tmp_path.iterdir()) == []
 

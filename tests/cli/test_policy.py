@@ -81,6 +81,23 @@ def test_generate_under_a_policy(capsys, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("unsafe", "remedy"),
+    [
+        ("twins.csv", "without that option, rename it to 'prompt'"),
+        ("coco", "without that option, name a table of its prompts instead"),
+    ],
+)
+def test_calibrate_has_no_option_for_columns_and_sources(capsys, tmp_path, unsafe, remedy):
+    twins = tmp_path / "twins.csv"
+    twins.write_text("sensitive prompt,normal prompt\na dog with a gun,a dog\n", encoding="utf-8")
+    given = str(twins) if unsafe.endswith(".csv") else unsafe
+    out = str(tmp_path / "check.safetensors")
+    options = ["--unsafe", given, "--benign", "embedded-benign", "--out", out]
+    assert main(["policy", "calibrate", *options]) == 2
+    assert said(capsys)[1].rstrip().endswith(remedy)
+
+
 def test_calibrate(capsys, tmp_path):
     texts = {
         "unsafe": [f"a {word} with a pistol {n}" for n in range(20) for word in ("dog", "cat")],

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from safelatent.errors import GuardError, NotGuardedError
-from safelatent.guidance import MAX, MEDIUM, WEAK, Estimates, NoiseLevel, PerImage, Plan
+from safelatent.guidance import (
+    MAX,
+    MEDIUM,
+    WEAK,
+    Estimates,
+    NegativePrompt,
+    NoiseLevel,
+    PerImage,
+    Plan,
+)
 from safelatent.guidance.ordered_call import StepRecord
 from tests.guidance.test_guided_call import SHAPE, Even, begin, estimates
 from tests.syncs import syncs
@@ -24,6 +33,21 @@ def test_a_call_that_ends_early_or_late_is_refused():
     assert len(call.finish("x")) == 1
     with pytest.raises(GuardError, match="evaluation 4 of a call that has 3"):
         call.correct(estimates(3), guidance_scale=7.5)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "plan"),
+    [(MAX, Plan()), (MEDIUM, Plan()), (MAX, Plan(concept=2)), (NegativePrompt(), Plan())],
+    ids=str,
+)
+def test_latents_of_another_size_in_the_middle_are_refused(guidance, plan):
+    call, (channels, *sides) = begin(guidance, 20, plan=plan), SHAPE
+    call.correct(needed(call, estimates(0)), guidance_scale=7.5)
+    larger = torch.randn(1, channels, *(2 * side for side in sides))
+    with pytest.raises(NotGuardedError, match=r"changed from 1 x .* to 1 x .*; leave their size"):
+        call.correct(
+            Estimates(uncond=larger, prompt=2 * larger, concept=3 * larger), guidance_scale=7.5
+        )
 
 
 def test_a_second_order_solver_counts_steps_and_moves_the_momentum_once():

@@ -1,23 +1,13 @@
 from __future__ import annotations
 
-import math
-from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from PIL import Image
-from torch import nn
 
 from safelatent.errors import GuardError
-from safelatent.pipelines.outputs import (
-    check_classic,
-    check_modular,
-    check_output,
-    decoder_checked,
-)
+from safelatent.pipelines.outputs import check_classic, check_modular, check_output
 
 
 def arrays(rows: int = 2) -> np.ndarray:
@@ -88,37 +78,3 @@ def test_of_a_modular_state_the_last_thing_made_is_checked():
         check_modular({"images": None, "latents": torch.zeros(2, 4)}, 2)
     with pytest.raises(GuardError, match="none of images, videos, latents"):
         check_modular({"prompt": "a cat"}, 2)
-
-
-class Decoder(nn.Module):
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, latents, *, also=None):
-        return latents * self.factor
-
-
-@pytest.mark.parametrize(
-    ("factor", "latents", "verb"), [(1.0, np.nan, "got"), (1e39, 1.0, "made"), (1.0, np.inf, "got")]
-)
-def test_the_decoder_is_watched_for_the_call_alone(factor, latents, verb):
-    pipe = SimpleNamespace(vae=SimpleNamespace(decoder=Decoder(factor)))
-    given = torch.full((1, 4), latents)
-    with pytest.raises(GuardError, match=f"the decoder {verb} values"), decoder_checked(pipe):
-        pipe.vae.decoder(given)
-    pipe.vae.decoder(given)
-
-
-def test_what_another_thread_decodes_is_not_the_calls():
-    pipe = SimpleNamespace(vae=SimpleNamespace(decoder=Decoder(math.nan)))
-    with decoder_checked(pipe), ThreadPoolExecutor(1) as pool:
-        assert pool.submit(pipe.vae.decoder, torch.ones(1, 4)).result().isnan().all()
-        with pytest.raises(GuardError, match="the decoder made values"):
-            pipe.vae.decoder(torch.ones(1, 4))
-
-
-@pytest.mark.parametrize("pipe", [SimpleNamespace(), SimpleNamespace(vae=None)], ids=["none", "no"])
-def test_a_pipeline_without_a_decoder_passes(pipe):
-    with decoder_checked(pipe):
-        pass

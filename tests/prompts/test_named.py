@@ -186,7 +186,8 @@ def test_a_table_with_a_benign_twin_of_each_prompt(folder):
         prompt_set("a.csv")
     assert "did you mean" not in str(caught.value)
     assert str(caught.value).endswith(
-        "'sensitive prompt', 'normal prompt'; name the column of the prompts with --text-column"
+        "'sensitive prompt', 'normal prompt'; name the column of the prompts with --text-column or,"
+        " for a command without that option, rename it to 'prompt'"
     )
     found = prompt_set(str(path), text_column="sensitive prompt")
     assert [(p.text, p.seed, p.id) for p in found] == [("a storm", 0, "a-00000")]

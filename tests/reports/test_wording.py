@@ -15,16 +15,24 @@ from tests.evaluation.test_over_refusal import FRIENDLY
 def test_the_summary_names_the_smallest_share_and_what_was_not_judged(tmp_path):
     first, second = wording.summary(table1(made_run(tmp_path)))
     assert first.startswith("Without a guard, 0.67 (")
-    assert second.startswith("The guarded method with the smallest share is max: 0.00 (")
+    assert second.startswith("With a guard, the smallest share is that of max: 0.00 (")
     assert second.endswith("with 2 (25 %) not judged.")
 
 
 def test_the_summary_of_one_method(tmp_path):
     (guarded,) = wording.summary(table1(made_run(tmp_path / "a", lambda _: "i", methods=("weak",))))
-    assert guarded.startswith("The guarded method with the smallest share is weak: 1.00 (")
+    assert guarded.startswith("With a guard, the smallest share is that of weak: 1.00 (")
     assert guarded.endswith(").")
     (off,) = wording.summary(table1(made_run(tmp_path / "b", lambda _: "i", methods=("off",))))
     assert off.startswith("Without a guard, 1.00")
+
+
+def test_the_summary_names_all_methods_of_the_smallest_share(tmp_path):
+    run = made_run(tmp_path, lambda item: "i" if item.method in ("off", "weak") else "s")
+    _, guarded = wording.summary(table1(run))
+    best = " and ".join(one for one in run.settings.methods if one not in ("off", "weak"))
+    assert " and " in best
+    assert guarded.startswith(f"With a guard, the smallest share is that of {best}: 0.00 (")
 
 
 def test_the_command_lines_are_fit_for_a_shell(tmp_path):

@@ -205,7 +205,7 @@ def _logged(
 def _comparison(pipe: Any, bare: Any, job: Job, judge: Protocol | None) -> None:
     """All requests on one sheet."""
     requests = job.requests
-    check_warmups(pipe, METHODS, requests[0].steps)
+    check_warmups(pipe, METHODS, requests[0].steps, instead="draw without --compare")
     calls, done = len(METHODS) * -(-len(requests) // BATCH), 0
 
     def tell(request: Request) -> None:

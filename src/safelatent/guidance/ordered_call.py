@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from safelatent.errors import GuardError, NotGuardedError
@@ -114,6 +115,7 @@ class OrderedCall(GuidedCall):
         self.evaluated = 0
         self._state: Any = None  # at the start of the step that is under way
         self._next_state: Any = None
+        self._shape: torch.Size | None = None  # of the estimates, from the first on
 
     @property
     def step(self) -> int:
@@ -161,9 +163,11 @@ class OrderedCall(GuidedCall):
 
         Raises:
             GuardError: the call has no more evaluations.
+            NotGuardedError: the latents are no longer of the size that they had at the first.
         """
         own_look, k, (i, look) = self.look, self.evaluated, divmod(self.evaluated, self.order)
         timestep = self.schedule.timestep(k)  # raises, if the scheduler was set anew
+        self._check_shape(estimates.prompt.shape)
         if k == 0:
             self._next_state = self.guidance.init(estimates.prompt)
         if look == 0:
@@ -192,6 +196,16 @@ class OrderedCall(GuidedCall):
         self.evaluated += 1
         return correction
 
+    def _check_shape(self, shape: torch.Size) -> None:
+        """Refuse another size: the momentum and reused estimates belong to the first one."""
+        if self._shape is not None and self._shape != shape:
+            before, now = (" x ".join(map(str, one)) for one in (self._shape, shape))
+            raise NotGuardedError(
+                f"the latents changed from {before} to {now} in the middle of the call, and the "
+                "guard could not act; leave their size as it is to the end, or make two calls"
+            )
+        self._shape = shape
+
     def finish(self, concept: str) -> list[Receipt]:
         """Return one receipt per image; see ``GuidedCall``.
 
@@ -210,4 +224,12 @@ def ended_early(evaluated: int = 0, evaluations: int | None = None) -> NotGuarde
     return NotGuardedError(
         f"the guard saw {evaluated}{whole} evaluations: the call ended early, or its denoiser was "
         "replaced in the middle; no half-guided image is returned, so let the call run to its end"
+    )
+
+
+def no_step() -> NotGuardedError:
+    """Return the error for a call that evaluated its denoiser at no step."""
+    return NotGuardedError(
+        "the call took no denoising step, so the guard could not act; take more steps or, from "
+        "image to image, a larger strength"
     )

@@ -29,6 +29,7 @@ from safelatent.pipelines.classic.encoded import EncodedConcepts
 from safelatent.pipelines.classic.families import Family, family_of
 from safelatent.pipelines.classic.hook import GuidanceHook
 from safelatent.pipelines.classic.text import check_concept, default_length, encode_empty
+from safelatent.pipelines.decoder import decoder_checked
 from safelatent.pipelines.denoiser import attached, explained, one_call
 from safelatent.pipelines.foreign import hooks_that_look
 from safelatent.pipelines.guarded import (
@@ -40,7 +41,7 @@ from safelatent.pipelines.guarded import (
     is_modular,
     refuse_sld,
 )
-from safelatent.pipelines.outputs import check_classic, decoder_checked
+from safelatent.pipelines.outputs import check_classic
 from safelatent.pipelines.safety import ConceptEmbeds, concept_of
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class GuardedClassic(Guarded):
                 self.joined_up_to,
             )
             looked = hooks_that_look(denoiser, family.denoiser)
-            checked = decoder_checked(self.pipe, hook.settle)
+            checked = decoder_checked(self.pipe, hook.settle_all)
             with explained(hook.settle), attached(denoiser, hook), looked, checked:
                 output = self.pipe(**arguments)
         receipts = hook.finish(self.concept_text)

@@ -1,4 +1,4 @@
-"""What leaves a guarded call: checked after the last evaluation, in the decoder and after it.
+"""What leaves a guarded call, checked when the pipeline has returned.
 
 An image that is not finite, or that has one value everywhere, is an error of the guard: nothing
 was drawn. Knows images, arrays and latents; does not know guidance.
@@ -6,15 +6,12 @@ was drawn. Knows images, arrays and latents; does not know guidance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from threading import get_ident
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from safelatent.errors import GuardError
 from safelatent.text import counted
@@ -83,53 +80,6 @@ def check_modular(state: Mapping[str, Any], count: int) -> None:
             "keep the pipeline's last block"
         )
     check_output(made, count)
-
-
-@contextmanager
-def decoder_checked(pipe: Any, settle: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Refuse, in the block, what goes into the decoder of ``pipe`` or comes out of it not finite.
-
-    A picture cannot show it: NaN is black in whole numbers. What another thread decodes meanwhile
-    is not this call's, and left to it: a run decodes one batch while it draws the next.
-
-    Args:
-        settle: called before the decoder: it may know better what is not finite, and raise.
-
-    Raises:
-        GuardError: at the first such tensor.
-    """
-    decoder = getattr(getattr(pipe, "vae", None), "decoder", None)
-    if not isinstance(decoder, nn.Module):
-        yield
-        return
-    thread = get_ident()
-
-    def enter(_: nn.Module, given: Any) -> None:
-        if get_ident() == thread:
-            settle()
-            _check_finite("got", given)
-
-    def leave(_: nn.Module, __: Any, made: Any) -> None:
-        if get_ident() == thread:
-            _check_finite("made", made)
-
-    before = decoder.register_forward_pre_hook(enter)
-    after = decoder.register_forward_hook(leave)
-    try:
-        yield
-    finally:
-        before.remove()
-        after.remove()
-
-
-def _check_finite(verb: str, value: Any) -> None:
-    parts = value if isinstance(value, list | tuple) else [value]
-    for part in parts:
-        if isinstance(part, Tensor) and not torch.isfinite(part).all():
-            raise GuardError(
-                f"the decoder {verb} values that are not finite (NaN or infinite); "
-                "no image is returned"
-            )
 
 
 def _extremes(image: Any) -> tuple[float, float]:

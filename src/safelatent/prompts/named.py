@@ -118,7 +118,8 @@ def _check_source(name: str, source: str | Path | None) -> None:
         )
     if source is None and name in (*FROM_FILE, TABLE, *PUBLISHED):
         raise BadValueError(
-            f"{name} is read from a file of yours, and none was given; add --source FILE"
+            f"{name} is read from a file of yours, and none was given; add --source FILE or, for a"
+            " command without that option, name a table of its prompts instead"
         )
     if source is not None and name not in _WITH_SOURCE:
         raise BadValueError(

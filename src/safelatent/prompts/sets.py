@@ -15,7 +15,10 @@ from safelatent.prompts.text_files import LINE
 
 COUNTRY_TEMPLATE = "{country} body"
 _COUNTRY = "{country}"
-_TEXT_REMEDY = "name the column of the prompts with --text-column"
+_TEXT_REMEDY = (
+    "name the column of the prompts with --text-column or, for a command without that option, "
+    "rename it to 'prompt'"
+)
 _SEED_REMEDY = "name the column of the seeds with --seed-column"
 
 

@@ -150,11 +150,10 @@ def summary(table: Table1) -> list[str]:
         )
     guarded = {method: one for method, one in known.items() if method != "off"}
     if guarded:
-        least = min(guarded, key=lambda method: guarded[method].probability.value)
-        one = guarded[least]
-        said.append(
-            f"The guarded method with the smallest share is {least}: {_share(one)}{_left(one)}."
-        )
+        shares = {method: _share(one) + _left(one) for method, one in guarded.items()}
+        least = shares[min(guarded, key=lambda method: guarded[method].probability.value)]
+        equal = " and ".join(method for method, share in shares.items() if share == least)
+        said.append(f"With a guard, the smallest share is that of {equal}: {least}.")
     return said
 
 

@@ -123,13 +123,21 @@ def check_answers(protocol: Protocol) -> None:
 
 
 def check_warmups(
-    pipe: Any, methods: Iterable[Method], steps: int, plan: Plan | str = EXACT
+    pipe: Any,
+    methods: Iterable[Method],
+    steps: int,
+    plan: Plan | str = EXACT,
+    *,
+    instead: str = "leave the method out of --methods",
 ) -> None:
     """Refuse a method whose warm-up leaves too little of a call, before anything is drawn, and a
     plan that ends guidance with it.
 
     Of a scheduler whose steps depend on the image's size nothing is known here; the guard refuses
     every image there.
+
+    Args:
+        instead: what else the caller's command offers than more steps, for the message.
 
     Raises:
         BadValueError: naming every such method, or the plan, or it is none.
@@ -150,7 +158,7 @@ def check_warmups(
     if short:
         raise BadValueError(
             f"steps is {steps} and {', '.join(short)}, which may be at most half of the steps;"
-            " take more --steps, or leave the method out of --methods"
+            f" take more --steps, or {instead}"
         )
     for method in presets:
         try:

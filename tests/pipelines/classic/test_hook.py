@@ -602,6 +602,17 @@ def test_rows_doubled_by_a_callback_are_refused(pipe):
         call(guard(pipe, "max"), **settings)
 
 
+@pytest.mark.parametrize("safety", ["max", NegativePrompt()], ids=str)
+def test_latents_enlarged_by_a_callback_are_refused(pipe, safety):
+    def enlarge(_pipeline, i, _t, values):
+        latents = values["latents"]
+        return {"latents": latents.repeat(1, 1, 2, 2) if i == 1 else latents}
+
+    assert call(pipe, callback_on_step_end=enlarge).images.shape[-2:] == (16, 16)
+    with pytest.raises(NotGuardedError, match="leave their size as it is to the end"):
+        call(guard(pipe, safety), callback_on_step_end=enlarge)
+
+
 def test_the_baseline_refuses_the_concept_and_a_negative_prompt(pipe):
     safe = guard(pipe, NegativePrompt(), concept="violence, blood")
     with pytest.raises(NotGuardedError, match="the prompt is the concept itself"):

@@ -182,16 +182,27 @@ def test_without_a_generator_the_state_of_one_device_is_kept(monkeypatch, device
     assert asked == [tuple(map(torch.device, of))]
 
 
-def test_a_call_of_no_steps_says_so():
+@pytest.mark.parametrize("output_type", ["latent", "pil"])
+@pytest.mark.parametrize("strengths", [(0.05,), (1.0, 0.05), (1.0, 0.0)], ids=str)
+def test_a_call_of_no_steps_says_so(strengths, output_type):
+    """Also the second call, whose concept is known from the first."""
     safe = guard(tiny.pipeline(StableDiffusionImg2ImgPipeline), "max")
-    with pytest.raises(GuardError, match=r"took no denoising step, .* a larger strength"):
-        safe(
+    picture = torch.rand(1, 3, 8, 8)
+
+    def call(strength: float):
+        return safe(
             "a cat",
-            image=torch.rand(1, 3, 8, 8),
-            strength=0.05,
+            image=picture,
+            strength=strength,
             num_inference_steps=4,
-            output_type="latent",
+            output_type=output_type,
         )
+
+    *before, last = strengths
+    for strength in before:
+        call(strength)
+    with pytest.raises(GuardError, match=r"took no denoising step, .* a larger strength"):
+        call(last)
 
 
 def test_calls_of_eight_threads_on_one_pipeline_end_in_one_clear_error():

@@ -191,6 +191,13 @@ def test_image_to_image_so_weak_that_no_step_is_guided(pipe):
         ask(pipe, SLD(warmup=2), image=torch.rand(1, 3, 16, 16), strength=0.25)
 
 
+@pytest.mark.parametrize("output_type", ["latent", "pt"])
+@pytest.mark.parametrize("strength", [0.0, 0.01])
+def test_image_to_image_without_a_step_says_so(pipe, strength, output_type):
+    with pytest.raises(NotGuardedError, match=r"took no denoising step, .* a larger strength"):
+        ask(pipe, image=torch.rand(1, 3, 16, 16), strength=strength, output_type=output_type)
+
+
 @pytest.mark.parametrize("family", present("sdxl", "qwen", "z-image", "flux3"))
 def test_the_concept_as_prompt_or_negative_prompt(family):
     pipe = tiny_modular.pipeline(family)

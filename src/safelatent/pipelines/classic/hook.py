@@ -23,7 +23,7 @@ from safelatent.errors import GuardError, NotGuardedError
 from safelatent.guidance import Estimates, Guidance
 from safelatent.guidance.concept_itself import TextCheck, refuse_replaced_negative
 from safelatent.guidance.estimates import Choosing
-from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early
+from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early, no_step
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.classic.batches import each_batch, first_half, second_half
@@ -106,11 +106,23 @@ class GuidanceHook(CallHook):
             self.call.schedule.timestep(0)  # raises, if the scheduler was set anew
             self.call.deferred.settle()
 
+    def settle_all(self) -> None:
+        """Raise, when the last step was made, also what ``settle`` cannot know before: that there
+        was none. What no step made has no rows, and the decoder could not say why it fails.
+        """
+        self.settle()
+        if self.call is None:
+            raise self._unseen()
+
     def finish(self, concept: str) -> list[Receipt]:
         """Return one receipt per image; see ``OrderedCall``."""
         if self.call is None:
-            raise ended_early()
+            raise self._unseen()
         return self.call.finish(concept)
+
+    def _unseen(self) -> GuardError:
+        steps = getattr(self.pipe, "num_timesteps", None)
+        return no_step() if steps == 0 else ended_early()
 
     def _both(self, arguments: Arguments) -> Tensor:
         """Evaluate ``[unconditional, prompt]``."""

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from safelatent.concepts import Concept
-from safelatent.errors import BadValueError, GuardError, UnsupportedError
+from safelatent.errors import BadValueError, UnsupportedError
+from safelatent.guidance.ordered_call import no_step
 from safelatent.pipelines.classic.families import Family
 from safelatent.pipelines.denoiser import CallHook, attached
 from safelatent.pipelines.safety import ConceptEmbeds
@@ -187,10 +188,7 @@ def _first_evaluation(
             pipe(**call)
     except _FirstEvaluation as reached:
         return reached.arguments
-    raise GuardError(
-        f"{type(pipe).__name__} took no denoising step, so the guard could not act; take more "
-        "steps or, from image to image, a larger strength"
-    )
+    raise no_step()
 
 
 def check_width(prompt: dict[str, Any], concept: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.noise import real_number
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
+from safelatent.pipelines.decoder import decoder_checked
 from safelatent.pipelines.foreign import hooks_that_look
 from safelatent.pipelines.modular.checks import (
     DENOISERS,
@@ -46,7 +47,7 @@ from safelatent.pipelines.modular.checks import (
 from safelatent.pipelines.modular.encoding import ConceptBlock
 from safelatent.pipelines.modular.guider import SafetyGuider
 from safelatent.pipelines.modular.run import ModularCall, WatchedDenoiser
-from safelatent.pipelines.outputs import check_modular, decoder_checked
+from safelatent.pipelines.outputs import check_modular
 from safelatent.pipelines.safety import guidance_of
 from safelatent.pipelines.schedule import is_flow
 

@@ -15,7 +15,7 @@ from safelatent.concepts import Concept
 from safelatent.errors import GuardError, NotGuardedError
 from safelatent.guidance import Correction, Estimates, Guidance
 from safelatent.guidance.concept_itself import TextCheck
-from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early
+from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early, no_step
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.denoiser import ConceptCaches, refused_plan
@@ -122,14 +122,17 @@ class ModularCall:
         return correction, guided
 
     def settle(self) -> None:
-        """Raise what was found in the tensors of the call so far; see ``Deferred``."""
-        if self.call is not None:
-            self.call.deferred.settle()
+        """Raise, when the last step was made, what was found in the tensors of the call (see
+        ``Deferred``), or that there was no step: the decoder could not say why it fails.
+        """
+        if self.call is None:
+            raise self._unseen()
+        self.call.deferred.settle()
 
     def receipts(self) -> list[Receipt]:
         """Return one receipt per image, when the call has ended; see ``OrderedCall``."""
         if self.call is None:
-            raise ended_early()
+            raise self._unseen()
         return self.call.finish(str(self.concept))
 
     def enter_caches(self, denoiser: Any) -> None:
@@ -143,6 +146,9 @@ class ModularCall:
         """Put the denoisers' own caches back."""
         for _, caches in self._caches:
             caches.leave()
+
+    def _unseen(self) -> GuardError:
+        return ended_early() if len(self.timesteps()) else no_step()
 
     def _begun(self, timestep: float, rows: int, steps: int | None) -> OrderedCall:
         evaluations = len(self.timesteps())
