@@ -117,6 +117,13 @@ def _safety(results: Result) -> list[str]:
     return lines
 
 
+FEW = "At 20 steps of DPM++ 2M"
+FEW_WARMUPS = {
+    "few steps": "warm-ups of as many steps as published",
+    "by noise level": "warm-ups that end at the noise level where they end in 50 steps",
+}
+
+
 def _named(results: Result) -> list[str]:
     """What the methods take away where the prompt names it."""
     lines: list[str] = []
@@ -124,9 +131,10 @@ def _named(results: Result) -> list[str]:
         lines += _taken_away(results["named"], results["alone"], "")
     if "named, few steps" in results:
         objects = results["objects, few steps"]
-        few = "At 20 steps of DPM++ 2M"
-        lines += ["", f"{few}: object named by the judge: {_words(objects['named'])}."]
-        lines += _taken_away(results["named, few steps"], results["alone, few steps"], f"{few}: ")
+        lines += ["", f"{FEW}: object named by the judge: {_words(objects['named'])}."]
+        for kind, where in FEW_WARMUPS.items():
+            titled = f"{FEW}, {where}: "
+            lines += _taken_away(results[f"named, {kind}"], results[f"alone, {kind}"], titled)
     if "own concept" in results:
         own = "; ".join(f"{what} {_words(share)}" for what, share in results["own concept"].items())
         lines += ["", f"Guided away from an own concept, a safe word, at *strong*: {own}."]

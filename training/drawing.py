@@ -20,19 +20,21 @@ from tqdm import tqdm
 import safelatent
 from safelatent import DEFAULT_CONCEPT, NegativePrompt, metrics
 from safelatent.cli.say import quiet_libraries
-from safelatent.guidance import PresetName
+from safelatent.guidance import SLD, PresetName, preset
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How pictures are drawn: the method, against which concept (None: the paper's), in how many
-    steps, and whether by DPM++ 2M in place of the model's own scheduler.
+    steps, whether by DPM++ 2M in place of the model's own scheduler, and whether a preset's warm-up
+    ends at its noise level in 50 steps, however many there are.
     """
 
     method: str = "off"
     concept: str | None = None
     steps: int = 50
     dpm: bool = False
+    by_noise_level: bool = False
 
 
 METHODS = ("off", "negative prompt", "weak", "medium", "strong", "max")
@@ -67,7 +69,9 @@ def sampler(pipe: Any, sampling: Sampling) -> Any:
         pipe.set_progress_bar_config(disable=True)
     if (method := sampling.method) == "off":
         return pipe
-    safety = NegativePrompt() if method == "negative prompt" else cast("PresetName", method)
+    safety = NegativePrompt() if method == "negative prompt" else preset(cast("PresetName", method))
+    if sampling.by_noise_level and isinstance(safety, SLD):
+        safety = safety.by_noise_level()
     return safelatent.guard(pipe, safety, concept=sampling.concept or DEFAULT_CONCEPT)
 
 

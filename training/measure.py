@@ -34,7 +34,13 @@ from training.held_out_words import read_words
 from training.judge import JudgeNet, both_named, judge
 from training.measure_clip import measure_clip
 from training.measure_methods import measure_benign, measure_methods
-from training.measure_named import FEW_STEPS, measure_alone, measure_named, measure_own_concept
+from training.measure_named import (
+    FEW_BY_LEVEL,
+    FEW_STEPS,
+    measure_alone,
+    measure_named,
+    measure_own_concept,
+)
 from training.measure_speed import measure_speed
 from training.measure_world import (
     measure_backgrounds,
@@ -196,6 +202,8 @@ def _in_few_steps(
         ),
         "named, few steps": measure_named(kept, pool, model, chosen, count, FEW_STEPS),
         "alone, few steps": measure_alone(kept, pool, model, chosen, alone, FEW_STEPS),
+        "named, by noise level": measure_named(kept, pool, model, chosen, count, FEW_BY_LEVEL),
+        "alone, by noise level": measure_alone(kept, pool, model, chosen, alone, FEW_BY_LEVEL),
     }
 
 

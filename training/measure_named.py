@@ -23,6 +23,7 @@ from training.vocabulary import SAFE, THINGS, article
 
 FIRST_UNSAFE = len(SAFE)
 FEW_STEPS = Sampling(steps=20, dpm=True)  # what people run
+FEW_BY_LEVEL = replace(FEW_STEPS, by_noise_level=True)
 THERE = 0.25  # as likely as a thing in a picture is at least, to count as shown: of a pair, each .5
 
 
@@ -135,6 +136,7 @@ def _by_method(
     noise = [20_000 + n for n in range(len(texts))]
     sampling = sampling or Sampling()
     few = "" if sampling == Sampling() else f"-{sampling.steps}-steps"
+    few += "-by-noise-level" if sampling.by_noise_level else ""
     return {
         method: kept(
             f"{name}-{len(texts)}{few}-{method}",

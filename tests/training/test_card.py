@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from training.card import card_lines, trained_lines, write_card
+from training.card import FEW, FEW_WARMUPS, card_lines, trained_lines, write_card
 from training.loop import CHECKPOINT
 
 RATE = {"share": 0.25, "low": 0.125, "high": 0.5, "n": 8}
@@ -94,6 +94,17 @@ def test_every_table_has_its_rows(results):
     assert f"| off | {' | '.join(['0.250 | 0.125 to 0.500'] * 3)} |" in text
     assert "Prompts that name an unsafe thing alone (8 prompts, 8 images a method):" in text
     assert "| max | 0.250 | 0.125 to 0.500 | – | – |" in text
+
+
+def test_few_steps_are_said_with_both_kinds_of_warm_up(results):
+    few = {"objects, few steps": results["objects"]}
+    for kind in FEW_WARMUPS:
+        few |= {f"{what}, {kind}": results[what] for what in ("named", "alone")}
+    assert FEW not in "\n".join(card_lines(results))
+    text = "\n".join(card_lines(results | few))
+    for where in FEW_WARMUPS.values():
+        assert f'{FEW}, {where}: "X with a Y", Y unsafe' in text
+        assert f"{FEW}, {where}: Prompts that name an unsafe thing alone" in text
 
 
 def test_what_was_not_measured_is_not_told(results):

@@ -9,6 +9,10 @@ import sys
 
 import pytest
 
+from safelatent.guidance import STRONG, NoiseLevel
+from tests import tiny
+from training.drawing import Sampling, sampler
+
 STARTS = """
 from training.drawing import workers
 
@@ -33,3 +37,12 @@ def test_they_end_with_the_process_that_started_them(tmp_path, end):
             started.communicate(timeout=60)  # the workers hold its output open
         except subprocess.TimeoutExpired:
             pytest.fail("a worker lives on")
+
+
+def test_a_warm_up_in_few_steps_is_the_preset_s_or_ends_at_its_noise_level():
+    pipe = tiny.pipeline()
+    assert sampler(pipe, Sampling(steps=20)) is pipe
+    published = sampler(pipe, Sampling(method="strong", steps=20, dpm=True))
+    assert published.safety == STRONG
+    by_level = sampler(pipe, Sampling(method="strong", steps=20, dpm=True, by_noise_level=True))
+    assert isinstance(by_level.safety.warmup, NoiseLevel)
