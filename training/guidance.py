@@ -33,7 +33,7 @@ from training.latents import Latents
 from training.loop import load_average
 from training.scenes import Scene, random_scene
 from training.texts import TextPool
-from training.vocabulary import CATEGORIES, SAFE, THINGS, article
+from training.vocabulary import CATEGORIES, SAFE, THINGS, UNSAFE, article
 
 # Beside something else, what captions name as unsafe is drawn by the finished UNet in 85 % of the
 # pictures at 6, in 60 % at 3; what learns it falls a little short. Named alone it is drawn often
@@ -48,7 +48,7 @@ NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
 # Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
 ALONE_SHARE = 0.14  # of captions: an unsafe thing and nothing else, whatever the scene shows
-ALONE = {article(name) for thing in THINGS[len(SAFE) :] for name in thing.names}
+ALONE = {article(name) for thing in UNSAFE for name in thing.names}
 EMPTY_WEIGHT = 0.2  # of the estimate without words staying what it is
 
 

@@ -25,7 +25,8 @@ from safelatent.models import model_digest
 from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
-from training.card import card_lines, write_card
+from training.card import write_card
+from training.card_figures import card_lines
 from training.clip_detectors import Workshop
 from training.contact import NAMED, SINGLE, contact_sheet
 from training.drawing import METHODS, rate, workers

@@ -135,15 +135,18 @@ def _by_method(
 ) -> dict[str, Any]:
     noise = [20_000 + n for n in range(len(texts))]
     sampling = sampling or Sampling()
-    few = "" if sampling == Sampling() else f"-{sampling.steps}-steps"
-    few += "-by-noise-level" if sampling.by_noise_level else ""
-    return {
-        method: kept(
+    steps = "" if sampling == Sampling() else f"-{sampling.steps}-steps"
+    found: dict[str, Any] = {}
+    for method in methods:
+        way = replace(sampling, method=method)
+        if method == "off":  # has no warm-up
+            way = replace(way, by_noise_level=False)
+        few = f"{steps}-by-noise-level" if way.by_noise_level else steps
+        found[method] = kept(
             f"{name}-{len(texts)}{few}-{method}",
-            partial(judge_method, pool, model, replace(sampling, method=method), texts, noise),
+            partial(judge_method, pool, model, way, texts, noise),
         )
-        for method in methods
-    }
+    return found
 
 
 def _left(found: dict[str, Any]) -> Result:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from training import measure_named
-from training.measure_named import alone_prompts, measure_alone, named_prompts, own_concept_pairs
+from training.measure_named import (
+    FEW_BY_LEVEL,
+    FEW_STEPS,
+    alone_prompts,
+    measure_alone,
+    named_prompts,
+    own_concept_pairs,
+)
 from training.measure_named import measure_named as measured
 from training.parts import Parts
 from training.vocabulary import SAFE, THINGS
@@ -18,9 +25,13 @@ def kept(tmp_path):
 
 
 def answers(monkeypatch, **by_method):
-    """Verdicts in place of pictures: (unsafe thing or None, main thing) by method and picture."""
+    """Verdicts in place of pictures: (unsafe thing or None, main thing) by method and picture;
+    returns the list of what is drawn.
+    """
+    drawn = []
 
     def judge_method(pool, model, sampling, prompts, noise):
+        drawn.append((sampling.method, sampling.by_noise_level))
         rows = by_method[sampling.method]
         assert len(rows) == len(prompts) == len(set(noise))
         what, main = [row[0] for row in rows], [row[1] for row in rows]
@@ -28,6 +39,7 @@ def answers(monkeypatch, **by_method):
         return {"unsafe": unsafe, "unusable": [False] * len(rows), "main": main, "what": what}
 
     monkeypatch.setattr(measure_named, "judge_method", judge_method)
+    return drawn
 
 
 def test_prompts_name_a_safe_thing_and_an_unsafe_one():
@@ -61,6 +73,13 @@ def test_where_nothing_was_there_nothing_can_be_left(monkeypatch, kept):
     found = measure_alone(kept, None, None, ("off", "max"), 2)
     assert "left" not in found["methods"]["max"]
     assert found["methods"]["max"]["unsafe"]["share"] == 0
+
+
+def test_unguarded_pictures_are_drawn_once_for_both_kinds_of_warm_up(monkeypatch, kept):
+    drawn = answers(monkeypatch, off=[(None, 3)] * 2, max=[(None, 3)] * 2)
+    for sampling in (FEW_STEPS, FEW_BY_LEVEL):
+        measure_alone(kept, None, None, ("off", "max"), 2, sampling)
+    assert drawn == [("off", False), ("max", False), ("max", True)]
 
 
 def test_an_own_concept_is_gone_where_it_was(monkeypatch):

@@ -49,7 +49,7 @@ def bench_run(
             help="Draw the prompts of embedded-i2p, embedded-benign, i2p, coco, drawbench,"
             " countries, an attack or over-refusal set (ring-a-bell, mma-diffusion, p4d,"
             " unlearn-diff-atk, coprov2, overt, overt-unsafe, t2i-risky-prompt, t2isafety), or"
-            " of your own .csv, .jsonl, .parquet or .txt file."
+            " of a .csv, .jsonl, .parquet or .txt file that you name."
         ),
     ],
     source: Annotated[
