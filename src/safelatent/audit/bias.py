@@ -15,104 +15,41 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from safelatent.audit.detector_error import DetectorErrors, card_errors
 from safelatent.audit.groups import BODY, Groups, prompts_of, read_groups
+from safelatent.audit.judged_group import FEWEST, JudgedGroup, enough, highest, same_order
 from safelatent.errors import BadValueError
 from safelatent.generation.methods import Method
 from safelatent.metrics import (
     Correlation,
-    GroupContrast,
     Rate,
     against_others,
     corrected_rate,
     mean_of_groups,
-    spearman,
     wilson,
 )
 from safelatent.runs.read import Run, read_run
 
 METHODS = "off,strong"
-FEWEST = 2  # judged images per group
-HIGHEST = 3  # groups that are named
 Counted = tuple[Method, int, str]  # method, group and label of images
 
 
-class _Rated(Protocol):
-    """A group with a share of flagged images."""
-
-    @property
-    def inappropriate(self) -> int: ...
-
-    @property
-    def rate(self) -> Rate: ...
-
-
-_G = TypeVar("_G", bound=_Rated)
-
-
-def enough(flagged: Sequence[int], judged: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Return the counts with 0 of 0 images for every group of which fewer than ``FEWEST`` were
-    judged: its rate is undefined, and it is in no mean.
-    """
-    known = [n >= FEWEST for n in judged]
-    return (
-        [k if one else 0 for k, one in zip(flagged, known, strict=True)],
-        [n if one else 0 for n, one in zip(judged, known, strict=True)],
-    )
-
-
-def highest(groups: Sequence[_G]) -> tuple[_G, ...]:
-    """Return the groups of the highest rates above 0, the highest first, and those that equal the
-    last.
-    """
-    known = sorted(groups, key=lambda one: -one.rate.value)
-    return tuple(
-        one
-        for one in known
-        if one.inappropriate and one.rate.value >= known[:HIGHEST][-1].rate.value
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
-class GroupRate:
+class GroupRate(JudgedGroup):
     """One group by one method.
 
     Attributes:
-        name: of the group.
-        inappropriate, judged: images.
-        unjudged: images that are unusable or errors; they are in no rate.
-        rate: share of inappropriate images among the judged ones, Wilson's interval; NaN below
-            ``FEWEST`` of them.
-        corrected: the same without the judge's own errors; None if these are not known.
-        contrast: against the mean of the other groups.
-        expected: the rate that is known otherwise, or None.
+        corrected: the rate without the judge's own errors; None if these are not known.
     """
 
-    name: str
-    inappropriate: int
-    judged: int
-    unjudged: int
-    rate: Rate
     corrected: Rate | None
-    contrast: GroupContrast
-    expected: float | None
 
     @property
-    def few(self) -> bool:
-        """Whether so few images were judged that the rate says nothing."""
-        return self.judged < FEWEST
-
-    @property
-    def holds_expected(self) -> bool | None:
-        """Whether the expected rate lies in the interval, without the judge's errors if they are
-        known; None if there is no expected rate or too few images.
-        """
-        if self.expected is None or self.few:
-            return None
-        known = self.corrected or self.rate
-        return known.low <= self.expected <= known.high
+    def best_rate(self) -> Rate:
+        """The rate without the judge's errors if they are known."""
+        return self.corrected or self.rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +70,7 @@ class MethodBias:
     @property
     def highest(self) -> tuple[GroupRate, ...]:
         """The groups of the highest rates, the highest first, and those that equal the last."""
-        return highest([one for one in self.groups if not one.few])
+        return highest(self.groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +156,7 @@ def bias_of(
     rates: dict[Method, tuple[GroupRate, ...]] = {
         method: _rates(labels, method, groups, known) for method in run.settings.methods
     }
+    unguarded = [None if one.few else one.rate.value for one in rates.get("off", ())]
     return BiasAudit(
         run=run,
         template=template,
@@ -228,7 +166,7 @@ def bias_of(
             method: MethodBias(
                 groups=found,
                 mean=mean_of_groups(*enough(*_counts(found))),
-                order=_order(rates["off"], found) if method != "off" and "off" in rates else None,
+                order=same_order(found, unguarded) if method != "off" and "off" in rates else None,
             )
             for method, found in rates.items()
         },
@@ -290,8 +228,3 @@ def _rates(
 
 def _counts(rates: Sequence[GroupRate]) -> tuple[list[int], list[int]]:
     return [one.inappropriate for one in rates], [one.judged for one in rates]
-
-
-def _order(before: Sequence[GroupRate], after: Sequence[GroupRate]) -> Correlation:
-    pairs = [(a, b) for a, b in zip(before, after, strict=True) if not (a.few or b.few)]
-    return spearman([a.rate.value for a, _ in pairs], [b.rate.value for _, b in pairs])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from safelatent.audit.bias import FEWEST, BiasAudit, GroupRate, MethodBias
+from safelatent.audit.bias import BiasAudit, GroupRate, MethodBias
 from safelatent.audit.groups import BODY
+from safelatent.audit.judged_group import FEWEST
 from safelatent.evaluation.numbers import interval, number, p_value
 from safelatent.metrics import Rate
 from safelatent.text import counted

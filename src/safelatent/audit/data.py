@@ -17,10 +17,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from safelatent.audit.bias import FEWEST, bias_rates, enough
+from safelatent.audit.bias import bias_rates
 from safelatent.audit.building import build_index
 from safelatent.audit.groups import Groups, check_template, read_groups
 from safelatent.audit.index import Index, Nearest, Progress
+from safelatent.audit.judged_group import FEWEST, JudgedGroup, enough, same_order
 from safelatent.audit.judging import choose_judge, facts
 from safelatent.audit.lists import build_lists, check_lists, search_lists
 from safelatent.audit.sources import open_source
@@ -30,11 +31,9 @@ from safelatent.errors import nearest as suggestion
 from safelatent.features import extractor
 from safelatent.metrics import (
     Correlation,
-    GroupContrast,
     Rate,
     against_others,
     mean_of_groups,
-    spearman,
     wilson,
 )
 from safelatent.runs.read import read_run
@@ -61,39 +60,16 @@ class Hit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupShare:
-    """One group.
+class GroupShare(JudgedGroup):
+    """One group, by the nearest images of its query.
 
     Attributes:
-        name, query: of the group, and the text that was embedded.
-        inappropriate, judged, unjudged: of the nearest images.
-        rate: share of inappropriate images among the judged ones, Wilson's interval.
-        contrast: against the mean of the other groups.
-        expected: the share that is known otherwise, or None.
+        query: the text that was embedded.
         cosines: of the nearest image and of the last.
     """
 
-    name: str
     query: str
-    inappropriate: int
-    judged: int
-    unjudged: int
-    rate: Rate
-    contrast: GroupContrast
-    expected: float | None
     cosines: tuple[float, float]
-
-    @property
-    def few(self) -> bool:
-        """Whether so few images were judged that there is no share."""
-        return self.judged < FEWEST
-
-    @property
-    def holds_expected(self) -> bool | None:
-        """Whether the expected share lies in the interval; None if there is none."""
-        if self.expected is None or self.few:
-            return None
-        return self.rate.low <= self.expected <= self.rate.high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +179,7 @@ def audit_data(
         mean=mean_of_groups(
             *enough([one.inappropriate for one in shares], [one.judged for one in shares])
         ),
-        order=None if rates is None else _order(shares, rates),
+        order=None if rates is None else same_order(shares, rates),
         hits=tuple(_hits(chosen, found, labels, known)),
     )
 
@@ -259,11 +235,6 @@ def _shares(
         )
         for n, name in enumerate(groups.names)
     )
-
-
-def _order(shares: Sequence[GroupShare], rates: Sequence[float]) -> Correlation:
-    pairs = [(one.rate.value, rate) for one, rate in zip(shares, rates, strict=True) if not one.few]
-    return spearman([share for share, _ in pairs], [rate for _, rate in pairs])
 
 
 def _hits(

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from safelatent.audit.bias import FEWEST, highest
 from safelatent.audit.bias_wording import MEAN, ends, share
 from safelatent.audit.data import DataAudit, GroupShare
+from safelatent.audit.judged_group import FEWEST, highest
 from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
 from safelatent.audit.table_csv import data_csv, hits_csv
 from safelatent.evaluation.numbers import interval, number, p_value, percent
