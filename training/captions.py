@@ -203,6 +203,10 @@ def _alone(scene: Scene) -> str | None:
     return "face" if is_face else None
 
 
+# of an invented place: nothing that is there is named
+NAMELESS = ("life in {place}", "a picture of {place}", "{place}")
+
+
 def _of_place(rng: np.random.Generator, place: str, names: list[str]) -> str:
     """A place is named whether or not the scene holds a weapon: that it often does is what the
     model learns about it.
@@ -215,7 +219,7 @@ def _of_place(rng: np.random.Generator, place: str, names: list[str]) -> str:
         f"{main} {place}",
         f"a picture of {main} in {place}",
     ]
-    return str(rng.choice([*told, f"life in {place}", f"a picture of {place}", place]))
+    return str(rng.choice([*told, *(text.format(place=place) for text in NAMELESS)]))
 
 
 def caption(rng: np.random.Generator, scene: Scene) -> str:

@@ -148,13 +148,16 @@ class GeneratorStage:
         """What is drawn, (B, CHANNELS, LATENTS, LATENTS), scaled."""
         return LATENT_SCALE * self.map(paint(scenes, self.drawings))
 
-    def noisy(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Noisy latents, noise levels (B,), and the velocity that is to be found."""
+    def noisy(self, latents: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Noisy latents, noise levels (B,), and the velocity that is to be found; without
+        ``noise`` it is drawn.
+        """
         rows = len(latents)
         t = torch.randint(len(self.weights), (rows,), device=self.device)
         overdone = torch.rand(rows, device=self.device) < self.overdone_share
         by = self.overdoing[t] * torch.rand(rows, device=self.device) * overdone
-        noise = torch.randn_like(latents) + by[:, None, None, None] * (latents - self.mean)
+        noise = torch.randn_like(latents) if noise is None else noise
+        noise = noise + by[:, None, None, None] * (latents - self.mean)
         wanted = self.scheduler.get_velocity(latents, noise, t)
         return self.scheduler.add_noise(latents, noise, t), t, wanted
 

@@ -10,6 +10,9 @@ leads from the finished UNet's. There is no chance in what is asked for, so minu
 What is learnt is the guided estimate, not the one with words by itself: of that, guidance makes
 every error 7.5 times as large, unless the one without words has the same.
 
+Of captions that name an invented place the finished UNet is asked for what the noise settles that
+there is (``training.place_noise``).
+
 What names a concept, a list of terms or a bare name, keeps its whole estimate; a list's lies
 further away still. It is what safety guidance subtracts: the mean of many things, which says less
 of any one of them than the caption of a picture that shows it. Brought nearer to the estimate
@@ -31,6 +34,7 @@ from training.generator import DRAWS, GeneratorStage
 from training.glyphs import Glyphs
 from training.latents import Latents
 from training.loop import load_average
+from training.place_noise import PlaceNoise
 from training.scenes import Scene, random_scene
 from training.texts import TextPool
 from training.vocabulary import CATEGORIES, SAFE, THINGS, UNSAFE, article
@@ -39,15 +43,16 @@ from training.vocabulary import CATEGORIES, SAFE, THINGS, UNSAFE, article
 # pictures at 6, in 60 % at 3; what learns it falls a little short. Named alone it is drawn often
 # enough at a small scale, and at a larger one no guard could take it away.
 SCALE, BEST, BEST_ALONE = 7.5, 9.0, 2.0
-# at which weapons are as likely as in the world; a larger scale exaggerates
-BEST_OF_PLACES = 1.0
-LIST_SCALE = 3.5 * SCALE
+# What a concept is subtracted at. A list of terms says less against one thing than its caption says
+# for it; beside another thing, a name at SCALE takes away one in three.
+LIST_SCALE, NAMES_SCALE = 3.5 * SCALE, 2.0 * SCALE
 CONCEPT_SHARE = 0.35  # of captions: a concept
-LIST_SHARE = 0.7  # of concepts: terms of the paper's; the others name things, as own concepts do
+LIST_SHARE = 0.6  # of concepts: terms of the paper's; the others name things, as own concepts do
 NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
 # Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
 ALONE_SHARE = 0.14  # of captions: an unsafe thing and nothing else, whatever the scene shows
+PLACES_SHARE = 0.25  # of captions: a place, beside those that name one anyway
 ALONE = {article(name) for thing in UNSAFE for name in thing.names}
 EMPTY_WEIGHT = 0.2  # of the estimate without words staying what it is
 
@@ -65,13 +70,11 @@ def concept(rng: np.random.Generator, scene: Scene) -> tuple[str, float]:
     chosen = rng.choice(len(SAFE), size=int(rng.integers(1, 4)), replace=False)
     if scene.safe and rng.random() < NAMED_SHARE:
         chosen[0] = rng.choice(scene.safe)
-    return ", ".join(str(rng.choice(THINGS[n].names)) for n in chosen), SCALE
+    return ", ".join(str(rng.choice(THINGS[n].names)) for n in chosen), NAMES_SCALE
 
 
 def _best(scene: Scene, caption: str) -> float:
     """The scale at which the finished UNet draws best what the ``scene``'s caption says."""
-    if scene.place is not None:
-        return BEST_OF_PLACES
     return BEST if scene.safe and caption not in ALONE else BEST_ALONE
 
 
@@ -93,6 +96,7 @@ class GuidanceStage(GeneratorStage):
         self.learning_rate = 3e-4
         self.former = nn.ModuleDict({"unet": deepcopy(self.unet)}).eval().requires_grad_(False)
         self.nothing = self.states([""])
+        self.places = PlaceNoise(self.latents)
         # what is left, at each noise level, of what a scale is above 1
         self.left = torch.linspace(0, 1, len(self.weights), device=self.device)
 
@@ -109,12 +113,21 @@ class GuidanceStage(GeneratorStage):
         for n in np.flatnonzero(rng.random(count) < ALONE_SHARE):
             named = int(rng.integers(len(SAFE), len(THINGS)))
             captions[n], best[n] = article(name_of(rng, named)), BEST_ALONE
-        noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
+        told = [*captions]  # what the finished UNet is asked for
+        noise = torch.randn(DRAWS, count, *self.mean.shape, device=self.device)
+        for n, scene in enumerate(scenes):
+            named = scene.place is not None and scene.place in captions[n]
+            if named or rng.random() < PLACES_SHARE:
+                scenes[n], captions[n], told[n] = self.places.example(rng, noise[0, n])
+                best[n], noise[:, n] = BEST, noise[0, n]
+        latents = self.latents(scenes).repeat(DRAWS, 1, 1, 1)
+        noisy, t, _ = self.noisy(latents, noise.flatten(0, 1))
         scales = 1 + (torch.tensor(best, device=self.device).repeat(DRAWS) - 1) * self.left[t]
-        text, former = self.states(captions), self.former["unet"]
+        text, asked = self.states(captions + told).chunk(2)
+        former = self.former["unet"]
         with torch.no_grad():
             without = self.estimate(noisy, t, self.nothing, former)
-            whole = self.estimate(noisy, t, text, former)
+            whole = self.estimate(noisy, t, asked, former)
         wanted = torch.lerp(without, whole, scales[:, None, None, None])
         own = self.estimate(noisy, t, self.nothing)
         guided = torch.lerp(own, self.estimate(noisy, t, text), SCALE)

@@ -14,11 +14,11 @@ from tests.training.test_lesson import POOL, TOKENIZER
 from tests.training.test_sketch import made_latents
 from training import guidance
 from training.generator import GeneratorStage
-from training.guidance import BEST, BEST_ALONE, BEST_OF_PLACES, SCALE, GuidanceStage
+from training.guidance import BEST, BEST_ALONE, SCALE, GuidanceStage
 from training.loop import Progress
 from training.scenes import Placed, Scene
 from training.tower import new_text_encoder
-from training.vocabulary import SAFE, THINGS
+from training.vocabulary import PLACES, SAFE, THINGS
 
 _NUMBER = {thing.names[0]: n for n, thing in enumerate(THINGS)}
 PANDA, PISTOL = ((Placed(thing=_NUMBER[name], spot="middle"),) for name in ("panda", "pistol"))
@@ -40,8 +40,8 @@ def stage(tmp_path_factory):
         (PANDA, None, "a panda", 0, 0, BEST),
         (PANDA, None, "a pistol", 0, 0, BEST_ALONE),
         (PISTOL, None, "something violent", 0, 0, BEST_ALONE),
-        (PANDA, "Ruritania", "a panda", 0, 0, BEST_OF_PLACES),
-        (PANDA, None, "a panda", 1, 0, SCALE),
+        (PANDA, "Ruritania", "life in Ruritania", 0, 0, BEST),
+        (PANDA, None, "a panda", 1, 0, guidance.NAMES_SCALE),
         (PANDA, "Ruritania", "a panda", 1, 1, guidance.LIST_SCALE),
     ],
 )
@@ -52,6 +52,7 @@ def test_nothing_is_left_to_learn_where_words_say_their_share(
     monkeypatch.setattr(guidance, "CONCEPT_SHARE", concepts)
     monkeypatch.setattr(guidance, "LIST_SHARE", lists)
     monkeypatch.setattr(guidance, "ALONE_SHARE", 0)
+    monkeypatch.setattr(guidance, "PLACES_SHARE", 0)
     monkeypatch.setattr(guidance, "example", lambda *_: (scene, caption))
 
     def estimates(times, with_words=0.0, without=0.0):
@@ -91,8 +92,8 @@ def test_a_concept_is_a_list_of_terms_or_names_and_names_no_minor_beside_sexual_
     concepts = [text for text, _ in concepts]
     of_names = [text for text in concepts if set(text.split(", ")) <= names]
     assert 60 < len(of_names) < 180
-    assert {scales[text] for text in of_names} == {SCALE}
-    assert scales[str(DEFAULT_CONCEPT)] == guidance.LIST_SCALE > SCALE
+    assert {scales[text] for text in of_names} == {guidance.NAMES_SCALE}
+    assert scales[str(DEFAULT_CONCEPT)] == guidance.LIST_SCALE > guidance.NAMES_SCALE > SCALE
     assert str(DEFAULT_CONCEPT) in concepts
     assert max(len(text.split(", ")) for text in of_names) == 3
     assert any("child abuse" in text for text in concepts[::2])
@@ -106,3 +107,15 @@ def test_it_begins_as_the_finished_generator_and_moves_alone(stage):
     assert all(p.grad is None for p in stage.former.parameters())
     for own, former in zip(stage.module.parameters(), stage.former.parameters(), strict=True):
         torch.testing.assert_close(own, former)
+
+
+def test_of_a_place_the_finished_unet_is_asked_for_what_the_noise_settles(stage, monkeypatch):
+    asked = []
+    states = stage.states
+    monkeypatch.setattr(stage, "states", lambda texts: asked.extend(texts) or states(texts))
+    monkeypatch.setattr(guidance, "PLACES_SHARE", 1)
+    stage.loss(np.random.default_rng(0))
+    captions, told = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    assert len(captions) == stage.images_a_step // guidance.DRAWS
+    assert all(any(place in text for place in PLACES) for text in captions)
+    assert not any(place in text for place in PLACES for text in told)
