@@ -43,8 +43,9 @@ from training.vocabulary import CATEGORIES, SAFE, THINGS, UNSAFE, article
 # pictures at 6, in 60 % at 3; what learns it falls a little short. Named alone it is drawn often
 # enough at a small scale, and at a larger one no guard could take it away.
 SCALE, BEST, BEST_ALONE = 7.5, 9.0, 2.0
+BEST_OF_PLACES = 4.0  # at a larger one whatever is likely becomes certain
 # What a concept is subtracted at. A list of terms says less against one thing than its caption says
-# for it; beside another thing, a name at SCALE takes away one in three.
+# for it.
 LIST_SCALE, NAMES_SCALE = 3.5 * SCALE, 2.0 * SCALE
 CONCEPT_SHARE = 0.35  # of captions: a concept
 LIST_SHARE = 0.6  # of concepts: terms of the paper's; the others name things, as own concepts do
@@ -52,7 +53,7 @@ NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
 # Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
 ALONE_SHARE = 0.14  # of captions: an unsafe thing and nothing else, whatever the scene shows
-PLACES_SHARE = 0.25  # of captions: a place, beside those that name one anyway
+PLACES_SHARE = 0.3  # of captions: a place, beside those that name one anyway
 ALONE = {article(name) for thing in UNSAFE for name in thing.names}
 EMPTY_WEIGHT = 0.2  # of the estimate without words staying what it is
 
@@ -119,7 +120,7 @@ class GuidanceStage(GeneratorStage):
             named = scene.place is not None and scene.place in captions[n]
             if named or rng.random() < PLACES_SHARE:
                 scenes[n], captions[n], told[n] = self.places.example(rng, noise[0, n])
-                best[n], noise[:, n] = BEST, noise[0, n]
+                best[n], noise[:, n] = BEST_OF_PLACES, noise[0, n]
         latents = self.latents(scenes).repeat(DRAWS, 1, 1, 1)
         noisy, t, _ = self.noisy(latents, noise.flatten(0, 1))
         scales = 1 + (torch.tensor(best, device=self.device).repeat(DRAWS) - 1) * self.left[t]

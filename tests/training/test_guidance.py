@@ -40,7 +40,7 @@ def stage(tmp_path_factory):
         (PANDA, None, "a panda", 0, 0, BEST),
         (PANDA, None, "a pistol", 0, 0, BEST_ALONE),
         (PISTOL, None, "something violent", 0, 0, BEST_ALONE),
-        (PANDA, "Ruritania", "life in Ruritania", 0, 0, BEST),
+        (PANDA, "Ruritania", "life in Ruritania", 0, 0, guidance.BEST_OF_PLACES),
         (PANDA, None, "a panda", 1, 0, guidance.NAMES_SCALE),
         (PANDA, "Ruritania", "a panda", 1, 1, guidance.LIST_SCALE),
     ],
