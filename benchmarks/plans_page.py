@@ -50,7 +50,8 @@ def _same_trick(cases: Sequence[tuple[Record, Record | None, Record | None]]) ->
     drawn = [(a, d, x / y) for a, d, x, y in pairs if x is not None and y is not None]
     if not drawn:
         return None
-    counts = [statistics.fmean(case[n]["evaluations"] for case in drawn) for n in (0, 1)]
+    both = [(a["evaluations"], d["evaluations"]) for a, d, _ in drawn]
+    counts = [statistics.fmean(each) for each in zip(*both, strict=True)]
     trick = {"arm": drawn[0][1]["arm"], "images": len(drawn), "evaluations": counts}
     return trick | {"time": _spread(sorted(ratio for _, _, ratio in drawn))}
 
