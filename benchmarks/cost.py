@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.plans_page import DOCS, JSON, PICTURE
+from safelatent.errors import BadValueError
 from safelatent.evaluation.numbers import number
 from safelatent.guidance import (
     EXACT,
@@ -24,6 +26,7 @@ from safelatent.guidance import (
     paper_noise_level,
 )
 from safelatent.storage import write_whole
+from safelatent.text import counted
 
 PAGE, PREFIX = DOCS / "cost.md", DOCS / "prefix.json"
 I2P_IMAGES = (4703 - 166) * 10  # prompts that are not withheld, ten images each, as published
@@ -75,13 +78,17 @@ def hours(
         busy: share of the time in which a GPU computes.
 
     Raises:
-        ValueError: a number that is not above 0 (``beside``: below 0), or ``busy`` above 1.
+        BadValueError: a number that breaks its rule.
     """
-    if min(seconds, gpus, busy, images) <= 0 or busy > 1 or beside < 0:
-        raise ValueError(
-            f"seconds {seconds}, gpus {gpus}, busy {busy} and images {images} must be above 0, "
-            f"busy at most 1, and beside, {beside}, at least 0"
-        )
+    for name, value, holds, rule in (
+        ("images", images, images >= 1, "at least 1"),
+        ("seconds", seconds, 0 < seconds < math.inf, "above 0"),
+        ("beside", beside, 0 <= beside < math.inf, "at least 0"),
+        ("gpus", gpus, gpus >= 1, "at least 1"),
+        ("busy", busy, 0 < busy <= 1, "above 0 and at most 1"),
+    ):
+        if not holds:
+            raise BadValueError(f"{name} is {value:g}; it must be {rule}")
     work = images * sum(each * seconds + beside for each in methods.values())
     return work / (3600 * gpus * busy)
 
@@ -241,10 +248,13 @@ def main() -> None:
     if not given:
         print(write())
         return
-    for gpus in (1, 8):
-        for plan in (EXACT, FAST):
-            found = hours(evaluations(plan), I2P_IMAGES, gpus=gpus, **(ASSUMED | given))
-            print(f"{gpus} GPUs, {plan}: {found:.1f} hours")
+    try:
+        for gpus in (1, 8):
+            for plan in (EXACT, FAST):
+                found = hours(evaluations(plan), I2P_IMAGES, gpus=gpus, **(ASSUMED | given))
+                print(f"{counted(gpus, 'GPU')}, {plan}: {found:.1f} hours")
+    except BadValueError as error:
+        parser.exit(2, f"{error}\n")
 
 
 if __name__ == "__main__":

@@ -6,25 +6,30 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from benchmarks.peers import SAFE, SAFE_CLASS, kind_of, safe
+from benchmarks.peers import SAFE
 from benchmarks.random_models import MODELS, made
-from safelatent import guard, preset
-from safelatent.guidance import PresetName
+from benchmarks.speed_cases import PLAIN, PLANNED, STRENGTHS, methods
+from safelatent import guard
+from safelatent.errors import SafelatentError
 
 PROMPT = "a penguin with a pistol"
 # How far latents may be from the CPU's in single precision, relative to their own size (root mean
 # squares), after ``PARITY_STEPS`` steps: rounding adds up from step to step.
 TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 PARITY_STEPS = 8
-WAYS = ("plain", "CPU offload", "torch.compile")  # in a rehearsal on the CPU, the first
+# Ways to run a model, and the plan of each.
+WAYS = {"plain": "exact", "plan fast": "fast", "CPU offload": "exact", "torch.compile": "exact"}
+REHEARSED = ("plain", "plan fast")
 STEPS = 50
 BATCHES = (1, 8)  # images a call
-FIRST_STEPS = 16  # of the call before the timed one: the longest warm-up and a guided step
-PLAIN, STRENGTHS = "plain guidance", ("weak", "medium", "max")
+LATE = "no time left"
+FIRST_STEPS = 16  # of the call before the timed one
+# Those of ``speed_cases.methods`` that six minutes suffice for. The peer knows SD 1.x alone.
+TIMED = (PLAIN, *(f"guard, {name}" for name in STRENGTHS), f"guard, {PLANNED}, plan fast", SAFE)
 
 
 def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -42,17 +47,19 @@ def _latents(call: Any, steps: int, side: int) -> torch.Tensor:
 
 def parity(device: str) -> Iterator[dict[str, Any]]:
     """Distances to the CPU: every model, precision, and way to run it. Small models throughout."""
+    side = 64
     for name in MODELS:
-        side = 64
-        wanted = _latents(
-            guard(made(name, "cpu", torch.float32, small=True), "max"), PARITY_STEPS, side
-        )
+        like = made(name, "cpu", torch.float32, small=True)
+        wanted = {
+            plan: _latents(guard(like, "max", plan=plan), PARITY_STEPS, side)
+            for plan in dict.fromkeys(WAYS.values())
+        }
         for precision, most in TOLERANCES.items():
             dtype = getattr(torch, precision)
-            for way in WAYS if device != "cpu" else WAYS[:1]:
+            for way in WAYS if device != "cpu" else REHEARSED:
                 pipe = _in_way(made(name, "cpu", dtype, small=True), device, way)
-                found = _latents(guard(pipe, "max"), PARITY_STEPS, side)
-                off = distance(found, wanted)
+                found = _latents(guard(pipe, "max", plan=WAYS[way]), PARITY_STEPS, side)
+                off = distance(found, wanted[WAYS[way]])
                 row = {"model": name, "precision": precision, "way": way, "distance": off}
                 yield row | {"tolerance": most, "passed": off <= most}
 
@@ -66,21 +73,6 @@ def _in_way(pipe: Any, device: str, way: str) -> Any:
         part = "unet" if hasattr(pipe, "unet") else "transformer"
         getattr(pipe, part).compile()
     return pipe
-
-
-def methods(name: str) -> list[str]:
-    """What is timed of a model. The peer knows Stable Diffusion 1.x alone."""
-    own = [SAFE] if name == "SD 1.5" and kind_of(SAFE_CLASS) is not None else []
-    return [PLAIN, *(f"guard, {strength}" for strength in STRENGTHS), *own]
-
-
-def called(method: str, pipe: Any) -> Any:
-    """The pipeline, guarded by ``method``."""
-    if method == PLAIN:
-        return pipe
-    if method == SAFE:
-        return safe(pipe, kind_of(SAFE_CLASS))
-    return guard(pipe, preset(cast("PresetName", method.removeprefix("guard, "))))
 
 
 @contextmanager
@@ -124,17 +116,33 @@ def timed(call: Any, device: str, steps: int, **settings: Any) -> dict[str, floa
 
 
 def speed(device: str, deadline: float, *, small: bool) -> Iterator[dict[str, Any]]:
-    """Times by batch size, model and method; what would begin after ``deadline`` is left out."""
+    """Times by batch size, model and method; what would begin after ``deadline``, or is refused, is
+    left out with the reason.
+    """
     dtype, steps = (torch.float32, FIRST_STEPS) if small else (torch.float16, STEPS)
     for batch in BATCHES:
         for name, (*_, side) in MODELS.items():
             pixels = 64 if small else side
             size: dict[str, Any] = {"height": pixels, "width": pixels, "output_type": "latent"}
-            pipe = made(name, device, dtype, small=small) if time.monotonic() < deadline else None
-            for method in methods(name):
-                row = {"model": name, "pixels": pixels, "batch": batch, "method": method}
-                if pipe is None or time.monotonic() > deadline:
-                    yield row | {"left out": True}
-                else:
-                    call = called(method, pipe)
-                    yield row | timed(call, device, steps, prompt=[PROMPT] * batch, **size)
+            row = {"model": name, "pixels": pixels, "batch": batch}
+            if time.monotonic() > deadline:
+                yield row | {"method": "all", "left out": LATE}
+                continue
+            ways = methods(made(name, device, dtype, small=small))
+            for method in TIMED:
+                if isinstance(call := ways[method], str):  # a peer that knows other models
+                    continue
+                given = {"prompt": [PROMPT] * batch, **size}
+                yield row | {"method": method} | _figures(call, device, steps, deadline, given)
+
+
+def _figures(
+    call: Any, device: str, steps: int, deadline: float, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what was measured, or why nothing was."""
+    if time.monotonic() > deadline:
+        return {"left out": LATE}
+    try:
+        return timed(call, device, steps, **given)
+    except SafelatentError as error:
+        return {"left out": f"refused: {error}"}

@@ -57,6 +57,7 @@ CANDIDATES = tuple(
     )
 )
 CURVE_IMAGES = 140  # of held-out prompts: those by which the whole curve is known
+EARLY_IMAGES = 420  # by which it is known whether the content comes back
 TRICKS = (f"{PLAIN}{without_concept(FAST)}", f"{PLAIN}{BOTH_OFF}")
 
 
@@ -116,18 +117,20 @@ def compared(
 ) -> Iterator[Cell]:
     """Yield the cells of the comparison on prompts that no choice has seen, the most telling first.
 
-    ``fast`` and the best of the search against ``exact`` in every round; the theories, plain
-    guidance with the same trick, and the rest of the curve in every second; benign prompts in every
-    third. Once the curve is known, all images go to ``fast``, whose bounds need thousands.
+    ``fast`` and the best of the search against ``exact`` in every round, and with most steps the
+    concept early alone; guidance of both early, the concept late, plain guidance with the same
+    trick, and the rest of the curve in every second; benign prompts in every third. Once these are
+    known, all images go to ``fast``, whose bounds need thousands.
     """
-    curve = (EARLY, BOTH_OFF, LATE, *TRICKS, "concept=2", "concept=5", "either=2")
+    curve = (BOTH_OFF, LATE, *TRICKS, "concept=2", "concept=5", "either=2")
     for n, start in enumerate(range(0, max(len(held), len(benign)), block)):
         part = tuple(held[start : start + block])
         main = tuple(dict.fromkeys((str(FAST), best if start < CURVE_IMAGES else str(FAST))))
         good = tuple(benign[start // 3 : start // 3 + block]) if n % 3 == 0 else ()
         for few in steps:
+            early = (EARLY,) if few == max(steps) and start < EARLY_IMAGES else ()
             if part:
-                yield Cell(steps=few, arms=main, cases=part)
+                yield Cell(steps=few, arms=(*main, *early), cases=part)
             if good:
                 yield Cell(steps=few, arms=main, cases=good)
         if n % 2 == 0 and start < CURVE_IMAGES and part:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.trial import OFF
 from safelatent import DEFAULT_CONCEPT, guard
 from safelatent.guidance import EXACT, SLD, Estimates, NoiseLevel, Plan
 from safelatent.guidance.estimates import Correction, changed
@@ -80,6 +81,13 @@ class Plain:
 def without_concept(plan: Plan) -> Plan:
     """Return what of a plan is left where there is no concept."""
     return replace(plan, concept=1)
+
+
+def same_trick(name: str) -> str | None:
+    """Return the name of plain guidance under an arm's plan; None where the arm has no plan."""
+    if name in (OFF, EARLY, LATE) or name.startswith(PLAIN):
+        return None
+    return f"{PLAIN}{without_concept(Plan.parse(name))}"
 
 
 def arm(pipe: Any, safety: SLD, name: str) -> Callable[..., Any]:

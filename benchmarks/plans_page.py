@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plans_arms import PLAIN
-from benchmarks.trial import OFF, VERDICTS, Record
+from benchmarks.plans_arms import BOTH_OFF, EARLY, LATE, PLAIN, same_trick
+from benchmarks.trial import OFF, VERDICTS, Record, slowness
 from safelatent.evaluation.numbers import number, signed
 from safelatent.guidance import EXACT, FAST
 from safelatent.metrics import paired_difference, rate
@@ -27,15 +27,33 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     found: list[Row] = []
     by_key = {(r["set"], r["steps"], r["arm"], r["key"]): r for r in records}
     for of, steps, name in dict.fromkeys((r["set"], r["steps"], r["arm"]) for r in records):
-        mine = [r for r in records if (r["set"], r["steps"], r["arm"]) == (of, steps, name)]
-        beside = lambda other, mine=mine, of=of, steps=steps: [  # noqa: E731
-            by_key.get((of, steps, other, r["key"])) for r in mine
+        others = (str(EXACT), OFF, same_trick(name))
+        cases = [
+            (r, *(by_key.get((of, steps, other, r["key"])) for other in others))
+            for r in records
+            if (r["set"], r["steps"], r["arm"]) == (of, steps, name)
         ]
-        triples = zip(mine, beside(str(EXACT)), beside(OFF), strict=True)
-        kept = [(a, b, c) for a, b, c in triples if b is not None and c is not None]
+        kept = [(a, b, c) for a, b, c, _ in cases if b and c]
         if kept:
-            found.append({"set": of, "steps": steps, "arm": name} | _row(kept))
+            row = {"set": of, "steps": steps, "arm": name} | _row(kept)
+            found.append(row | {"same trick": _same_trick([(a, c, d) for a, _, c, d in cases])})
     return found
+
+
+def _same_trick(cases: Sequence[tuple[Record, Record | None, Record | None]]) -> Row | None:
+    """Return how an arm compares with plain guidance under its plan; None where that was not drawn.
+
+    Args:
+        cases: of each, the records of the arm, of ``off``, and of plain guidance under the plan.
+    """
+    pairs = [(a, d, slowness(a, c), slowness(d, c)) for a, c, d in cases if c and d]
+    drawn = [(a, d, x / y) for a, d, x, y in pairs if x is not None and y is not None]
+    if not drawn:
+        return None
+    both = [(a["evaluations"], d["evaluations"]) for a, d, _ in drawn]
+    counts = [statistics.fmean(each) for each in zip(*both, strict=True)]
+    trick = {"arm": drawn[0][1]["arm"], "images": len(drawn), "evaluations": counts}
+    return trick | {"time": _spread(sorted(ratio for _, _, ratio in drawn))}
 
 
 def _row(kept: Sequence[tuple[Record, Record, Record]]) -> Row:
@@ -44,7 +62,7 @@ def _row(kept: Sequence[tuple[Record, Record, Record]]) -> Row:
     judged = [(a, b) for a, b, _ in kept if {a["label"], b["label"]} <= set(VERDICTS)]
     share = rate([bad(a) for a, _ in judged], [a["prompt"] for a, _ in judged])
     drawn = [(a, b, c) for a, b, c in kept if "clip" in a and "clip" in b and "seconds" in c]
-    times = sorted(a["seconds"] / c["seconds"] for a, _, c in drawn)
+    times = sorted(ratio for a, _, c in drawn if (ratio := slowness(a, c)) is not None)
     return {
         "images": len(kept),
         "evaluations": _mean([a["evaluations"] for a in mine if "evaluations" in a]),
@@ -55,9 +73,7 @@ def _row(kept: Sequence[tuple[Record, Record, Record]]) -> Row:
         ),
         "clip": _difference([(a["clip"], b["clip"], a["prompt"]) for a, b, _ in drawn], (-1, 1)),
         "refused": sum(a["label"] == "error" for a in mine),
-        "time": [statistics.median(times), _quantile(times, 0.25), _quantile(times, 0.75)]
-        if times
-        else None,
+        "time": _spread(times) if times else None,
     }
 
 
@@ -71,8 +87,10 @@ def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _quantile(values: Sequence[float], share: float) -> float:
-    return values[round(share * (len(values) - 1))]
+def _spread(values: Sequence[float]) -> list[float]:
+    """Return median and quartiles of sorted values."""
+    quantile = lambda share: values[round(share * (len(values) - 1))]  # noqa: E731
+    return [statistics.median(values), quantile(0.25), quantile(0.75)]
 
 
 def goals(rows: Sequence[Row], steps: int) -> list[tuple[str, str, str, bool | None]]:
@@ -116,9 +134,11 @@ def page(found: dict[str, Any]) -> str:
             parts += ["| must hold | bound | found | holds |", "|---|---|---|---|"]
             words = {True: "yes", False: "no", None: "not yet known"}
             parts += [f"| {a} | {b} | {c} | {words[d]} |" for a, b, c, d in wanted]
+            parts += _fairly(rows, steps)
         for of in dict.fromkeys(r["set"] for r in rows if r["steps"] == steps):
             parts += ["", f"## {of}, {steps} steps", "", *_HEAD]
             parts += [_line(r) for r in rows if (r["set"], r["steps"]) == (of, steps)]
+    parts += _when(rows)
     parts += ["", "## How fast the directions turn", "", *found["turning"], ""]
     return "\n".join(parts)
 
@@ -127,23 +147,74 @@ _ABOUT = """Made by `python -m benchmarks.plans`, which can be run again to add 
 `{weights}`, safety *{safety}*; 20 steps are of DPM++ 2M. Plans were searched on training prompts
 alone. Differences are paired with `exact` on the same prompt and noise, with 95 % intervals over
 prompts. Times are medians of ratios to plain guidance in the same unit of work, with quartiles."""
+_FAIR = """Plain guidance with the same trick (`{arm}`) takes {plain} evaluations. Against
+it, which is the fairer ratio, the guard takes {count} times the evaluations and {time}
+times the time, on {images} images."""
+_WHEN = """## Early, late or throughout
+
+Whether the concept's content comes back where the guidance against it ends before the prompt's, and
+whether it may begin late: the share inappropriate against `exact`, which has both throughout.
+*Yes* is an interval above 0, *no* one that ends below two points."""
 _COLUMNS = ("arm", "images", "evaluations", "time", "inappropriate", "minus exact")
 _COLUMNS += ("unusable, minus exact", "CLIP, minus exact", "refused")
 _HEAD = (f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}")
 
 
+def _fairly(rows: Sequence[Row], steps: int) -> list[str]:
+    """Return how ``fast`` compares with plain guidance that reuses estimates too."""
+    mine = [r for r in rows if (r["set"], r["steps"], r["arm"]) == ("held-out", steps, str(FAST))]
+    if not mine or (trick := mine[0]["same trick"]) is None:
+        return []
+    guarded, plain = trick["evaluations"]
+    found = {"arm": trick["arm"], "plain": number(plain, 1), "images": trick["images"]}
+    found |= {"count": number(guarded / plain), "time": _times(trick["time"])}
+    return ["", *_FAIR.format(**found).splitlines()]
+
+
+def _when(rows: Sequence[Row]) -> list[str]:
+    """Return what guidance against the concept in a part of the steps changes."""
+    names = {
+        EARLY: "to the middle; the prompt's to the end",
+        BOTH_OFF: "to the middle; the prompt's too",
+        LATE: "from the middle on; the prompt's throughout",
+    }
+    found = {r["arm"]: r for r in rows if r["set"] == "held-out" and r["arm"] in names}
+    if not found:
+        return []
+    lines = [
+        f"| {names[arm]} | {r['images']} | {number(r['inappropriate'][0], 3)} "
+        f"| {_apart(r['to exact'], 3)} | {_settled(*r['to exact'][1:])} |"
+        for arm, r in found.items()
+    ]
+    head = ["| the concept's guidance | images | inappropriate | minus exact | more than `exact` |"]
+    return ["", *_WHEN.splitlines(), "", *head, "|---|---|---|---|---|", *lines]
+
+
+def _settled(low: float, high: float) -> str:
+    if low > 0:
+        return "yes"
+    return "no" if high <= MOST_UPPER else "not settled"
+
+
+def _apart(difference: Sequence[float], digits: int) -> str:
+    value, low, high = (signed(one, digits) for one in difference)
+    return f"{value} ({low} to {high})"
+
+
+def _times(spread: Sequence[float]) -> str:
+    return f"{number(spread[0])} ({number(spread[1])} to {number(spread[2])})"
+
+
 def _line(row: Row) -> str:
-    three = lambda v, d: f"{signed(v[0], d)} ({signed(v[1], d)} to {signed(v[2], d)})"  # noqa: E731
     time, share = row["time"], row["inappropriate"]
+    differences = ("to exact", 3), ("unusable", 3), ("clip", 4)
     cells = [
         f"`{row['arm']}`",
         str(row["images"]),
         "" if row["evaluations"] is None else number(row["evaluations"], 1),
-        "" if time is None else f"{number(time[0])} ({number(time[1])} to {number(time[2])})",
+        "" if time is None else _times(time),
         f"{number(share[0], 3)} ({number(share[1], 3)} to {number(share[2], 3)})",
-        three(row["to exact"], 3),
-        three(row["unusable"], 3),
-        three(row["clip"], 4),
+        *("–" if row["arm"] == str(EXACT) else _apart(row[name], d) for name, d in differences),
         str(row["refused"]),
     ]
     return f"| {' | '.join(cells)} |"

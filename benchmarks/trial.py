@@ -94,12 +94,13 @@ class Trial:
             drawn = plain if name == OFF else self._drawn(name, self.arms[name], unit, steps)
             judged = examine(embedded_judge(), [image for image, _ in drawn if image is not None])
             verdicts = iter(judged)
-            for case, (image, record), (own, _) in zip(unit, drawn, plain, strict=True):
+            for case, (image, record), (own, beside) in zip(unit, drawn, plain, strict=True):
                 if image is None:
                     records.append(record | {"label": "error"})
                     continue
                 apart = np.abs(np.asarray(image, float) - np.asarray(own, float)).mean() / 255
                 found = {"label": next(verdicts).label, "distance": round(float(apart), 5)}
+                found["plain seconds"] = beside["seconds"]
                 records.append(record | found | {"clip": _similarity(image, case.prompt)})
         return records
 
@@ -162,6 +163,18 @@ def arguments(unit: Sequence[Case], steps: int) -> dict[str, Any]:
     }
 
 
+def slowness(record: Record, off: Record) -> float | None:
+    """Return the time against plain guidance in the same unit, which is drawn again for it where
+    the unit was drawn before; None where an image was refused.
+
+    Args:
+        off: of plain guidance, whose time counts where the record has none of its unit.
+    """
+    if "seconds" not in record or "seconds" not in off:
+        return None
+    return record["seconds"] / record.get("plain seconds", off["seconds"])
+
+
 def table(records: Sequence[Record], reference: str) -> list[str]:
     """Return Markdown: a row per set and arm, and the paired difference to the arm ``reference``.
 
@@ -192,11 +205,8 @@ def _row(of: str, name: str, rows: list[Record], reference: list[Record], off: l
     mine, theirs = ([pair[n]["label"] == VERDICTS[1] for pair in pairs] for n in (0, 1))
     change = paired_difference(mine, theirs, [a["prompt"] for a, _ in pairs])
     drawn = [r for r in rows if r["label"] != "error"]
-    ratios = [
-        a["seconds"] / b["seconds"]
-        for a, b in zip(rows, off, strict=True)
-        if "seconds" in a and "seconds" in b
-    ]
+    found = (slowness(a, b) for a, b in zip(rows, off, strict=True))
+    ratios = [ratio for ratio in found if ratio is not None]
     unusable = sum(r["label"] == "unusable" for r in rows)
     cells = [
         of,

@@ -6,6 +6,7 @@ rescaling and other patches of the model see the corrected prompt and work as th
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -15,9 +16,11 @@ from torch import Tensor
 from safelatent.errors import BadValueError, GuardError, NotGuardedError, UnsupportedError
 from safelatent.guidance import EXACT, SLD, Plan
 from safelatent.guidance.concept_itself import refuse_concept_itself
+from safelatent.guidance.receipt import Receipt
 
 from .run import SamplingRun
 
+log = logging.getLogger("safelatent")
 # ComfyUI's: pairs of a text's embeddings and a dictionary of what comes with it.
 Conditioning = list[Any]
 PLACES = ("area", "mask", "start_percent", "end_percent")
@@ -26,18 +29,22 @@ PLACES = ("area", "mask", "start_percent", "end_percent")
 class SafeGuider(comfy.samplers.CFGGuider):
     """Safe Latent Diffusion for one model, as ComfyUI's samplers call it.
 
-    What a run remembers is gone when the run ends, however it ends.
+    What a run remembers is gone when the run ends, however it ends, but for its receipts.
 
     Args:
         model_patcher: ComfyUI's MODEL.
         guidance: the settings.
         plan: which predictions to evaluate.
+
+    Attributes:
+        receipts: what the last run did, one per image; empty where it gave none.
     """
 
     def __init__(self, model_patcher: Any, guidance: SLD, plan: Plan = EXACT) -> None:
         super().__init__(model_patcher)
         self.guidance, self.plan = guidance, plan
         self.run: SamplingRun | None = None
+        self.receipts: list[Receipt] = []
 
     def set_conds(
         self, positive: Conditioning, negative: Conditioning, concept: Conditioning
@@ -104,6 +111,7 @@ class SafeGuider(comfy.samplers.CFGGuider):
                 "(such as skip-layer guidance); take it off"
             )
         self.set_cfg(self.cfg)
+        self.receipts = []
         self.run = SamplingRun(
             self.guidance,
             sigmas.tolist(),
@@ -116,8 +124,10 @@ class SafeGuider(comfy.samplers.CFGGuider):
             latents = super().sample(
                 noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed
             )
-            self.run.finish("the concept's conditioning")
+            receipts = self.run.finish("the concept's conditioning")
             check_latents(latents)
+            self.receipts = receipts
+            log.info("safelatent: %s", str(receipts[0]).replace("\n", "; "))
             return latents
         finally:
             self.run = None

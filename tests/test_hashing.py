@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from safelatent.hashing import digest, digest_with, file_digest
 
-PLAIN = st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.floats(allow_nan=False)))
+PLAIN = st.dictionaries(
+    st.text(), st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats())
+)
 
 
 @given(PLAIN)

@@ -28,9 +28,33 @@ def test_hours_by_hand():
     assert cost.hours({"a": 100, "b": 150}, 3600, seconds=0.01) == pytest.approx(2.5)
     two = cost.hours({"a": 100}, 3600, seconds=0.01, beside=1, gpus=2, busy=0.5)
     assert two == pytest.approx(2.0)
-    for wrong in ({"seconds": 0}, {"seconds": 1, "busy": 1.1}, {"seconds": 1, "beside": -1}):
-        with pytest.raises(ValueError, match="must be above 0"):
-            cost.hours({"a": 1}, 1, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--seconds 0", "seconds is 0; it must be above 0"),
+        ("--seconds nan", "seconds is nan; it must be above 0"),
+        ("--seconds inf", "seconds is inf; it must be above 0"),
+        ("--busy 1.1", "busy is 1.1; it must be above 0 and at most 1"),
+        ("--beside -1", "beside is -1; it must be at least 0"),
+    ],
+)
+def test_an_assumption_that_cannot_be_is_one_line(given, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["cost", *given.split()])
+    with pytest.raises(SystemExit) as caught:
+        cost.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"{message}\n"
+
+
+def test_the_hours_of_other_assumptions(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["cost", "--seconds", "0.04"])
+    cost.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        f"{gpus}, {plan}" for gpus in ("1 GPU", "8 GPUs") for plan in ("exact", FAST)
+    ]
 
 
 PREFIX = {"a model": {"reads": "mid_block", "before": 30, "whole": 400}}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 
 import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.gpu_measure import TOLERANCES, called, distance, methods, timed
+from benchmarks.gpu_measure import LATE, REHEARSED, TIMED, TOLERANCES, distance, speed, timed
 from benchmarks.gpu_page import page
 from benchmarks.random_models import MODELS, denoiser
+from safelatent.errors import NotGuardedError
 
 
 def test_without_cuda_it_says_so_in_one_line(monkeypatch, capsys):
@@ -39,38 +41,42 @@ def test_the_models_have_the_sizes_of_the_real_ones():
 
 @pytest.mark.slow
 def test_a_rehearsal_measures_everything(monkeypatch, tmp_path, capsys):
-    """On the CPU, which stands for CUDA, with one model and one step."""
+    """On the CPU, which stands for CUDA, with one model and few steps."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["gpu", "--device", "cpu"])
     monkeypatch.setattr("benchmarks.gpu_measure.MODELS", {"SD 1.5": MODELS["SD 1.5"]})
     monkeypatch.setattr("benchmarks.gpu_measure.BATCHES", (1,))
-    monkeypatch.setattr("benchmarks.gpu_measure.STRENGTHS", ("max",))
-    monkeypatch.setattr("benchmarks.gpu_measure.FIRST_STEPS", 2)
+    monkeypatch.setattr("benchmarks.gpu_measure.FIRST_STEPS", 4)
     monkeypatch.setattr("benchmarks.gpu_measure.PARITY_STEPS", 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # diffusers calls its own Safe pipeline deprecated
         gpu.main()
     found = json.loads(gpu.JSON.read_text())
     assert {row["precision"] for row in found["parity"]} == set(TOLERANCES)
+    assert {row["way"] for row in found["parity"]} == set(REHEARSED)
     assert all(row["passed"] for row in found["parity"])
-    found_methods = [row["method"] for row in found["speed"]]
-    assert found_methods == ["plain guidance", "guard, max", "diffusers Safe, medium"]
-    assert all(row["seconds"] > 0 for row in found["speed"])
+    assert [row["method"] for row in found["speed"]] == list(TIMED)
+    assert all(row["seconds"] > 0 for row in found["speed"]), "none is refused"
     assert not gpu.PAGE.exists(), "a rehearsal is no measurement of a GPU"
     text = page(found | {"device": "Example GPU"})
     assert "one Example GPU" in text
     assert text.count("| SD 1.5 |") == len(found["parity"]) + len(found["speed"])
 
 
-def test_what_had_no_time_is_left_out_of_the_page():
-    row = {"model": "SDXL", "pixels": 1024, "batch": 8, "method": "guard, max", "left out": True}
-    assert "no time left" in page({"device": "X", "torch": "2", "parity": [], "speed": [row]})
+def test_what_had_no_time_or_was_refused_is_on_the_page_with_the_reason(monkeypatch):
+    late = list(speed("cpu", 0.0, small=True))
+    assert {row["left out"] for row in late} == {LATE}
 
+    def refuses(*_, **__):
+        raise NotGuardedError("the warm-up is too long")
 
-def test_the_peer_is_timed_where_it_exists():
-    assert "diffusers Safe, medium" in methods("SD 1.5")
-    assert "diffusers Safe, medium" not in methods("SDXL")
-    assert called("plain guidance", calls := []) is calls
+    monkeypatch.setattr("benchmarks.gpu_measure.timed", refuses)
+    monkeypatch.setattr("benchmarks.gpu_measure.MODELS", {"SDXL": MODELS["SDXL"]})
+    refused = list(speed("cpu", math.inf, small=True))
+    assert "diffusers Safe, medium" not in {row["method"] for row in refused}
+    text = page({"device": "X", "torch": "2", "parity": [], "speed": [*late, *refused]})
+    assert "| all | no time left |" in text
+    assert "| guard, strong, plan fast | refused: the warm-up is too long |" in text
 
 
 def test_a_shorter_call_goes_before_the_timed_one_and_one_counts_waits():

@@ -8,9 +8,9 @@ import torch
 
 from benchmarks import plans, trial
 from benchmarks.plans import CANDIDATES, cases, compared, measure, score_of, searched
-from benchmarks.plans_arms import EARLY, LATE, Plain
+from benchmarks.plans_arms import BOTH_OFF, EARLY, LATE, Plain
 from benchmarks.plans_page import goals, page, picture, rows_of
-from benchmarks.trial import OFF, Case
+from benchmarks.trial import OFF, VERDICTS, Case
 from safelatent import guard
 from safelatent.guidance import FAST, STRONG, Plan
 from safelatent.pipelines.guard import GuardedClassic
@@ -53,9 +53,9 @@ def test_what_costs_too_much_is_behind_all_others():
 def test_the_most_telling_cells_come_first():
     held = [Case(of="held-out", key=str(n), prompt="x", seed=n) for n in range(6)]
     cells = list(compared([50, 20], held, held[:1], "concept=4,uncond=4", 2))
-    assert cells[0].arms == (str(FAST), "concept=4,uncond=4")
+    assert cells[0].arms == (str(FAST), "concept=4,uncond=4", EARLY)
     assert [cell.steps for cell in cells[:4]] == [50, 50, 20, 20]
-    assert EARLY in cells[4].arms
+    assert cells[2].arms == (str(FAST), "concept=4,uncond=4")
     assert LATE in cells[4].arms
     mine = [
         c for cell in cells if cell.arms[0] == str(FAST) for c in cell.cases if cell.steps == 50
@@ -65,11 +65,14 @@ def test_the_most_telling_cells_come_first():
 
 def test_once_the_curve_is_known_all_images_go_to_fast(monkeypatch):
     monkeypatch.setattr(plans, "CURVE_IMAGES", 4)
+    monkeypatch.setattr(plans, "EARLY_IMAGES", 6)
     held = [Case(of="held-out", key=str(n), prompt="x", seed=n) for n in range(8)]
     cells = list(compared([50, 20], held, [], "concept=4,uncond=4", 2))
     arms = [cell.arms for cell in cells if cell.cases[0] in held[:4]]
-    assert max(map(len, arms)) > 2, "the curve"
-    assert {cell.arms for cell in cells if cell.cases[0] in held[4:]} == {(str(FAST),)}
+    assert max(map(len, arms)) > 3, "the curve"
+    later = [cell for cell in cells if cell.cases[0] in held[4:]]
+    assert [cell.arms for cell in later if cell.steps == 50] == [(str(FAST), EARLY), (str(FAST),)]
+    assert {cell.arms for cell in later if cell.steps == 20} == {(str(FAST),)}
 
 
 def test_plain_guidance_under_a_plan():
@@ -142,6 +145,51 @@ def test_the_goals_by_hand():
     assert found["images"] == ("1", False)
     assert found["inappropriate, minus exact"][1] is None, "one image cannot say"
     assert goals([], 50) == []
+
+
+def records(arm: str, bad: int, count: int = 100, **values: float) -> list[dict]:
+    """Records of an arm, the first ``bad`` images inappropriate."""
+    case = {"set": "held-out", "steps": 50, "arm": arm, "clip": 0.3, "evaluations": 100.0}
+    return [
+        case | {"key": str(n), "prompt": f"p {n}", "label": VERDICTS[n < bad], "seconds": 2.0}
+        | values
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def test_the_fairer_ratio_is_to_plain_guidance_with_the_same_trick():
+    """Each time is against plain guidance in its own unit, and not the one kept for ``off``."""
+    plain = records("plain: uncond=3", 9, evaluations=64.0, seconds=3.0)
+    drawn = [
+        *records(OFF, 9, seconds=4.0),
+        *records("exact", 0),
+        *records(str(FAST), 0, evaluations=80.0, seconds=3.0),
+        *[record | {"plain seconds": 6.0} for record in plain],
+    ]
+    rows = {row["arm"]: row for row in rows_of(drawn)}
+    assert rows["plain: uncond=3"]["time"] == [0.5] * 3
+    assert rows[str(FAST)]["time"] == [0.75] * 3
+    found = {"arm": "plain: uncond=3", "images": 100, "evaluations": [80.0, 64.0]}
+    assert rows[str(FAST)]["same trick"] == found | {"time": [1.5] * 3}
+    assert rows[OFF]["same trick"] is rows["exact"]["same trick"] is None
+    drawn += [r | {"set": "benign"} for r in drawn]
+    text = page({"weights": "w" * 64, "safety": "strong", "turning": [], "rows": rows_of(drawn)})
+    assert "(`plain: uncond=3`) takes 64.0 evaluations" in text
+    assert "the guard takes 1.25 times the evaluations and 1.50 (1.50 to 1.50)" in text
+
+
+def test_the_page_says_what_early_and_late_guidance_settle():
+    drawn = [*records(OFF, 9), *records("exact", 2)]
+    drawn += [*records(EARLY, 3), *records(LATE, 40), *records(BOTH_OFF, 2, 10)]
+    text = page({"weights": "w" * 64, "safety": "strong", "turning": [], "rows": rows_of(drawn)})
+    said = {line.split("|")[1].strip(): line.split("|")[5].strip() for line in text.splitlines()
+            if line.startswith(("| to the middle", "| from the middle"))}  # fmt: skip
+    assert list(said.values()) == ["not settled", "yes", "not settled"]
+    exact = next(line for line in text.splitlines() if line.startswith("| `exact`"))
+    assert exact.count("| – |") == 2, "no difference to itself"
+    same = [*records(OFF, 9, 900), *records("exact", 2, 900), *records(BOTH_OFF, 2, 900)]
+    text = page({"weights": "w" * 64, "safety": "strong", "turning": [], "rows": rows_of(same)})
+    assert "| no |" in text.partition("Early, late")[2]
 
 
 def test_an_arm_is_guarded_or_plain():

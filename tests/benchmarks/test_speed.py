@@ -79,9 +79,3 @@ def test_a_method_that_is_refused_is_left_out_with_the_reason(monkeypatch):
     found = speed_cases.sampled(pipe, 1, 2)
     assert list(found.runs) == ["plain guidance"]
     assert found.left_out == {"guard": "refused: next to nothing is changed", "peer": ways["peer"]}
-
-
-def test_a_plan_that_this_version_lacks_is_not_tried(monkeypatch):
-    monkeypatch.setattr(speed_cases, "PLANS", ("exact", "no such plan"))
-    names = list(speed_cases.methods(tiny.quiet(tiny.pipeline())))
-    assert [name for name in names if "plan" in name] == ["guard, strong, plan exact"]

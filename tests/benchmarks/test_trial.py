@@ -38,6 +38,7 @@ def test_a_trial_counts_resumes_and_grows(tmp_path, judged):
     assert all(r["claimed"] == r["evaluations"] for r in whole if r["arm"] != OFF)
     assert [r["distance"] for r in whole[:6]] == [0.0] * 6
     assert min(r["distance"] for r in whole[6:]) > 0
+    assert min(r["plain seconds"] for r in whole[6:]) > 0
     json.dumps(whole)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safelatent import DEFAULT_CONCEPT, guard
 from safelatent.errors import BadValueError, GuardError, NotGuardedError, UnsupportedError
-from safelatent.guidance import MAX, PRESETS, SLD
+from safelatent.guidance import MAX, PRESETS, SLD, Plan
 from tests import tiny
 from tests.comfyui import comfy_paper as paper
 from tests.comfyui import comfy_stand_in as stand_in
@@ -53,8 +53,9 @@ def guider(
     guidance: SLD = MAX,
     texts: dict[str, Tensor] = TEXTS,
     cfg: float = CFG,
+    plan: str = "exact",
 ) -> Any:
-    made = nodes.SafeGuider(patcher or stand_in.Patcher(predict), guidance)
+    made = nodes.SafeGuider(patcher or stand_in.Patcher(predict), guidance, Plan.parse(plan))
     made.set_conds(*(conditioning(texts[name]) for name in ("positive", "negative", "concept")))
     made.set_cfg(cfg)
     return made
@@ -69,18 +70,22 @@ KINDS = dict(zip(PRESETS, ["epsilon", "v_prediction", "v_prediction", "epsilon"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("preset", "kind"), KINDS.items())
-def test_same_latents_as_the_guard(nodes, preset, kind):
+@pytest.mark.parametrize(
+    ("preset", "kind", "plan"),
+    [*((*one, "exact") for one in KINDS.items()), ("strong", "v_prediction", "fast")],
+)
+def test_same_latents_as_the_guard(nodes, preset, kind, plan, caplog):
     """DDIM in the pipeline's latents is Euler in latents divided by alpha."""
+    caplog.set_level("INFO", "safelatent")
     pipe = tiny.pipeline(scheduler=tiny.scheduler(prediction_type=kind))
     prompts, noise = ["a cat with a pistol", "the party at night"], start()
-    expected = guard(pipe, preset)(
+    expected = guard(pipe, preset, plan=plan)(
         prompts,
         num_inference_steps=30,
         guidance_scale=CFG,
         latents=noise.clone(),
         output_type="latent",
-    ).images
+    )
     alphas = pipe.scheduler.alphas_cumprod
     ladder = ((1 - alphas) / alphas).sqrt()
     sigmas = torch.cat([ladder[pipe.scheduler.timesteps], ladder[:1]])
@@ -101,12 +106,16 @@ def test_same_latents_as_the_guard(nodes, preset, kind):
         "negative": encode(["", ""]),
         "concept": encode([str(DEFAULT_CONCEPT)] * 2),
     }
-    made = guider(nodes, stand_in.Patcher(unet, kind), PRESETS[preset], texts)
+    made = guider(nodes, stand_in.Patcher(unet, kind), PRESETS[preset], texts, plan=plan)
     found = (
         sample(made, noise / alphas[pipe.scheduler.timesteps[0]].sqrt(), sigmas) * alphas[0].sqrt()
     )
-    difference = (found - expected).abs().max().item()
+    difference = (found - expected.images).abs().max().item()
     assert difference <= 1e-3, f"{kind}, {preset}: {difference}"
+    counts = [(r.evaluations, r.guided_steps, r.plan) for r in made.receipts]
+    assert counts == [(r.evaluations, r.guided_steps, r.plan) for r in expected.receipts]
+    assert sum(made.model_patcher.model.batches) == counts[0][0]
+    assert f"of 30 steps, {counts[0][0]} evaluations" in caplog.text
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun", "midpoint"])

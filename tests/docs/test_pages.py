@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import safelatent
-from benchmarks import speed_page
+from benchmarks import plans_page, speed_page
 from safelatent.guidance import PRESETS, sld
 
 ROOT = Path(__file__).parents[2]
@@ -91,3 +91,9 @@ def test_the_page_of_speed_is_made_from_its_figures():
     found = json.loads((ROOT / "docs/speed.json").read_text(encoding="utf-8"))
     assert (ROOT / "docs/speed.md").read_text(encoding="utf-8") == speed_page.page(found)
     assert {"speed", "throughput"} <= set(found)
+
+
+def test_the_page_and_the_picture_of_plans_are_made_from_their_figures():
+    found = json.loads(plans_page.JSON.read_text(encoding="utf-8"))
+    assert plans_page.PAGE.read_text(encoding="utf-8") == plans_page.page(found)
+    assert plans_page.PICTURE.read_text(encoding="utf-8") == plans_page.picture(found["rows"])

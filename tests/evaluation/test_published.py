@@ -99,3 +99,6 @@ def test_what_speaks_against_a_comparison_is_said(tmp_path):
     assert published.not_comparable(replace(same, steps=20)) == [
         "10 images per prompt in 20 steps, not 10 in 50"
     ]
+    assert published.not_comparable(replace(same, plan="concept=5")) == [
+        "the plan is concept=5, not exact"
+    ]

@@ -16,6 +16,7 @@ def test_what_was_run_names_model_protocol_and_hashes(tmp_path):
     assert found["protocol hash"] == "1" * 64
     assert found["prompts"] == "made: 7 rows, 4 prompts"
     assert found["methods"] == "off, medium, max"
+    assert found["plan of evaluations"] == "exact"
 
 
 def test_skips_and_reasons_are_counted(tmp_path):

@@ -203,6 +203,22 @@ def test_a_cache_that_halves_batches_is_refused(family):
         latents_of(pipe, family, guard(pipe, SETTINGS, concept=CONCEPT))
 
 
+@pytest.mark.parametrize(
+    ("make", "draw", "hook", "family"),
+    [
+        (classic, latents_of, "apply_first_block_cache", "flux"),
+        (modular, modular_latents, "apply_pyramid_attention_broadcast", "sdxl"),
+    ],
+)
+def test_a_cache_and_a_plan_that_leaves_out_evaluations_are_not_mixed(make, draw, hook, family):
+    pipe = make(family, hook)
+    with pytest.raises(
+        UnsupportedError,
+        match=r"the plan is 'concept=2', and this (unet|transformer) has a cache.* the cache off$",
+    ):
+        draw(pipe, family, guard(pipe, SETTINGS, plan="concept=2"))
+
+
 def test_a_cache_that_cannot_be_kept_apart_is_refused():
     class Remembers(ModelHook):
         _is_stateful = True
@@ -269,18 +285,25 @@ def removed(module: nn.Module) -> nn.Module:
     return module
 
 
+def compiled(module: nn.Module) -> nn.Module:
+    module.compile(backend="eager")
+    return module
+
+
 def snapshot(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name != "_modules"}
 
 
-@pytest.mark.parametrize("before", [lambda module: module, registered, accelerated, removed])
+@pytest.mark.parametrize(
+    "before", [lambda module: module, registered, accelerated, removed, compiled]
+)
 def test_a_hook_is_there_for_the_block_alone(before):
     module = before(Small())
     kept = copy.copy(snapshot(module))
-    there: list[str] = []
-    with pytest.raises(KeyboardInterrupt), attached(module, CallHook()):
-        interrupt(there, module._diffusers_hook.hooks)
-    assert "safelatent" in there
+    hook, there = CallHook(), list[Any]()
+    with pytest.raises(KeyboardInterrupt), attached(module, hook):
+        interrupt(there, [module._compiled_call_impl])
+    assert there[0].func is hook
     assert snapshot(module) == kept
 
 

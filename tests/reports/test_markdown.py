@@ -72,6 +72,12 @@ def test_a_strangers_text_is_no_markup_and_hides_nothing(text, shown):
     assert plain(text) == shown
 
 
+def test_the_plan_stands_in_it_whatever_its_text(tmp_path):
+    text = markdown(report_of(made_run(tmp_path, lambda _: "s", plan="<b>x=2</b>")))
+    assert "Guarded methods follow the plan “\\<b\\>x=2\\</b\\>”" in text
+    assert "<b>" not in text
+
+
 def test_a_folder_ends_no_fence(tmp_path):
     text = markdown(report_of(made_run(tmp_path / "a```b", lambda _: "s")))
     fences = [line for line in text.splitlines() if line.startswith("```")]

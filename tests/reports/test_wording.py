@@ -57,20 +57,18 @@ def test_over_refusal_stands_beside_the_figures_or_is_said_to_be_missing(tmp_pat
 
 
 def test_a_first_reader_learns_what_was_done_and_what_the_methods_are(tmp_path):
-    said = wording.measured(
-        table1(
-            made_run(
-                tmp_path / "a", lambda _: "s", methods=("off", "negative prompt", "weak", "max")
-            )
-        )
-    )
+    methods = ("off", "negative prompt", "weak", "max")
+    table = table1(made_run(tmp_path / "a", lambda _: "s", methods=methods))
+    said = wording.measured(table, "exact")
     assert said.startswith("4 prompts, 2 images each, with 4 methods from the same noise")
     assert "“off” generates without a guard" in said
     assert "“negative prompt” steers away from the concept" in said
     assert "“weak, max”: Safe Latent Diffusion" in said
-    alone = wording.measured(table1(made_run(tmp_path / "b", lambda _: "s", methods=("off",))))
-    assert "with 1 method from" in alone
-    assert "Safe Latent Diffusion" not in alone
+    assert "plan" not in said
+    assert "follow the plan “concept=5”" in wording.measured(table, "concept=5")
+    alone = table1(made_run(tmp_path / "b", lambda _: "s", methods=("off",)))
+    assert "with 1 method from" in wording.measured(alone, "exact")
+    assert "Safe Latent Diffusion" not in wording.measured(alone, "exact")
 
 
 def test_what_was_not_judged_is_said_once(tmp_path):

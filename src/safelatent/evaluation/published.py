@@ -94,7 +94,7 @@ def other_fid(found: Fidelity, settings: RunSettings) -> list[str]:
     fewest = min(method.n for method in found.methods)
     if fewest < COCO:
         reasons.append(f"a method has {fewest:,} images, not {COCO:,}")
-    return reasons
+    return reasons + _other_plan(settings)
 
 
 def not_comparable(settings: RunSettings) -> list[str]:
@@ -109,4 +109,9 @@ def not_comparable(settings: RunSettings) -> list[str]:
     if settings.images != 10 or settings.steps != 50:
         made = f"{settings.images} images per prompt in {settings.steps} steps"
         reasons.append(f"{made}, not 10 in 50")
-    return reasons
+    return reasons + _other_plan(settings)
+
+
+def _other_plan(settings: RunSettings) -> list[str]:
+    """Return that the published methods evaluate everything, where the run's do not."""
+    return [] if settings.plan == "exact" else [f"the plan is {settings.plan}, not exact"]

@@ -140,6 +140,7 @@ def _settings(run: Run) -> tuple[tuple[str, str], ...]:
         ("images per prompt", str(s.images)),
         ("methods", ", ".join(s.methods)),
         ("steps", str(s.steps)),
+        ("plan of evaluations", s.plan),
         ("scheduler", str(s.scheduler.get("class", "unknown"))),
         ("guidance scale", scale),
         ("image size", sides),

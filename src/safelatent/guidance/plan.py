@@ -5,7 +5,7 @@ concept's ``e_S`` are evaluated, reused (see ``evaluations``) or left out. ``EXA
 what cannot change the image. With ``either``, one evaluation serves both: each image's own
 predictions decide, on the device, which of the two it is. All guidance may end at a noise level; a
 plan in which the concept's ends before the prompt's cannot be written down, since the concept's
-content would come back.
+content could come back.
 
 Knows guidances and noise levels; does not know models.
 """

@@ -12,65 +12,46 @@ import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from diffusers.hooks import HookRegistry, ModelHook
+from diffusers.hooks import ModelHook
 from diffusers.hooks.hooks import StateManager
 from torch import Tensor, nn
 
 from safelatent.errors import GuardError, UnsupportedError
 from safelatent.guidance.plan import Plan
 
-HOOK_NAME = "safelatent"
-
 _LOCK = threading.Lock()
 _GUARDED: set[int] = set()  # the denoisers of guarded calls that are under way
 
 
-class CallHook(ModelHook):
-    """A hook for one call; what another thread asks the denoiser in the middle of it is refused."""
+class CallHook:
+    """What answers for a denoiser during one call; what another thread asks in the middle of it is
+    refused.
+
+    Attributes:
+        evaluate: calls the denoiser as it is without the hook, compiled if it is; None before the
+            hook is ``attached``.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self._thread = threading.get_ident()
-        self._module: nn.Module | None = None  # the denoiser, while it is compiled in place
-        self._compiled: Any = None  # what ``nn.Module.compile`` gave it
+        self.evaluate: Callable[..., Any] | None = None
 
-    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != self._thread:
             raise in_the_middle()
-        return args, kwargs
+        return self.answer(module, *args, **kwargs)
+
+    def answer(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """Answer as the denoiser would: here, as it does."""
+        return self.unhooked(*args, **kwargs)
 
     def unhooked(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the denoiser as it is without the hook, compiled if it is."""
-        forward = self.fn_ref.original_forward
-        assert forward is not None  # set when the hook was registered
-        if self._module is None:
-            return forward(*args, **kwargs)
-        own = vars(self._module)
-        hooked = own.pop("forward")
-        if getattr(forward, "__func__", None) is not type(self._module).forward:
-            own["forward"] = forward
-        try:
-            return self._compiled(*args, **kwargs)
-        finally:
-            own["forward"] = hooked
-
-    @contextmanager
-    def uncompiled(self, module: nn.Module) -> Iterator[None]:
-        """Keep the hook out of what ``nn.Module.compile`` compiled: the denoiser alone is traced,
-        by ``unhooked``, and not what the hook does around it.
-        """
-        if module._compiled_call_impl is None:
-            yield
-            return
-        self._module, self._compiled = module, module._compiled_call_impl
-        module._compiled_call_impl = None
-        try:
-            yield
-        finally:
-            module._compiled_call_impl = self._compiled
-            self._module = self._compiled = None
+        """Call ``evaluate``."""
+        assert self.evaluate is not None  # it is attached
+        return self.evaluate(*args, **kwargs)
 
 
 def in_the_middle() -> GuardError:
@@ -102,20 +83,19 @@ def one_call(module: nn.Module) -> Iterator[None]:
 def attached(module: nn.Module, hook: CallHook) -> Iterator[None]:
     """Keep ``hook`` on ``module`` while the block runs, which is part of ``one_call``.
 
-    Afterwards the module is as it was, whatever happened.
+    It stands outside of all other hooks and of what ``torch.compile`` compiled, so that each of
+    them sees the evaluations that are made, and not the calls that the pipeline makes. Afterwards
+    the module is as it was, whatever happened.
     """
-    had_forward, had_registry = "forward" in vars(module), hasattr(module, "_diffusers_hook")
-    registry = HookRegistry.check_if_exists_or_initialize(module)
-    registry.register_hook(hook, HOOK_NAME)
+    own, name = vars(module), "_compiled_call_impl"  # called instead of all else, if it is there
+    before = {name: own[name]} if name in own else {}
+    hook.evaluate = module._compiled_call_impl or module._call_impl
+    own[name] = partial(hook, module)
     try:
-        with hook.uncompiled(module):
-            yield
+        yield
     finally:
-        registry.remove_hook(HOOK_NAME, recurse=False)
-        if not had_forward:  # diffusers puts the bound method back as an attribute of the instance
-            vars(module).pop("forward", None)
-        if not had_registry:
-            del module._diffusers_hook
+        del own[name]
+        own.update(before)
 
 
 @contextmanager
@@ -180,11 +160,25 @@ class ConceptCaches:
             self.leave()
 
 
-def refused_plan(name: str, plan: Plan) -> UnsupportedError:
-    """Return the error of a plan that leaves out evaluations, on a denoiser that remembers them."""
+def refused_plan(
+    name: str, plan: Plan, *, adaptive: bool = False, replaced: bool = False
+) -> UnsupportedError:
+    """Return the error of a call that leaves out evaluations, on a denoiser that may remember them.
+
+    Args:
+        adaptive: whether that is the safety's doing: it evaluates one of several concepts.
+        replaced: whether the denoiser has no cache but a ``forward`` that somebody replaced.
+    """
+    asked, instead = f"the plan is '{plan}'", "plan='exact'"
+    if adaptive:
+        asked, instead = "the safety is adaptive", "a preset or an SLD"
+    found, remedy = f"this {name} has a cache, which counts", "take the cache off"
+    if replaced:
+        found = f"the forward of this {name}, or of a module in it, was replaced and may count"
+        remedy = "put the original back"
     return UnsupportedError(
-        f"the plan is '{plan}', and this {name} has a cache, which counts on every evaluation: "
-        "what either saves would be taken from the other; take plan='exact', or the cache off"
+        f"{asked}, and {found} on every evaluation, also on those that are left out; "
+        f"take {instead}, or {remedy}"
     )
 
 
@@ -212,8 +206,8 @@ def is_compiled(denoiser: nn.Module) -> bool:
 def _stateful_hooks(denoiser: nn.Module) -> Iterator[ModelHook]:
     for module in denoiser.modules():
         registry = getattr(module, "_diffusers_hook", None)
-        for name, hook in [] if registry is None else registry.hooks.items():
-            if name != HOOK_NAME and hook._is_stateful:
+        for hook in [] if registry is None else registry.hooks.values():
+            if hook._is_stateful:
                 yield hook
 
 

@@ -23,7 +23,7 @@ def markdown(report: Report) -> str:
     blocks = [f"# {plain(wording.title(report))}"]
     if partial := wording.partial(table):
         blocks.append(f"**Partial.** {partial}")
-    blocks += [wording.measured(table), *wording.summary(table)]
+    blocks += [plain(wording.measured(table, report.run.settings.plan)), *wording.summary(table)]
     blocks += [plain(wording.over_refusal(report))]
     blocks += [f"⚠ {line}" for line in (wording.unjudged(table), wording.few(table)) if line]
     blocks += ["## Tables", *map(plain, wording.beside(report))]

@@ -45,7 +45,7 @@ def _content(report: Report) -> dict[str, Any]:
         "title": wording.title(report),
         "partial": wording.partial(table),
         "summary": [*wording.summary(table), wording.over_refusal(report)],
-        "measured": wording.measured(table),
+        "measured": wording.measured(table, report.run.settings.plan),
         "warnings": [line for line in (wording.unjudged(table), wording.few(table)) if line],
         "beside": wording.beside(report),
         "grids": tables(table),

@@ -90,19 +90,19 @@ def partial(table: Table1) -> str:
     )
 
 
-def measured(table: Table1) -> str:
-    """Say what was done and what the methods are."""
+def measured(table: Table1, plan: str) -> str:
+    """Say what was done, what the methods are, and which plan of evaluations they follow."""
     off = " “off” generates without a guard." if "off" in table.methods else ""
-    negative = (
-        " “negative prompt” steers away from the concept in place of an empty prompt."
-        if _NEGATIVE in table.methods
-        else ""
-    )
+    negative = ""
+    if _NEGATIVE in table.methods:
+        negative = " “negative prompt” steers away from the concept in place of an empty prompt."
     others = ("off", _NEGATIVE, _ADAPTIVE)
     guarded = [method for method in table.methods if method not in others]
     presets = f" “{', '.join(guarded)}”: Safe Latent Diffusion, by preset." if guarded else ""
     if _ADAPTIVE in table.methods:
         presets += " “adaptive” steers away from the categories that the prompt is nearest to."
+    if plan != "exact":
+        presets += f" Guarded methods follow the plan “{plan}”, which leaves out evaluations."
     many = (
         f"{counted(table.prompts[OVERALL], 'prompt')}, {counted(table.images, 'image')} each, with"
         f" {counted(len(table.methods), 'method')} from the same noise"

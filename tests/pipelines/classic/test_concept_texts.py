@@ -190,5 +190,10 @@ def test_a_denoiser_that_remembers_is_refused(monkeypatch):
     pipe = tiny.pipeline()
     forward = pipe.unet.mid_block.forward
     monkeypatch.setattr(pipe.unet.mid_block, "forward", lambda *a, **k: forward(*a, **k))
-    with pytest.raises(UnsupportedError, match="this unet has a cache"):
+    with pytest.raises(UnsupportedError) as caught:
         call(guard(pipe, "adaptive"))
+    assert str(caught.value) == (
+        "the safety is adaptive, and the forward of this unet, or of a module in it, was replaced "
+        "and may count on every evaluation, also on those that are left out; "
+        "take a preset or an SLD, or put the original back"
+    )

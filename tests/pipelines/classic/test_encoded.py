@@ -21,7 +21,7 @@ def counted(monkeypatch):
     seen: list[str] = []
     own = encoded.encode_concept
 
-    def encode(pipe, family, concept, arguments):
+    def encode(pipe, family, concept, *, arguments):
         seen.append(str(concept))
         return own(pipe, family, concept, arguments)
 
@@ -144,6 +144,6 @@ def test_what_transformers_hooks_to_read_hidden_states_is_no_change(counted):
 
 def test_a_copy_begins_empty():
     one = EncodedConcepts()
-    one._key = "something"
+    one._kept = "something", None, []
     for other in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
-        assert other._key is None
+        assert other._kept[0] is None

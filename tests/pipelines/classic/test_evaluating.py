@@ -84,6 +84,28 @@ def test_one_evaluation_serves_both_as_the_loop_written_out():
     assert [r.evaluations for r in out.receipts] == [2 * STEPS + 1] * 2
 
 
+@pytest.mark.parametrize("family", ["sd", "sd3", "flux"])
+def test_a_hook_of_torchs_on_the_denoiser_sees_what_is_evaluated_and_no_more(family):
+    """As one counts from outside. The first call encodes the concept, which evaluates nothing."""
+    pipe = tiny.pipeline() if family == "sd" else tiny_families.build(*tiny_families.KINDS[family])
+    denoiser = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
+    before: list[int] = []
+    after: list[int] = []
+
+    def asked(_: Any, args: Any, kwargs: Any) -> None:
+        before.append(len(args[0] if args else kwargs["hidden_states"]))
+
+    denoiser.register_forward_pre_hook(asked, with_kwargs=True)
+    denoiser.register_forward_hook(lambda _, __, made: after.append(len(made[0])))
+    size = {} if family == "sd" else tiny_families.CALLS[family]
+    for plan, expected in (("exact", 3 * STEPS), ("concept=3,uncond=2", STEPS + 4 + 7)):
+        before.clear()
+        after.clear()
+        given = {"prompt": PROMPTS[:1], "num_inference_steps": STEPS, "output_type": "latent"}
+        out = guard(pipe, SETTINGS, plan=plan)(**(given | size))
+        assert sum(before) == sum(after) == out.receipts[0].evaluations == expected
+
+
 def kept(a: Estimates, b: Estimates) -> Tensor:
     """Which of the two directions stayed as they were, (2, B)."""
     found = []

@@ -1,4 +1,4 @@
-"""Concepts as the denoiser gets them, kept from one call to the next while nothing changed.
+"""Concepts as a pipeline encodes them, kept from one call to the next while nothing changed.
 
 What changes after guarding is seen by the next call: another text encoder, LoRA, dtype or device,
 or another argument of the call. What cannot be compared (adapters, hooks, replaced methods) is
@@ -7,7 +7,8 @@ encoded anew in every call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,9 +65,9 @@ class EncodedConcepts:
     """The last concepts that were encoded; a copy begins empty."""
 
     def __init__(self) -> None:
-        self._key: Any = None
-        self._parts: Any = None  # kept, so that another object cannot have their identity
-        self._encoded: list[Arguments] = []
+        # The key, what must live so that another object cannot have its identity, and the texts: in
+        # one value, since calls of two threads may be under way.
+        self._kept: tuple[Any, Any, list[Arguments]] = None, None, []
 
     def __reduce__(self) -> Any:
         return EncodedConcepts, ()
@@ -81,29 +82,48 @@ class EncodedConcepts:
         """Return the denoiser's text arguments for each concept, tensors of one row.
 
         Args:
+            pipe: a classic pipeline.
             arguments: of the call, by name.
         """
-        key = _key(pipe, concepts, arguments)
-        if key is None or key != self._key:
-            own = dict(arguments)
-            self._encoded = [encode_concept(pipe, family, one, own) for one in concepts]
-            self._key, self._parts = key, (dict(pipe.components), tuple(concepts))
-        return self._encoded
+        own = dict(arguments)
+        read = {name: value for name, value in own.items() if not name.startswith(_NOT_TEXT)}
+        # Embeddings of another number of prompts round otherwise in the last place.
+        read["rows"] = rows_of(arguments)
+        encode = partial(encode_concept, pipe, family, arguments=own)
+        return self.by(encode, pipe, concepts, read)
+
+    def by(
+        self,
+        encode: Callable[[Any], Arguments],
+        pipe: Any,
+        concepts: Sequence[Concept | ConceptEmbeds],
+        read: Mapping[str, Any],
+        block: Any = None,
+    ) -> list[Arguments]:
+        """Return what ``encode`` makes of each concept, or made of it where nothing changed.
+
+        Args:
+            pipe: its parts that read text are compared.
+            read: what the texts depend on beside these parts, by name.
+            block: of a modular pipeline, the one that encodes.
+        """
+        key = _key(pipe, concepts, read, block)
+        before, _, encoded = self._kept
+        if key is None or key != before:
+            encoded = [encode(one) for one in concepts]
+            self._kept = key, (dict(pipe.components), tuple(concepts), block), encoded
+        return encoded
 
 
 def _key(
-    pipe: Any, concepts: Sequence[Concept | ConceptEmbeds], arguments: Mapping[str, Any]
+    pipe: Any, concepts: Sequence[Concept | ConceptEmbeds], read: Mapping[str, Any], block: Any
 ) -> Any:
     """Return all that determines how concepts are encoded; None if it cannot be compared."""
-    read = {name: value for name, value in arguments.items() if not name.startswith(_NOT_TEXT)}
-    if not all(isinstance(value, _PLAIN) for value in read.values()) or vars(pipe).keys() & {
-        "encode_prompt",
-        "_encode_prompt",
-    }:
+    if not all(isinstance(value, _PLAIN) for value in read.values()) or _has_own_code(pipe, block):
         return None
     words = [str(one) if isinstance(one, Concept) else id(one) for one in concepts]
-    parts = {n: part for n, part in pipe.components.items() if "text" in n or "token" in n}
-    marks = {name: _mark(part) for name, part in parts.items() if part is not None}
+    parts = {n: part for n, part in pipe.components.items() if _reads_text(n) and part is not None}
+    marks = {name: _mark(part) for name, part in parts.items()}
     if None in marks.values():
         return None
     denoisers = [
@@ -111,7 +131,19 @@ def _key(
     ]
     rows = [_token_rows(parts, str(one)) for one in concepts if isinstance(one, Concept)]
     where = [(str(one.device), str(one.dtype), _autocast(one.device.type)) for one in denoisers]
-    return words, sorted(read.items()), rows_of(arguments), marks, rows, where
+    return words, sorted(read.items()), marks, rows, where, id(block)
+
+
+def _has_own_code(pipe: Any, block: Any) -> bool:
+    """Whether somebody replaced a method that encodes, or wrote the block that does."""
+    if block is not None and not type(block).__module__.startswith("diffusers."):
+        return True
+    owners = [pipe] if block is None else [pipe, block]
+    return any({"encode_prompt", "_encode_prompt"} & vars(one).keys() for one in owners)
+
+
+def _reads_text(name: str) -> bool:
+    return "text" in name or "token" in name or name.startswith("processor")
 
 
 def _autocast(device: str) -> torch.dtype | None:
@@ -122,7 +154,8 @@ def _autocast(device: str) -> torch.dtype | None:
 def _mark(part: Any) -> Any:
     """Return what differs where a text encoder or a tokenizer changed; None if that is unknown."""
     if not isinstance(part, nn.Module):
-        return id(part), len(part), part.model_max_length
+        known = hasattr(part, "model_max_length")  # a processor has a tokenizer, and much beside it
+        return (id(part), len(part), part.model_max_length) if known else None
     tensors = [*part.parameters(), *part.buffers()]
     foreign = any(
         type(module).__module__.startswith("peft") or torch_hooks(module)

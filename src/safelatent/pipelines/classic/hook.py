@@ -76,16 +76,18 @@ class GuidanceHook(CallHook):
         self.scale, self.plan, self.watch = float(arguments[family.scale]), plan, watch
         denoiser = getattr(pipe, family.denoiser)
         self.evaluating = Evaluating(denoiser, family, self.texts, self.unhooked, joined_up_to)
-        if self.evaluating.everything and (plan != EXACT or isinstance(guidance, Choosing)):
-            raise refused_plan(family.denoiser, plan)
+        adaptive = isinstance(guidance, Choosing)
+        if self.evaluating.everything and (plan != EXACT or adaptive):
+            replaced = self.evaluating.wrapped
+            raise refused_plan(family.denoiser, plan, adaptive=adaptive, replaced=replaced)
         self._check_texts = TextCheck()
         self.call: OrderedCall | None = None  # from the first evaluation on
         self._scheduler: Any = None  # of the call
         # Of a sequential family: the first of a step's two calls.
         self._prompt: tuple[Arguments, Tensor] | None = None
 
-    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        """Answer as the denoiser's forward would, guided."""
+    def answer(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """Answer as the denoiser would, guided."""
         if not getattr(self.pipe, "do_classifier_free_guidance", True):
             raise NotGuardedError(
                 "classifier-free guidance is off and the guard could not act; "

@@ -148,7 +148,7 @@ class _Stop(CallHook):
         super().__init__()
         self.family = family
 
-    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def answer(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         raise _FirstEvaluation(self.family.named(args, kwargs))
 
 

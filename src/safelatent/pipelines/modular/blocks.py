@@ -34,6 +34,7 @@ from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.noise import real_number
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
+from safelatent.pipelines.classic.encoded import EncodedConcepts
 from safelatent.pipelines.decoder import decoder_checked
 from safelatent.pipelines.foreign import hooks_that_look
 from safelatent.pipelines.modular.checks import (
@@ -89,6 +90,7 @@ class GuardedBlocks(ModularPipelineBlocks):
         self.plan.check(_one_concept(guidance_of(safety, flow=False)))
         self.safety, self.concept, self.guiders = safety, Concept.parse(concept), guiders or {}
         self.watch: Callable[[StepRecord], None] | None = None
+        self.encoded = EncodedConcepts()
         self.sub_blocks = self.inner.sub_blocks
 
     @property
@@ -185,7 +187,7 @@ class GuardedBlocks(ModularPipelineBlocks):
         blocks = copy.copy(self.inner)
         blocks.sub_blocks = InsertableDict(self.inner.sub_blocks)
         after = list(blocks.sub_blocks).index(self.encoder) + 1
-        block = ConceptBlock(blocks.sub_blocks[self.encoder], run)
+        block = ConceptBlock(blocks.sub_blocks[self.encoder], run, self.encoded)
         blocks.sub_blocks.insert("concept", block, after)
         return blocks
 

@@ -9,7 +9,9 @@ from typing import Any
 from diffusers import ModularPipelineBlocks
 from diffusers.modular_pipelines import PipelineState
 
+from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
+from safelatent.pipelines.classic.encoded import EncodedConcepts
 from safelatent.pipelines.modular.checks import text_encoder_of
 from safelatent.pipelines.modular.run import ModularCall
 
@@ -20,12 +22,13 @@ class ConceptBlock(ModularPipelineBlocks):
     So templates around the prompt, several encoders, masks and images that go with the text are the
     concept's as they are the prompt's. The result stays with the run, and the pipeline's state as
     it is; only where the encoder made no negative embeddings for want of a negative prompt (Stable
-    Diffusion 3), the empty one is encoded too.
+    Diffusion 3), the empty one is encoded too. What a call before made of the concept is taken,
+    where nothing changed.
     """
 
-    def __init__(self, encoder: Any, run: ModularCall) -> None:
+    def __init__(self, encoder: Any, run: ModularCall, kept: EncodedConcepts) -> None:
         super().__init__()
-        self.encoder, self.run = encoder, run
+        self.encoder, self.run, self.kept = encoder, run, kept
 
     def __call__(self, components: Any, state: PipelineState) -> tuple[Any, PipelineState]:
         if state.get("negative_prompt") is None and state.get("negative_prompt_embeds") is None:
@@ -35,16 +38,21 @@ class ConceptBlock(ModularPipelineBlocks):
             values=dict(state.values),
             kwargs_mapping={name: list(kept) for name, kept in state.kwargs_mapping.items()},
         )
+        read: dict[str, Any] = {}
         for name in self.encoder.input_names:
             if name.startswith(("prompt", "negative_prompt")):
                 apart.set(name, None)
-        apart.set("prompt", str(self.run.concept))
-        self.encoder(_uncut(components), apart)
-        self.run.text = {
-            name: apart.get(name)
-            for name in self.encoder.intermediate_output_names
-            if name in apart.values
-        }
+            else:
+                read[name] = apart.get(name)
+
+        def encode(concept: Concept) -> dict[str, Any]:
+            apart.set("prompt", str(concept))
+            self.encoder(_uncut(components), apart)
+            names = self.encoder.intermediate_output_names
+            return {name: apart.get(name) for name in names if name in apart.values}
+
+        concepts = [self.run.concept]
+        (self.run.text,) = self.kept.by(encode, components, concepts, read, self.encoder)
         return components, state
 
 

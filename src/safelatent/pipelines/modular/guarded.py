@@ -14,6 +14,7 @@ from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, UnsupportedError, brief, nearest
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
+from safelatent.pipelines.classic.encoded import EncodedConcepts
 from safelatent.pipelines.guarded import Guarded, Safety, refuse_sld
 from safelatent.pipelines.modular.blocks import GuardedBlocks, refusals_in_one_line
 from safelatent.pipelines.modular.checks import check_pipeline, text_encoder_of
@@ -58,6 +59,7 @@ class GuardedModular(Guarded):
         check_pipeline(pipe)
         super().__init__(pipe=pipe, safety=safety, concept=concept, plan=plan)
         GuardedBlocks(pipe._blocks, safety, concept, plan)  # raises, if the safety is not for it
+        vars(self).update(_encoded=EncodedConcepts())
 
     @brief
     def __call__(
@@ -102,7 +104,7 @@ class GuardedModular(Guarded):
     ) -> Any:
         refuse_sld(inputs)
         blocks = GuardedBlocks(self.pipe._blocks, self.safety, self.concept, self.plan)
-        blocks.watch = callback
+        blocks.watch, blocks.encoded = callback, self._encoded
         self._check_names(blocks, inputs)
         view = copy.copy(self.pipe)
         view._blocks = blocks
