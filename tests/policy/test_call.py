@@ -15,7 +15,7 @@ from safelatent.errors import GuardError
 from safelatent.guidance import MAX, STRONG
 from safelatent.pipelines.guard import GuardedClassic
 from safelatent.policy import Limits, OutputRules, Policy, demanded
-from safelatent.policy.join import next_level
+from safelatent.policy.demands import next_level
 from tests import tiny
 from tests.pipelines.test_guard import checker
 from tests.policy.scripted import Raising, Scripted

@@ -25,7 +25,7 @@ from safelatent.policy.decision import (
     PolicyReceipt,
     Reason,
 )
-from safelatent.policy.join import concept_beside, demanded, next_level
+from safelatent.policy.demands import concept_beside, demanded, next_level
 from safelatent.policy.output_check import Picture, changed, finding, judge
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate

@@ -12,6 +12,7 @@ from safelatent.concepts import CategoryName
 Finding = Literal["blur", "replace", "refuse"]  # from the least to the most strict
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
+CLASSIFIER_THRESHOLD = 0.5  # where a policy names a classifier and no threshold
 
 
 class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +67,7 @@ class PromptRules(Part, frozen=True):
         revision: the classifier's commit.
         unsafe: the classifier's labels that count.
         classifier_threshold: a prompt is refused if these labels together have at least this
-            probability.
+            probability. Default: 0.5.
     """
 
     calibration: str | None = None
@@ -93,8 +94,8 @@ class OutputRules(Part, frozen=True):
         vectors: the file of Q16's published vectors, relative to the policy's own folder; some
             protocols need it.
         retries: how often a flagged image is drawn again, each time at the next level and, once it
-            is *max*, from another seed.
-        finding: what becomes of an image that is still flagged.
+            is *max*, from another seed. Default: never.
+        finding: what becomes of an image that is still flagged. Default: it is refused.
     """
 
     protocols: tuple[str, ...] = ()
