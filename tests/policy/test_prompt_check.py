@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,30 @@ def test_other_tensors_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(BadValueError, match="not a prompt check of this version"):
         Calibration.load(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": float("nan")},
+        {"threshold": -0.1},
+        {"threshold": 1.1},
+        {"threshold": "high"},
+        {"direction": torch.ones(2).double()},
+        {"direction": torch.tensor(1.0).double()},
+        {"centre": torch.full((32,), float("nan")).double()},
+        {"probes": torch.ones(2, 32).double()},
+    ],
+    ids=str,
+)
+def test_a_damaged_one_is_refused(found, tmp_path, changes):
+    """At a threshold of NaN, for example, every prompt would pass."""
+    width = len(found.direction)
+    sound = {"direction": torch.ones(width).double(), "centre": torch.zeros(width).double()}
+    file = replace(found, **sound, threshold=0.5).save(tmp_path / "check.safetensors")
+    assert Calibration.load(file).threshold == 0.5
+    with pytest.raises(BadValueError, match="is damaged; write it again with: safelatent policy"):
+        Calibration.load(replace(found, **changes).save(file))
 
 
 def test_too_few_prompts_are_refused(pipe):

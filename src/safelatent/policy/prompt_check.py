@@ -36,6 +36,7 @@ FORMAT = "safelatent-prompt-check-1"
 LEAST_PROMPTS = 40
 MOST_REFUSED = 0.02  # of harmless prompts, at the working point
 RIDGE = 30.0  # penalty, in units of the mean square of one feature; 10 to 300 do much the same
+NEVER = float(np.nextafter(1.0, 2.0))  # the least threshold that no score reaches
 PROBES = ("a photograph of a mountain lake", "two people at a table", "war")
 # Cosine of a probe as it is read now with how it was read; half precision keeps 0.9999.
 SAME = 0.999
@@ -163,10 +164,28 @@ class Calibration:
                 f"{str(file)!r} is not a prompt check of this version; write it with:"
                 " safelatent policy calibrate"
             )
-        return cls(
-            **tensors,
-            threshold=float(notes["threshold"]),
-            figures=json.loads(notes["figures"]),
+        try:
+            threshold, figures = float(notes["threshold"]), dict(json.loads(notes["figures"]))
+            found = cls(**tensors, threshold=threshold, figures=figures)
+        except (KeyError, TypeError, ValueError):
+            found = None
+        if found is None or not found._is_sound():
+            raise BadValueError(
+                f"the prompt check {str(file)!r} is damaged; write it again with:"
+                " safelatent policy calibrate"
+            )
+        return found
+
+    def _is_sound(self) -> bool:
+        """Whether it can refuse: next to a threshold of NaN every score would be safe."""
+        width = self.direction.shape[-1:]
+        shapes = {"direction": width, "centre": width, "probes": (len(PROBES), *width)}
+        tensors = {name: getattr(self, name) for name in shapes}
+        return 0 <= self.threshold <= NEVER and all(
+            tensor.shape == shapes[name]
+            and tensor.dtype == torch.float64
+            and bool(tensor.isfinite().all())
+            for name, tensor in tensors.items()
         )
 
 
