@@ -29,7 +29,7 @@ POLICIES = st.builds(
         scale=_maybe(st.floats(1, 9000)),
         threshold=_maybe(_SHARE),
         momentum=_maybe(_SHARE),
-        decay=_maybe(st.floats(0, 0.99)),
+        decay=_maybe(st.floats(0, 0.7)),
     ),
     concepts=_TERMS.map(tuple),
     categories=st.dictionaries(

@@ -105,8 +105,8 @@ def guard(
         concept: what must not appear, in words, or as ``ConceptEmbeds`` for a pipeline without
             text encoders; default: the paper's 20 terms or, under a policy, what it names. An
             ``Adaptive`` has its own.
-        policy: a ``safelatent.policy.Policy``, which safety and concept can only make stricter.
-            The pipeline that is returned checks prompts and images too.
+        policy: a ``safelatent.policy.Policy``, which safety can only make stricter, and which has
+            its own concept. The pipeline that is returned checks prompts and images too.
         plan: which evaluations to pay for: ``"exact"`` leaves out those that cannot change the
             image; ``"fast"``, ``Plan(concept=5)``, or ``"concept=5"``, is faster and gives other
             images. A policy admits ``"exact"`` alone.

@@ -68,16 +68,34 @@ def effective(policy: Policy, request: Policy) -> Policy:
     it demands where it says nothing, so that no request fills that in with less.
 
     Raises:
-        BadValueError: as ``join``; or the request names a threshold, and the policy leaves it to
-            its calibration.
+        BadValueError: as ``join``; the request names a concept that the policy does not; or a
+            threshold for prompts, and the policy leaves it to its calibration.
     """
-    own = policy.prompt
+    own, floor = policy.prompt, settled(policy)
     if own.calibration and own.threshold is None and request.prompt.threshold is not None:
         raise BadValueError(
             f"the request's threshold for prompts is {request.prompt.threshold:g}, and the policy"
             " leaves it to its calibration; leave it out"
         )
-    return join(settled(policy), request)
+    _check_concepts(floor, request)
+    return join(floor, msgspec.structs.replace(request, concepts=()))
+
+
+def _check_concepts(floor: Policy, request: Policy) -> None:
+    """Refuse concepts beside the policy's, which would act less: in one text, each term has a
+    smaller share; among categories, another may be nearer to the prompt and be chosen instead.
+
+    Raises:
+        BadValueError: naming the first of them.
+    """
+    own = floor.concept
+    more = own.with_terms(*request.concepts).terms[len(own.terms) :]
+    more += tuple(name for name in request.categories if name not in floor.categories)
+    if more:
+        raise BadValueError(
+            f"the request's concept names {more[0]!r}, and the policy does not; beside it the"
+            " policy's own would act less: leave it out, or add it to the policy"
+        )
 
 
 def settled(policy: Policy) -> Policy:

@@ -14,7 +14,7 @@ least what that of ``a`` does:
     targets          lower shares, more images
 
 ``join(a, b)`` is the least policy that covers both. So joining is idempotent, commutative (but for
-the name and the order of terms) and associative, and a request can only make a policy stricter.
+the name and the order of terms) and associative. What holds of a request is in ``demands``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
 from safelatent.guidance import PRESETS, SLD, NoiseLevel, PresetName, preset
 from safelatent.guidance.noise import shown
-from safelatent.policy.parts import Finding, Limits, OutputRules, PromptRules, Settings, Targets
+from safelatent.policy.parts import (
+    MOST_DECAY,
+    Finding,
+    Limits,
+    OutputRules,
+    PromptRules,
+    Settings,
+    Targets,
+)
 from safelatent.policy.policy import Policy
 
 T = TypeVar("T")
@@ -79,7 +87,8 @@ def request_of(
 
     Raises:
         BadValueError: an unknown preset, another kind of safety, or settings whose warm-up is a
-            number of steps: how much noise that leaves depends on the call.
+            number of steps (how much noise that leaves depends on the call) or whose momentum is
+            too slow.
     """
     terms = () if concept is None else concept.terms
     if safety is None:
@@ -101,8 +110,13 @@ def settings_of(sld: SLD) -> Settings:
     """Return the settings as those of a policy.
 
     Raises:
-        BadValueError: the warm-up is a number of steps above 0.
+        BadValueError: the warm-up is a number of steps above 0, or the momentum is too slow.
     """
+    if sld.decay > MOST_DECAY:
+        raise BadValueError(
+            f"under a policy the decay is {sld.decay:g}; it must be at most {MOST_DECAY:g}, that of"
+            " max: a slower momentum acts less"
+        )
     if not isinstance(sld.warmup, NoiseLevel):
         if sld.warmup == 0:
             sld = sld.by_noise_level()
