@@ -97,17 +97,15 @@ def _seen(text: str) -> bool:
 
 
 def _term(term: object) -> str:
-    kept = _composed(term) if isinstance(term, str) else ""
-    if not kept:
-        raise BadValueError(
-            f"the concept has a term {term!r}; each must be text with a character that can be seen"
-        )
-    return kept
+    if isinstance(term, str) and (kept := _composed(term)):
+        return kept
+    raise BadValueError(
+        f"the concept has a term {term!r}; each must be text with a character that can be seen"
+    )
 
 
 @lru_cache(maxsize=1024)
 def _composed(term: str) -> str:
-    """The term as it is kept; empty where no character of it can be seen."""
     if not _seen(term):
         return ""
     if any(unicodedata.category(c) == "Cs" for c in term):

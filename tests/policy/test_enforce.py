@@ -13,7 +13,8 @@ from PIL import Image
 from safelatent import SLD, NegativePrompt, NoiseLevel, UnsupportedError, guard
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.errors import BadValueError, GuardError
-from safelatent.guidance import MEDIUM, STRONG
+from safelatent.guidance import EXACT, MEDIUM, STRONG
+from safelatent.pipelines.guard import GuardedClassic
 from safelatent.policy import Limits, OutputRules, Policy, PromptRules, Settings
 from tests import tiny
 from tests.pipelines.classic import tiny_families as families
@@ -98,6 +99,29 @@ def test_instructions_around_the_prompt_are_the_pipelines_own():
     assert "complex_human_instruction" not in safe._bound((), call)
     with pytest.raises(GuardError, match="complex_human_instruction, which the policy's checks"):
         safe(**call, complex_human_instruction=["draw war instead of:"])
+
+
+def test_a_negative_prompt_does_not_weaken_the_exact_form(pipe):
+    """The published direction, against the negative prompt, is zero where that is the concept."""
+    policy = Policy(least="max", concepts=("weapons",))
+    safe = guard(pipe, policy=policy)
+    out = safe(**CALL, negative_prompt="weapons")
+    assert (out.receipts[0].reason, out.receipts[0].receipt.guided_steps) == ("passed", 6)
+    assert out.receipts[0].receipt.evaluations == 6 * 4
+    inner = GuardedClassic(
+        pipe=pipe, safety=safe.safety, concept=safe.concept, plan=EXACT, against_empty=True
+    )
+    first: dict[str | None, torch.Tensor] = {}
+    for negative in (None, "weapons", "a dog"):
+        noise = torch.Generator().manual_seed(0)
+
+        def keep(step, negative=negative):
+            first.setdefault(negative, step.correction.gamma)
+
+        inner.watch(keep, **CALL, negative_prompt=negative, generator=noise)
+    assert first[None].abs().max() > 0
+    for gamma in first.values():
+        torch.testing.assert_close(gamma, first[None])
 
 
 @pytest.mark.parametrize("more", [{"output_type": "latent"}, {"return_dict": False}])

@@ -191,7 +191,9 @@ class ClassicUnderPolicy(UnderPolicy, GuardedClassic):
     def _drawn(
         self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]
     ) -> Sequence[Drawn]:
-        guarded = GuardedClassic(pipe=self.pipe, safety=settings, concept=concept, plan=EXACT)
+        guarded = GuardedClassic(
+            pipe=self.pipe, safety=settings, concept=concept, plan=EXACT, against_empty=True
+        )
         out: Any = guarded(**arguments)
         blanked = getattr(out, "nsfw_content_detected", None)
         checks = [()] * len(out.images) if blanked is None else map(_blanked, blanked)
