@@ -166,6 +166,12 @@ def test_attention_is_given_a_scale_and_nothing_else(name):
         assert checked({"prompt": "a cat", name: value})[name] == value
 
 
+def test_no_pipeline_rewrites_a_prompt_after_its_check():
+    """It would make a letter of ``%63``, for example."""
+    assert checked({"prompt": "a %63at", "clean_caption": True})["clean_caption"] is False
+    assert "clean_caption" not in checked({"prompt": "a cat"})
+
+
 @pytest.mark.parametrize(
     ("call", "steps"),
     [

@@ -52,6 +52,8 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
             raise PolicyError(f"the call gives {name}, {why}", "not guardable")
     for name in (*TEXTS, *NEGATIVES):
         _check_texts(name, arguments.get(name))
+    if "clean_caption" in found:  # PixArt's and Sana's, which would rewrite a checked prompt
+        found["clean_caption"] = False
     for name in ("num_inference_steps", *_COUNTS, "height", "width"):
         if arguments.get(name) is not None:
             found[name] = whole_number(name, arguments[name])
