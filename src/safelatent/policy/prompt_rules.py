@@ -169,9 +169,17 @@ def _classifier(rules: PromptRules) -> Classifier:
             f" {', '.join(labels)}"
         )
     counted = [labels.index(label) for label in rules.unsafe]
+    most = tokenizer.model_max_length
+    most = min(most, getattr(model.config, "max_position_embeddings", most))
 
     def probability(text: str) -> float:
-        tokens = tokenizer(text, truncation=True, return_tensors="pt")
+        tokens = tokenizer(text, return_tensors="pt")
+        count = tokens["input_ids"].shape[-1]
+        if count > most:  # cut off, the rest of it would be drawn from unread
+            raise BadValueError(
+                f"the prompt has {count} tokens, and the classifier {name!r} reads {most};"
+                " shorten it"
+            )
         with torch.no_grad():
             odds = model(**tokens).logits[0].float().softmax(dim=0)
         return float(odds[counted].sum().clamp(0, 1))
