@@ -69,12 +69,21 @@ def test_a_file_is_read(tmp_path):
         ('least = "max"', "begin it with: version = 1"),
         ("least = max", "is not TOML"),
         ("version = 1\nleest = 1", "policy.toml': the policy is not valid"),
+        ("version = 1\nversion = 1", "is not TOML: Cannot overwrite a value"),
+        ("version = 1\na = " + 9_999 * "[", "is nested too deeply"),
+        ("version = 1\n[limits]\nmost_steps = " + 9_999 * "9", "is not TOML: Exceeds the limit"),
+        ("version = true", "version"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path, text, said):
     (tmp_path / "policy.toml").write_text(text)
     with pytest.raises(BadValueError, match=said):
         Policy.read(tmp_path / "policy.toml")
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    (tmp_path / "policy.toml").write_text('version = 1\nleast = "max"', encoding="utf-8-sig")
+    assert Policy.read(tmp_path / "policy.toml") == Policy(least="max")
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
