@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from safelatent.errors import BadValueError
-from safelatent.policy import Limits, Policy, PromptRules, schema
+from safelatent.guidance import MAX
+from safelatent.policy import Limits, Policy, PromptRules, demanded, schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples/policies").glob("*.toml"))
@@ -134,5 +135,10 @@ def test_the_examples_are_valid(file):
     jsonschema.validate(tomllib.loads(file.read_text()), schema())
 
 
-def test_there_are_examples():
-    assert {file.stem for file in EXAMPLES} >= {"child", "artist"}
+def test_the_examples_are_for_a_child_and_for_an_artist():
+    """Of the artist's, each category acts at its own level, and nudity is left to the artist."""
+    child, artist = (demanded(Policy.read(file)) for file in sorted(EXAMPLES, reverse=True))
+    assert child == MAX.by_noise_level()
+    scales = {one.name: one.strength.scale for one in artist.categories}
+    assert scales["hate"] > scales["harassment"] > scales["violence"] == scales["shocking"]
+    assert "sexual" not in scales
