@@ -57,7 +57,7 @@ _UNSAID: Any = object()  # None is a value that somebody gave, and refused
 @overload
 def guard(
     pipe: DiffusionPipeline | Pipeline | ModularPipeline,
-    safety: PresetName | SLD = ...,
+    safety: PresetName | Literal["adaptive"] | SLD = ...,
     *,
     concept: Concept | str = ...,
     policy: Contract[UnderContract],

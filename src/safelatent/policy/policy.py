@@ -132,7 +132,11 @@ class Policy(Part, frozen=True):
         return {"version": self.version} | _said_of(msgspec.to_builtins(self))
 
     def guard(
-        self, pipe: Any, safety: PresetName | SLD | None = None, concept: Concept | None = None, /
+        self,
+        pipe: Any,
+        safety: PresetName | Literal["adaptive"] | SLD | None = None,
+        concept: Concept | None = None,
+        /,
     ) -> UnderPolicy:
         """Return the pipeline under this policy; ``guard(pipe, safety, policy=...)`` calls this."""
         from safelatent.policy.join import request_of
