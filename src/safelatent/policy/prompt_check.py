@@ -269,7 +269,11 @@ def _ridge(bad: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _working_point(benign: np.ndarray, most: float) -> float:
-    """The least threshold at which at most a share of the harmless prompts is refused."""
-    allowed = int(most * len(benign))
-    above = np.sort(benign)[::-1]
-    return float(np.nextafter(above[allowed], 2.0)) if allowed < len(above) else 0.0
+    """The least threshold that refuses a further harmless prompt with at most this probability.
+
+    Of n + 1 exchangeable scores the last is among the k largest with probability k / (n + 1) (split
+    conformal prediction). So k - 1 of the n may be refused, which is less than their share. Fewer
+    than 1 / most prompts cannot promise it: then none of them is refused.
+    """
+    allowed = max(0, int(most * (len(benign) + 1)) - 1)
+    return float(np.nextafter(np.sort(benign)[::-1][allowed], 2.0))
