@@ -114,6 +114,8 @@ def curve(unsafe: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def lines(scored: Sequence[Scored]) -> Iterator[str]:
     """Yield the part of the page."""
+    yield "In the embedded model's text encoder, which never saw a prompt of the second kind:"
+    yield ""
     read = [f"{share:.0%}" for share in SHARES]
     head = ["prompts", "unsafe", "harmless", "area", *read]
     yield f"| {' | '.join([*head, 'working point: unsafe', 'harmless'])} |"

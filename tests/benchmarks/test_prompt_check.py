@@ -29,7 +29,7 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(one):
 
 
 def test_the_part_of_the_page_and_its_picture():
-    _, rule, apart, mixed, *words = benchmark.lines([APART, MIXED])
+    _, _, _, rule, apart, mixed, *words = benchmark.lines([APART, MIXED])
     assert apart.startswith("| apart | 20 | 40 | 1.000 | 100.0% | 100.0%")
     assert "| 100.0% (83.9% to 100.0%) | 0.0% (0.0% to 8.8%) |" in apart
     assert apart.count("|") == mixed.count("|") == rule.count("|")
