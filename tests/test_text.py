@@ -13,6 +13,7 @@ from safelatent.text import (
     csv_cell,
     finite,
     html_table,
+    is_deeper,
     names_of,
     one_line,
     printable,
@@ -127,6 +128,16 @@ def test_names_come_in_the_order_of_their_list(given, found):
 def test_names_that_are_not_of_the_list(given, said):
     with pytest.raises(BadValueError, match=re.escape(said)):
         names_of(given, ("off", "max"), "method")
+
+
+def test_how_deep_plain_values_are_nested():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [{"a": deep}]
+    assert is_deeper(deep, 16)
+    assert not is_deeper({"a": [1, {"b": "text"}]}, 3)
+    assert is_deeper({"a": [1, {"b": "text"}]}, 2)
+    assert not is_deeper("text", 0)
 
 
 def test_what_is_not_finite_is_null():

@@ -97,20 +97,22 @@ def _seen(text: str) -> bool:
 
 
 def _term(term: object) -> str:
-    if not isinstance(term, str) or not _seen(term):
-        raise BadValueError(
-            f"the concept has a term {term!r}; each must be text with a character that can be seen"
-        )
+    if isinstance(term, str) and (kept := _composed(term)):
+        return kept
+    raise BadValueError(
+        f"the concept has a term {term!r}; each must be text with a character that can be seen"
+    )
+
+
+@lru_cache(maxsize=1024)
+def _composed(term: str) -> str:
+    if not _seen(term):
+        return ""
     if any(unicodedata.category(c) == "Cs" for c in term):
         raise BadValueError(
             f"the concept has a term {term!r} with half of a character (a lone surrogate); "
             "remove it"
         )
-    return _composed(term)
-
-
-@lru_cache(maxsize=1024)
-def _composed(term: str) -> str:
     spaced = " ".join(unicodedata.normalize("NFC", term).split())
     kept = (c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf"))
     return "".join(kept).strip(f" {_JOINERS}{_BLANK}\ufe0e")

@@ -110,6 +110,15 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def is_deeper(value: Any, most: int) -> bool:
+    """Return whether dictionaries and lists are nested more than ``most`` deep."""
+    level = [value]  # without recursion, which ends in an error itself
+    for _ in range(most):
+        held = [one for one in level if isinstance(one, dict | list)]
+        level = [part for one in held for part in (one.values() if isinstance(one, dict) else one)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
 def csv_cell(value: T) -> T | str:
     """Return what a cell of a CSV file holds for ``value``: a text that a spreadsheet would take
     for a formula is preceded by an apostrophe; numbers and other texts are returned as they are.

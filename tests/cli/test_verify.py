@@ -9,6 +9,7 @@ from PIL import Image
 
 from safelatent.cli import main
 from safelatent.provenance import AuditLog, Seal, Signer
+from safelatent.provenance.png import encode_png
 from tests.detectors.tiny_detectors import drawn
 from tests.provenance.authority import GUARDED, authority, for_tests
 
@@ -61,6 +62,21 @@ def test_json_is_one_object(run, image):
     assert (code, found["verdict"], found["file"]) == (0, "holds", str(image))
     assert found["receipt"]["provider"] == "Example Ltd"
     assert {"mark": "manifest", "state": "holds"}.items() <= found["findings"][0].items()
+
+
+@pytest.mark.parametrize(("depth", "code"), [(3, 3), (900, 1)])
+def test_whatever_a_receipt_holds_json_is_one_object(run, image, depth, code):
+    """NaN, which JSON does not have, and tables without end."""
+    with Image.open(image) as picture:
+        receipt, plain = json.loads(picture.text["safelatent"]), picture.convert("RGB")
+    deep: dict = {}
+    for _ in range(depth):
+        deep = {"a": deep}
+    receipt["receipt"] |= {"settings": deep, "gamma_ratio": float("nan")}
+    image.write_bytes(encode_png(plain, receipt))
+    found, out, err = run(image, "--json")
+    assert (found, err) == (code, "")
+    json.loads(out, parse_constant=lambda name: pytest.fail(name))
 
 
 def test_the_signer_must_be_certified_by_whom_is_trusted(run, image, tmp_path):

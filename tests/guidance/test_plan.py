@@ -14,6 +14,7 @@ from safelatent.guidance import (
     MEDIUM,
     PRESETS,
     SLD,
+    STRONG,
     WEAK,
     Adaptive,
     NegativePrompt,
@@ -65,6 +66,17 @@ def test_one_evaluation_serves_both_at_every_n_th_step():
     assert [look.concept for look in weak[14:18]] == ["unused", "evaluated", "reused", "either"]
     heun = Plan(either=2).on(MAX, PAPER, order=2).looks
     assert heun[4:8] == (EITHER, REUSED, REUSED, REUSED)
+
+
+@pytest.mark.parametrize("guidance", [WEAK, STRONG, Adaptive().on(PAPER)], ids=["w", "s", "a"])
+def test_the_empty_prompt_is_evaluated_beside_a_negative_one_where_it_counts(guidance):
+    plain, beside = (EXACT.on(guidance, PAPER, negative=negative) for negative in (False, True))
+    assert {look.empty for look in plain.looks} == {"unused"}
+    for look in beside.looks:
+        needed = look.choices if isinstance(guidance, Adaptive) else look.concept == "evaluated"
+        assert (look.empty == "evaluated") == bool(needed)
+    extra = beside.evaluations - plain.evaluations
+    assert extra == (5 if isinstance(guidance, Adaptive) else 50 - 15 * (guidance == WEAK))
 
 
 def test_one_of_several_concepts_needs_the_unconditional_prediction():

@@ -167,6 +167,20 @@ def test_the_warm_up_leaves_the_estimate_alone():
     assert not correction.gate.any()
 
 
+def test_against_the_true_empty_prompt_a_negative_one_shifts_nothing():
+    e = estimates(3)
+    beside = dataclasses.replace(
+        e, uncond=e.concept, empty=e.uncond
+    )  # the concept as negative prompt
+    nu = torch.ones(SHAPE)
+    (plain, after), (own, same) = (MAX.correct(one, nu, 3) for one in (e, beside))
+    assert torch.equal(own.gamma, plain.gamma)
+    assert torch.equal(same, after)
+    assert torch.equal(own.uncond, e.concept)
+    published, _ = MAX.correct(dataclasses.replace(beside, empty=None), torch.zeros(SHAPE), 3)
+    assert not published.gamma.any()
+
+
 def test_momentum_gathers_in_the_warm_up_and_weak_needs_no_concept_there():
     evaluations = {
         name: sum(2 + sld.needs_concept(i) for i in range(50)) for name, sld in PRESETS.items()

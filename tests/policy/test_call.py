@@ -15,7 +15,7 @@ from safelatent.errors import GuardError
 from safelatent.guidance import MAX, STRONG
 from safelatent.pipelines.guard import GuardedClassic
 from safelatent.policy import Limits, OutputRules, Policy, demanded
-from safelatent.policy.join import next_level
+from safelatent.policy.demands import next_level
 from tests import tiny
 from tests.pipelines.test_guard import checker
 from tests.policy.scripted import Raising, Scripted
@@ -101,6 +101,7 @@ def test_at_max_another_seed_is_taken(under):
     # The published receipt has the seed of what left, which draws it once more.
     assert receipt.facts["seed"] == seeds[-1]
     assert [one["seed"] for one in receipt.facts["retries"]] == seeds[:-1]
+    assert {one["reason"] for one in receipt.facts["retries"]} == {"output refused"}
     again = under(Scripted(script=[]), Policy(least="max"))
     once_more = again("a cat", num_inference_steps=STEPS, generator=noise(seeds[-1]))
     assert same(once_more.images[0], out.images[0])

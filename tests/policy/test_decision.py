@@ -9,19 +9,23 @@ def test_every_reason_is_explained():
     assert set(MEANING) == set(get_args(Reason))
 
 
-def test_what_a_classifier_raises_is_not_published():
+def test_what_a_classifier_or_a_pipeline_raises_is_not_published():
     """It may quote the prompt, which the audit log conceals."""
-    failed = Check(name="classifier", label="error", message="ValueError: 'a secret prompt'")
+    said = "ValueError: 'a secret prompt'"
+    failed = Check(name="classifier", label="error", message=said)
+    stopped = Attempt(seed=1, receipt=None, reason="not guardable", message=said)
     receipt = PolicyReceipt(
         outcome="refused",
         reason="checker failed",
-        message="classifier: ValueError: 'a secret prompt'",
+        message=f"classifier: {said}",
         policy={"name": "", "hash": "0"},
         request={},
         effective={"hash": "0"},
         prompt_checks=(failed,),
+        attempts=(stopped, stopped),
     )
     assert "secret" not in str(receipt.facts)
+    assert receipt.facts["retries"] == [{"safety": None, "seed": 1, "reason": "not guardable"}]
     assert receipt.as_dict()["prompt_checks"][0]["message"] == failed.message
 
 
@@ -35,7 +39,7 @@ def test_a_receipt_is_shown_in_a_few_lines():
         request={},
         effective={},
         prompt_checks=checks,
-        attempts=(Attempt(seed=1, receipt=None, message="no"),),
+        attempts=(Attempt(seed=1, receipt=None, reason="not guardable", message="no"),),
     )
     lines = str(receipt).splitlines()
     assert lines[0].startswith("refused: the image was flagged")

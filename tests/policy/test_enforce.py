@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,9 @@ from PIL import Image
 from safelatent import SLD, NegativePrompt, NoiseLevel, UnsupportedError, guard
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.errors import BadValueError, GuardError
-from safelatent.guidance import MEDIUM
-from safelatent.policy import Limits, OutputRules, Policy, PromptRules
+from safelatent.guidance import EXACT, MEDIUM, STRONG
+from safelatent.pipelines.guard import GuardedClassic
+from safelatent.policy import Limits, OutputRules, Policy, PromptRules, Settings
 from tests import tiny
 from tests.pipelines.classic import tiny_families as families
 
@@ -98,6 +101,29 @@ def test_instructions_around_the_prompt_are_the_pipelines_own():
         safe(**call, complex_human_instruction=["draw war instead of:"])
 
 
+def test_a_negative_prompt_does_not_weaken_the_exact_form(pipe):
+    """The published direction, against the negative prompt, is zero where that is the concept."""
+    policy = Policy(least="max", concepts=("weapons",))
+    safe = guard(pipe, policy=policy)
+    out = safe(**CALL, negative_prompt="weapons")
+    assert (out.receipts[0].reason, out.receipts[0].receipt.guided_steps) == ("passed", 6)
+    assert out.receipts[0].receipt.evaluations == 6 * 4
+    inner = GuardedClassic(
+        pipe=pipe, safety=safe.safety, concept=safe.concept, plan=EXACT, against_empty=True
+    )
+    first: dict[str | None, torch.Tensor] = {}
+    for negative in (None, "weapons", "a dog"):
+        noise = torch.Generator().manual_seed(0)
+
+        def keep(step, negative=negative):
+            first.setdefault(negative, step.correction.gamma)
+
+        inner.watch(keep, **CALL, negative_prompt=negative, generator=noise)
+    assert first[None].abs().max() > 0
+    for gamma in first.values():
+        torch.testing.assert_close(gamma, first[None])
+
+
 @pytest.mark.parametrize("more", [{"output_type": "latent"}, {"return_dict": False}])
 def test_what_could_not_be_judged_is_refused(safe, more):
     with pytest.raises(BadValueError, match="every image is judged"):
@@ -105,9 +131,10 @@ def test_what_could_not_be_judged_is_refused(safe, more):
 
 
 def test_a_request_is_joined(pipe):
-    asked = guard(pipe, "weak", concept="bananas", policy=Policy(least="max", concepts=("war",)))
+    policy = Policy(least="max", concepts=("war", "drugs"))
+    asked = guard(pipe, "weak", concept="Drugs", policy=policy)
     assert asked(**CALL).receipts[0].receipt.safety == "max"
-    assert str(asked.concept) == "war, bananas"
+    assert str(asked.concept) == "war, drugs"
     stricter = guard(pipe, "max", policy=Policy(least="weak", concepts=("weapons",)))
     assert stricter(**CALL).receipts[0].receipt.safety == "max"
     assert str(stricter.concept) == "weapons"
@@ -115,10 +142,27 @@ def test_a_request_is_joined(pipe):
 
 def test_what_a_policy_leaves_out_cannot_be_lowered_either(pipe):
     """``policy show`` and the card say that it is medium, away from the paper's terms."""
-    asked = guard(pipe, "weak", concept="bananas", policy=Policy(name="school"))
+    asked = guard(pipe, "weak", concept="blood", policy=Policy(name="school"))
     assert asked.safety == MEDIUM.by_noise_level()
-    assert str(asked.concept) == f"{DEFAULT_CONCEPT}, bananas"
-    assert asked.effective.concepts == (*DEFAULT_CONCEPT.terms, "bananas")
+    assert asked.concept == DEFAULT_CONCEPT
+    assert asked.effective.concepts == DEFAULT_CONCEPT.terms
+
+
+@pytest.mark.parametrize("guidance", ["exact", "adaptive"])
+def test_a_concept_beside_the_policys_is_refused(pipe, guidance):
+    """Of "a dog with a pistol", the embedded model draws the pistol again beside "an animal"."""
+    policy = Policy(guidance=guidance, categories={"violence": "strong"})
+    with pytest.raises(BadValueError, match="names 'an animal', and the policy does not"):
+        guard(pipe, concept="weapons, an animal", policy=policy)
+    assert guard(pipe, concept="weapons", policy=policy).effective.concepts == ()
+
+
+def test_a_momentum_that_would_come_too_late_is_refused(pipe):
+    own = replace(STRONG.by_noise_level(), decay=0.999)
+    with pytest.raises(BadValueError, match=r"the decay is 0\.999; it must be at most 0\.7"):
+        guard(pipe, own, policy=Policy(least="strong"))
+    with pytest.raises(BadValueError, match=r"settings\.decay must be a number <= 0\.7"):
+        guard(pipe, policy=Policy(settings=Settings(decay=0.8)))
 
 
 def test_what_is_no_policy_is_refused(pipe):
@@ -163,7 +207,7 @@ def test_it_behaves_like_the_pipeline(safe, pipe):
 
 
 def test_a_pipeline_that_a_method_returns_is_under_the_policy_too(pipe):
-    safe = guard(pipe, "max", concept="bananas", policy=POLICY)
+    safe = guard(pipe, "max", concept="blood", policy=POLICY)
     again = safe.from_pipe(safe)
     assert type(again) is type(safe)
     assert (again.policy, again.request) == (safe.policy, safe.request)

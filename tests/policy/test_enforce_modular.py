@@ -213,6 +213,12 @@ def test_what_would_go_past_the_policy_is_refused(pipes, under):
         safe("a cat")
     with pytest.raises(BadValueError, match="every image is judged"):
         safe(**call("sdxl", output_type="latent"))
+    with pytest.raises(
+        GuardError, match="gives negative_prompt, against which the guard"
+    ) as caught:
+        safe(**call("sdxl", negative_prompt="weapons"))
+    assert caught.value.reason == "not guardable"
+    assert safe(**call("sdxl", negative_prompt=" ")).receipts[0].outcome == "released"
     with pytest.raises(TypeError, match="has no input 'promt'"):
         safe(**call("sdxl", promt="a dog"))
     with pytest.raises(UnsupportedError, match="cannot be watched"):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from safelatent.errors import BadValueError
-from safelatent.policy import Limits, Policy, PromptRules, schema
+from safelatent.guidance import MAX
+from safelatent.policy import Limits, Policy, PromptRules, demanded, schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples/policies").glob("*.toml"))
@@ -69,12 +70,21 @@ def test_a_file_is_read(tmp_path):
         ('least = "max"', "begin it with: version = 1"),
         ("least = max", "is not TOML"),
         ("version = 1\nleest = 1", "policy.toml': the policy is not valid"),
+        ("version = 1\nversion = 1", "is not TOML: Cannot overwrite a value"),
+        ("version = 1\na = " + 9_999 * "[", "is nested too deeply"),
+        ("version = 1\n[limits]\nmost_steps = " + 9_999 * "9", "is not TOML: Exceeds the limit"),
+        ("version = true", "version"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path, text, said):
     (tmp_path / "policy.toml").write_text(text)
     with pytest.raises(BadValueError, match=said):
         Policy.read(tmp_path / "policy.toml")
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    (tmp_path / "policy.toml").write_text('version = 1\nleast = "max"', encoding="utf-8-sig")
+    assert Policy.read(tmp_path / "policy.toml") == Policy(least="max")
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
@@ -125,5 +135,10 @@ def test_the_examples_are_valid(file):
     jsonschema.validate(tomllib.loads(file.read_text()), schema())
 
 
-def test_there_are_examples():
-    assert {file.stem for file in EXAMPLES} >= {"child", "artist"}
+def test_the_examples_are_for_a_child_and_for_an_artist():
+    """Of the artist's, each category acts at its own level, and nudity is left to the artist."""
+    child, artist = (demanded(Policy.read(file)) for file in sorted(EXAMPLES, reverse=True))
+    assert child == MAX.by_noise_level()
+    scales = {one.name: one.strength.scale for one in artist.categories}
+    assert scales["hate"] > scales["harassment"] > scales["violence"] == scales["shocking"]
+    assert "sexual" not in scales

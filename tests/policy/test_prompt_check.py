@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,30 @@ def test_other_tensors_are_refused(tmp_path):
         Calibration.load(tmp_path / "x.safetensors")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": float("nan")},
+        {"threshold": -0.1},
+        {"threshold": 1.1},
+        {"threshold": "high"},
+        {"direction": torch.ones(2).double()},
+        {"direction": torch.tensor(1.0).double()},
+        {"centre": torch.full((32,), float("nan")).double()},
+        {"probes": torch.ones(2, 32).double()},
+    ],
+    ids=str,
+)
+def test_a_damaged_one_is_refused(found, tmp_path, changes):
+    """At a threshold of NaN, for example, every prompt would pass."""
+    width = len(found.direction)
+    sound = {"direction": torch.ones(width).double(), "centre": torch.zeros(width).double()}
+    file = replace(found, **sound, threshold=0.5).save(tmp_path / "check.safetensors")
+    assert Calibration.load(file).threshold == 0.5
+    with pytest.raises(BadValueError, match="is damaged; write it again with: safelatent policy"):
+        Calibration.load(replace(found, **changes).save(file))
+
+
 def test_too_few_prompts_are_refused(pipe):
     with pytest.raises(BadValueError, match=f"at least {LEAST_PROMPTS}"):
         calibrate(pipe, UNSAFE[:39], BENIGN)
@@ -80,10 +106,17 @@ def test_too_few_prompts_are_refused(pipe):
 def test_the_working_point_refuses_no_more_than_that(most):
     scores = np.random.default_rng(0).random(157)
     threshold = _working_point(scores, most)
-    refused = (scores >= threshold).mean()
-    assert refused <= most
-    lower = (scores >= np.sort(scores[scores < threshold])[-1]).mean()
-    assert lower > most
+    refused = (scores >= threshold).sum()
+    assert most == refused == 0 or (refused + 1) / 158 <= most < (refused + 2) / 158
+
+
+@pytest.mark.parametrize("n", [49, 60, 175])
+def test_a_further_harmless_prompt_is_refused_with_at_most_that_probability(n):
+    """Of 20,000 calibrations, each with one more prompt: within four standard errors."""
+    rng = np.random.default_rng(n)
+    scores = rng.random((20_000, n + 1))
+    refused = [one[-1] >= _working_point(one[:-1], 0.02) for one in scores]
+    assert np.mean(refused) <= 0.02 + 4 * np.std(refused) / len(refused) ** 0.5
 
 
 def test_the_figures_are_those_of_the_scores():

@@ -112,6 +112,15 @@ def test_a_text_classifier_of_transformers(pipe, classifier, threshold, reason):
     assert checks[0].score == pytest.approx(0.7311, abs=1e-3)
 
 
+def test_what_a_classifier_would_cut_off_closes_the_gate(pipe, classifier):
+    gate = PromptGate.of(PromptRules(classifier=str(classifier), unsafe=("toxic",)))
+    assert asked(gate, pipe, "a " * 510)[2] == "prompt refused"
+    _, _, reason, message = asked(gate, pipe, "a " * 511)
+    assert reason == "checker failed"
+    assert "the prompt has 513 tokens, and the classifier" in message
+    assert "reads 512; shorten it" in message
+
+
 def test_a_label_that_it_does_not_have(classifier):
     with pytest.raises(BadValueError, match="has no label 'nsfw'; its labels are fine, toxic"):
         PromptGate.of(PromptRules(classifier=str(classifier), unsafe=("nsfw",)))

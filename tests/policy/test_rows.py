@@ -149,6 +149,30 @@ def test_what_passes_by_the_checks_is_refused(name, why):
 
 
 @pytest.mark.parametrize(
+    "name", ["cross_attention_kwargs", "joint_attention_kwargs", "attention_kwargs"]
+)
+def test_attention_is_given_a_scale_and_nothing_else(name):
+    """A denoiser reads embeddings of images (IP-Adapter) and of phrases (GLIGEN) there."""
+    for value in (
+        {"ip_adapter_image_embeds": [object()]},
+        {"scale": 0.5, "gligen": {}},
+        [("scale", 1)],
+        3,
+    ):
+        with pytest.raises(PolicyError, match=f"gives {name}, .* but LoRA's scale") as caught:
+            checked({"prompt": "a cat", name: value})
+        assert caught.value.reason == "not guardable"
+    for value in ({"scale": 0.5}, {}, None):
+        assert checked({"prompt": "a cat", name: value})[name] == value
+
+
+def test_no_pipeline_rewrites_a_prompt_after_its_check():
+    """It would make a letter of ``%63``, for example."""
+    assert checked({"prompt": "a %63at", "clean_caption": True})["clean_caption"] is False
+    assert "clean_caption" not in checked({"prompt": "a cat"})
+
+
+@pytest.mark.parametrize(
     ("call", "steps"),
     [
         ({"num_inference_steps": 20}, (20, 20)),

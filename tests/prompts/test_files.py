@@ -46,6 +46,16 @@ def test_blank_lines_are_rows_without_cells(tmp_path):
     assert cells(file(tmp_path, "a.txt", "a\n\n b \n")) == [{"line": "a"}, {}, {"line": "b"}]
 
 
+@pytest.mark.slow
+def test_a_million_rows_are_read_one_by_one_and_a_fault_in_the_last_is_named(tmp_path):
+    path = file(tmp_path, "a.csv", "prompt\n" + "a cat\n" * 1_000_000 + "a,b\n")
+    rows = read(path).rows
+    assert rows is iter(rows)
+    assert sum(1 for _ in zip(range(1_000_000), rows, strict=False)) == 1_000_000
+    with pytest.raises(BadValueError, match="line 1000002: there are 2 cells for 1 columns"):
+        next(rows)
+
+
 KEYS = ("a", "ü", "\U0001f600")
 
 

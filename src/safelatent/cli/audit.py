@@ -5,6 +5,7 @@ whether a log says what was done.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ import typer
 
 from safelatent.cli.audit_bias import audit_bias
 from safelatent.cli.audit_data import audit_data
+from safelatent.errors import BadValueError
+from safelatent.text import counted
 
 audit = typer.Typer(
     help="Audit a model for bias, the data that models learn from, or a log.",
@@ -48,17 +51,20 @@ def audit_log(
     Example:
       safelatent audit log audit.jsonl
     """
+    if head is not None and not re.fullmatch("[0-9a-f]{64}", head):
+        raise BadValueError(
+            f"--head is {head!r}; give the 64 hexadecimal digits that an earlier check printed"
+        )
     from safelatent.provenance.chain import check_log
 
     found = check_log(file, head)
     if as_json:
         typer.echo(json.dumps({"file": str(file), "holds": found.holds} | asdict(found)))
     elif found.holds:
-        typer.echo(f"{file}: {found.entries} entries, every link holds; head {found.head}")
+        lines = counted(found.entries, "line")
+        typer.echo(f"{file}: every link holds, {lines}; head {found.head}")
     else:
-        typer.echo(
-            f"{file}, line {found.line}: {found.fault}; {found.entries} entries before it hold"
-        )
+        typer.echo(f"{file}, line {found.line}: {found.fault}")
     if not found.holds:
         raise typer.Exit(BROKEN)
     if found.entries == 0:

@@ -116,8 +116,8 @@ def _over_refusal(policy: Policy, run: Run, folder: Path | None, method: str) ->
     found: dict[str, Share] = {}
     if policy.prompt.calibration is not None:
         check = Calibration.load(policy.prompt.calibration)
-        if policy.prompt.threshold in (None, check.threshold):  # what its figures are of
-            one = check.figures["benign"]
+        one = check.figures.get("benign")
+        if one and policy.prompt.threshold in (None, check.threshold):  # what its figures are of
             found["prompt check"] = Share(
                 share=one["refused"],
                 low=one["low"],

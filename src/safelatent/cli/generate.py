@@ -75,8 +75,8 @@ def generate(
     policy: Annotated[
         Path | None,
         typer.Option(
-            help="Draw under this policy (TOML): --safety and --concept can only make it stricter."
-            " Exit code 3 if an image was refused.",
+            help="Draw under this policy (TOML): --safety can only make it stricter, and --concept"
+            " names none but its own. Exit code 3 if an image was refused.",
         ),
     ] = None,
     warmup: Annotated[

@@ -12,7 +12,7 @@ import typer
 from safelatent.cli import sealing
 from safelatent.cli.options import check_choice
 from safelatent.errors import BadValueError
-from safelatent.text import printable
+from safelatent.text import finite, printable
 
 CODES = {"holds": 0, "does not hold": 1, "nothing found": 3, "similar": 4}
 _VERDICTS = {
@@ -70,7 +70,8 @@ def verify(
         watermark=sealing.watermark_of(watermark),
     )
     if as_json:
-        typer.echo(json.dumps({"file": str(image), "verdict": found.verdict} | asdict(found)))
+        told = {"file": str(image), "verdict": found.verdict} | asdict(found)
+        typer.echo(json.dumps(finite(told)))
     else:
         for one in found.findings:
             typer.echo(f"{one.mark:12s} {one.state:8s} {printable(one.words)}")

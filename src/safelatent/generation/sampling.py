@@ -121,7 +121,7 @@ class Decided:
 
 
 def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:
-    """Return the pipeline under a policy, which the request's safety and concept make stricter.
+    """Return the pipeline under a policy, which the request's safety makes stricter.
 
     A request for ``off``, for what is demanded, or for the policy's own concept, asks for nothing
     more.

@@ -161,7 +161,8 @@ class Plan:
             levels: the noise level of every step.
             order: looks at each step: a second-order solver takes two.
             evaluations: looks in all, where the last steps have fewer.
-            negative: whether a negative prompt has the empty one's place.
+            negative: whether a negative prompt has the empty one's place, and the guidance is
+                taken against the empty one.
 
         Raises:
             NotGuardedError: guidance would end at, or just after, the end of the warm-up.
@@ -192,7 +193,7 @@ class Plan:
             return EITHER, replace(last, either=i)
         concept = _due(guidance.needs_concept(i), i, last.concept, at(self.concept, level))
         choices: int = 0
-        empty: Source = "unused"
+        empty: Source = "evaluated" if negative and concept == "evaluated" else "unused"
         if isinstance(guidance, Choosing) and concept != "unused":
             if _due(True, i, last.choice, guidance.every) == "evaluated":
                 concept, choices = "evaluated", len(guidance.names)

@@ -168,7 +168,7 @@ class Tally:
         e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
         gamma, gate, effect = correction.gamma, correction.gate, correction.effect
         if e_S is not None and e_u is not None and gate is not None and effect is None:
-            effect = gate * (e_S - e_u)
+            effect = gate * (e_S - (e_u if estimates.empty is None else estimates.empty))
         if effect is not None and e_u is not None and gamma is not None and gate is not None:
             seen = replace(
                 seen,

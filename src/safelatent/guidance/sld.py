@@ -127,6 +127,8 @@ class SLD:
 
         Args:
             estimates: of this step; ``concept`` may be None where ``needs_concept(i)`` is False.
+                ``gamma`` is taken against ``uncond``, as published, or against ``empty``, where
+                that was evaluated: a negative prompt then does not shift it.
             state: the momentum ``nu``, (B, C, H, W).
             i: the step, from 0.
             unit: factor that converts a difference of model predictions into one of noise
@@ -151,6 +153,8 @@ class SLD:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``gamma``, ``mu`` and the next ``nu``."""
         e_u, e_p, e_S = _uncond(estimates), estimates.prompt, estimates.concept
+        if estimates.empty is not None:  # evaluated beside a negative prompt
+            e_u = estimates.empty
         if not self.needs_concept(i):
             return torch.zeros_like(e_p), torch.zeros_like(e_p), nu
         if e_S is None:

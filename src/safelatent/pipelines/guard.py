@@ -16,7 +16,7 @@ from safelatent.errors import BadValueError, UnsupportedError, brief
 from safelatent.guidance import SLD, PresetName
 from safelatent.guidance.concept_itself import given_negatives
 from safelatent.guidance.estimates import Choosing
-from safelatent.guidance.noise import real_number, shown
+from safelatent.guidance.noise import shown
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.pipelines.classic.checks import (
@@ -24,6 +24,7 @@ from safelatent.pipelines.classic.checks import (
     bind_call,
     check_call,
     check_distilled,
+    whole_number,
 )
 from safelatent.pipelines.classic.encoded import EncodedConcepts
 from safelatent.pipelines.classic.families import Family, family_of
@@ -56,7 +57,7 @@ _UNSAID: Any = object()  # None is a value that somebody gave, and refused
 @overload
 def guard(
     pipe: DiffusionPipeline | Pipeline | ModularPipeline,
-    safety: PresetName | SLD = ...,
+    safety: PresetName | Literal["adaptive"] | SLD = ...,
     *,
     concept: Concept | str = ...,
     policy: Contract[UnderContract],
@@ -105,8 +106,8 @@ def guard(
         concept: what must not appear, in words, or as ``ConceptEmbeds`` for a pipeline without
             text encoders; default: the paper's 20 terms or, under a policy, what it names. An
             ``Adaptive`` has its own.
-        policy: a ``safelatent.policy.Policy``, which safety and concept can only make stricter.
-            The pipeline that is returned checks prompts and images too.
+        policy: a ``safelatent.policy.Policy``, which safety can only make stricter, and which has
+            its own concept. The pipeline that is returned checks prompts and images too.
         plan: which evaluations to pay for: ``"exact"`` leaves out those that cannot change the
             image; ``"fast"``, ``Plan(concept=5)``, or ``"concept=5"``, is faster and gives other
             images. A policy admits ``"exact"`` alone.
@@ -164,12 +165,13 @@ def guard(
 
         return guard_modular(pipe, safety, concept=concept, plan=plan)
     parsed = Plan.parse(plan)
+    joined = None if joined_up_to is None else whole_number("joined_up_to", joined_up_to, least=0)
     safe = GuardedClassic(
         pipe=pipe,
         safety=safety,
         concept=concept_of(concept),
         plan=parsed,
-        joined_up_to=None if joined_up_to is None else _positions(joined_up_to),
+        joined_up_to=joined,
     )
     for one in safe.concepts:
         check_concept(pipe, one, default_length(pipe))
@@ -177,9 +179,15 @@ def guard(
 
 
 class GuardedClassic(Guarded):
-    """A classic pipeline whose every image is guarded; made by ``guard``."""
+    """A classic pipeline whose every image is guarded; made by ``guard``.
+
+    Args:
+        against_empty: whether guidance is taken against the true empty prompt where a call has a
+            negative one, which costs an evaluation per step. Adaptive guidance always is.
+    """
 
     joined_up_to: int | None
+    against_empty: bool
 
     def __init__(
         self,
@@ -189,8 +197,9 @@ class GuardedClassic(Guarded):
         concept: Concept | ConceptEmbeds,
         plan: Plan,
         joined_up_to: int | None = None,
+        against_empty: bool = False,
     ) -> None:
-        vars(self).update(pipe=pipe, joined_up_to=joined_up_to)
+        vars(self).update(pipe=pipe, joined_up_to=joined_up_to, against_empty=against_empty)
         _ = self.family  # raises, if the pipeline cannot be guarded
         super().__init__(pipe=pipe, safety=safety, concept=concept, plan=plan)
         vars(self).update(_encoded=EncodedConcepts())
@@ -251,7 +260,8 @@ class GuardedClassic(Guarded):
                 check_concept(self.pipe, one, arguments.get("max_sequence_length"))
             encoded = self._encoded.get(self.pipe, family, self.concepts, arguments)
             guidance, empty = self.guidance, None
-            if isinstance(guidance, Choosing) and given_negatives(arguments):
+            against_empty = self.against_empty or isinstance(guidance, Choosing)
+            if against_empty and given_negatives(arguments):
                 empty = encode_empty(self.pipe, family, arguments)
             hook = GuidanceHook(
                 self.pipe,
@@ -286,13 +296,5 @@ class GuardedClassic(Guarded):
             concept=self.concept,
             plan=self.plan,
             joined_up_to=self.joined_up_to,
+            against_empty=self.against_empty,
         )
-
-
-def _positions(value: object) -> int:
-    number = real_number(value)
-    if number is None or not number.is_integer() or number < 0:
-        raise BadValueError(
-            f"joined_up_to is {shown(value)}; it must be a whole number of at least 0"
-        )
-    return int(number)

@@ -1,6 +1,7 @@
 """The contract of a deployer: a policy that requests can only make stricter."""
 
-from safelatent.policy.join import covers, demanded, guidance, join, request_of
+from safelatent.policy.demands import demanded, effective, guidance
+from safelatent.policy.join import covers, join, request_of
 from safelatent.policy.parts import Limits, OutputRules, PromptRules, Settings, Targets
 from safelatent.policy.policy import Policy, schema
 
@@ -13,6 +14,7 @@ __all__ = [
     "Targets",
     "covers",
     "demanded",
+    "effective",
     "guidance",
     "join",
     "request_of",

@@ -25,7 +25,7 @@ from safelatent.policy.decision import (
     PolicyReceipt,
     Reason,
 )
-from safelatent.policy.join import concept_beside, demanded, next_level
+from safelatent.policy.demands import concept_beside, demanded, next_level
 from safelatent.policy.output_check import Picture, changed, finding, judge
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
@@ -153,7 +153,9 @@ class PolicyCall:
             image = images[pending[0]]
             image.flagged = None  # what an earlier attempt drew is not what the receipt is about
             image.reason, image.message = "not guardable", one_line(error)
-            image.attempts.append(Attempt(seed=seeds[0], receipt=None, message=image.message))
+            image.attempts.append(
+                Attempt(seed=seeds[0], receipt=None, reason=image.reason, message=image.message)
+            )
             return
         pictures = [one.picture for one in drawn]
         checks = judge(self.protocols, pictures, self.effective.limits.most_seconds)
@@ -162,7 +164,13 @@ class PolicyCall:
             one.reason = finding(seen)
             one.message = "" if one.reason is None else _seen(seen)
             one.attempts.append(
-                Attempt(seed=seed, receipt=made.receipt, checks=seen, message=one.message)
+                Attempt(
+                    seed=seed,
+                    receipt=made.receipt,
+                    reason=one.reason or "passed",
+                    checks=seen,
+                    message=one.message,
+                )
             )
             one.image = made.picture if one.reason is None else None
             one.flagged = made.picture if one.reason == "output refused" else None

@@ -14,7 +14,7 @@ from typing import Any
 from safelatent.guidance import EXACT, SLD, Adaptive, preset_name
 from safelatent.metrics import OVERALL
 from safelatent.pipelines.safety import as_values
-from safelatent.policy.join import demanded, is_at_least
+from safelatent.policy.demands import demanded, is_at_least
 from safelatent.policy.parts import Targets
 from safelatent.policy.policy import Policy
 from safelatent.text import finite

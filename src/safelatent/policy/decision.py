@@ -70,12 +70,14 @@ class Attempt:
     Attributes:
         seed: of its noise; None where the call gave the latents.
         receipt: what the guard did; None where it stopped the call.
+        reason: why it was not released, or ``passed``.
         checks: of the image.
-        message: why it was not released.
+        message: the reason in words, as the guard or the checks gave it.
     """
 
     seed: int | None
     receipt: Receipt | None
+    reason: Reason
     checks: tuple[Check, ...] = ()
     message: str = ""
 
@@ -117,6 +119,7 @@ class PolicyReceipt:
         found["attempts"] = [
             {
                 "seed": one.seed,
+                "reason": one.reason,
                 "message": one.message,
                 "checks": [vars(check) for check in one.checks],
                 "receipt": one.receipt.as_dict() if one.receipt else None,
@@ -129,7 +132,7 @@ class PolicyReceipt:
     def facts(self) -> dict[str, Any]:
         """What was decided, by the names in an image's published receipt.
 
-        The seed is that of the last drawing. Messages of checks are left out: what a classifier
+        The seed is that of the last drawing. Messages are left out: what a classifier or a pipeline
         raises may quote the prompt, which the audit log conceals.
         """
         held = {"sha256": self.policy["hash"], "effective_sha256": self.effective["hash"]}
@@ -151,7 +154,7 @@ class PolicyReceipt:
                 {
                     "safety": one.receipt.safety if one.receipt else None,
                     "seed": one.seed,
-                    "reason": one.message,
+                    "reason": one.reason,
                 }
                 for one in self.attempts[:-1]
             ]

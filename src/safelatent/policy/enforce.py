@@ -21,7 +21,7 @@ from safelatent.pipelines.guarded import Guarded, refuse_sld
 from safelatent.pipelines.size import largest_side
 from safelatent.policy.call import Drawn, PolicyCall, PolicyOutput
 from safelatent.policy.decision import Check, PolicyError
-from safelatent.policy.join import concept_beside, demanded, join, settled
+from safelatent.policy.demands import concept_beside, demanded, effective
 from safelatent.policy.parts import Limits
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
@@ -50,26 +50,26 @@ class UnderPolicy(Guarded):
 
     def __init__(self, *, pipe: Any, policy: Policy, request: Policy) -> None:
         checked = Policy.parse(policy.as_dict())
-        effective = join(settled(checked), request)
-        settings = demanded(effective)
+        held = effective(checked, request)
+        settings = demanded(held)
         super().__init__(
-            pipe=pipe, safety=settings, concept=concept_beside(settings, effective), plan=EXACT
+            pipe=pipe, safety=settings, concept=concept_beside(settings, held), plan=EXACT
         )
-        sources = Sources(vectors=effective.output.vectors)
+        sources = Sources(vectors=held.output.vectors)
         protocols = tuple(
             named_protocol(name, sources if name.startswith("i2p") else None)
-            for name in effective.output.protocols
+            for name in held.output.protocols
         )
         vars(self).update(
             policy=checked,
             request=request,
-            effective=effective,
+            effective=held,
             _protocols=protocols,
-            _gate=PromptGate.of(effective.prompt, effective.limits.most_seconds),
+            _gate=PromptGate.of(held.prompt, held.limits.most_seconds),
             _said={
                 "policy": {"name": checked.name, "hash": checked.hash},
                 "request": request.as_dict() | {"hash": request.hash},
-                "effective": effective.as_dict() | {"hash": effective.hash},
+                "effective": held.as_dict() | {"hash": held.hash},
             },
         )
 
@@ -191,7 +191,9 @@ class ClassicUnderPolicy(UnderPolicy, GuardedClassic):
     def _drawn(
         self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]
     ) -> Sequence[Drawn]:
-        guarded = GuardedClassic(pipe=self.pipe, safety=settings, concept=concept, plan=EXACT)
+        guarded = GuardedClassic(
+            pipe=self.pipe, safety=settings, concept=concept, plan=EXACT, against_empty=True
+        )
         out: Any = guarded(**arguments)
         blanked = getattr(out, "nsfw_content_detected", None)
         checks = [()] * len(out.images) if blanked is None else map(_blanked, blanked)

@@ -10,9 +10,11 @@ from typing import Any
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.guidance import EXACT, SLD, Adaptive
+from safelatent.guidance.concept_itself import given_negatives
 from safelatent.pipelines.modular import GuardedBlocks, GuardedModular
 from safelatent.pipelines.modular.checks import text_encoder_of
 from safelatent.policy.call import Drawn
+from safelatent.policy.decision import PolicyError
 from safelatent.policy.enforce import UnderPolicy
 
 MADE = ("images", "videos")
@@ -61,6 +63,12 @@ class ModularUnderPolicy(UnderPolicy, GuardedModular):
             )
         blocks = GuardedBlocks(self.pipe._blocks, self.safety, self.concept, self.plan)
         self._check_names(blocks, kwargs)
+        if given := given_negatives(kwargs):
+            raise PolicyError(
+                f"the call gives {given[0]}, against which the guard of a modular pipeline would"
+                " be taken, and act less; leave it out",
+                "not guardable",
+            )
         defaults = {one.name: one.default for one in blocks.inputs if one.name}
         defaults["output_type"] = "pil"  # videos are arrays otherwise
         return defaults | {name: value for name, value in kwargs.items() if value is not None}

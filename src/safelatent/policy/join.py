@@ -14,30 +14,30 @@ least what that of ``a`` does:
     targets          lower shares, more images
 
 ``join(a, b)`` is the least policy that covers both. So joining is idempotent, commutative (but for
-the name and the order of terms) and associative, and a request can only make a policy stricter.
+the name and the order of terms) and associative. What holds of a request is in ``demands``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Any, TypeVar, cast, get_args, overload
+from dataclasses import asdict
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 
-from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, CategoryName, Concept
+from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
-from safelatent.guidance import (
-    MEDIUM,
-    PRESETS,
-    SLD,
-    Adaptive,
-    Category,
-    NoiseLevel,
-    PresetName,
-    preset,
+from safelatent.guidance import PRESETS, SLD, NoiseLevel, PresetName, preset
+from safelatent.guidance.noise import shown
+from safelatent.policy.parts import (
+    MOST_DECAY,
+    Finding,
+    Limits,
+    OutputRules,
+    PromptRules,
+    Settings,
+    Targets,
 )
-from safelatent.policy.parts import Finding, Limits, OutputRules, PromptRules, Settings, Targets
 from safelatent.policy.policy import Policy
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def join(policy: Policy, request: Policy) -> Policy:
     return Policy(
         name=policy.name or request.name,
         least=_higher(LEVELS, policy.least, request.least),
-        settings=_settings(policy.settings, request.settings),
+        settings=joined_settings(policy.settings, request.settings),
         concepts=_terms(policy.concepts, request.concepts),
         categories=levels,
         guidance=cast("Any", _one("guidance", policy.guidance, request.guidance)),
@@ -80,128 +80,43 @@ def covers(policy: Policy, other: Policy) -> bool:
     return msgspec.structs.replace(joined, name=policy.name) == policy
 
 
-def request_of(safety: PresetName | SLD | None = None, concept: Concept | None = None) -> Policy:
-    """Return what a call asks for as a policy.
+def request_of(
+    safety: PresetName | Literal["adaptive"] | SLD | None = None, concept: Concept | None = None
+) -> Policy:
+    """Return what a call asks for as a policy; ``adaptive`` is of the strength of *strong*.
 
     Raises:
         BadValueError: an unknown preset, another kind of safety, or settings whose warm-up is a
-            number of steps: how much noise that leaves depends on the call.
+            number of steps (how much noise that leaves depends on the call) or whose momentum is
+            too slow.
     """
     terms = () if concept is None else concept.terms
     if safety is None:
         return Policy(concepts=terms)
+    if safety == "adaptive":
+        return Policy(guidance="adaptive", least="strong", concepts=terms)
     if isinstance(safety, str):
         preset(safety)
         return Policy(least=safety, concepts=terms)
     if not isinstance(safety, SLD):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
         raise BadValueError(
-            f"under a policy the safety is {safety!r}; it must be a preset's name or an SLD, for"
-            " all images of a call"
+            f"under a policy the safety is {shown(safety)}; it must be a preset's name, 'adaptive'"
+            " or an SLD, for all images of a call"
         )
-    return Policy(settings=_of_sld(safety), concepts=terms)
+    return Policy(settings=settings_of(safety), concepts=terms)
 
 
-def guidance(policy: Policy) -> SLD:
-    """Return the settings that a policy demands: at least its level, that of every category, and
-    its single settings. *medium*, where it names none.
+def settings_of(sld: SLD) -> Settings:
+    """Return the settings as those of a policy.
 
-    The warm-up is a noise level, so that they mean the same for any number of steps.
+    Raises:
+        BadValueError: the warm-up is a number of steps above 0, or the momentum is too slow.
     """
-    levels: list[PresetName] = [] if policy.least is None else [policy.least]
-    levels.extend(policy.categories.values())
-    wanted = policy.settings
-    for level in levels:
-        wanted = _settings(wanted, _of_sld(PRESETS[level].by_noise_level()))
-    asked = msgspec.structs.asdict(wanted)
-    if not levels:
-        base = msgspec.structs.asdict(_of_sld(MEDIUM.by_noise_level()))
-        asked = {name: base[name] if value is None else value for name, value in asked.items()}
-    return SLD(warmup=NoiseLevel(asked.pop("noise_level")), **asked)
-
-
-def demanded(policy: Policy) -> SLD | Adaptive:
-    """Return the guidance that a policy demands: the settings of ``guidance`` away from its concept
-    or, where it is adaptive, each category at its own level and the terms of ``concepts`` at the
-    policy's least. I2P's categories, where it names neither.
-    """
-    policy = settled(policy)
-    if policy.guidance != "adaptive":
-        return guidance(policy)
-
-    def strength(own: dict[CategoryName, PresetName]) -> SLD:
-        return guidance(msgspec.structs.replace(policy, categories=own))
-
-    kept = [
-        Category(name=name, concept=CATEGORY_CONCEPTS[name], strength=strength({name: level}))
-        for name, level in policy.categories.items()
-    ]
-    if policy.concepts:
-        terms = Concept(terms=policy.concepts)
-        kept.append(Category(name="concepts", concept=terms, strength=strength({})))
-    return Adaptive(categories=tuple(kept))
-
-
-def settled(policy: Policy) -> Policy:
-    """Return the policy with what it demands where it says nothing, in words that a request joins
-    and cannot lower: the numbers of *medium*, and the paper's terms or, where it is adaptive, I2P's
-    categories.
-    """
-    adaptive = policy.guidance == "adaptive"
-    silent = not policy.concepts and not policy.categories
-    said: dict[str, Any] = {}
-    if silent and adaptive:
-        said["categories"] = dict.fromkeys(CATEGORY_CONCEPTS, policy.least or LEVELS[0])
-    elif silent:
-        said["concepts"] = DEFAULT_CONCEPT.terms
-    if policy.least is None and (not policy.categories or (adaptive and policy.concepts)):
-        bare = msgspec.structs.replace(policy, categories={})
-        said["settings"] = _of_sld(guidance(bare))
-    return msgspec.structs.replace(policy, **said) if said else policy
-
-
-def is_at_least(settings: SLD | Adaptive, method: str) -> bool:
-    """Return whether settings are in everything at least those of a run's method, by its name: a
-    preset, or ``adaptive``, which is I2P's categories at *strong*.
-    """
-    if isinstance(settings, Adaptive):
-        kept = settings.names == Adaptive().names and method == "adaptive"
-        return kept and all(is_at_least(one.strength, "strong") for one in settings.categories)
-    if method not in PRESETS:
-        return False
-    own = _of_sld(settings)
-    return _settings(own, _of_sld(PRESETS[method].by_noise_level())) == own
-
-
-def concept_beside(settings: SLD | Adaptive, policy: Policy) -> Concept:
-    """Return the concept to guard with beside ``settings``; an ``Adaptive`` has its own."""
-    return DEFAULT_CONCEPT if isinstance(settings, Adaptive) else policy.concept
-
-
-@overload
-def next_level(settings: SLD) -> SLD | None: ...
-@overload
-def next_level(settings: SLD | Adaptive) -> SLD | Adaptive | None: ...
-
-
-def next_level(settings: SLD | Adaptive) -> SLD | Adaptive | None:
-    """Return the least preset that is stronger than ``settings``, joined with them, or each
-    category at its next level; None if they are at least *max*.
-    """
-    if isinstance(settings, Adaptive):
-        raised = [(one, next_level(one.strength)) for one in settings.categories]
-        if all(stronger is None for _, stronger in raised):
-            return None
-        kept = (replace(one, strength=stronger or one.strength) for one, stronger in raised)
-        return replace(settings, categories=tuple(kept))
-    own = _of_sld(settings)
-    for level in LEVELS:
-        joined = _settings(own, _of_sld(PRESETS[level].by_noise_level()))
-        if joined != own:
-            return guidance(Policy(least=level, settings=own))
-    return None
-
-
-def _of_sld(sld: SLD) -> Settings:
+    if sld.decay > MOST_DECAY:
+        raise BadValueError(
+            f"under a policy the decay is {sld.decay:g}; it must be at most {MOST_DECAY:g}, that of"
+            " max: a slower momentum acts less"
+        )
     if not isinstance(sld.warmup, NoiseLevel):
         if sld.warmup == 0:
             sld = sld.by_noise_level()
@@ -231,7 +146,8 @@ def _extreme(pick: Any, a: Any, b: Any) -> Any:
     return pick(given) if given else None
 
 
-def _settings(a: Settings, b: Settings) -> Settings:
+def joined_settings(a: Settings, b: Settings) -> Settings:
+    """Return the larger of each setting."""
     return Settings(
         **{
             name: _extreme(max, getattr(a, name), getattr(b, name))

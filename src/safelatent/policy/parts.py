@@ -12,6 +12,8 @@ from safelatent.concepts import CategoryName
 Finding = Literal["blur", "replace", "refuse"]  # from the least to the most strict
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
+MOST_DECAY = 0.7  # of the momentum, which a slower one builds up too late to act
+CLASSIFIER_THRESHOLD = 0.5  # where a policy names a classifier and no threshold
 
 
 class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +41,8 @@ def freeze(part: Part, name: str) -> None:
 
 
 class Settings(Part, frozen=True):
-    """The least that SLD's settings must be; all of them act more, the larger they are.
+    """The least that SLD's settings must be; all of them act more, the larger they are, decay up to
+    0.7, that of *max*: the momentum of a slower one builds up too late in a call, and acts less.
 
     Attributes:
         noise_level: at which the warm-up has ended, above 0, at most 1 (pure noise: guided from
@@ -51,7 +54,7 @@ class Settings(Part, frozen=True):
     scale: Annotated[float, Meta(ge=1)] | None = None
     threshold: Share | None = None
     momentum: Share | None = None
-    decay: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    decay: Annotated[float, Meta(ge=0, le=MOST_DECAY)] | None = None
 
 
 class PromptRules(Part, frozen=True):
@@ -66,7 +69,7 @@ class PromptRules(Part, frozen=True):
         revision: the classifier's commit.
         unsafe: the classifier's labels that count.
         classifier_threshold: a prompt is refused if these labels together have at least this
-            probability.
+            probability. Default: 0.5.
     """
 
     calibration: str | None = None
@@ -93,8 +96,8 @@ class OutputRules(Part, frozen=True):
         vectors: the file of Q16's published vectors, relative to the policy's own folder; some
             protocols need it.
         retries: how often a flagged image is drawn again, each time at the next level and, once it
-            is *max*, from another seed.
-        finding: what becomes of an image that is still flagged.
+            is *max*, from another seed. Default: never.
+        finding: what becomes of an image that is still flagged. Default: it is refused.
     """
 
     protocols: tuple[str, ...] = ()

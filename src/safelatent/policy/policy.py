@@ -106,13 +106,17 @@ class Policy(Part, frozen=True):
         """
         path = Path(file)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise BadValueError(
                 f"the policy {str(path)!r} cannot be read: {error.strerror}; name a TOML file"
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:  # of TOML, of UTF-8, or of a number of too many digits
             raise BadValueError(f"the policy {str(path)!r} is not TOML: {error}") from None
+        except RecursionError:
+            raise BadValueError(
+                f"the policy {str(path)!r} is nested too deeply; it has tables of plain values"
+            ) from None
         if "version" not in values:
             raise BadValueError(
                 f"the policy {str(path)!r} names no version; begin it with: version = {VERSION}"
@@ -128,7 +132,11 @@ class Policy(Part, frozen=True):
         return {"version": self.version} | _said_of(msgspec.to_builtins(self))
 
     def guard(
-        self, pipe: Any, safety: PresetName | SLD | None = None, concept: Concept | None = None, /
+        self,
+        pipe: Any,
+        safety: PresetName | Literal["adaptive"] | SLD | None = None,
+        concept: Concept | None = None,
+        /,
     ) -> UnderPolicy:
         """Return the pipeline under this policy; ``guard(pipe, safety, policy=...)`` calls this."""
         from safelatent.policy.join import request_of

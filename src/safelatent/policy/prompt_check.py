@@ -36,6 +36,7 @@ FORMAT = "safelatent-prompt-check-1"
 LEAST_PROMPTS = 40
 MOST_REFUSED = 0.02  # of harmless prompts, at the working point
 RIDGE = 30.0  # penalty, in units of the mean square of one feature; 10 to 300 do much the same
+NEVER = float(np.nextafter(1.0, 2.0))  # the least threshold that no score reaches
 PROBES = ("a photograph of a mountain lake", "two people at a table", "war")
 # Cosine of a probe as it is read now with how it was read; half precision keeps 0.9999.
 SAME = 0.999
@@ -163,10 +164,28 @@ class Calibration:
                 f"{str(file)!r} is not a prompt check of this version; write it with:"
                 " safelatent policy calibrate"
             )
-        return cls(
-            **tensors,
-            threshold=float(notes["threshold"]),
-            figures=json.loads(notes["figures"]),
+        try:
+            threshold, figures = float(notes["threshold"]), dict(json.loads(notes["figures"]))
+            found = cls(**tensors, threshold=threshold, figures=figures)
+        except (KeyError, TypeError, ValueError):
+            found = None
+        if found is None or not found._is_sound():
+            raise BadValueError(
+                f"the prompt check {str(file)!r} is damaged; write it again with:"
+                " safelatent policy calibrate"
+            )
+        return found
+
+    def _is_sound(self) -> bool:
+        """Whether it can refuse: next to a threshold of NaN every score would be safe."""
+        width = self.direction.shape[-1:]
+        shapes = {"direction": width, "centre": width, "probes": (len(PROBES), *width)}
+        tensors = {name: getattr(self, name) for name in shapes}
+        return 0 <= self.threshold <= NEVER and all(
+            tensor.shape == shapes[name]
+            and tensor.dtype == torch.float64
+            and bool(tensor.isfinite().all())
+            for name, tensor in tensors.items()
         )
 
 
@@ -250,7 +269,11 @@ def _ridge(bad: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _working_point(benign: np.ndarray, most: float) -> float:
-    """The least threshold at which at most a share of the harmless prompts is refused."""
-    allowed = int(most * len(benign))
-    above = np.sort(benign)[::-1]
-    return float(np.nextafter(above[allowed], 2.0)) if allowed < len(above) else 0.0
+    """The least threshold that refuses a further harmless prompt with at most this probability.
+
+    Of n + 1 exchangeable scores the last is among the k largest with probability k / (n + 1) (split
+    conformal prediction). So k - 1 of the n may be refused, which is less than their share. Fewer
+    than 1 / most prompts cannot promise it: then none of them is refused.
+    """
+    allowed = max(0, int(most * (len(benign) + 1)) - 1)
+    return float(np.nextafter(np.sort(benign)[::-1][allowed], 2.0))

@@ -16,7 +16,7 @@ from safelatent.hub import check_commit, is_hub_id
 from safelatent.policy.decision import Check, Reason
 from safelatent.policy.normal_text import normal_text
 from safelatent.policy.output_check import in_time
-from safelatent.policy.parts import PromptRules
+from safelatent.policy.parts import CLASSIFIER_THRESHOLD, PromptRules
 from safelatent.policy.prompt_check import Calibration, features
 from safelatent.policy.rows import NEGATIVES, TEXTS
 from safelatent.prompts import check_text
@@ -41,7 +41,7 @@ class PromptGate:
     calibration: Calibration | None = None
     threshold: float = 1.0
     classifier: Classifier | None = None
-    classifier_threshold: float = 0.5
+    classifier_threshold: float = CLASSIFIER_THRESHOLD
     seconds: float | None = None
 
     @classmethod
@@ -59,12 +59,12 @@ class PromptGate:
             )
         calibration = Calibration.load(rules.calibration) if rules.calibration else None
         own = 1.0 if calibration is None else calibration.threshold
-        limit = 0.5 if rules.classifier_threshold is None else rules.classifier_threshold
+        limit = rules.classifier_threshold
         return cls(
             calibration=calibration,
             threshold=own if rules.threshold is None else rules.threshold,
             classifier=_classifier(rules) if rules.classifier else None,
-            classifier_threshold=limit,
+            classifier_threshold=CLASSIFIER_THRESHOLD if limit is None else limit,
             seconds=seconds,
         )
 
@@ -169,9 +169,17 @@ def _classifier(rules: PromptRules) -> Classifier:
             f" {', '.join(labels)}"
         )
     counted = [labels.index(label) for label in rules.unsafe]
+    most = tokenizer.model_max_length
+    most = min(most, getattr(model.config, "max_position_embeddings", most))
 
     def probability(text: str) -> float:
-        tokens = tokenizer(text, truncation=True, return_tensors="pt")
+        tokens = tokenizer(text, return_tensors="pt")
+        count = tokens["input_ids"].shape[-1]
+        if count > most:  # cut off, the rest of it would be drawn from unread
+            raise BadValueError(
+                f"the prompt has {count} tokens, and the classifier {name!r} reads {most};"
+                " shorten it"
+            )
         with torch.no_grad():
             odds = model(**tokens).logits[0].float().softmax(dim=0)
         return float(odds[counted].sum().clamp(0, 1))

@@ -22,6 +22,7 @@ _BY_ROW = (*TEXTS, *NEGATIVES, "image", "mask_image", "control_image", "latents"
 INSTRUCTION = "complex_human_instruction"  # Sana's, around the prompt
 _COUNTS = ("num_images_per_prompt", "num_videos_per_prompt")
 _UNREAD = "which the policy's checks cannot read; give the prompt as text"
+_HIDDEN = "which can hold embeddings that no check reads; leave out all of it but LoRA's scale"
 _UNFINISHED = "which leaves an image to another call, where no check sees it; leave it out"
 _SHOWN = "which is shown every step, also of an image that may not leave; leave it out"
 # What a call under a policy must not give, and why; beside these, whatever is embedded.
@@ -47,10 +48,12 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(arguments)
     for name, value in arguments.items():
-        if value is not None and (why := _refused(name)):
+        if value is not None and (why := _refused(name, value)):
             raise PolicyError(f"the call gives {name}, {why}", "not guardable")
     for name in (*TEXTS, *NEGATIVES):
         _check_texts(name, arguments.get(name))
+    if "clean_caption" in found:  # PixArt's and Sana's, which would rewrite a checked prompt
+        found["clean_caption"] = False
     for name in ("num_inference_steps", *_COUNTS, "height", "width"):
         if arguments.get(name) is not None:
             found[name] = whole_number(name, arguments[name])
@@ -69,7 +72,10 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _refused(name: str) -> str | None:
+def _refused(name: str, value: Any) -> str | None:
+    if name.endswith("attention_kwargs"):
+        scale = isinstance(value, Mapping) and set(value) <= {"scale"}
+        return None if scale else _HIDDEN
     embedded = "embeds" in name or name.endswith("attention_mask")
     return _UNREAD if embedded else _REFUSED.get(name)
 

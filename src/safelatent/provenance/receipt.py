@@ -23,9 +23,10 @@ from safelatent import __version__
 from safelatent.errors import BadValueError, nearest
 from safelatent.optional import require
 from safelatent.provenance.manifest import InputImage
-from safelatent.text import shortened
+from safelatent.text import is_deeper, shortened
 
 SCHEMA = "safelatent-receipt/1"  # the version of the schema that is written
+DEEPEST = 16  # tables in tables; those of safelatent have five
 LONGEST = 200  # characters of what is said about one fault
 
 
@@ -115,10 +116,9 @@ def faults_of(receipt: object) -> list[str]:
         UnsupportedError: the extra ``provenance`` is not installed.
     """
     validators = require("jsonschema", extra="provenance", purpose="checking a receipt")
-    try:
-        found = list(validators.Draft202012Validator(schema()).iter_errors(receipt))
-    except RecursionError:
+    if is_deeper(receipt, DEEPEST):
         return ["it: it is nested too deeply"]
+    found = validators.Draft202012Validator(schema()).iter_errors(receipt)
     return [
         f"{'.'.join(map(str, error.path)) or 'it'}: {shortened(error.message, LONGEST)}"
         for error in found

@@ -117,15 +117,16 @@ def checked_scale(name: str, value: object, least: float = 1.0) -> float:
     return scale
 
 
-def whole_number(name: str, value: object) -> int:
+def whole_number(name: str, value: object, least: int = 1) -> int:
     """Return a count as an int.
 
     Raises:
-        BadValueError: it is not a whole number of at least 1.
+        BadValueError: it is not a whole number of at least ``least``.
     """
     number = real_number(value)
-    if number is None or not number.is_integer() or number < 1:
-        raise BadValueError(f"{name} is {shown(value)}; it must be a whole number of at least 1")
+    if number is None or not number.is_integer() or number < least:
+        message = f"{name} is {shown(value)}; it must be a whole number of at least {least}"
+        raise BadValueError(message)
     return int(number)
 
 

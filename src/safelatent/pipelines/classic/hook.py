@@ -203,8 +203,8 @@ class GuidanceHook(CallHook):
                 f"{counted(self.call.rows, 'image')}: the batch changed in the middle, and the "
                 "guard could not act; leave it as it is to the end"
             )
-        if not self.call.guidance.needs_uncond:
-            texts[1] = None
+        if not self.call.guidance.needs_uncond or self.texts.empty is not None:
+            texts[1] = None  # which cannot make the guidance vanish
         if self.call.choosing is None:  # which guards a prompt that is the concept
             self._check_texts(*texts)
         return self.call

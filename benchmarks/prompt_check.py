@@ -1,0 +1,184 @@
+"""What the prompt check refuses of prompts that it was not fitted to: ROC curves, and the working
+point. ``python -m benchmarks.prompt_check --i2p FILE --drawbench FILE``, with ``--write`` into
+``docs/policy.md`` and ``docs/prompt-check.svg``.
+
+All prompts are read by the embedded model's text encoder, those of I2P and DrawBench too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.page import DOCS, Measured
+from safelatent import load
+from safelatent.cli.say import quiet_libraries
+from safelatent.policy.normal_text import normal_text
+from safelatent.policy.prompt_check import Calibration, calibrate, features, figures
+from safelatent.prompts import drawbench, embedded_benign, embedded_i2p, embedded_i2p_train, i2p
+
+COMMAND = "python -m benchmarks.prompt_check --write"
+PART = Measured(page=DOCS / "policy.md", name="prompt check", command=COMMAND)
+PICTURE = DOCS / "prompt-check.svg"
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)  # of harmless prompts, at which the curve is read
+COLOURS = ("#1f6fb4", "#c0392b")
+WIDTH, HEIGHT, MARGIN = 460, 360, 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """Labelled prompts.
+
+    Attributes:
+        unsafe, benign: what the check is fitted to, but for the last quarter of each.
+        held: unsafe prompts that none of it saw; None: the last quarter of ``unsafe``.
+    """
+
+    name: str
+    unsafe: Sequence[str]
+    benign: Sequence[str]
+    held: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """The scores of a corpus's held-out prompts, (n,) each, and the threshold of its check."""
+
+    name: str
+    unsafe: np.ndarray
+    benign: np.ndarray
+    threshold: float
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """Refused shares with their intervals, and the area under the curve."""
+        return figures({"unsafe": self.unsafe, "benign": self.benign}, self.threshold)
+
+
+def corpora(i2p_file: Path, drawbench_file: Path) -> list[Corpus]:
+    """Return the embedded sets, and I2P's texts with DrawBench's."""
+
+    def texts(prompts: Iterable[Any]) -> list[str]:
+        return [one.text for one in prompts]
+
+    return [
+        Corpus(
+            name="embedded-i2p and embedded-benign",
+            unsafe=texts(embedded_i2p_train()),
+            benign=texts(embedded_benign()),
+            held=texts(embedded_i2p()),
+        ),
+        Corpus(
+            name="I2P and DrawBench",
+            unsafe=texts(i2p(i2p_file)),
+            benign=texts(drawbench(drawbench_file)),
+        ),
+    ]
+
+
+def measured(pipe: Any, corpus: Corpus) -> Scored:
+    """Fit the check to a corpus and score what it did not see."""
+    bar = lambda read: tqdm(read, desc=corpus.name, leave=False)  # noqa: E731
+    found = calibrate(pipe, corpus.unsafe, corpus.benign, progress=bar)
+    unsafe = corpus.unsafe[3::4] if corpus.held is None else corpus.held
+    return Scored(
+        name=corpus.name,
+        unsafe=_scores(pipe, found, bar(unsafe)),
+        benign=_scores(pipe, found, bar(corpus.benign[3::4])),
+        threshold=found.threshold,
+    )
+
+
+def _scores(pipe: Any, check: Calibration, texts: Iterable[str]) -> np.ndarray:
+    read = torch.stack([features(pipe, normal_text(text)) for text in texts])
+    return check.score(read).numpy()
+
+
+def curve(unsafe: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of harmless and of unsafe prompts that every threshold refuses, from none
+    to all: the ROC curve.
+    """
+    at = np.sort(np.unique(np.concatenate([unsafe, benign])))[::-1]
+    shares = [
+        np.concatenate([[0.0], (values[:, None] >= at).mean(axis=0)]) for values in (benign, unsafe)
+    ]
+    return shares[0], shares[1]
+
+
+def lines(scored: Sequence[Scored]) -> Iterator[str]:
+    """Yield the part of the page."""
+    yield "In the embedded model's text encoder, which never saw a prompt of the second kind:"
+    yield ""
+    read = [f"{share:.0%}" for share in SHARES]
+    head = ["prompts", "unsafe", "harmless", "area", *read]
+    yield f"| {' | '.join([*head, 'working point: unsafe', 'harmless'])} |"
+    yield f"|{'---|' * (len(head) + 2)}"
+    for one in scored:
+        found, (harmless, unsafe) = one.figures, curve(one.unsafe, one.benign)
+        numbers = [len(one.unsafe), len(one.benign), f"{found['auc']:.3f}"]
+        numbers += [f"{unsafe[harmless <= share].max():.1%}" for share in SHARES]
+        points = (found["unsafe"], found["benign"])
+        numbers += [f"{p['refused']:.1%} ({p['low']:.1%} to {p['high']:.1%})" for p in points]
+        yield f"| {' | '.join(map(str, [one.name, *numbers]))} |"
+    yield ""
+    yield (
+        "Refused shares of unsafe prompts where at most so many of the harmless ones are refused,"
+        " read off the curve; and at the working point, which other prompts chose, with 95 %"
+        " intervals. None of these prompts was fitted to."
+    )
+    yield ""
+    yield f"![ROC curves]({PICTURE.name})"
+
+
+def picture(scored: Sequence[Scored]) -> str:
+    """Return an SVG of the curves, the working points marked."""
+    side = HEIGHT - 2 * MARGIN
+    x = lambda share: MARGIN + side * share  # noqa: E731
+    y = lambda share: MARGIN + side * (1 - share)  # noqa: E731
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
+        '<g font-family="sans-serif" font-size="11">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<path d="M{x(0)} {y(1)}V{y(0)}H{x(1)}" fill="none" stroke="black"/>',
+        f'<text x="{MARGIN}" y="{MARGIN - 14}">share of unsafe prompts refused</text>',
+        f'<text x="{MARGIN}" y="{HEIGHT - 12}">share of harmless prompts refused</text>',
+    ]
+    for share in (0.0, 0.5, 1.0):
+        parts.append(f'<text x="{x(share) - 6}" y="{y(0) + 16}">{share:g}</text>')
+        parts.append(f'<text x="{x(0) - 24}" y="{y(share) + 4}">{share:g}</text>')
+    for n, (one, colour) in enumerate(zip(scored, COLOURS, strict=True)):
+        shares = np.transpose(curve(one.unsafe, one.benign))
+        points = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in shares)
+        found = one.figures
+        at = x(found["benign"]["refused"]), y(found["unsafe"]["refused"])
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
+        parts.append(f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="4" fill="{colour}"/>')
+        parts.append(f'<text x="{x(0.3)}" y="{y(0.2) + 16 * n}" fill="{colour}">{one.name}</text>')
+    return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prompt_check", description=__doc__)
+    parser.add_argument("--i2p", type=Path, required=True, help="I2P's table")
+    parser.add_argument("--drawbench", type=Path, required=True, help="DrawBench's table")
+    parser.add_argument("--write", action="store_true", help=f"into {PART.page} and {PICTURE}")
+    asked = parser.parse_args()
+    quiet_libraries()
+    pipe = load("embedded")
+    pipe.set_progress_bar_config(disable=True)
+    scored = [measured(pipe, one) for one in corpora(asked.i2p, asked.drawbench)]
+    print("\n".join(lines(scored)))
+    if asked.write:
+        PART.write(list(lines(scored)))
+        PICTURE.write_text(picture(scored), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
