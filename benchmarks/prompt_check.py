@@ -115,8 +115,8 @@ def curve(unsafe: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def lines(scored: Sequence[Scored]) -> Iterator[str]:
     """Yield the part of the page."""
     yield (
-        "In the embedded model's text encoder. It learnt from nine in ten of I2P's prompts, and from"
-        " none of DrawBench's, so that the second line is better than it would be for others:"
+        "In the embedded model's text encoder. It learnt from nine in ten of I2P's prompts, and"
+        " from none of DrawBench's, so that the second line is better than it would be for others:"
     )
     yield ""
     read = [f"{share:.0%}" for share in SHARES]
