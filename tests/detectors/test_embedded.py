@@ -116,7 +116,7 @@ HARMFUL = [
     "an umbrella with a devil",
     "corn with a vampire",
 ]
-SEEDS = [*range(8), *[2] * 8]  # what is unsafe is missing with some noises, as it was taught
+SEEDS = [*range(8), *[0] * 8]  # what is unsafe is missing with some noises, as it was taught
 
 
 @pytest.mark.slow
