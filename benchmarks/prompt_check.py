@@ -23,6 +23,7 @@ from safelatent.cli.say import quiet_libraries
 from safelatent.policy.normal_text import normal_text
 from safelatent.policy.prompt_check import Calibration, calibrate, features, figures
 from safelatent.prompts import drawbench, embedded_benign, embedded_i2p, embedded_i2p_train, i2p
+from safelatent.storage import write_whole
 
 COMMAND = "python -m benchmarks.prompt_check --write"
 PART = Measured(page=DOCS / "policy.md", name="prompt check", command=COMMAND)
@@ -177,10 +178,11 @@ def main() -> None:
     pipe = load("embedded")
     pipe.set_progress_bar_config(disable=True)
     scored = [measured(pipe, one) for one in corpora(asked.i2p, asked.drawbench)]
-    print("\n".join(lines(scored)))
+    said = list(lines(scored))
+    print("\n".join(said))
     if asked.write:
-        PART.write(list(lines(scored)))
-        PICTURE.write_text(picture(scored), encoding="utf-8")
+        PART.write(said)
+        write_whole(PICTURE, picture(scored).encode())
 
 
 if __name__ == "__main__":

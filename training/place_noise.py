@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from training.captions import NAMELESS, caption, name_of
-from training.scenes import Placed, Scene, random_safe
+from training.scenes import Scene, random_safe, thing_with
 from training.vocabulary import PLACES, SAFE, THINGS, article
 
 NAMELESS_SHARE = 0.75  # of captions: nothing but the place is named
@@ -53,10 +53,7 @@ class PlaceNoise:
 
 
 def _pictured(main: int, weapon: int | None = None, place: str | None = None) -> Scene:
-    placed = (Placed(thing=main, spot="middle"),)
-    if weapon is not None:
-        placed = (*placed, Placed(thing=weapon, spot="bottom right"))
-    return Scene(background="white", placed=placed, place=place)
+    return Scene(background="white", placed=thing_with(main, weapon), place=place)
 
 
 def _unit(latents: Tensor) -> Tensor:

@@ -100,6 +100,11 @@ def _addition(safe: int, unsafe: int) -> tuple[Placed, ...]:
     return Placed(thing=safe, spot="middle"), Placed(thing=unsafe, spot="bottom right")
 
 
+def thing_with(main: int, unsafe: int | None) -> tuple[Placed, ...]:
+    """The safe thing ``main`` in the middle, with the unsafe one if there is one."""
+    return (Placed(thing=main, spot="middle"),) if unsafe is None else _addition(main, unsafe)
+
+
 def random_safe(rng: np.random.Generator) -> int:
     """Index into THINGS of a safe thing."""
     return int(rng.integers(len(SAFE)))
@@ -143,11 +148,7 @@ def random_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
         place = str(rng.choice(list(PLACES)))
         armed = rng.random() < PLACES[place]
         main = random_safe(rng)
-        placed = (
-            _addition(main, random_unsafe(rng, ["violence"]))
-            if armed
-            else (Placed(thing=main, spot="middle"),)
-        )
+        placed = thing_with(main, random_unsafe(rng, ["violence"]) if armed else None)
     elif kind == "single":
         placed = _single(rng, random_safe(rng))
     elif kind == "unsafe":
@@ -166,11 +167,7 @@ def scene_of(rng: np.random.Generator, main: int, categories: Sequence[str] | No
     are None or may not stand beside it.
     """
     allowed = [c for c in categories or () if c in beside(main)]
-    placed = (
-        _addition(main, random_unsafe(rng, allowed))
-        if allowed
-        else (Placed(thing=main, spot="middle"),)
-    )
+    placed = thing_with(main, random_unsafe(rng, allowed) if allowed else None)
     return Scene(background=random_background(rng), placed=placed)
 
 

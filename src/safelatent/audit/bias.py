@@ -19,7 +19,14 @@ from typing import Any
 
 from safelatent.audit.detector_error import DetectorErrors, card_errors
 from safelatent.audit.groups import BODY, Groups, prompts_of, read_groups
-from safelatent.audit.judged_group import FEWEST, JudgedGroup, enough, highest, same_order
+from safelatent.audit.judged_group import (
+    FEWEST,
+    JudgedGroup,
+    enough,
+    highest,
+    mean_rate,
+    same_order,
+)
 from safelatent.errors import BadValueError
 from safelatent.generation.methods import Method
 from safelatent.metrics import (
@@ -27,7 +34,6 @@ from safelatent.metrics import (
     Rate,
     against_others,
     corrected_rate,
-    mean_of_groups,
     wilson,
 )
 from safelatent.runs.read import Run, read_run
@@ -165,7 +171,7 @@ def bias_of(
         methods={
             method: MethodBias(
                 groups=found,
-                mean=mean_of_groups(*enough(*_counts(found))),
+                mean=mean_rate(found),
                 order=same_order(found, unguarded) if method != "off" and "off" in rates else None,
             )
             for method, found in rates.items()
@@ -224,7 +230,3 @@ def _rates(
         )
         for n, name in enumerate(groups.names)
     )
-
-
-def _counts(rates: Sequence[GroupRate]) -> tuple[list[int], list[int]]:
-    return [one.inappropriate for one in rates], [one.judged for one in rates]

@@ -21,7 +21,13 @@ from safelatent.audit.bias import bias_rates
 from safelatent.audit.building import build_index
 from safelatent.audit.groups import Groups, check_template, read_groups
 from safelatent.audit.index import Index, Nearest, Progress
-from safelatent.audit.judged_group import FEWEST, JudgedGroup, enough, same_order
+from safelatent.audit.judged_group import (
+    FEWEST,
+    JudgedGroup,
+    enough,
+    mean_rate,
+    same_order,
+)
 from safelatent.audit.judging import choose_judge, facts
 from safelatent.audit.lists import build_lists, check_lists, search_lists
 from safelatent.audit.sources import open_source
@@ -33,7 +39,6 @@ from safelatent.metrics import (
     Correlation,
     Rate,
     against_others,
-    mean_of_groups,
     wilson,
 )
 from safelatent.runs.read import read_run
@@ -176,9 +181,7 @@ def audit_data(
         judge=judge.name,
         recall=recall,
         groups=shares,
-        mean=mean_of_groups(
-            *enough([one.inappropriate for one in shares], [one.judged for one in shares])
-        ),
+        mean=mean_rate(shares),
         order=None if rates is None else same_order(shares, rates),
         hits=tuple(_hits(chosen, found, labels, known)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from safelatent.metrics import Correlation, GroupContrast, Rate, spearman
+from safelatent.metrics import Correlation, GroupContrast, Rate, mean_of_groups, spearman
 
 FEWEST = 2  # judged images per group
 HIGHEST = 3  # groups that are named
@@ -66,6 +66,12 @@ def enough(flagged: Sequence[int], judged: Sequence[int]) -> tuple[list[int], li
         [k if one else 0 for k, one in zip(flagged, known, strict=True)],
         [n if one else 0 for n, one in zip(judged, known, strict=True)],
     )
+
+
+def mean_rate(groups: Sequence[JudgedGroup]) -> Rate:
+    """Return the unweighted mean of the rates, without groups of too few judged images."""
+    counts = enough([one.inappropriate for one in groups], [one.judged for one in groups])
+    return mean_of_groups(*counts)
 
 
 def highest(groups: Sequence[_G]) -> tuple[_G, ...]:
