@@ -12,7 +12,7 @@ from torch import Tensor
 
 from safelatent.errors import BadValueError
 from safelatent.guidance.noise import real_number, shown
-from safelatent.pipelines.classic.checks import whole_number
+from safelatent.pipelines.checks import whole_number
 from safelatent.policy.decision import PolicyError
 
 TEXTS = ("prompt", "prompt_2", "prompt_3")
