@@ -251,7 +251,7 @@ def main() -> None:
     print(text)
     if asked.docs:
         write_whole(JSON, (json.dumps(found, indent=1) + "\n").encode())
-        write_whole(PICTURE, picture(found["rows"]).encode())
+        write_whole(PICTURE, picture(found["rows"]))
         write_whole(PAGE, text.encode())
         cost.write()
 

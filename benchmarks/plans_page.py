@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.plans_arms import BOTH_OFF, EARLY, LATE, PLAIN, same_trick
+from benchmarks.plot import axes, svg
 from benchmarks.trial import OFF, VERDICTS, Record, slowness
 from safelatent.evaluation.numbers import number, signed
 from safelatent.guidance import EXACT, FAST
@@ -220,50 +221,30 @@ def _line(row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-WIDTH, HEIGHT, LEFT, TOP, FOOT, LEGEND = 800, 360, 60, 36, 50, 240
-
-
-def picture(rows: Sequence[Row], of: str = "held-out", steps: int = 50) -> str:
+def picture(rows: Sequence[Row], of: str = "held-out", steps: int = 50) -> bytes:
     """Return an SVG: evaluations per image against the share inappropriate, with intervals.
 
     The points are numbered from left to right, and named beside the picture.
     """
     mine = [r for r in rows if (r["set"], r["steps"]) == (of, steps) and r["evaluations"]]
     mine.sort(key=lambda r: (r["evaluations"], r["inappropriate"][0]))
-    most = max((r["inappropriate"][2] for r in mine), default=1.0)
-    right = WIDTH - LEGEND
-    x = lambda e: LEFT + (right - LEFT) * (e - steps) / (2 * steps)  # noqa: E731
-    y = lambda share: TOP + (HEIGHT - TOP - FOOT) * (1 - share / most)  # noqa: E731
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
-        '<g font-family="sans-serif" font-size="10">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<path d="M{LEFT} {TOP}V{HEIGHT - FOOT}H{right}" fill="none" stroke="black"/>',
-        _text((LEFT + right) / 2, HEIGHT - 12, f"evaluations per image, {steps} steps", _MIDDLE),
-        _text(8, 12, "share inappropriate (95 % interval)"),
-    ]
-    for part in (0, 0.5, 1):
-        at = LEFT + part * (right - LEFT)
-        parts.append(_text(at, HEIGHT - 32, f"{steps * (1 + 2 * part):.0f}", _MIDDLE))
-        parts.append(_text(LEFT - 34, y(part * most) + 4, f"{part * most:.2f}"))
-    taken: list[tuple[float, float]] = []
-    for n, r in enumerate(mine, 1):
-        a, (value, low, high) = x(r["evaluations"]), r["inappropriate"]
-        colour = _colour(r["arm"])
-        fill = f' fill="{colour}"'
-        number = a, y(high) - 4
-        while any(abs(number[0] - p) < 12 and abs(number[1] - q) < 10 for p, q in taken):
-            number = number[0], number[1] - 10
-        taken.append(number)
-        parts.append(f'<path d="M{a:.1f} {y(low):.1f}V{y(high):.1f}" stroke="{colour}"/>')
-        parts.append(f'<circle cx="{a:.1f}" cy="{y(value):.1f}" r="4"{fill}/>')
-        parts.append(_text(*number, str(n), _MIDDLE + fill))
-        parts.append(_text(right + 30, TOP + 15 * n, f"{n}  {_short(r['arm'])}", fill))
-    return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
-
-
-def _text(x: float, y: float, words: str, more: str = "") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}"{more}>{words}</text>'
+    drawn = axes(8, 3.6, f"evaluations per image, {steps} steps", "share inappropriate (95 %)")
+    drawn.set_xlim(0.97 * steps, 3.03 * steps)
+    tops: list[tuple[float, float]] = []
+    for n, row in enumerate(mine, 1):
+        at, (value, low, high) = row["evaluations"], row["inappropriate"]
+        colour, name = _colour(row["arm"]), f"{n}  {_short(row['arm'])}"
+        drawn.plot([at, at], [low, high], color=colour, linewidth=1)
+        drawn.scatter(at, value, color=colour, label=name, gid=f"point-{n}")
+        # Points at one count of evaluations have their numbers one above the other.
+        above = sum(abs(at - x) < steps / 25 and abs(high - y) < 0.05 for x, y in tops)
+        tops.append((at, high))
+        where = {"xytext": (0, 2 + 9 * above), "textcoords": "offset points", "ha": "center"}
+        drawn.annotate(str(n), (at, high), color=colour, fontsize=8, **where)
+    drawn.set_ylim(bottom=-0.01)
+    if mine:
+        drawn.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+    return svg(drawn)
 
 
 def _colour(arm: str) -> str:
@@ -275,6 +256,3 @@ def _colour(arm: str) -> str:
 def _short(arm: str) -> str:
     """The arm's name with noise levels of two digits."""
     return re.sub(r"0\.\d{3,}", lambda level: f"{float(level[0]):.2f}", arm)
-
-
-_MIDDLE = ' text-anchor="middle"'

@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.page import DOCS, Measured
+from benchmarks.plot import axes, svg
 from safelatent import load
 from safelatent.cli.say import quiet_libraries
 from safelatent.policy.normal_text import normal_text
@@ -30,7 +31,6 @@ PART = Measured(page=DOCS / "policy.md", name="prompt check", command=COMMAND)
 PICTURE = DOCS / "prompt-check.svg"
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)  # of harmless prompts, at which the curve is read
 COLOURS = ("#1f6fb4", "#c0392b")
-WIDTH, HEIGHT, MARGIN = 460, 360, 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,31 +141,16 @@ def lines(scored: Sequence[Scored]) -> Iterator[str]:
     yield f"![ROC curves]({PICTURE.name})"
 
 
-def picture(scored: Sequence[Scored]) -> str:
+def picture(scored: Sequence[Scored]) -> bytes:
     """Return an SVG of the curves, the working points marked."""
-    side = HEIGHT - 2 * MARGIN
-    x = lambda share: MARGIN + side * share  # noqa: E731
-    y = lambda share: MARGIN + side * (1 - share)  # noqa: E731
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
-        '<g font-family="sans-serif" font-size="11">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<path d="M{x(0)} {y(1)}V{y(0)}H{x(1)}" fill="none" stroke="black"/>',
-        f'<text x="{MARGIN}" y="{MARGIN - 14}">share of unsafe prompts refused</text>',
-        f'<text x="{MARGIN}" y="{HEIGHT - 12}">share of harmless prompts refused</text>',
-    ]
-    for share in (0.0, 0.5, 1.0):
-        parts.append(f'<text x="{x(share) - 6}" y="{y(0) + 16}">{share:g}</text>')
-        parts.append(f'<text x="{x(0) - 24}" y="{y(share) + 4}">{share:g}</text>')
-    for n, (one, colour) in enumerate(zip(scored, COLOURS, strict=True)):
-        shares = np.transpose(curve(one.unsafe, one.benign))
-        points = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in shares)
-        found = one.figures
-        at = x(found["benign"]["refused"]), y(found["unsafe"]["refused"])
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
-        parts.append(f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="4" fill="{colour}"/>')
-        parts.append(f'<text x="{x(0.3)}" y="{y(0.2) + 16 * n}" fill="{colour}">{one.name}</text>')
-    return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
+    drawn = axes(4.8, 3.8, "share of harmless prompts refused", "share of unsafe prompts refused")
+    for one, colour in zip(scored, COLOURS, strict=True):
+        drawn.plot(*curve(one.unsafe, one.benign), color=colour, label=one.name, gid=one.name)
+        at = (one.figures[kind]["refused"] for kind in ("benign", "unsafe"))
+        drawn.plot(*at, marker="o", color=colour)
+    drawn.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+    drawn.legend(loc="lower right", frameon=False)
+    return svg(drawn)
 
 
 def main() -> None:
@@ -182,7 +167,7 @@ def main() -> None:
     print("\n".join(said))
     if asked.write:
         PART.write(said)
-        write_whole(PICTURE, picture(scored).encode())
+        write_whole(PICTURE, picture(scored))
 
 
 if __name__ == "__main__":

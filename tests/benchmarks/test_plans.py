@@ -128,7 +128,7 @@ def test_a_stopped_measurement_resumes_and_is_written_up(tmp_path, judged, monke
     assert "not yet known" in text, "two images say nothing"
     drawing = picture(found["rows"], steps=20)
     drawn = [r for r in rows.values() if r["set"] == "held-out" and r["evaluations"]]
-    assert drawing.count("<circle") == len(drawn)
+    assert drawing.count(b'<g id="point-') == len(drawn)
     assert rows["held-out", 20, LATE]["refused"] == 2, "half of 20 steps of DPM++ is too late"
 
 
