@@ -52,6 +52,21 @@ def test_a_call_beyond_a_limit_is_refused(safe, more, said):
     with pytest.raises(GuardError, match=said) as caught:
         safe(**CALL | more)
     assert caught.value.reason == "over limit"
+    receipt = caught.value.receipt
+    assert (receipt.outcome, receipt.reason) == ("refused", "over limit")
+    assert receipt.policy == {"name": "school", "hash": POLICY.hash}
+    assert receipt.effective["hash"] == safe.effective.hash
+    assert receipt.facts["policy"]["effective_sha256"] == safe.effective.hash
+
+
+def test_who_changes_a_receipt_changes_no_other(safe):
+    for out in (safe(**CALL), safe(**CALL)):
+        receipt, said = out.receipts[0], out.receipts[0].as_dict()
+        assert receipt.effective["least"] == said["effective"]["least"] == "max"
+        said["effective"]["output"]["finding"] = said["attempts"][0]["reason"] = "changed"
+        assert receipt.effective["output"]["finding"] == "refuse"
+        assert receipt.attempts[0].reason == "passed"
+        receipt.effective["least"] = "weak"
 
 
 def test_the_size_that_a_pipeline_draws_by_default_is_held_to_the_limit(pipe, monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, NoReturn, Self
 
 from safelatent.concepts import Concept
@@ -21,7 +22,7 @@ from safelatent.pipelines.guarded import Guarded, refuse_sld
 from safelatent.pipelines.size import largest_side
 from safelatent.policy.arguments import checked, steps_of
 from safelatent.policy.call import Drawn, PolicyCall, PolicyOutput
-from safelatent.policy.decision import Check, PolicyError
+from safelatent.policy.decision import Check, PolicyError, PolicyReceipt
 from safelatent.policy.demands import concept_beside, demanded, effective
 from safelatent.policy.parts import Limits
 from safelatent.policy.policy import Policy
@@ -82,12 +83,22 @@ class UnderPolicy(Guarded):
             The images that may leave, None for the others, and one ``PolicyReceipt`` per image.
 
         Raises:
-            PolicyError: the call is beyond a limit. Nothing was drawn.
+            PolicyError: the call is beyond a limit, or gives what a policy refuses. Nothing was
+                drawn; its ``receipt`` says what held.
             BadValueError: an argument breaks a rule.
         """
         refuse_sld(kwargs)
-        arguments = checked(self._bound(args, kwargs), self._defaults())
-        self._check_limits(arguments)
+        try:
+            arguments = checked(self._bound(args, kwargs), self._defaults())
+            self._check_limits(arguments)
+        except PolicyError as error:
+            error.receipt = PolicyReceipt(
+                outcome="refused",
+                reason=error.reason,
+                message=str(error),
+                **deepcopy(dict(self._said)),
+            )
+            raise
         call = PolicyCall(
             pipe=self.pipe,
             draw=self._drawn,

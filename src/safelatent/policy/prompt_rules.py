@@ -100,6 +100,7 @@ class PromptGate:
                 texts[name] = normal_text(text)
                 if name in TEXTS:
                     check_text(texts[name])
+                    check_text(" ".join(texts.values()))  # one picture is drawn from all of them
             except SafelatentError as error:
                 return {}, (), "prompt refused", str(error)
         checks: list[Check] = []
