@@ -19,10 +19,11 @@ from safelatent.guidance import EXACT, SLD, Estimates, NoiseLevel, Plan
 from safelatent.guidance.estimates import Correction, changed
 from safelatent.guidance.plan import EARLIEST_END
 from safelatent.pipelines.classic.checks import bind_call
-from safelatent.pipelines.classic.encoded import EncodedConcepts
+from safelatent.pipelines.classic.encoding import encoded_concepts
 from safelatent.pipelines.classic.families import family_of
 from safelatent.pipelines.classic.hook import GuidanceHook
 from safelatent.pipelines.denoiser import attached
+from safelatent.pipelines.encoded import EncodedConcepts
 
 HALF = NoiseLevel(EARLIEST_END)
 EARLY, BOTH_OFF, LATE = "concept early, then off", str(Plan(until=HALF)), "concept off, then on"
@@ -68,7 +69,7 @@ class Plain:
 
     def __call__(self, **given: Any) -> Any:
         family, arguments = family_of(self.pipe), bind_call(self.pipe, (), given)
-        texts = self.encoded.get(self.pipe, family, [DEFAULT_CONCEPT], arguments)
+        texts = encoded_concepts(self.encoded, self.pipe, family, [DEFAULT_CONCEPT], arguments)
         nothing = Unguarded(warmup=0, momentum=0)
         hook = GuidanceHook(self.pipe, family, nothing, texts, arguments, self.plan)
         with attached(getattr(self.pipe, family.denoiser), hook):

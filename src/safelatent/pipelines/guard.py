@@ -19,19 +19,15 @@ from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.noise import shown
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
-from safelatent.pipelines.classic.checks import (
-    SignedCall,
-    bind_call,
-    check_call,
-    check_distilled,
-    whole_number,
-)
-from safelatent.pipelines.classic.encoded import EncodedConcepts
+from safelatent.pipelines.checks import whole_number
+from safelatent.pipelines.classic.checks import SignedCall, bind_call, check_call, check_distilled
+from safelatent.pipelines.classic.encoding import encoded_concepts
 from safelatent.pipelines.classic.families import Family, family_of
 from safelatent.pipelines.classic.hook import GuidanceHook
 from safelatent.pipelines.classic.text import check_concept, default_length, encode_empty
 from safelatent.pipelines.decoder import decoder_checked
 from safelatent.pipelines.denoiser import attached, explained, one_call
+from safelatent.pipelines.encoded import EncodedConcepts
 from safelatent.pipelines.foreign import hooks_that_look
 from safelatent.pipelines.guarded import (
     Contract,
@@ -258,7 +254,7 @@ class GuardedClassic(Guarded):
         with one_call(denoiser):
             for one in self.concepts:
                 check_concept(self.pipe, one, arguments.get("max_sequence_length"))
-            encoded = self._encoded.get(self.pipe, family, self.concepts, arguments)
+            encoded = encoded_concepts(self._encoded, self.pipe, family, self.concepts, arguments)
             guidance, empty = self.guidance, None
             against_empty = self.against_empty or isinstance(guidance, Choosing)
             if against_empty and given_negatives(arguments):

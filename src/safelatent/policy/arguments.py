@@ -13,7 +13,7 @@ import torch
 
 from safelatent.errors import BadValueError
 from safelatent.guidance.noise import real_number, shown
-from safelatent.pipelines.classic.checks import whole_number
+from safelatent.pipelines.checks import whole_number
 from safelatent.policy.decision import PolicyError
 
 TEXTS = ("prompt", "prompt_2", "prompt_3")

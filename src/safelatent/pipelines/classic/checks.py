@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
-from safelatent.guidance.noise import real_number, shown
-from safelatent.pipelines.classic.families import Family, is_distilled
+from safelatent.guidance.noise import shown
+from safelatent.pipelines.checks import checked_scale, is_distilled, whole_number
+from safelatent.pipelines.classic.families import Family
 
 _OLD_ARGUMENTS = {"callback", "callback_steps"}  # read from the pipelines' **kwargs
 
@@ -97,37 +97,6 @@ def check_call(family: Family, arguments: dict[str, Any]) -> dict[str, Any]:
         if arguments.get(name):
             raise NotGuardedError(instead)
     return arguments | numbers
-
-
-def checked_scale(name: str, value: object, least: float = 1.0) -> float:
-    """Return a guidance scale as a float.
-
-    Raises:
-        BadValueError: it is not a finite number.
-        NotGuardedError: it is ``least`` or less, where classifier-free guidance is off.
-    """
-    scale = real_number(value)
-    if scale is None or not math.isfinite(scale):
-        raise BadValueError(f"{name} is {shown(value)}; it must be a finite number above {least:g}")
-    if scale <= least:
-        raise NotGuardedError(
-            f"{name} is {scale:g}: classifier-free guidance is off and the guard could not act; "
-            f"give a scale above {least:g}"
-        )
-    return scale
-
-
-def whole_number(name: str, value: object, least: int = 1) -> int:
-    """Return a count as an int.
-
-    Raises:
-        BadValueError: it is not a whole number of at least ``least``.
-    """
-    number = real_number(value)
-    if number is None or not number.is_integer() or number < least:
-        message = f"{name} is {shown(value)}; it must be a whole number of at least {least}"
-        raise BadValueError(message)
-    return int(number)
 
 
 def _check_text(name: str, value: object) -> None:

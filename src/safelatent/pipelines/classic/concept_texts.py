@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safelatent.guidance import Estimates
 from safelatent.guidance.evaluations import Look
-from safelatent.pipelines.classic.batches import each_batch
+from safelatent.pipelines.batches import each_batch
 
 Arguments = dict[str, Any]
 

@@ -19,7 +19,7 @@ from safelatent.errors import UnsupportedError
 from safelatent.guidance import Estimates
 from safelatent.guidance.evaluations import EITHER, Look
 from safelatent.guidance.ordered_call import OrderedCall
-from safelatent.pipelines.classic.batches import (
+from safelatent.pipelines.batches import (
     chosen_rows,
     each_batch,
     first_half,

@@ -126,12 +126,3 @@ def family_of(pipe: Any) -> Family:
         f"cannot guard {type(pipe).__name__}: the order in which it calls its denoiser is not "
         f"known; supported: {known}"
     )
-
-
-def is_distilled(denoiser: Any) -> bool:
-    """Return whether the configuration says that the denoiser was distilled, so that it makes no
-    unconditional estimate.
-    """
-    return denoiser.config.get("time_cond_proj_dim") is not None or bool(
-        denoiser.config.get("guidance_embeds")
-    )

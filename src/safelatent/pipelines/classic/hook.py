@@ -26,7 +26,7 @@ from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early, no_step
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
-from safelatent.pipelines.classic.batches import each_batch, first_half, second_half
+from safelatent.pipelines.batches import each_batch, first_half, second_half
 from safelatent.pipelines.classic.concept_texts import ConceptTexts
 from safelatent.pipelines.classic.evaluating import Arguments, Evaluating
 from safelatent.pipelines.classic.families import Family

@@ -34,8 +34,8 @@ from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.noise import real_number
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
-from safelatent.pipelines.classic.encoded import EncodedConcepts
 from safelatent.pipelines.decoder import decoder_checked
+from safelatent.pipelines.encoded import EncodedConcepts
 from safelatent.pipelines.foreign import hooks_that_look
 from safelatent.pipelines.mask import check_mask
 from safelatent.pipelines.modular.checks import (

@@ -11,8 +11,7 @@ from diffusers.guiders import BaseGuidance
 from diffusers.modular_pipelines import SequentialPipelineBlocks
 
 from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
-from safelatent.pipelines.classic.checks import checked_scale
-from safelatent.pipelines.classic.families import is_distilled
+from safelatent.pipelines.checks import checked_scale, is_distilled
 
 # By the blocks' ``model_name``; their order of calls and the fields of their batches are known.
 FAMILIES = {

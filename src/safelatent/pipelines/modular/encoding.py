@@ -11,7 +11,7 @@ from diffusers.modular_pipelines import PipelineState
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
-from safelatent.pipelines.classic.encoded import EncodedConcepts
+from safelatent.pipelines.encoded import EncodedConcepts
 from safelatent.pipelines.modular.checks import text_encoder_of
 from safelatent.pipelines.modular.run import ModularCall
 
@@ -52,7 +52,7 @@ class ConceptBlock(ModularPipelineBlocks):
             return {name: apart.get(name) for name in names if name in apart.values}
 
         concepts = [self.run.concept]
-        (self.run.text,) = self.kept.by(encode, components, concepts, read, self.encoder)
+        (self.run.text,) = self.kept.get(encode, components, concepts, read, self.encoder)
         return components, state
 
 

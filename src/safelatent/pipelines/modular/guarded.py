@@ -14,7 +14,7 @@ from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, UnsupportedError, brief, nearest
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
-from safelatent.pipelines.classic.encoded import EncodedConcepts
+from safelatent.pipelines.encoded import EncodedConcepts
 from safelatent.pipelines.guarded import Guarded, Safety, refuse_sld
 from safelatent.pipelines.modular.blocks import GuardedBlocks, refusals_in_one_line
 from safelatent.pipelines.modular.checks import check_pipeline, text_encoder_of

@@ -14,7 +14,7 @@ from diffusers.modular_pipelines.modular_pipeline import BlockState
 from torch import Tensor
 
 from safelatent.errors import UnsupportedError
-from safelatent.pipelines.classic.batches import chosen_rows
+from safelatent.pipelines.batches import chosen_rows
 
 # The denoiser's arguments that are the prompt's, and what the text encoder's block calls them.
 TEXT = {

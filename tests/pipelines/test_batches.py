@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from safelatent.errors import UnsupportedError
-from safelatent.pipelines.classic.batches import (
+from safelatent.pipelines.batches import (
     chosen_rows,
     each_batch,
     first_half,

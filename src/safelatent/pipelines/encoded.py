@@ -8,57 +8,17 @@ encoded anew in every call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from safelatent.concepts import Concept
-from safelatent.pipelines.classic.families import Family
-from safelatent.pipelines.classic.text import encode_concept, rows_of
 from safelatent.pipelines.foreign import torch_hooks, wrappers
 from safelatent.pipelines.safety import ConceptEmbeds
 
 SAMPLED = 8  # values of each weight that are compared: a merged LoRA changes nearly all of them
-# Arguments of the pipelines' calls in which the text is not read.
-_NOT_TEXT = (
-    "aesthetic_score",
-    "callback",
-    "control_guidance",
-    "control_image",
-    "controlnet_conditioning_scale",
-    "crops_coords",
-    "denoising_end",
-    "denoising_start",
-    "eta",
-    "generator",
-    "guidance_rescale",
-    "guidance_scale",
-    "height",
-    "image",
-    "ip_adapter_image",
-    "latents",
-    "mask_image",
-    "masked_image_latents",
-    "negative_",
-    "num_images_per_prompt",
-    "num_inference_steps",
-    "original_size",
-    "output_type",
-    "padding_mask_crop",
-    "prompt",
-    "pooled_prompt_embeds",
-    "return_dict",
-    "sigmas",
-    "strength",
-    "target_size",
-    "timesteps",
-    "true_cfg_scale",
-    "width",
-)
 _PLAIN = (bool, int, float, str, type(None))
-Arguments = dict[str, Any]
 
 
 class EncodedConcepts:
@@ -67,39 +27,19 @@ class EncodedConcepts:
     def __init__(self) -> None:
         # The key, what must live so that another object cannot have its identity, and the texts: in
         # one value, since calls of two threads may be under way.
-        self._kept: tuple[Any, Any, list[Arguments]] = None, None, []
+        self._kept: tuple[Any, Any, list[dict[str, Any]]] = None, None, []
 
     def __reduce__(self) -> Any:
         return EncodedConcepts, ()
 
     def get(
         self,
-        pipe: Any,
-        family: Family,
-        concepts: Sequence[Concept | ConceptEmbeds],
-        arguments: Mapping[str, Any],
-    ) -> list[Arguments]:
-        """Return the denoiser's text arguments for each concept, tensors of one row.
-
-        Args:
-            pipe: a classic pipeline.
-            arguments: of the call, by name.
-        """
-        own = dict(arguments)
-        read = {name: value for name, value in own.items() if not name.startswith(_NOT_TEXT)}
-        # Embeddings of another number of prompts round otherwise in the last place.
-        read["rows"] = rows_of(arguments)
-        encode = partial(encode_concept, pipe, family, arguments=own)
-        return self.by(encode, pipe, concepts, read)
-
-    def by(
-        self,
-        encode: Callable[[Any], Arguments],
+        encode: Callable[[Any], dict[str, Any]],
         pipe: Any,
         concepts: Sequence[Concept | ConceptEmbeds],
         read: Mapping[str, Any],
         block: Any = None,
-    ) -> list[Arguments]:
+    ) -> list[dict[str, Any]]:
         """Return what ``encode`` makes of each concept, or made of it where nothing changed.
 
         Args:
