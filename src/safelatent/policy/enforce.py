@@ -97,6 +97,8 @@ class UnderPolicy(Guarded):
                 reason=error.reason,
                 message=str(error),
                 **deepcopy(dict(self._said)),
+                prompt_checks=(),
+                attempts=(),
             )
             raise
         call = PolicyCall(
