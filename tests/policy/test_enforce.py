@@ -79,8 +79,8 @@ def test_the_size_that_a_pipeline_draws_by_default_is_held_to_the_limit(pipe, mo
 
 @pytest.mark.parametrize("name", ["timesteps", "sigmas"])
 def test_a_call_does_not_choose_the_noise_of_its_steps(safe, name):
-    """Half of them before the guard acts and half at next to no noise: under *strong*, 7 of 8 of
-    the embedded model's pictures were unsafe, and receipts said 8 of 16 steps guided.
+    """Half of them before the guard acts and half at next to no noise would leave the picture as
+    good as unguarded, and the receipt would say that half of the steps were guided.
     """
     with pytest.raises(GuardError, match=f"{name}, which can pass by the noise") as caught:
         safe(**CALL | {name: [999, 960, 920, 880, 20, 10, 5, 2]})
