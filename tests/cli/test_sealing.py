@@ -94,11 +94,14 @@ def test_a_refusal_is_logged(run, tmp_path):
 
 def test_a_call_beyond_a_limit_of_the_policy_is_logged(run, tmp_path):
     (tmp_path / "policy.toml").write_text("version = 1\n[limits]\nleast_steps = 3")
-    code, _, said = run("--log", "log", "--policy", "policy.toml")
+    code, out, said = run("--log", "log", "--policy", "policy.toml", "--json")
     assert code == 2
     assert "the policy allows at least 3" in said
     (entry,) = records(tmp_path / "log")
     assert (entry["event"], entry["record"]["error"]) == ("refused", "PolicyError")
+    decision, logged = json.loads(out)["decision"], entry["record"]["facts"]
+    assert (decision["reason"], logged["reason"]) == ("over limit", "over limit")
+    assert logged["policy"]["effective_sha256"] == decision["effective"]["hash"]
     assert "a cat" not in (tmp_path / "log").read_text()
 
 

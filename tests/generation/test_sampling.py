@@ -34,6 +34,16 @@ def test_a_sample_is_what_the_guarded_pipeline_gives(pipe):
     assert made.receipt == out.receipts[0]
 
 
+def test_no_pipeline_rewrites_a_prompt_after_the_rule_about_minors(pipe):
+    class Rewriting:
+        def __call__(self, prompt, clean_caption=True):
+            raise NotImplementedError
+
+    assert sampling.arguments(Rewriting(), [REQUEST])["clean_caption"] is False
+    for known in (pipe, guard(pipe)):
+        assert "clean_caption" not in sampling.arguments(known, [REQUEST])
+
+
 def test_off_is_the_bare_pipeline_and_says_so(pipe):
     (made,) = sample(pipe, [REQUEST.with_safety("off")])
     out = pipe(

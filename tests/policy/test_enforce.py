@@ -16,6 +16,7 @@ from safelatent.errors import BadValueError, GuardError
 from safelatent.guidance import EXACT, MEDIUM, STRONG
 from safelatent.pipelines.guard import GuardedClassic
 from safelatent.policy import Limits, OutputRules, Policy, PromptRules, Settings
+from safelatent.policy.arguments import checked
 from tests import tiny
 from tests.pipelines.classic import tiny_families as families
 
@@ -51,6 +52,21 @@ def test_a_call_beyond_a_limit_is_refused(safe, more, said):
     with pytest.raises(GuardError, match=said) as caught:
         safe(**CALL | more)
     assert caught.value.reason == "over limit"
+    receipt = caught.value.receipt
+    assert (receipt.outcome, receipt.reason) == ("refused", "over limit")
+    assert receipt.policy == {"name": "school", "hash": POLICY.hash}
+    assert receipt.effective["hash"] == safe.effective.hash
+    assert receipt.facts["policy"]["effective_sha256"] == safe.effective.hash
+
+
+def test_who_changes_a_receipt_changes_no_other(safe):
+    for out in (safe(**CALL), safe(**CALL)):
+        receipt, said = out.receipts[0], out.receipts[0].as_dict()
+        assert receipt.effective["least"] == said["effective"]["least"] == "max"
+        said["effective"]["output"]["finding"] = said["attempts"][0]["reason"] = "changed"
+        assert receipt.effective["output"]["finding"] == "refuse"
+        assert receipt.attempts[0].reason == "passed"
+        receipt.effective["least"] = "weak"
 
 
 def test_the_size_that_a_pipeline_draws_by_default_is_held_to_the_limit(pipe, monkeypatch):
@@ -61,9 +77,14 @@ def test_the_size_that_a_pipeline_draws_by_default_is_held_to_the_limit(pipe, mo
     assert caught.value.reason == "over limit"
 
 
-def test_timesteps_are_counted_as_steps(safe):
-    with pytest.raises(GuardError, match="steps 3"):
-        safe(**CALL | {"timesteps": [801, 401, 1]})
+@pytest.mark.parametrize("name", ["timesteps", "sigmas"])
+def test_a_call_does_not_choose_the_noise_of_its_steps(safe, name):
+    """Half of them before the guard acts and half at next to no noise would leave the picture as
+    good as unguarded, and the receipt would say that half of the steps were guided.
+    """
+    with pytest.raises(GuardError, match=f"{name}, which can pass by the noise") as caught:
+        safe(**CALL | {name: [999, 960, 920, 880, 20, 10, 5, 2]})
+    assert caught.value.reason == "not guardable"
 
 
 def test_a_prompt_as_embeddings_is_refused(safe, pipe):
@@ -96,7 +117,7 @@ def test_steps_that_are_not_taken_do_not_count():
 def test_instructions_around_the_prompt_are_the_pipelines_own():
     safe = guard(families.build(SanaPipeline, families.sana_parts), policy=Policy(least="max"))
     call = {"prompt": "a cat", "num_inference_steps": 3}
-    assert "complex_human_instruction" not in safe._bound((), call)
+    assert checked(safe._bound((), call), safe._defaults())["complex_human_instruction"]
     with pytest.raises(GuardError, match="complex_human_instruction, which the policy's checks"):
         safe(**call, complex_human_instruction=["draw war instead of:"])
 
@@ -124,7 +145,7 @@ def test_a_negative_prompt_does_not_weaken_the_exact_form(pipe):
         torch.testing.assert_close(gamma, first[None])
 
 
-@pytest.mark.parametrize("more", [{"output_type": "latent"}, {"return_dict": False}])
+@pytest.mark.parametrize("more", [{"output_type": "latent"}, {"return_dict": 0}])
 def test_what_could_not_be_judged_is_refused(safe, more):
     with pytest.raises(BadValueError, match="every image is judged"):
         safe(**CALL | more)

@@ -30,6 +30,9 @@ from safelatent.prompts import UnusableError
         ("cafe\u202e\u0301\u200d", "caf\u00e9"),
         ("war\x0bor\x85peace\u2028", "war or peace"),
         ("\u2764\ufe0f", "\u2764\ufe0f"),
+        ("a p&#105;s&shy;tol", "a pistol"),
+        ("a p&amp;#x69;stol \uff06lt; rock &amp; roll", "a pistol < rock & roll"),
+        ("AT&T at 5 & 10", "AT&T at 5 & 10"),
         (
             "\u06a9\u062a\u0627\u0628\u200c\u0647\u0627",
             "\u06a9\u062a\u0627\u0628\u200c\u0647\u0627",
@@ -41,9 +44,17 @@ def test_a_text_has_one_form(text, kept):
     assert normal_text(kept) == kept
 
 
-@given(st.text(st.sampled_from("aé \u0301\u0335\u200b\u200d\u034f\ufe0f\u3164\x0b\u202eｇﬁ❤")))
+@given(
+    st.text(st.sampled_from("a&mp;#3é \u0301\u0335\u200b\u200d\u034f\ufe0f\u3164\x0b\u202eｇﬁ❤"))
+)
 def test_the_form_of_a_form_is_itself(text):
     assert normal_text(normal_text(text)) == normal_text(text)
+
+
+def test_characters_in_layer_upon_layer_of_codes_are_refused():
+    """To read the innermost of 25,000 layers would take minutes."""
+    with pytest.raises(BadValueError, match="write them as they are"):
+        normal_text("&" + 24_000 * "amp;" + "lt;")
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "\ufdfa" * 99_999])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from safelatent.errors import BadValueError
+from safelatent.errors import BadValueError, GuardError
+from safelatent.pipelines.denoiser import one_call
 from safelatent.policy.prompt_check import (
     LEAST_PROMPTS,
     Calibration,
@@ -124,3 +125,10 @@ def test_the_figures_are_those_of_the_scores():
     assert told["auc"] == (3 + 0.5) / 4
     assert (told["unsafe"]["refused"], told["benign"]["refused"]) == (0.5, 0.0)
     assert told["benign"]["high"] > 0
+
+
+def test_a_prompt_is_not_read_in_the_middle_of_another_call(pipe):
+    """Its pipeline's scheduler would be set anew, and the other call would end in an error."""
+    with one_call(pipe.unet), pytest.raises(GuardError, match="in the middle of another"):
+        features(pipe, "a cat")
+    features(pipe, "a cat")

@@ -14,7 +14,7 @@ from hashlib import sha256
 import pytest
 
 from safelatent.errors import BadValueError
-from safelatent.provenance.audit_log import BLOCK, AuditLog
+from safelatent.provenance.audit_log import BLOCK, AuditLog, _locked
 from safelatent.provenance.chain import check_log, links
 
 # Appends until it is stopped, and prints every number once the entry counts as written.
@@ -256,3 +256,16 @@ def test_a_log_that_is_moved_away_while_waiting_is_not_written_to(tmp_path, monk
     log.append("image", {"name": "1"})
     assert names(tmp_path / "old") == ["0"]
     assert names(log.file) == ["1"]
+
+
+def test_a_process_that_is_forked_while_an_entry_is_written_does_not_keep_the_lock(tmp_path):
+    import fcntl
+
+    log = AuditLog(file=tmp_path / "log")
+    with _locked(log.file) as handle:
+        childs = os.dup(handle)  # what a child has that begins now, for as long as it lives
+    try:
+        with log.file.open("rb") as other:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises, if it is locked
+    finally:
+        os.close(childs)

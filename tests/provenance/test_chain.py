@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
+from safelatent.provenance.audit_log import AuditLog
 from safelatent.provenance.chain import FIRST, check_log, links, next_entry, parse, written
 
 RECORDS = [{"seed": n, "prompt": "ein Kätzchen 🐱\n\u2028", "gate": 0.1 + n} for n in range(6)]
@@ -135,3 +137,17 @@ def test_links_end_with_the_first_fault(tmp_path):
     file = tmp_path / "log"
     file.write_bytes(whole().replace(b'"seed":2', b'"seed":7'))
     assert [fault is None for _, _, fault in links(file)] == [True, True, False]
+
+
+def test_who_follows_a_chain_keeps_nobody_from_appending(tmp_path):
+    log = AuditLog(file=tmp_path / "log")
+    for n in range(3):
+        log.append("image", {"n": n})
+    following = links(log.file)
+    seen = [next(following)]
+    with log.file.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises, if it is locked
+    log.append("image", {"n": 3})
+    seen += following
+    assert [entry["record"]["n"] for _, entry, _ in seen] == [0, 1, 2]  # what was there at first
+    assert check_log(log.file).entries == 4

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from safelatent.errors import BadValueError
+from safelatent.hashing import digest
 from safelatent.provenance.audit_log import AuditLog
+from safelatent.provenance.chain import check_log, next_entry, written
 from safelatent.provenance.look_up import Wanted, look_up
 from safelatent.provenance.marks import fingerprint
 from safelatent.provenance.receipt import pixel_digest
@@ -148,3 +150,31 @@ def test_an_entry_that_no_seal_wrote_is_passed_over(tmp_path, record):
     log.append("image", record)
     ((state, _),) = look(log)
     assert state == "absent"
+
+
+@pytest.mark.parametrize("record", [[], "image", None, 5])
+def test_a_record_that_is_no_table_is_passed_over(tmp_path, record):
+    """Its chain holds: whoever may append computes the hash, too."""
+    entry = next_entry(None, "image", {}) | {"record": record}
+    entry["hash"] = digest({name: value for name, value in entry.items() if name != "hash"})
+    log = AuditLog(file=tmp_path / "log")
+    log.file.write_bytes(written(entry))
+    assert check_log(log.file).holds
+    assert [state for state, _ in look(log)] == ["absent"]
+
+
+@pytest.mark.parametrize(
+    ("concealed", "said"),
+    [
+        (5, "not as it was logged: prompt"),
+        (["text"], "not as it was logged: prompt"),
+        ({}, "comparing the prompt needs the log's key"),
+        ({"hmac-sha256": 1}, "comparing the prompt needs the log's key"),
+    ],
+)
+def test_a_prompt_in_a_form_that_is_not_ours_is_never_the_receipts(log, concealed, said):
+    shown = {name: value for name, value in receipt(0).items() if name != "prompt"}
+    record = {"receipt": shown, "file": "mine", "iscc": CODES[0], "prompt": concealed}
+    log.append("image", record)
+    _, (_, words) = look(log, file="mine", receipt=receipt(0))
+    assert said in words

@@ -198,3 +198,15 @@ def test_a_refusal_is_logged_without_prompt_and_message(tmp_path):
     assert entry["record"]["request"] == log.conceal("0" * 64)
     assert entry["record"]["facts"] == {"seed": 5, "steps": 10, "model": "embedded"}
     assert "a cat" not in log.file.read_text()
+
+
+@pytest.mark.parametrize("name", ["a\x01b", "caf\udce9", "two\nlines", "\ufffe", " "])
+def test_a_name_that_no_reader_would_find_again_is_refused(name):
+    """The disclosure is XML: with a control character in it, readers find none."""
+    for make in (
+        lambda: Seal(provider=name),
+        lambda: System(name=name, version="1"),
+        lambda: System(name="Paintbox", version=name),
+    ):
+        with pytest.raises(BadValueError, match="give printable text"):
+            make()

@@ -31,6 +31,7 @@ from safelatent.generation.methods import METHODS
 from safelatent.generation.request import SAVED, Request
 from safelatent.generation.sampling import (
     BATCH,
+    Decided,
     Made,
     compare,
     own_settings,
@@ -45,6 +46,7 @@ from safelatent.pipelines.classic.text import cut_prompts
 from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.loading import load
 from safelatent.policy import Policy
+from safelatent.policy.decision import PolicyError
 from safelatent.policy.enforce import UnderPolicy
 from safelatent.provenance.seal import Seal
 from safelatent.runs.prepare import check_warmups, device_of
@@ -153,7 +155,7 @@ def _images(pipe: Any, bare: Any, job: Job, _: Protocol | None) -> None:
     for done in range(0, len(job.requests), job.batch_size):
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
-        for made in _logged(sample, pipe, batch, job.seal):
+        for made in _logged(sample, pipe, batch, job):
             file = job.file(made.request.name)
             receipt = save_image(made, file, job.seal)
             if job.as_json:
@@ -172,7 +174,7 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
     for done in range(0, len(job.requests), job.batch_size):
         batch = job.requests[done : done + job.batch_size]
         _announce(bare, batch, done, len(job.requests))
-        for decided in _logged(sample_under, safe, batch, job.seal):
+        for decided in _logged(sample_under, safe, batch, job):
             file = job.file(decided.request.name)
             receipt, decision = save_decided(decided, file, job.seal), decided.receipt
             refused += receipt is None
@@ -188,17 +190,18 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
 
 
 def _logged(
-    draw: Callable[[Any, Sequence[Request]], list[T]],
-    pipe: Any,
-    batch: Sequence[Request],
-    seal: Seal,
+    draw: Callable[[Any, Sequence[Request]], list[T]], pipe: Any, batch: Sequence[Request], job: Job
 ) -> list[T]:
     """Draw the batch; a refusal of all of it is logged before it is answered."""
     try:
         return draw(pipe, batch)
     except GuardError as error:
+        receipt = error.receipt if isinstance(error, PolicyError) else None
         for request in batch:
-            seal.refuse(error, request=request.hash, **request.facts)
+            facts = request.facts | (receipt.facts if receipt else {})
+            job.seal.refuse(error, request=request.hash, **facts)
+            if receipt is not None and job.as_json:
+                _print_json(Decided(request=request, image=None, receipt=receipt).as_dict())
         raise
 
 

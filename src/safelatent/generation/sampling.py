@@ -4,6 +4,7 @@ same noise, and one method step by step beside the unguarded call.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from safelatent.guidance import (
 from safelatent.guidance.receipt import Receipt
 from safelatent.pipelines.clean import CleanEstimate, clean_estimate
 from safelatent.pipelines.guard import guard
+from safelatent.pipelines.guarded import Guarded
 from safelatent.pipelines.safety import ADAPTIVE
 from safelatent.pipelines.schedule import is_flow
 from safelatent.policy import Policy
@@ -80,13 +82,16 @@ def sampler(pipe: Any, request: Request) -> Any:
     return by_method(pipe, request.safety, request.concept, request.plan)
 
 
-def arguments(requests: Sequence[Request]) -> dict[str, Any]:
+def arguments(pipe: Any, requests: Sequence[Request]) -> dict[str, Any]:
     """Requests that differ in prompt and seed alone, as the pipeline's own arguments.
 
     Each image's noise comes from its own seed, on the CPU, so that it is the same everywhere and in
-    any batch.
+    any batch. No pipeline rewrites a prompt (PixArt, Sana: ``n%75de``) after the rule about minors
+    has read it, as it rewrites none in a run.
     """
     first = requests[0]
+    bare = pipe.pipe if isinstance(pipe, Guarded) else pipe
+    rewrites = "clean_caption" in inspect.signature(bare.__call__).parameters
     negative = None if first.negative_prompt is None else [first.negative_prompt] * len(requests)
     return {
         "prompt": [request.prompt for request in requests],
@@ -94,12 +99,13 @@ def arguments(requests: Sequence[Request]) -> dict[str, Any]:
         "num_inference_steps": first.steps,
         "guidance_scale": first.guidance_scale,
         "generator": [torch.Generator("cpu").manual_seed(request.seed) for request in requests],
+        **({"clean_caption": False} if rewrites else {}),
     }
 
 
 def sample(pipe: Any, requests: Sequence[Request]) -> list[Made]:
     """Draw one image per request, in one call; the requests differ only in prompt and seed."""
-    out = sampler(pipe, requests[0])(**arguments(requests))
+    out = sampler(pipe, requests[0])(**arguments(pipe, requests))
     receipts = [None] * len(requests) if requests[0].safety == "off" else out.receipts
     return [
         Made(request=r, image=i, receipt=c)
@@ -144,7 +150,7 @@ def under(pipe: Any, policy: Policy, request: Request) -> UnderPolicy:
 
 def sample_under(safe: UnderPolicy, requests: Sequence[Request]) -> list[Decided]:
     """Draw one image per request, in one call; the requests differ only in prompt and seed."""
-    out = safe(**arguments(requests))
+    out = safe(**arguments(safe, requests))
     return [
         Decided(request=request, image=image, receipt=receipt)
         for request, image, receipt in zip(requests, out.images, out.receipts, strict=True)
@@ -196,10 +202,10 @@ def trace(pipe: Any, request: Request, shown: int = 8) -> tuple[Made, list[Trace
 
         return look
 
-    out = safe.watch(into(guarded), **arguments([request]))
+    out = safe.watch(into(guarded), **arguments(bare, [request]))
     with suppress(NotGuardedError):  # nothing is changed, so the image is refused after the steps
         plain = guard(bare, Unchanged(), concept=request.concept)
-        plain.watch(into(unguarded), **arguments([request]))
+        plain.watch(into(unguarded), **arguments(bare, [request]))
     made = Made(request=request, image=out.images[0], receipt=out.receipts[0])
     return made, [TracedStep(unguarded=unguarded[i], guarded=guarded[i]) for i in sorted(guarded)]
 

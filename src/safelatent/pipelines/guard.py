@@ -38,6 +38,7 @@ from safelatent.pipelines.guarded import (
     is_modular,
     refuse_sld,
 )
+from safelatent.pipelines.mask import mask_checked
 from safelatent.pipelines.outputs import check_classic
 from safelatent.pipelines.safety import ConceptEmbeds, concept_of
 
@@ -160,13 +161,12 @@ def guard(
         from safelatent.pipelines.modular import guard_modular
 
         return guard_modular(pipe, safety, concept=concept, plan=plan)
-    parsed = Plan.parse(plan)
     joined = None if joined_up_to is None else whole_number("joined_up_to", joined_up_to, least=0)
     safe = GuardedClassic(
         pipe=pipe,
         safety=safety,
         concept=concept_of(concept),
-        plan=parsed,
+        plan=Plan.parse(plan),
         joined_up_to=joined,
     )
     for one in safe.concepts:
@@ -270,9 +270,9 @@ class GuardedClassic(Guarded):
                 empty,
                 self.joined_up_to,
             )
-            looked = hooks_that_look(denoiser, family.denoiser)
+            looked, masked = hooks_that_look(denoiser, family.denoiser), mask_checked(self.pipe)
             checked = decoder_checked(self.pipe, hook.settle_all)
-            with explained(hook.settle), attached(denoiser, hook), looked, checked:
+            with explained(hook.settle), attached(denoiser, hook), looked, checked, masked:
                 output = self.pipe(**arguments)
         receipts = hook.finish(self.concept_text)
         check_classic(output, len(receipts))

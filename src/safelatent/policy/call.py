@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -195,7 +196,7 @@ class PolicyCall:
                     outcome=outcome,
                     reason=reason,
                     message=message,
-                    **self.said,
+                    **deepcopy(dict(self.said)),  # each has its own, which others may change
                     prompt_checks=one.prompt_checks,
                     attempts=tuple(one.attempts),
                 )

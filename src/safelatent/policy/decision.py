@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from textwrap import shorten
 from typing import Any, Literal
 
@@ -37,11 +37,14 @@ class PolicyError(GuardError):
 
     Attributes:
         reason: the code.
+        receipt: what was decided of every image of the call, with the hashes of policy, request
+            and what held; None outside of a call.
     """
 
     def __init__(self, message: str, reason: Reason) -> None:
         super().__init__(message)
         self.reason: Reason = reason
+        self.receipt: PolicyReceipt | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,20 +116,7 @@ class PolicyReceipt:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        found = {name: getattr(self, name) for name in ("outcome", "reason", "message")}
-        found |= {name: dict(getattr(self, name)) for name in ("policy", "request", "effective")}
-        found["prompt_checks"] = [vars(check) for check in self.prompt_checks]
-        found["attempts"] = [
-            {
-                "seed": one.seed,
-                "reason": one.reason,
-                "message": one.message,
-                "checks": [vars(check) for check in one.checks],
-                "receipt": one.receipt.as_dict() if one.receipt else None,
-            }
-            for one in self.attempts
-        ]
-        return found
+        return asdict(self)  # copies: who changes them does not change the receipt
 
     @property
     def facts(self) -> dict[str, Any]:

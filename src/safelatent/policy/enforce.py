@@ -9,23 +9,25 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, NoReturn, Self
 
 from safelatent.concepts import Concept
 from safelatent.detectors.protocol import Protocol, Sources, named_protocol
-from safelatent.errors import BadValueError, UnsupportedError, brief
+from safelatent.errors import UnsupportedError, brief
 from safelatent.guidance import EXACT, SLD, Adaptive
 from safelatent.pipelines.classic.checks import bind_call
 from safelatent.pipelines.guard import GuardedClassic
 from safelatent.pipelines.guarded import Guarded, refuse_sld
 from safelatent.pipelines.size import largest_side
+from safelatent.policy.arguments import checked, steps_of
 from safelatent.policy.call import Drawn, PolicyCall, PolicyOutput
-from safelatent.policy.decision import Check, PolicyError
+from safelatent.policy.decision import Check, PolicyError, PolicyReceipt
 from safelatent.policy.demands import concept_beside, demanded, effective
 from safelatent.policy.parts import Limits
 from safelatent.policy.policy import Policy
 from safelatent.policy.prompt_rules import PromptGate
-from safelatent.policy.rows import INSTRUCTION, Rows, checked, steps_of
+from safelatent.policy.rows import Rows
 
 
 class UnderPolicy(Guarded):
@@ -81,17 +83,24 @@ class UnderPolicy(Guarded):
             The images that may leave, None for the others, and one ``PolicyReceipt`` per image.
 
         Raises:
-            PolicyError: the call is beyond a limit. Nothing was drawn.
+            PolicyError: the call is beyond a limit, or gives what a policy refuses. Nothing was
+                drawn; its ``receipt`` says what held.
             BadValueError: an argument breaks a rule.
         """
         refuse_sld(kwargs)
-        arguments = checked(self._bound(args, kwargs))
-        self._check_limits(arguments)
-        if arguments.get("output_type", "pil") != "pil" or arguments.get("return_dict") is False:
-            raise BadValueError(
-                "under a policy every image is judged and has a receipt: leave output_type and"
-                " return_dict at their defaults"
+        try:
+            arguments = checked(self._bound(args, kwargs), self._defaults())
+            self._check_limits(arguments)
+        except PolicyError as error:
+            error.receipt = PolicyReceipt(
+                outcome="refused",
+                reason=error.reason,
+                message=str(error),
+                **deepcopy(dict(self._said)),
+                prompt_checks=(),
+                attempts=(),
             )
+            raise
         call = PolicyCall(
             pipe=self.pipe,
             draw=self._drawn,
@@ -110,6 +119,11 @@ class UnderPolicy(Guarded):
         Raises:
             TypeError: an argument that the pipeline does not have.
         """
+        ...
+
+    @abstractmethod
+    def _defaults(self) -> dict[str, Any]:
+        """Return the arguments of a call that gives none."""
         ...
 
     @abstractmethod
@@ -182,11 +196,11 @@ class ClassicUnderPolicy(UnderPolicy, GuardedClassic):
     """A classic pipeline under a policy."""
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        arguments = bind_call(self.pipe, args, kwargs)
-        own = inspect.signature(self.pipe.__call__).parameters.get(INSTRUCTION)
-        if own is not None and arguments[INSTRUCTION] == own.default:
-            del arguments[INSTRUCTION]  # the pipeline's own, and not the caller's
-        return arguments
+        return bind_call(self.pipe, args, kwargs)
+
+    def _defaults(self) -> dict[str, Any]:
+        parameters = inspect.signature(self.pipe.__call__).parameters
+        return {name: one.default for name, one in parameters.items()}
 
     def _drawn(
         self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]

@@ -69,9 +69,12 @@ class ModularUnderPolicy(UnderPolicy, GuardedModular):
                 " be taken, and act less; leave it out",
                 "not guardable",
             )
-        defaults = {one.name: one.default for one in blocks.inputs if one.name}
-        defaults["output_type"] = "pil"  # videos are arrays otherwise
-        return defaults | {name: value for name, value in kwargs.items() if value is not None}
+        given = {name: value for name, value in kwargs.items() if value is not None}
+        return self._defaults() | given
+
+    def _defaults(self) -> dict[str, Any]:
+        defaults = {one.name: one.default for one in self.pipe._blocks.inputs if one.name}
+        return defaults | {"output_type": "pil"}  # videos are arrays otherwise
 
     def _drawn(
         self, settings: SLD | Adaptive, concept: Concept, arguments: Mapping[str, Any]

@@ -27,6 +27,7 @@ from safelatent.metrics import wilson
 from safelatent.pipelines.classic.checks import bind_call
 from safelatent.pipelines.classic.families import family_of
 from safelatent.pipelines.classic.text import encode_concept
+from safelatent.pipelines.denoiser import one_call
 from safelatent.pipelines.guarded import is_modular
 from safelatent.policy.normal_text import normal_text
 from safelatent.storage import write_whole
@@ -78,7 +79,9 @@ def _read(pipe: Any, text: str, arguments: Mapping[str, Any] | None) -> Mapping[
     }
     if "strength" in call:  # of two steps a small one would leave none
         alone["strength"] = 1.0
-    return encode_concept(pipe, family_of(pipe), Concept(terms=(text,)), call | alone)
+    family = family_of(pipe)
+    with one_call(getattr(pipe, family.denoiser)):  # it is asked, if only to stop there
+        return encode_concept(pipe, family, Concept(terms=(text,)), call | alone)
 
 
 def _tensors(read: Mapping[str, Any]) -> list[Tensor]:

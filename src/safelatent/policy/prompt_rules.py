@@ -13,12 +13,12 @@ import torch
 
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.hub import check_commit, is_hub_id
+from safelatent.policy.arguments import NEGATIVES, TEXTS
 from safelatent.policy.decision import Check, Reason
 from safelatent.policy.normal_text import normal_text
 from safelatent.policy.output_check import in_time
 from safelatent.policy.parts import CLASSIFIER_THRESHOLD, PromptRules
 from safelatent.policy.prompt_check import Calibration, features
-from safelatent.policy.rows import NEGATIVES, TEXTS
 from safelatent.prompts import check_text
 from safelatent.text import one_line
 
@@ -100,6 +100,7 @@ class PromptGate:
                 texts[name] = normal_text(text)
                 if name in TEXTS:
                     check_text(texts[name])
+                    check_text(" ".join(texts.values()))  # one picture is drawn from all of them
             except SafelatentError as error:
                 return {}, (), "prompt refused", str(error)
         checks: list[Check] = []

@@ -11,104 +11,10 @@ import torch
 from torch import Tensor
 
 from safelatent.errors import BadValueError
-from safelatent.guidance.noise import real_number, shown
-from safelatent.pipelines.checks import whole_number
-from safelatent.policy.decision import PolicyError
+from safelatent.policy.arguments import COUNTS, NEGATIVES, TEXTS
 
-TEXTS = ("prompt", "prompt_2", "prompt_3")
-NEGATIVES = ("negative_prompt", "negative_prompt_2", "negative_prompt_3")
 # Arguments that hold something for every image where they are a list or a batch of as many.
 _BY_ROW = (*TEXTS, *NEGATIVES, "image", "mask_image", "control_image", "latents")
-INSTRUCTION = "complex_human_instruction"  # Sana's, around the prompt
-_COUNTS = ("num_images_per_prompt", "num_videos_per_prompt")
-_UNREAD = "which the policy's checks cannot read; give the prompt as text"
-_HIDDEN = "which can hold embeddings that no check reads; leave out all of it but LoRA's scale"
-_UNFINISHED = "which leaves an image to another call, where no check sees it; leave it out"
-_SHOWN = "which is shown every step, also of an image that may not leave; leave it out"
-# What a call under a policy must not give, and why; beside these, whatever is embedded.
-_REFUSED = {
-    "ip_adapter_image": _UNREAD,
-    "negative_ip_adapter_image": _UNREAD,
-    INSTRUCTION: _UNREAD,
-    "denoiser_input_fields": _UNREAD,
-    "controlnet_kwargs": _UNREAD,
-    "denoising_start": _UNFINISHED,
-    "denoising_end": _UNFINISHED,
-    "callback": _SHOWN,
-    "callback_on_step_end": _SHOWN,
-}
-
-
-def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a call's arguments with numbers as Python's.
-
-    Raises:
-        PolicyError: the call gives what no check can read, or what would pass by the checks.
-        BadValueError: what a policy reads of a call is not of its type.
-    """
-    found = dict(arguments)
-    for name, value in arguments.items():
-        if value is not None and (why := _refused(name, value)):
-            raise PolicyError(f"the call gives {name}, {why}", "not guardable")
-    for name in (*TEXTS, *NEGATIVES):
-        _check_texts(name, arguments.get(name))
-    if "clean_caption" in found:  # PixArt's and Sana's, which would rewrite a checked prompt
-        found["clean_caption"] = False
-    for name in ("num_inference_steps", *_COUNTS, "height", "width"):
-        if arguments.get(name) is not None:
-            found[name] = whole_number(name, arguments[name])
-    if arguments.get("strength") is not None:
-        found["strength"] = _share("strength", arguments["strength"])
-    for name in ("timesteps", "sigmas"):
-        value = arguments.get(name)
-        if value is not None and not hasattr(value, "__len__"):
-            raise BadValueError(f"{name} is {shown(value)}; it must be a list of numbers")
-    noise = arguments.get("generator")
-    each = noise if isinstance(noise, list) else [noise]
-    if noise is not None and not all(isinstance(one, torch.Generator) for one in each):
-        raise BadValueError(
-            f"generator is {shown(noise)}; it must be a torch.Generator, or one per image"
-        )
-    return found
-
-
-def _refused(name: str, value: Any) -> str | None:
-    if name.endswith("attention_kwargs"):
-        scale = isinstance(value, Mapping) and set(value) <= {"scale"}
-        return None if scale else _HIDDEN
-    embedded = "embeds" in name or name.endswith("attention_mask")
-    return _UNREAD if embedded else _REFUSED.get(name)
-
-
-def _share(name: str, value: object) -> float:
-    share = real_number(value)
-    if share is None or not 0 <= share <= 1:
-        raise BadValueError(f"{name} is {shown(value)}; it must be a number from 0 to 1")
-    return share
-
-
-def steps_of(arguments: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Return how many steps a call asks for, and how many it takes at least: from image to image
-    that is the share ``strength`` of them.
-
-    Args:
-        arguments: of ``checked``.
-    """
-    own = [arguments[name] for name in ("timesteps", "sigmas") if arguments.get(name) is not None]
-    asked = len(own[0]) if own else arguments.get("num_inference_steps")
-    begins = any(arguments.get(name) is not None for name in ("image", "image_latents"))
-    if asked is None or not begins or arguments.get("strength") is None:
-        return asked, asked
-    return asked, int(asked * arguments["strength"])
-
-
-def _check_texts(name: str, value: object) -> None:
-    texts = value if isinstance(value, list) else [value]
-    if not texts:
-        raise BadValueError(f"{name} is an empty list; give at least one text")
-    for text in texts:
-        if not isinstance(text, str) and value is not None:
-            raise BadValueError(f"{name} holds {shown(text)}; it must be text")
 
 
 @dataclass(kw_only=True)
@@ -128,7 +34,7 @@ class Rows:
     @classmethod
     def count(cls, arguments: Mapping[str, Any]) -> int:
         """Return how many images a call asks for."""
-        return _prompts(arguments) * next((arguments[n] for n in _COUNTS if arguments.get(n)), 1)
+        return _prompts(arguments) * next((arguments[n] for n in COUNTS if arguments.get(n)), 1)
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Rows:
@@ -148,7 +54,7 @@ class Rows:
             if arguments.get(name) is not None
         }
         shared = {n: v for n, v in arguments.items() if n not in split and n != "generator"}
-        shared |= {name: 1 for name in _COUNTS if name in shared}
+        shared |= {name: 1 for name in COUNTS if name in shared}
         rows = [{name: values[b] for name, values in split.items()} for b in range(count)]
         generators = _generators(arguments.get("generator"), count)
         return cls(shared=shared, by_row=rows, generators=generators)

@@ -91,7 +91,7 @@ class AuditLog:
         _make_key(self._key_file)
         return self._hashed(text)
 
-    def holds(self, concealed: Mapping[str, str] | None, text: str | None) -> bool | None:
+    def holds(self, concealed: Any, text: str | None) -> bool | None:
         """Return whether ``concealed`` is what the log holds in place of ``text``; None if that
         cannot be known without a key that is not here.
 
@@ -101,12 +101,14 @@ class AuditLog:
         """
         if concealed is None or text is None:
             return concealed is None and text is None
+        if not isinstance(concealed, Mapping):  # others may append what they like
+            return False
         if "text" in concealed:
             return concealed["text"] == text
         if not self._key_file.is_file():
             return None
         hashed = self._hashed(text)
-        return hashed == concealed if hashed["key"] == concealed["key"] else None
+        return hashed == concealed if hashed["key"] == concealed.get("key") else None
 
     @property
     def _key_file(self) -> Path:
@@ -207,6 +209,9 @@ def _locked(file: Path) -> Iterator[int]:
             yield handle
             return
         finally:
+            # Said, and not left to the last close: a child that this process forked meanwhile
+            # has the handle too, and would keep the lock for as long as it lives.
+            fcntl.flock(handle, fcntl.LOCK_UN)
             os.close(handle)
 
 

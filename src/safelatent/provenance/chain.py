@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safelatent.errors import BadValueError
 from safelatent.hashing import digest
@@ -76,14 +77,27 @@ def links(file: Path) -> Iterator[tuple[int, dict[str, Any], str | None]]:
         raise BadValueError(f"{str(file)!r} is not a file; give the path of an audit log")
     last = None
     with file.open("rb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_SH)  # no entry is seen half-written
-        for number, line in enumerate(stream, start=1):
+        for number, line in enumerate(_lines(stream), start=1):
             entry = parse(line)
             fault = _unread(line) if entry is None else fault_of(entry, last)
             yield number, entry or {}, fault
             if fault is not None:
                 return
             last = entry
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines that are there now.
+
+    The lock is held for that moment alone, in which no entry is half-written: to follow a long
+    chain takes minutes, and what is appended meanwhile must not wait for it.
+    """
+    fcntl.flock(stream, fcntl.LOCK_SH)
+    left = os.fstat(stream.fileno()).st_size
+    fcntl.flock(stream, fcntl.LOCK_UN)
+    while left > 0 and (line := stream.readline(left)):
+        left -= len(line)
+        yield line
 
 
 def next_entry(last: Mapping[str, Any] | None, event: str, record: Mapping[str, Any]) -> Any:

@@ -84,7 +84,8 @@ def look_up(wanted: Wanted, log: AuditLog) -> Iterator[Finding]:
 def _is_sealed(entry: Mapping[str, Any]) -> bool:
     """Whether ``Seal`` wrote the entry, about an image; others may append what they like."""
     record = entry["record"]
-    if entry["event"] != "image" or not {"receipt", "file", "iscc"} <= record.keys():
+    ours = entry["event"] == "image" and isinstance(record, dict)
+    if not ours or not {"receipt", "file", "iscc"} <= record.keys():
         return False
     receipt = record["receipt"]
     if not isinstance(receipt, dict) or not isinstance(receipt.get("image"), dict):

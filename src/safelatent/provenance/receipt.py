@@ -36,10 +36,17 @@ class System:
 
     Attributes:
         name, version: for example "safelatent" and "0.1.0".
+
+    Raises:
+        BadValueError: one is blank or cannot be printed.
     """
 
     name: str
     version: str
+
+    def __post_init__(self) -> None:
+        check_named("the system's name", self.name)
+        check_named("the system's version", self.version)
 
     @classmethod
     def parse(cls, text: str) -> System:
@@ -54,6 +61,17 @@ class System:
                 f"the system is {text!r}; give its name and its version, for example 'Paintbox 2.1'"
             )
         return cls(name=name.strip(), version=version)
+
+
+def check_named(what: str, name: str) -> None:
+    """Refuse a name that the disclosure could not hold: XML has no control characters, and UTF-8
+    no half of a character, so that a reader would find no disclosure at all.
+
+    Raises:
+        BadValueError: it is blank or cannot be printed.
+    """
+    if not name.strip() or not name.isprintable():
+        raise BadValueError(f"{what} is {name!r}; give printable text, at least one letter")
 
 
 SAFELATENT = System(name="safelatent", version=__version__)

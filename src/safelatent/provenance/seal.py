@@ -17,7 +17,13 @@ from safelatent.provenance.certificate import Signer
 from safelatent.provenance.manifest import InputImage, sign_png
 from safelatent.provenance.marks import ISCC, Watermark, fingerprint
 from safelatent.provenance.png import disclosure_of, encode_png
-from safelatent.provenance.receipt import SAFELATENT, System, faults_of, new_receipt
+from safelatent.provenance.receipt import (
+    SAFELATENT,
+    System,
+    check_named,
+    faults_of,
+    new_receipt,
+)
 
 if TYPE_CHECKING:
     from safelatent.provenance.audit_log import AuditLog  # locks files, which not every system can
@@ -53,6 +59,9 @@ class Seal:
         signer: None leaves the file unsigned.
         log: gets an entry, on the disk, before the file is returned; None keeps none.
         watermark: is put into the picture first, with the first digits of the receipt's id.
+
+    Raises:
+        BadValueError: the provider is blank or cannot be printed.
     """
 
     provider: str | None = None
@@ -60,6 +69,10 @@ class Seal:
     signer: Signer | None = None
     log: AuditLog | None = None
     watermark: Watermark | None = None
+
+    def __post_init__(self) -> None:
+        if self.provider is not None:
+            check_named("the provider", self.provider)
 
     def __call__(
         self, image: Image.Image, *, receipt: Any, inputs: Sequence[InputImage] = (), **facts: Any

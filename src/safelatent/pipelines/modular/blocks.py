@@ -37,6 +37,7 @@ from safelatent.guidance.plan import EXACT, Plan
 from safelatent.pipelines.decoder import decoder_checked
 from safelatent.pipelines.encoded import EncodedConcepts
 from safelatent.pipelines.foreign import hooks_that_look
+from safelatent.pipelines.mask import check_mask
 from safelatent.pipelines.modular.checks import (
     DENOISERS,
     blocks_named,
@@ -164,6 +165,7 @@ class GuardedBlocks(ModularPipelineBlocks):
         finally:
             run.leave_caches()
         receipts = run.receipts()
+        check_mask(state.get("mask"))
         check_modular(state.values, len(receipts))
         state.set("receipts", receipts)
         return pipe, state
