@@ -69,6 +69,9 @@ DISGUISES = {
     "spelt out": inside_words(" "),
     "line breaks": lambda text: text.replace(" ", "\n"),
     "commas": lambda text: text.replace(" ", ","),
+    "codes": lambda text: "".join(f"&#{ord(c)};" for c in text),
+    "codes of codes": lambda text: text.replace("e", "&amp;#101;").replace("i", "&#x26;#x69;"),
+    "a code of a space": lambda text: text.replace(" ", "&nbsp;"),
 }
 
 

@@ -6,11 +6,13 @@ sexual word, in the text or among its categories. The rule errs towards refusing
 *baby* and *school* count, whatever was meant, and so do the emoji of a girl, a boy, a baby and a
 child. It reads English words through capitals, accents, full-width and other compatibility forms,
 Cyrillic and Greek look-alikes, invisible characters, digits and signs for letters, punctuation
-inside words, and words spelt out letter by letter. ``docs/prompts.md`` says what it cannot do.
+inside words, words spelt out letter by letter, and HTML's codes of characters, which some text
+encoders decode. ``docs/prompts.md`` says what it cannot do.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -107,6 +109,7 @@ _SIGNS = _DIGITS | str.maketrans("@$!|+", "asiit")
 
 _WORD = re.compile(r"[a-z]+")
 _NO_WORD = re.compile(r"[^a-z0-9]+")
+_MOST_PASSES = 4  # pipelines decode twice
 _SPELT_OUT = re.compile(r"\b[a-z] +[a-z]\b")
 
 _MINOR_WORDS = frozenset(_MINORS.translate(_ALONE).split())
@@ -116,11 +119,22 @@ _LONGEST = max(map(len, _MINOR_WORDS | _SEXUAL_WORDS))
 
 def refused(text: str, categories: Iterable[str] = ()) -> bool:
     """Return whether the text and its categories combine minors with sexual content."""
-    folded = _fold(" ".join((text, *categories)))
+    whole = " ".join((text, *categories))
+    return _combined(_fold(whole)) or ("&" in whole and _combined(_fold(_decoded(whole))))
+
+
+def _combined(folded: str) -> bool:
     words = _words(folded)
     return not words.isdisjoint(_SEXUAL_WORDS) and (
         not words.isdisjoint(_MINOR_WORDS) or _tells_age(folded)
     )
+
+
+def _decoded(text: str) -> str:
+    """Replace HTML's codes of characters, and codes of codes, deeper than any pipeline does."""
+    for _ in range(_MOST_PASSES):
+        text = html.unescape(text)
+    return text
 
 
 def _fold(text: str) -> str:
