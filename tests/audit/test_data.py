@@ -133,6 +133,15 @@ def test_bad_settings_are_refused(tmp_path, settings, said):
     assert not (tmp_path / "i").exists(), "nothing was built for it"
 
 
+def test_what_nothing_can_judge_is_refused_before_the_build(tmp_path):
+    file = save_parquet(tmp_path / "a.parquet", np.eye(3, dtype=np.float32))
+    with pytest.raises(BadValueError, match="nothing can judge them"):
+        audit_data(file, GROUPS, index=tmp_path / "i", nearest=2)
+    with pytest.raises(BadValueError, match="holds embeddings without pictures"):
+        audit_data(file, GROUPS, index=tmp_path / "i", nearest=2, protocol="embedded")
+    assert not (tmp_path / "i").exists()
+
+
 def test_another_clips_embeddings_are_refused(tmp_path):
     file = save_parquet(tmp_path / "a.parquet", np.eye(4, dtype=np.float32), NSFW=["NSFW"] * 4)
     with pytest.raises(BadValueError, match="the queries have 3 values and the embeddings"):

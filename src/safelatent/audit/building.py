@@ -55,7 +55,7 @@ def build_index(
             )
         _store(folder, numbers[id(read.part)], read, skip_broken)
         done += 1
-        progress(done, len(parts), "parts")
+        progress(done, len(parts), "parts indexed")
     index = _opened(folder, source, parts)
     if index.left_out:
         _LOG.warning("%d rows of %s are broken and left out", index.left_out, source.path)

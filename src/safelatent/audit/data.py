@@ -156,22 +156,23 @@ def audit_data(
     clip = extractor(features, batch_size=batch_size, device=device)
     opened = open_source(source, clip, column=column, flag_column=flag_column)
     rows = sum(map(len, opened.parts()))
-    check_count(nearest, rows)  # before the build, which may take hours
+    # Whatever can be refused is refused before the build, which may take hours.
+    check_count(nearest, rows)
     check_lists(search, rows)
+    judge = choose_judge(
+        opened,
+        clip,
+        protocol=protocol,
+        vectors=None if vectors is None else Path(vectors),
+        flag_column=flag_column,
+        device=device,
+    )
     built = build_index(
         opened,
         place(index, "index"),
         width=clip.width,
         skip_broken=skip_broken,
         progress=progress,
-    )
-    judge = choose_judge(
-        built,
-        clip,
-        protocol=protocol,
-        vectors=None if vectors is None else Path(vectors),
-        flag_column=flag_column,
-        device=device,
     )
     queries = [template.replace("{group}", name) for name in chosen.names]
     found, recall = _search(built, clip.texts(queries), nearest, search, progress)

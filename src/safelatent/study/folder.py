@@ -102,7 +102,7 @@ class Study:
         gone = sorted(name for name in self.pictures if not self.picture_file(name).is_file())
         if gone:
             raise StudyError(
-                f"{len(gone)} of the {len(self.pictures)} pictures of {self.folder} are gone, first"
+                f"{self.folder} lacks {len(gone)} of its {len(self.pictures)} pictures, first"
                 f" {IMAGES}/{gone[0]}.png; restore them from a copy"
             )
 
