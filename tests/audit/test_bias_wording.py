@@ -59,6 +59,16 @@ def test_it_says_what_is_missing():
     assert "not known" in notices(audit(three, "{group}", off=("is", "ss", "ii")))[-1]
 
 
+def test_errors_of_groups_that_are_not_there_are_named():
+    one = DetectorError(false_positives=1, negatives=9, false_negatives=0, positives=9)
+    three = read_groups("a, b, c")
+    for names, unused in ((("a", "d"), "d"), (("e", "d"), "d, e")):
+        errors = DetectorErrors(source="errors.csv", by_group=dict.fromkeys(names, one))
+        said = notices(audit(three, "{group}", errors, off=("is", "ss", "ii")))[-1]
+        assert "errors.csv" in said
+        assert said.endswith(f"Its rows of {unused} are of no group here.")
+
+
 def test_the_table_has_a_line_per_group_and_the_mean():
     lines = list(table_lines(audit(off=OFF, strong=NONE)))
     assert len(lines) == 22

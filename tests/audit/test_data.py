@@ -123,16 +123,27 @@ def test_a_group_of_too_few_judged_images_is_in_no_order_and_no_mean(tmp_path, m
         ({"nearest": True}, "nearest is True"),
         ({"search": "list"}, r"search is 'list' \(did you mean 'lists'"),
         ({"template": "a body"}, r"must hold \{group\}"),
-        ({"nearest": 16}, "nearest is 16 and the index has 15 rows; ask for 1 to 15"),
+        ({"nearest": 16}, "nearest is 16 and there are 15 rows; ask for 1 to 15"),
     ],
 )
 def test_bad_settings_are_refused(tmp_path, settings, said):
     data = save_folder(tmp_path / "f", world(5))
     with pytest.raises(BadValueError, match=said):
         audit_data(data, GROUPS, **{"index": tmp_path / "i", "nearest": 4, **settings})
+    assert not (tmp_path / "i").exists(), "nothing was built for it"
+
+
+def test_what_nothing_can_judge_is_refused_before_the_build(tmp_path):
+    file = save_parquet(tmp_path / "a.parquet", np.eye(3, dtype=np.float32))
+    with pytest.raises(BadValueError, match="nothing can judge them"):
+        audit_data(file, GROUPS, index=tmp_path / "i", nearest=2)
+    with pytest.raises(BadValueError, match="holds embeddings without pictures"):
+        audit_data(file, GROUPS, index=tmp_path / "i", nearest=2, protocol="embedded")
+    assert not (tmp_path / "i").exists()
 
 
 def test_another_clips_embeddings_are_refused(tmp_path):
     file = save_parquet(tmp_path / "a.parquet", np.eye(4, dtype=np.float32), NSFW=["NSFW"] * 4)
-    with pytest.raises(BadValueError, match="the queries have 3 values and the index has 4"):
+    with pytest.raises(BadValueError, match="the queries have 3 values and the embeddings"):
         audit_data(file, GROUPS, index=tmp_path / "i", nearest=2)
+    assert not list(tmp_path.glob("i/parts/*")), "refused at the first part, not after hours"

@@ -43,6 +43,9 @@ def test_it_says_what_speaks_against_the_numbers():
 def test_the_table_has_the_highest_first():
     lines = list(table_lines(data_audit()))
     assert [line.split()[0] for line in lines] == ["group", "red", "green", "blue", "mean"]
+    made = data_audit()
+    below = replace(made, groups=(replace(made.groups[0], cosines=(0.192, -0.023)),))
+    assert "0.192 to -0.023" in list(table_lines(below))[1]
 
 
 def test_the_page_is_written_with_the_tables(tmp_path):

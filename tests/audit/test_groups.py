@@ -67,6 +67,7 @@ def test_bad_files_are_refused(tmp_path, text, said):
         ("a,b\x1b[2J", r"the group 'b\\x1b\[2J'"),
         ("a,overall", "not 'overall'"),
         (["a", "a"], "2 times"),
+        (["a", "b" * 201], "a group of 201 characters, 'bbb"),
         ([], "has 0 groups"),
     ],
 )
@@ -94,6 +95,12 @@ def test_a_missing_column_is_named(tmp_path):
     file.write_text("name\na\nb\n", encoding="utf-8")
     with pytest.raises(BadValueError, match=r"no column 'job'.*--column"):
         read_groups(file, column="job")
+
+
+@pytest.mark.parametrize("source", ["countries", "a, b", ["a", "b"]])
+def test_a_column_is_of_a_table(source):
+    with pytest.raises(BadValueError, match=r"the column is 'job', and .* is no table; leave it"):
+        read_groups(source, column="job")
 
 
 def test_a_template_says_where_the_group_goes():

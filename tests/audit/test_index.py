@@ -41,7 +41,7 @@ def test_bad_queries_are_refused(array, tmp_path):
     index = build_index(array, tmp_path / "index")
     for queries, k, said in (
         (ROWS[:1, :3], 1, "have 3 values and the index has 8"),
-        (ROWS[:1], 51, "nearest is 51 and the index has 50 rows"),
+        (ROWS[:1], 51, "nearest is 51 and there are 50 rows"),
         (ROWS[:1], 0, "nearest is 0"),
         (np.zeros((1, 8)), 1, "query 0 has NaN, infinity or only zeros"),
     ):

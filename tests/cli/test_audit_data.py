@@ -57,13 +57,13 @@ def test_broken_pictures_are_one_line_or_are_counted(tmp_path, capsys):
         ("empty", [], "holds no images, .tar, .npy or .parquet"),
         ("pictures", ["--template", "a body"], "must hold {group}"),
         ("pictures", ["--nearest", "1"], "nearest is 1"),
-        ("pictures", ["--nearest", "99"], "the index has 6 rows; ask for 1 to 6"),
+        ("pictures", ["--nearest", "99"], "there are 6 rows; ask for 1 to 6"),
         ("pictures", ["--search", "fast"], "search is 'fast'"),
         ("pictures", ["--column", "vector"], "holds no parquet; leave it out"),
         ("cut.tar", [], "is not a complete tar"),
-        ("zero.npy", [], "row 0: the embedding has NaN, infinity or only zeros"),
+        ("zero.parquet", [], "row 0: the embedding has NaN, infinity or only zeros"),
         ("wide.npy", [], "nothing can judge them"),
-        ("wide.parquet", [], "the queries have 3 values and the index has 4"),
+        ("wide.parquet", [], "the queries have 3 values and the embeddings of"),
         ("rows.parquet", ["--column", "other"], "does not have a column 'other' of embeddings"),
         ("rows.parquet", ["--protocol", "embedded"], "without pictures; leave it out"),
         ("rows.parquet", ["--flag-column", "risk"], "no column 'risk'"),
@@ -75,7 +75,7 @@ def test_bad_input_is_one_line(data, options, said, tmp_path, capsys):
     save_folder(tmp_path / "pictures", world(2))
     tar = save_tar(tmp_path / "cut.tar", world(2))
     tar.write_bytes(tar.read_bytes()[:1800])
-    np.save("zero.npy", np.zeros((5, 3), np.float32))
+    save_parquet(tmp_path / "zero.parquet", np.zeros((5, 3), np.float32), NSFW=["NSFW"] * 5)
     np.save("wide.npy", np.ones((5, 4), np.float32))
     save_parquet(tmp_path / "wide.parquet", np.eye(4, dtype=np.float32), NSFW=["NSFW"] * 4)
     save_parquet(tmp_path / "rows.parquet", np.eye(3, dtype=np.float32), NSFW=["NSFW"] * 3)

@@ -250,3 +250,10 @@ def test_a_run_without_a_result_is_refused(clip, reference, tmp_path):
     empty = made_run(tmp_path / "empty", lambda _: " ")
     with pytest.raises(BadValueError, match="has no result yet"):
         fidelity_of(empty, reference, tmp_path / "cache", clip=clip)
+
+
+def test_a_run_whose_images_are_all_gone_is_refused(run, clip, reference, tmp_path):
+    for row in run.rows:
+        row.file.unlink()
+    with pytest.raises(BadValueError, match=r"no image \(all 30 that it saved were deleted\)"):
+        fidelity_of(run, reference, tmp_path / "cache", clip=clip)

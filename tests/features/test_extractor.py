@@ -85,5 +85,9 @@ def test_what_is_no_clip_is_refused(folder, tmp_path):
         extractor(tmp_path / "nowhere")
     with pytest.raises(BadValueError, match="batch is 0"):
         extractor(folder, batch_size=0)
-    with pytest.raises(UnsupportedError, match="cannot load"):
+    with pytest.raises(UnsupportedError, match=r"has no config\.json; give a folder that holds"):
         extractor(tmp_path)
+    lacking = save_clip(tmp_path / "lacking")
+    (lacking / "preprocessor_config.json").unlink()
+    with pytest.raises(UnsupportedError, match=r"has no preprocessor_config\.json"):
+        extractor(lacking)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import wasserstein_distance
+from scipy.stats import kstest, wasserstein_distance
 
 from safelatent.errors import BadValueError
 from safelatent.metrics import mind
+from safelatent.metrics.sliced import _directions
 
 SEEDS = st.integers(0, 10_000)
 
@@ -22,8 +22,7 @@ def rows(seed: int, n: int = 12, d: int = 4, shift: float = 0.0) -> np.ndarray:
 
 
 def drawn(count: int, d: int, seed: int) -> np.ndarray:
-    directions = np.random.default_rng(seed).standard_normal((count, d))
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return np.concatenate(list(_directions(count, d, seed)))
 
 
 @given(SEEDS)
@@ -56,12 +55,21 @@ def test_one_feature_is_the_transport_of_numbers():
     assert mind(a[:, None], b[:, None]) == pytest.approx(3 * plain**2, rel=1e-12)
 
 
-def test_a_shift_counts_three_times_its_square():
+@pytest.mark.parametrize("count", [16, 48])
+def test_a_shift_counts_three_times_its_square(count):
+    # Exactly, along as many directions at right angles as there are features.
     a, shift = rows(1, d=16), rows(2, n=1, d=16)
-    found = mind(a, a + shift, directions=20_000)
-    # (u . shift)^2 has the relative variance 2 (D - 1) / (D + 2) over directions u.
-    error = math.sqrt(2 * 15 / 18 / 20_000)
-    assert found == pytest.approx(3 * float((shift**2).sum()), rel=4 * error)
+    truth = 3 * float((shift**2).sum())
+    assert mind(a, a + shift, directions=count) == pytest.approx(truth, rel=1e-10)
+
+
+def test_directions_are_of_length_1_at_right_angles_and_point_anywhere():
+    assert [len(some) for some in _directions(10, 4, 0)] == [4, 4, 2]
+    for some in _directions(10, 4, 0):
+        assert some @ some.T == pytest.approx(np.eye(len(some)), abs=1e-12)
+    single = np.concatenate([next(_directions(1, 3, seed)) for seed in range(4000)])
+    # The first numbers of uniform directions in space are uniform from -1 to 1, up to their sign.
+    assert kstest(np.abs(single[:, 0]), "uniform").pvalue > 0.001
 
 
 def test_a_change_of_scale_counts_by_the_mean_square():
@@ -85,6 +93,14 @@ def test_normal_features_have_the_value_of_the_closed_form():
     random, mean = np.random.default_rng(0), np.array([0.5, -0.5, 1.0])
     a, b = random.normal(size=(20_000, 3)) + mean, 2 * random.normal(size=(20_000, 3))
     assert mind(a, b, directions=400) == pytest.approx(3 * 3 * (1.5 / 3 + 1), rel=0.05)
+
+
+def test_features_drawn_with_the_seed_of_the_directions_are_no_farther_apart():
+    random = np.random.default_rng(0)
+    a, b = random.normal(0.2, 1, size=(50, 128)), random.normal(size=(50, 128))
+    others = [mind(a, b, directions=100, seed=seed) for seed in range(1, 9)]
+    spread = float(np.std(others))
+    assert mind(a, b, directions=100, seed=0) == pytest.approx(np.mean(others), abs=5 * spread)
 
 
 def test_the_size_of_the_blocks_changes_nothing():

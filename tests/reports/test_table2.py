@@ -43,7 +43,10 @@ def test_the_study_fills_its_columns():
     share = Rate(value=0.55, low=0.5, high=0.6, n=100)
     given = {"max": Preference(fidelity=share)}
     lines = dict(fidelity_tables(made_fidelity(), given)[0].lines)
-    assert (lines["max"][1].text, lines["max"][1].details) == ("55 %", ("50 % to 60 %",))
+    assert (lines["max"][1].text, lines["max"][1].details) == (
+        "55 %",
+        ("50 % to 60 %", "100 votes"),
+    )
     assert lines["max"][3].text == lines["off"][1].text == "–"
 
 

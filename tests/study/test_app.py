@@ -180,6 +180,16 @@ def test_only_pictures_of_the_study_are_served(study, rater):
     assert rater.get(f"/{name}.png").status_code == 404
 
 
+def test_a_pair_that_lacks_a_picture_is_not_answered(study, rater):
+    rater.agree()
+    for picture in study.comparisons[study.session(1)[0].comparison].pictures[1:]:
+        study.picture_file(picture).unlink()
+    page = rater.get()
+    assert page.status_code == 404
+    assert "This picture is gone" in page.text
+    assert "<form" not in page.text
+
+
 def test_headers_keep_the_link_and_the_pictures_private(study, rater):
     rater.agree()
     for page in (rater.get(), rater.get(f"/{study.comparisons[0].pictures[0]}.png")):

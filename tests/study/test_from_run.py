@@ -190,6 +190,25 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
         create(tmp_path / "run", SETTINGS, tmp_path / "study")
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    made_run(tmp_path / "run", lambda _: "s", prompts_of(1), images=1)
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("safelatent.study.from_run.Path.mkdir", refused)
+    with pytest.raises(StudyError, match=r"study cannot be written: Permission denied; free"):
+        create(tmp_path / "run", SETTINGS, tmp_path / "study")
+
+
+def test_a_study_is_not_made_in_a_run(tmp_path):
+    made_run(tmp_path / "run", lambda _: "s", prompts_of(1), images=1)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadValueError, match="holds a run; name another --out for the study"):
+        create(tmp_path / "run", SETTINGS, tmp_path / "run")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_damaged_run_is_the_runs_error(tmp_path):
     made_run(tmp_path / "run", lambda _: "s", prompts_of(1), images=1)
     (tmp_path / "run/run.sqlite").write_bytes(b"no database" * 100)

@@ -114,6 +114,14 @@ def test_a_port_in_use_is_one_line_and_no_link_is_written(study):
     assert not (study.folder / "links.csv").exists()
 
 
+def test_a_study_that_lacks_a_picture_is_not_served(study):
+    name = sorted(study.pictures)[0]
+    study.picture_file(name).unlink()
+    with pytest.raises(StudyError, match=rf"lacks 1 of its 12 pictures, first images/{name}"):
+        serve(study, port=0)
+    assert not (study.folder / "links.csv").exists()
+
+
 BAD = {
     "no such host": ({"host": "no.such.host.invalid"}, StudyError, "cannot listen on port 8000 of"),
     "another machine's address": ({"host": "192.0.2.1"}, StudyError, "name another --host"),

@@ -12,6 +12,7 @@ import pytest
 
 from safelatent.errors import BadValueError
 from safelatent.study import Answers, StudyError
+from safelatent.study.server import write_links
 from safelatent.study.store import columns, votes_of
 from tests.study.made_studies import answer, made_study, prefer
 
@@ -49,6 +50,26 @@ def test_nothing_is_answered_before_the_consent(study):
         assert answers.position(1) == 0
         assert answers.save(1, 0, LEFT)
         assert answers.position(1) == 1
+
+
+def test_a_database_that_was_emptied_is_not_begun_anew(study, database):
+    """Else every rater would begin again, and nobody would notice that answers are gone."""
+    answer(study, 1, prefer("max"))
+    write_links(study, "http://x", 1)
+    if database is None:
+        for file in study.folder.glob("answers.sqlite*"):
+            file.unlink()
+    else:
+        import psycopg
+
+        with psycopg.connect(database) as connection:
+            connection.execute("DROP TABLE answers, raters, study")
+    for _ in range(2):
+        with pytest.raises(StudyError, match="is empty, and the study was served before; restore"):
+            Answers(study)
+    (study.folder / "links.csv").unlink()
+    with Answers(study) as answers:
+        assert answers.all() == []
 
 
 @pytest.mark.parametrize("position", [0, 2, 7, 99, -1])

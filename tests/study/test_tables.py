@@ -99,5 +99,5 @@ def test_what_was_asked_is_all_there(report):
     assert found["methods"] == "off, medium, max"
     assert found["question, fidelity"] == "Which image is of better quality?"
     assert found["pairs per rater"] == "37, and 10 % of them twice"
-    assert found["raters"] == "5, of whom 5 have finished"
+    assert found["raters"] == "5, of whom 5 finished"
     assert found["study"] == report.study.id

@@ -41,7 +41,7 @@ EXPLAINED = {
     ),
     "Order": (
         "Spearman's rank correlation of the groups' rates with and without the guard. Near 1, the"
-        " guard lowers all groups and leaves the bias between them; near 0, it does not."
+        " guard may lower all rates, and the groups keep their order; near 0, they do not."
     ),
 }
 

@@ -146,11 +146,14 @@ def _order(method: str, found: MethodBias) -> str:
 
 def _errors(audit: BiasAudit) -> str:
     known = {name: audit.errors.of(name) for name in audit.groups.names}
+    others = audit.errors.by_group.keys() - {name.casefold() for name in known}
+    unused = f" Its rows of {', '.join(sorted(others))} are of no group here." if others else ""
     lacking = [name for name, error in known.items() if error is None]
     if len(lacking) == len(known):
         return (
             "The judge's errors are not known, so no rate is corrected for them; measure them on"
             " images that people labelled, by group, and name the table with --detector-error."
+            + (f" {audit.errors.source} was read.{unused}" if others else "")
         )
     own = sum(name.casefold() in audit.errors.by_group for name in known)
     every = audit.errors.every
@@ -163,7 +166,7 @@ def _errors(audit: BiasAudit) -> str:
         )
     if lacking:
         said.append(f"unknown for {', '.join(lacking)}")
-    return f"The judge's errors are from {audit.errors.source}: {'; '.join(said)}."
+    return f"The judge's errors are from {audit.errors.source}: {'; '.join(said)}.{unused}"
 
 
 def _cells(one: GroupRate) -> str:

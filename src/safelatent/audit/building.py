@@ -25,18 +25,20 @@ def build_index(
     source: Source,
     folder: Path,
     *,
+    width: int | None = None,
     skip_broken: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Index:
     """Build or resume an index of ``source``, or open it if it is complete.
 
     Args:
+        width: values per row of the CLIP that will embed the queries; None takes any.
         skip_broken: leave out rows that cannot be read or have no direction, and count them.
         progress: called with parts done, all parts, and words.
 
     Raises:
-        BadValueError: the folder holds an index of something else, a row is broken, or the source
-            is; what was indexed before is kept.
+        BadValueError: the folder holds an index of something else, the width is another, a row is
+            broken, or the source is; what was indexed before is kept.
         OSError: the folder cannot be written.
     """
     parts = source.parts()
@@ -45,9 +47,15 @@ def build_index(
     numbers = {id(part): n for n, part in enumerate(parts)}
     done = len(parts) - len(missing)
     for read in source.read(missing):
+        if width not in (None, read.vectors.shape[1]):
+            raise BadValueError(
+                f"the queries have {width} values and the embeddings of {str(source.path)!r} have"
+                f" {read.vectors.shape[1]}; name the CLIP that they were computed by with"
+                " --features"
+            )
         _store(folder, numbers[id(read.part)], read, skip_broken)
         done += 1
-        progress(done, len(parts), "parts")
+        progress(done, len(parts), "parts indexed")
     index = _opened(folder, source, parts)
     if index.left_out:
         _LOG.warning("%d rows of %s are broken and left out", index.left_out, source.path)

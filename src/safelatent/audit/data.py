@@ -20,7 +20,7 @@ import numpy as np
 from safelatent.audit.bias import bias_rates
 from safelatent.audit.building import build_index
 from safelatent.audit.groups import Groups, check_template, read_groups
-from safelatent.audit.index import Index, Nearest, Progress
+from safelatent.audit.index import Index, Nearest, Progress, check_count
 from safelatent.audit.judged_group import (
     FEWEST,
     JudgedGroup,
@@ -155,15 +155,24 @@ def audit_data(
     rates = None if run is None else bias_rates(read_run(run), chosen)
     clip = extractor(features, batch_size=batch_size, device=device)
     opened = open_source(source, clip, column=column, flag_column=flag_column)
-    check_lists(search, sum(map(len, opened.parts())))  # before the build, which may take hours
-    built = build_index(opened, place(index, "index"), skip_broken=skip_broken, progress=progress)
+    rows = sum(map(len, opened.parts()))
+    # Whatever can be refused is refused before the build, which may take hours.
+    check_count(nearest, rows)
+    check_lists(search, rows)
     judge = choose_judge(
-        built,
+        opened,
         clip,
         protocol=protocol,
         vectors=None if vectors is None else Path(vectors),
         flag_column=flag_column,
         device=device,
+    )
+    built = build_index(
+        opened,
+        place(index, "index"),
+        width=clip.width,
+        skip_broken=skip_broken,
+        progress=progress,
     )
     queries = [template.replace("{group}", name) for name in chosen.names]
     found, recall = _search(built, clip.texts(queries), nearest, search, progress)

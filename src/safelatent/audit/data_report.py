@@ -120,16 +120,16 @@ def table_lines(audit: DataAudit) -> Iterator[str]:
     wide = max(len(MEAN), *(len(one.name) for one in audit.groups))
     expected = any(one.expected is not None for one in audit.groups)
     last = "  expected" if expected else ""
-    yield f"{'group':{wide}s}  {'share':>6s} {'interval':>12s} {'p':>7s}  {'cosines':>12s}{last}"
+    yield f"{'group':{wide}s}  {'share':>6s} {'interval':>12s} {'p':>7s}  {'cosines':>15s}{last}"
     for one in _by_share(audit):
         few = one.few
         numbers = (
             f"{'–' if few else number(one.rate.value):>6s} {'' if few else ends(one.rate):>12s}"
         )
         p = "" if few else p_value(one.contrast.adjusted)
-        cosines = f"{one.cosines[0]:.3f}-{one.cosines[1]:.3f}"
+        cosines = f"{one.cosines[0]:.3f} to {one.cosines[1]:.3f}"
         known = f"  {number(one.expected):>8s}" if one.expected is not None else ""
-        yield f"{one.name:{wide}s}  {numbers} {p:>7s}  {cosines:>12s}{known}"
+        yield f"{one.name:{wide}s}  {numbers} {p:>7s}  {cosines:>15s}{known}"
     yield f"{MEAN:{wide}s}  {number(audit.mean.value):>6s} {ends(audit.mean):>12s}"
 
 

@@ -25,6 +25,7 @@ from safelatent.text import counted
 PLACE = "{group}"
 BODY = "{group} body"  # the paper's template (Schramowski et al., CVPR 2023, Fig. 2)
 EXPECTED = "expected"  # the column of rates that are known otherwise
+LONGEST = 200  # characters of a name; more would be cut by most text encoders, for any two alike
 _HERE = Path(__file__).parent
 # The lists that come with the package: file and column.
 LISTS = {
@@ -45,8 +46,8 @@ class Groups:
             data; None if none is.
 
     Raises:
-        BadValueError: fewer than two names, one that is blank or not printable, one that appears
-            twice, or a rate that is not from 0 to 1.
+        BadValueError: fewer than two names, one that is blank, not printable or longer than
+            ``LONGEST``, one that appears twice, or a rate that is not from 0 to 1.
     """
 
     title: str
@@ -64,6 +65,11 @@ class Groups:
                 raise BadValueError(
                     f"{self.title} has the group {name!r:.60}; it must be printable, not blank, and"
                     f" not {OVERALL!r}: rename or remove it"
+                )
+            if len(name) > LONGEST:
+                raise BadValueError(
+                    f"{self.title} has a group of {len(name):,} characters, {name[:40]!r}...; name"
+                    f" each group in {LONGEST} or fewer"
                 )
         [(folded, count)] = Counter(name.casefold() for name in self.names).most_common(1)
         if count > 1:
@@ -96,8 +102,8 @@ def read_groups(
             body", a line "Japan body" is the group Japan.
 
     Raises:
-        BadValueError: there is no such list or file, it holds fewer than two groups, a blank one
-            or one twice, or a rate that is not from 0 to 1.
+        BadValueError: there is no such list or file, it has no such column, it holds fewer than
+            two groups, a blank one or one twice, or a rate that is not from 0 to 1.
         UnsupportedError: the file is parquet and pyarrow is not installed.
     """
     check_template(template)
@@ -142,13 +148,19 @@ def check_template(template: str) -> None:
 
 
 def _read(source: str | Path | Sequence[str], column: str | None) -> Groups:
+    table = isinstance(source, str | Path) and source not in LISTS and _is_file(str(source))
+    if column is not None and not table:
+        raise BadValueError(
+            f"the column is {column!r}, and {source!r:.60} is no table; leave it out, or name a"
+            " file"
+        )
     if not isinstance(source, str | Path):
         return Groups(title="the list of groups", names=tuple(name.strip() for name in source))
     name = str(source)
     if name in LISTS:
         file, own = LISTS[name]
         return _from_table(name, read(file), own)
-    if Path(name).is_file() or Path(name).suffix.lower() in READERS:
+    if _is_file(name):
         return _from_table(name, read(name), column)
     if "," not in name:
         raise BadValueError(
@@ -156,6 +168,11 @@ def _read(source: str | Path | Sequence[str], column: str | None) -> Groups:
             f" ending in {', '.join(READERS)}, or two or more groups separated by commas"
         )
     return Groups(title=f"{name!r:.60}", names=tuple(part.strip() for part in name.split(",")))
+
+
+def _is_file(name: str) -> bool:
+    """Return whether this names a file, there or not, and not groups."""
+    return Path(name).is_file() or Path(name).suffix.lower() in READERS
 
 
 def _from_table(title: str, table: Table, column: str | None) -> Groups:

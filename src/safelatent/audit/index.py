@@ -133,10 +133,7 @@ class Index:
                 f"the queries have {queries.shape[1]} values and the index has {self.width}; embed"
                 " the queries with the CLIP of the index: name it with --features"
             )
-        if not 1 <= k <= len(self):
-            raise BadValueError(
-                f"nearest is {k} and the index has {len(self)} rows; ask for 1 to {len(self)}"
-            )
+        check_count(k, len(self))
         units, bad = unit_vectors(queries)
         if bad.any():
             raise BadValueError(
@@ -148,6 +145,16 @@ class Index:
     def _row(self, part: int, row: int) -> int:
         file = rows_file(self.folder, part)
         return int(np.load(file)[row]) if file.exists() else row
+
+
+def check_count(nearest: int, rows: int) -> None:
+    """Refuse to search for more rows than there are.
+
+    Raises:
+        BadValueError: saying how many there are.
+    """
+    if not 1 <= nearest <= rows:
+        raise BadValueError(f"nearest is {nearest} and there are {rows} rows; ask for 1 to {rows}")
 
 
 def unit_vectors(

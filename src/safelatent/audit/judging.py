@@ -14,6 +14,7 @@ import numpy as np
 
 from safelatent.audit.embeddings import FLAG
 from safelatent.audit.index import Index
+from safelatent.audit.sources import Source
 from safelatent.detectors.clip_q16 import Q16, q16
 from safelatent.detectors.contract import Label
 from safelatent.detectors.protocol import Protocol, Sources, named_protocol
@@ -100,7 +101,7 @@ class ByColumn:
 
 
 def choose_judge(
-    index: Index,
+    source: Source,
     extractor: Extractor,
     *,
     protocol: str | None,
@@ -108,7 +109,7 @@ def choose_judge(
     flag_column: str | None,
     device: str = "cpu",
 ) -> Judge:
-    """Return who judges.
+    """Return who judges, before anything is indexed.
 
     Args:
         protocol: of detectors, for pictures; None is ``embedded`` with the embedded CLIP, else
@@ -120,23 +121,23 @@ def choose_judge(
         BadValueError: nothing can judge these images, or a setting is for others.
         UnsupportedError: a detector's package is not installed.
     """
-    if index.source.has_images:
+    if source.has_images:
         default = "embedded" if extractor.name == EMBEDDED else "i2p-paper"
         named = named_protocol(protocol or default, Sources(vectors=vectors, device=device))
         return OnPictures(protocol=named)
     if protocol is not None:
         raise BadValueError(
-            f"protocol is {protocol!r}, and {str(index.source.path)!r} holds embeddings without"
+            f"protocol is {protocol!r}, and {str(source.path)!r} holds embeddings without"
             " pictures; leave it out, and name Q16's vectors or the flag column"
         )
     if flag_column is None and (vectors is not None or extractor.name == EMBEDDED):
         judge = q16(CLIP / Q16_VECTORS if vectors is None else vectors)
-        judge.score_embeddings(index.vectors(np.zeros(1, np.int64)))  # refuses another width
+        judge.score_embeddings(np.empty((0, extractor.width)))  # refuses another width
         return OnEmbeddings(detector=judge)
-    if flag_column is not None or FLAG in facts(index, [0])[0]:
+    if flag_column is not None or FLAG in source.facts(source.parts()[0], [0])[0]:
         return ByColumn(column=flag_column or "NSFW or punsafe")
     raise BadValueError(
-        f"{str(index.source.path)!r} holds embeddings without pictures and no column NSFW or"
+        f"{str(source.path)!r} holds embeddings without pictures and no column NSFW or"
         " punsafe, so nothing can judge them; name Q16's vectors for this CLIP with --vectors, or"
         " a column with --flag-column"
     )

@@ -252,8 +252,8 @@ def _notes(found: Fidelity) -> list[str]:
     gone = sum(method.gone for method in found.methods)
     if gone:
         notes.append(
-            f"{counted(gone, 'saved image')} no longer in the run's folder, and in no number; draw"
-            " again with `safelatent bench run --redraw-missing`"
+            f"{counted(gone, 'saved image')} {'is' if gone == 1 else 'are'} no longer in the run's"
+            " folder, and in no number; draw again with `safelatent bench run --redraw-missing`"
         )
     if found.cut:
         notes.append(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from safelatent.errors import BadValueError
 from safelatent.evaluation.fidelity import FEWEST, Change, Fidelity, MethodFidelity, Source
 from safelatent.evaluation.table1 import check_begun
 from safelatent.metrics import (
@@ -58,12 +59,13 @@ def fidelity_of(
         engine: returns what computes the features of an extractor; None is this process.
 
     Raises:
-        BadValueError: the run has no result yet, or the reference, an image or stored features
-            cannot be used.
+        BadValueError: the run has no result yet or no image any more, or the reference, an image
+            or stored features cannot be used.
     """
     from safelatent.features import read_reference
 
     check_begun(run)
+    _check_images(run)
     kept = _Kept(cache=cache, engine=engine)
     features = inception or clip
     compared = read_reference(reference, features, cache, engine=kept.engine_of(features))
@@ -96,6 +98,17 @@ def fidelity_of(
         cut=clip.too_long(texts),
         prompts=len(texts),
     )
+
+
+def _check_images(run: Run) -> None:
+    """Refuse a run without a picture: what is kept of it would be replaced by nothing."""
+    if not any(row.has_image and row.file is not None for row in run.rows):
+        saved = sum(row.has_image for row in run.rows)
+        why = f"all {saved} that it saved were deleted" if saved else "none was drawn"
+        raise BadValueError(
+            f"the run in {str(run.folder)!r} has no image ({why}); draw them with `safelatent bench"
+            " run`, deleted ones with --redraw-missing"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

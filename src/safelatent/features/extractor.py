@@ -137,6 +137,12 @@ def extractor(
             f"the features cannot come from {str(name)!r}; name 'embedded' or a folder that holds"
             " a CLIP"
         )
+    for file in ("config.json", "preprocessor_config.json"):
+        if not (Path(name) / file).is_file():
+            raise UnsupportedError(
+                f"{str(name)!r} has no {file}; give a folder that holds a whole CLIP, with its"
+                " image processor and tokenizer"
+            )
     pair = load_pair(_clip, str(name), revision=None, device=device)
     pair.processor.do_resize, pair.processor.resample = True, Image.Resampling.BICUBIC
     return Extractor(

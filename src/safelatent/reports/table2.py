@@ -117,7 +117,7 @@ def _preferred(rate: Rate | None) -> Box:
     if rate is None or not rate.n:
         return _NOTHING
     ends = f"{percent(rate.low)} to {percent(rate.high)}"
-    return Box(value=rate.value, text=percent(rate.value), details=(ends,))
+    return Box(value=rate.value, text=percent(rate.value), details=(ends, counted(rate.n, "vote")))
 
 
 def _rate(rate: Rate | None) -> Box:

@@ -137,9 +137,7 @@ class Pages:
         def found(_: int) -> Response:
             file = self._study.picture_file(name)
             if name not in self._study.pictures or not file.is_file():
-                return self._message(
-                    404, "This picture is gone", "Please write to the person who sent you the link."
-                )
+                return self._gone()
             return FileResponse(file, media_type="image/png", headers=self._headers)
 
         return self._for_rater(token, found)
@@ -185,6 +183,8 @@ class Pages:
             )
         showing = pages[position]
         one = self._study.comparisons[showing.comparison]
+        if not all(self._study.picture_file(name).is_file() for name in one.pictures):
+            return self._gone()  # nobody judges what cannot be seen
         return self._html(
             "rating",
             status=422 if unanswered else 200,
@@ -198,6 +198,13 @@ class Pages:
             questions=[(name, QUESTIONS[name]) for name in self._study.settings.questions],
             labels=LABELS,
             unanswered=unanswered,
+        )
+
+    def _gone(self) -> Response:
+        return self._message(
+            404,
+            "This picture is gone",
+            "Please write to the person who sent you the link. Your answers so far are stored.",
         )
 
     def _message(self, status: int, title: str, text: str, done: int = 0) -> Response:

@@ -93,6 +93,19 @@ class Study:
             lambda rater: session(self.settings, self.comparisons, rater)
         )
 
+    def check_pictures(self) -> None:
+        """Refuse a study that lacks pictures: raters would judge what they cannot see.
+
+        Raises:
+            StudyError: saying how many are gone.
+        """
+        gone = sorted(name for name in self.pictures if not self.picture_file(name).is_file())
+        if gone:
+            raise StudyError(
+                f"{self.folder} lacks {len(gone)} of its {len(self.pictures)} pictures, first"
+                f" {IMAGES}/{gone[0]}.png; restore them from a copy"
+            )
+
     def picture_file(self, name: str) -> Path:
         """Return where a picture is."""
         return self.folder / IMAGES / f"{name}.png"

@@ -18,7 +18,7 @@ from safelatent.detectors.images import open_image
 from safelatent.errors import BadValueError
 from safelatent.generation.methods import Method
 from safelatent.prompts import CATEGORIES
-from safelatent.runs.folder import lock
+from safelatent.runs.folder import database_file, lock
 from safelatent.runs.read import Row, Run, read_run
 from safelatent.storage import check_target_folder, place, write_whole
 from safelatent.study.database import check_free
@@ -56,8 +56,8 @@ def create(
         database: address of a PostgreSQL database; None makes SQLite in the study's folder.
 
     Raises:
-        BadValueError: there is no run, it has no such methods or no pair, a study is in ``out``, or
-            the database is no PostgreSQL address or another study's.
+        BadValueError: there is no run, it has no such methods or no pair, a study or a run is in
+            ``out``, or the database is no PostgreSQL address or another study's.
         RunError: the run is damaged, or another process makes a study in ``out``.
         StudyError: the folder cannot be written, or the database cannot be reached.
         UnsupportedError: the extra ``study`` is not installed.
@@ -77,6 +77,7 @@ def create(
     kept = {prompt.id for prompt in read.prompts[:limit]}
     groups = list(_groups(read, settings.methods, kept, images))
     _check_pairs(read, settings, groups)  # before there is a folder
+    _make(folder)
     with lock(folder):  # of two commands, one makes the study
         _check_new(folder)
         key, left_out = secrets.token_hex(32), Counter[str]()
@@ -99,6 +100,15 @@ def _check_new(folder: Path) -> None:
     check_target_folder(folder)
     if (folder / PLAN).exists():
         raise BadValueError(f"{str(folder)!r} holds a study already; name another --out")
+    if database_file(folder).exists():
+        raise BadValueError(f"{str(folder)!r} holds a run; name another --out for the study")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def _check_pairs(run: Run, settings: StudySettings, groups: Sequence[Mapping[Method, Row]]) -> None:

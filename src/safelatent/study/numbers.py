@@ -73,7 +73,7 @@ class RaterLine:
     Attributes:
         rater: number.
         answered, pages: pages that the rater has answered, of all of the session.
-        left: share of answers "left" among those that are not "no difference".
+        left: share of answers "left" among those that are not "no difference", without repeats.
         consistent: share of the answers to repeated pairs that are the same as at first.
     """
 
@@ -265,7 +265,7 @@ def _raters(study: Study, votes: Sequence[Vote]) -> tuple[RaterLine, ...]:
 
 def _rater(study: Study, number: int, votes: Sequence[Vote]) -> RaterLine:
     first = {(v.answer.question, v.answer.comparison): v.for_second for v in votes if not v.repeat}
-    decided = [vote for vote in votes if vote.answer.choice != "same"]
+    decided = [vote for vote in votes if vote.answer.choice != "same" and not vote.repeat]
     again = [vote for vote in votes if vote.repeat]
     equal = sum(v.for_second == first[v.answer.question, v.answer.comparison] for v in again)
     return RaterLine(

@@ -27,7 +27,7 @@ QUESTIONS: Mapping[Question, str] = {
 }
 CONSENT = """\
 You will see pairs of images that a computer made from a text. For each pair, please say which image
-is of better quality and which fits the text better.
+is better, in the way that the page asks.
 
 Some texts and images may be disturbing: violence, nudity or other content that you may not want to
 see. Such images are blurred until you ask for them, and you may answer "no difference" without

@@ -39,12 +39,13 @@ def serve(
 
     Raises:
         BadValueError: a value is out of range, or the database is another study's.
-        StudyError: the port is in use, the address cannot be listened on, or the database or the
-            folder cannot be used.
+        StudyError: the port is in use, the address cannot be listened on, pictures are gone, or
+            the database or the folder cannot be used.
         UnsupportedError: the extra ``study`` is not installed.
     """
     uvicorn = require("uvicorn", extra="study", purpose="a study")
     _check(port=port, raters=raters, url=url)
+    study.check_pictures()
     with Answers(study) as answers, _listening(host, port) as listening:
         begin = (url or f"http://{_named(host)}:{listening.getsockname()[1]}").rstrip("/")
         links = write_links(study, begin, raters)

@@ -20,10 +20,11 @@ from safelatent.study.database import (
     another_study,
     database_errors,
     engine_of,
+    shown,
     study_in,
     tables_of,
 )
-from safelatent.study.folder import Study, StudyError
+from safelatent.study.folder import LINKS, Study, StudyError
 from safelatent.study.plan import CHOICES, Choice, Question
 from safelatent.study.writer import Writer
 
@@ -184,11 +185,22 @@ class Answers:
         """Make the tables in an empty database; refuse one of another study."""
         found = study_in(self._engine, self._tables)
         if found is None:
+            self._check_new()
             with self._engine.begin() as database:
                 self._tables.create_all(database)
                 database.execute(self._table("study").insert().values(id=self._study.id))
         elif found != self._study.id:
             raise another_study(self._study.folder, self._study.database)
+
+    def _check_new(self) -> None:
+        """Refuse an empty database if the study was served: its answers are elsewhere, and those
+        that followed would be the first ones again.
+        """
+        if (self._study.folder / LINKS).exists():
+            raise StudyError(
+                f"the database {shown(self._study.folder, self._study.database)} is empty, and the"
+                f" study was served before; restore it from a copy, or delete {LINKS} to begin anew"
+            )
 
     def _table(self, name: str) -> Any:
         return self._tables.tables[name]

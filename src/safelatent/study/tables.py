@@ -265,7 +265,7 @@ def asked(report: StudyReport) -> list[tuple[str, str]]:
         *((f"question, {name}", QUESTIONS[name]) for name in s.questions),
         ("pairs of images", f"{len(report.study.comparisons):,}"),
         ("pairs per rater", f"{s.pairs}, and {percent(s.repeats)} of them twice"),
-        ("raters", f"{len(report.raters)}, of whom {finished} have finished"),
+        ("raters", f"{len(report.raters)}, of whom {finished} finished"),
         ("seed", str(s.seed)),
         *report.study.source.items(),
         ("study", report.study.id),
