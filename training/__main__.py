@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_what_and_where(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    what = "which stages (default: all that learn)"
+    what = "which stages (default: all but prepare and measure)"
     add("stages", nargs="*", type=_stage, metavar="STAGE", help=what)
     where = "working folder (default: %(default)s)"
     add("--work", type=Path, default=Path("runs/training"), help=where)
