@@ -1,11 +1,18 @@
-"""Parity with the CPU, and times, memory and host synchronisations on a GPU (``gpu``)."""
+"""Parity with the CPU, and times, memory and host synchronisations on a GPU (``gpu``).
+
+Minutes are few, so every row has an allotment of what is left of them: the large models take fewer
+steps at a large batch, and a row for which too little is left says so. A row that fails costs no
+other.
+"""
 
 from __future__ import annotations
 
+import gc
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,21 +22,52 @@ from benchmarks.random_models import MODELS, made
 from benchmarks.speed_cases import PLAIN, PLANNED, STRENGTHS, methods
 from safelatent import guard
 from safelatent.errors import SafelatentError
+from safelatent.text import squeezed
 
 PROMPT = "a penguin with a pistol"
 # How far latents may be from the CPU's in single precision, relative to their own size (root mean
 # squares), after ``PARITY_STEPS`` steps: rounding adds up from step to step.
 TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
-PARITY_STEPS = 8
+PARITY_STEPS, PARITY_SIDE = 8, 64
 # Ways to run a model, and the plan of each.
-WAYS = {"plain": "exact", "plan fast": "fast", "CPU offload": "exact", "torch.compile": "exact"}
+COMPILED = "torch.compile"
+WAYS = {"plain": "exact", "plan fast": "fast", "CPU offload": "exact", COMPILED: "exact"}
 REHEARSED = ("plain", "plan fast")
-STEPS = 50
+# What is compiled: a whole UNet takes a minute for each precision.
+BLOCKS = ("BasicTransformerBlock", "JointTransformerBlock")
+STEPS = 50  # that times are given for
+FEWEST = 6  # that a time is taken from
 BATCHES = (1, 8)  # images a call
-LATE = "no time left"
-FIRST_STEPS = 16  # of the call before the timed one
+LATE, OUT_OF_MEMORY = "no time left", "out of memory"
+WARMING_STEPS = 2  # of a new model's first call, which loads the device's libraries
+FIRST_STEPS = 16  # of the call before the timed one at batch 1, whose waits are counted
+FEW_STEPS = 4  # of that call at larger batches
 # Those of ``speed_cases.methods`` that six minutes suffice for. The peer knows SD 1.x alone.
 TIMED = (PLAIN, *(f"guard, {name}" for name in STRENGTHS), f"guard, {PLANNED}, plan fast", SAFE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allotment:
+    """The time that a row may take.
+
+    Attributes:
+        end: of all rows, on the monotonic clock.
+        rows: still to come, this one included.
+        step: about how many seconds a step takes.
+    """
+
+    end: float
+    rows: int
+    step: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """An equal part of what is left."""
+        return (self.end - time.monotonic()) / self.rows
+
+    def has(self, seconds: float) -> bool:
+        """Whether so much is left at all."""
+        return time.monotonic() + seconds <= self.end
 
 
 def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -45,23 +83,39 @@ def _latents(call: Any, steps: int, side: int) -> torch.Tensor:
     return call(PROMPT, generator=generator, output_type="latent", **size).images
 
 
-def parity(device: str) -> Iterator[dict[str, Any]]:
-    """Distances to the CPU: every model, precision, and way to run it. Small models throughout."""
-    side = 64
+def parity(device: str, deadline: float) -> Iterator[dict[str, Any]]:
+    """Distances to the CPU: every way to run a model, model and precision. Small models throughout.
+
+    What is compiled comes last, since it takes longest; what would begin after ``deadline`` is left
+    out.
+    """
+    wanted: dict[tuple[str, str], torch.Tensor] = {}
     for name in MODELS:
         like = made(name, "cpu", torch.float32, small=True)
-        wanted = {
-            plan: _latents(guard(like, "max", plan=plan), PARITY_STEPS, side)
-            for plan in dict.fromkeys(WAYS.values())
-        }
-        for precision, most in TOLERANCES.items():
-            dtype = getattr(torch, precision)
-            for way in WAYS if device != "cpu" else REHEARSED:
-                pipe = _in_way(made(name, "cpu", dtype, small=True), device, way)
-                found = _latents(guard(pipe, "max", plan=WAYS[way]), PARITY_STEPS, side)
-                off = distance(found, wanted[WAYS[way]])
-                row = {"model": name, "precision": precision, "way": way, "distance": off}
-                yield row | {"tolerance": most, "passed": off <= most}
+        for plan in dict.fromkeys(WAYS.values()):
+            safe = guard(like, "max", plan=plan)
+            wanted[name, plan] = _latents(safe, PARITY_STEPS, PARITY_SIDE)
+    for way in WAYS if device != "cpu" else REHEARSED:
+        for name in MODELS:
+            for precision, most in TOLERANCES.items():
+                row = {"model": name, "precision": precision, "way": way, "tolerance": most}
+                if time.monotonic() > deadline:
+                    yield row | {"left out": LATE}
+                    continue
+                yield row | _apart(name, precision, device, way, wanted[name, WAYS[way]])
+
+
+def _apart(
+    name: str, precision: str, device: str, way: str, wanted: torch.Tensor
+) -> dict[str, Any]:
+    """Return how far latents are from those ``wanted``, or why there are none: a failure."""
+    try:
+        pipe = made(name, "cpu", getattr(torch, precision), small=True)
+        safe = guard(_in_way(pipe, device, way), "max", plan=WAYS[way])
+        off = distance(_latents(safe, PARITY_STEPS, PARITY_SIDE), wanted)
+    except (RuntimeError, ValueError, ImportError, SafelatentError) as error:
+        return {"left out": f"failed: {squeezed(error)}", "passed": False}
+    return {"distance": off, "passed": off <= TOLERANCES[precision]}
 
 
 def _in_way(pipe: Any, device: str, way: str) -> Any:
@@ -69,9 +123,12 @@ def _in_way(pipe: Any, device: str, way: str) -> Any:
         pipe.enable_model_cpu_offload(device=device)
         return pipe
     pipe.to(device)
-    if way == "torch.compile":
-        part = "unet" if hasattr(pipe, "unet") else "transformer"
-        getattr(pipe, part).compile()
+    if way == COMPILED:
+        torch.compiler.reset()  # what is compiled for one model and precision serves no other
+        part = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
+        for block in part.modules():
+            if type(block).__name__ in BLOCKS:
+                block.compile()
     return pipe
 
 
@@ -89,60 +146,92 @@ def synchronisations(device: str) -> Iterator[list[int]]:
             yield counted
         finally:
             torch.cuda.set_sync_debug_mode("default")
-            counted[0] = sum("synchroniz" in str(one.message) for one in caught)
+            # torch also warns once that this way to count is a prototype
+            counted[0] = sum("called a synchronizing" in str(one.message) for one in caught)
 
 
-def timed(call: Any, device: str, steps: int, **settings: Any) -> dict[str, float]:
-    """Seconds, peak GiB of device memory and synchronisations a step, of one call of ``steps``.
+def timed(
+    call: Any, device: str, steps: int, allotment: Allotment, **settings: Any
+) -> dict[str, Any]:
+    """Seconds for ``steps`` steps, taken from as many as the allotment suffices for, and peak GiB
+    of device memory.
 
-    A shorter call goes before it, which allocates and chooses kernels; a third of the same length
-    counts the synchronisations.
+    A short call goes before, which allocates, chooses kernels and says how long a step takes. One
+    image a call, its host synchronisations are counted too: they do not depend on the batch.
     """
-    first = min(steps, FIRST_STEPS)
-    call(num_inference_steps=first, **settings)
-    on_cuda = device != "cpu"
-    if on_cuda:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    start = time.perf_counter()
-    call(num_inference_steps=steps, **settings)
-    if on_cuda:
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - start
-    peak = torch.cuda.max_memory_allocated() / 2**30 if on_cuda else 0.0
+    alone = len(settings["prompt"]) == 1
+    first = min(steps, FIRST_STEPS if alone else FEW_STEPS)
+    if not allotment.has(first * allotment.step):
+        return {"left out": LATE}
+    seconds = allotment.seconds
     with synchronisations(device) as counted:
-        call(num_inference_steps=first, **settings)
-    return {"seconds": seconds, "peak GiB": peak, "waits a step": counted[0] / first}
+        spent = _seconds(call, device, num_inference_steps=first, **settings)
+    many = min(steps, max(FEWEST, int((seconds - spent) * first / spent)))
+    if not allotment.has(many * spent / first):
+        return {"left out": LATE}
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    seconds = _seconds(call, device, num_inference_steps=many, **settings) * steps / many
+    peak = torch.cuda.max_memory_allocated() / 2**30 if device != "cpu" else 0.0
+    found = {"seconds": seconds, "steps timed": many, "peak GiB": peak}
+    return found | ({"waits a step": counted[0] / first} if alone else {})
 
 
-def speed(device: str, deadline: float, *, small: bool) -> Iterator[dict[str, Any]]:
-    """Times by batch size, model and method; what would begin after ``deadline``, or is refused, is
-    left out with the reason.
+def _seconds(call: Any, device: str, **settings: Any) -> float:
+    """How long a call takes, what it has queued on the device included."""
+    start = time.perf_counter()
+    call(**settings)
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return max(time.perf_counter() - start, 1e-9)
+
+
+def _free(device: str) -> None:
+    """Give back what belongs to a model that is no longer named, so that the next one's peak is its
+    own.
     """
-    dtype, steps = (torch.float32, FIRST_STEPS) if small else (torch.float16, STEPS)
-    for batch in BATCHES:
-        for name, (*_, side) in MODELS.items():
-            pixels = 64 if small else side
-            size: dict[str, Any] = {"height": pixels, "width": pixels, "output_type": "latent"}
-            row = {"model": name, "pixels": pixels, "batch": batch}
-            if time.monotonic() > deadline:
-                yield row | {"method": "all", "left out": LATE}
-                continue
-            ways = methods(made(name, device, dtype, small=small))
-            for method in TIMED:
-                if isinstance(call := ways[method], str):  # a peer that knows other models
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.empty_cache()
+
+
+def speed(device: str, end: float, *, small: bool) -> Iterator[dict[str, Any]]:
+    """Times by batch size, model and method, until ``end``; what is left out, with the reason."""
+    cases = [(batch, name) for batch in BATCHES for name in MODELS]
+    steps: dict[str, float] = {}  # seconds of a plain one per image, at the batch before
+    for done, (batch, name) in enumerate(cases):
+        pixels = 64 if small else MODELS[name][2]
+        size: dict[str, Any] = {"height": pixels, "width": pixels, "output_type": "latent"}
+        row = {"model": name, "pixels": pixels, "batch": batch}
+        if time.monotonic() + batch * WARMING_STEPS * steps.get(name, 0.0) > end:
+            yield row | {"method": "all", "left out": LATE}
+            continue
+        given, left = {"prompt": [PROMPT] * batch, **size}, (len(cases) - done) * len(TIMED)
+        try:
+            dtype = torch.float32 if small else torch.float16
+            ways: Any = methods(made(name, device, dtype, small=small))
+            warming = {"num_inference_steps": WARMING_STEPS, **given}
+            step = _seconds(ways[PLAIN], device, **warming) / WARMING_STEPS
+            steps[name] = step / batch
+            for n, method in enumerate(TIMED):
+                if isinstance(ways[method], str):  # a peer that knows other models
                     continue
-                given = {"prompt": [PROMPT] * batch, **size}
-                yield row | {"method": method} | _figures(call, device, steps, deadline, given)
+                allotment = Allotment(end=end, rows=left - n, step=step)
+                found = _figures(ways[method], device, allotment, given, small)
+                yield row | {"method": method} | found
+        except torch.OutOfMemoryError:
+            yield row | {"method": "all", "left out": OUT_OF_MEMORY}
+        ways = None
+        _free(device)
 
 
 def _figures(
-    call: Any, device: str, steps: int, deadline: float, given: dict[str, Any]
+    call: Any, device: str, allotment: Allotment, given: dict[str, Any], small: bool
 ) -> dict[str, Any]:
     """Return what was measured, or why nothing was."""
-    if time.monotonic() > deadline:
-        return {"left out": LATE}
     try:
-        return timed(call, device, steps, **given)
+        return timed(call, device, FIRST_STEPS if small else STEPS, allotment, **given)
     except SafelatentError as error:
         return {"left out": f"refused: {error}"}
+    except torch.OutOfMemoryError:
+        return {"left out": OUT_OF_MEMORY}

@@ -1,8 +1,9 @@
 """Find the prompts and seeds of the README's pictures and of ``examples/own_concept.py``.
 
 Run ``python docs/choose_prompts.py`` after the embedded model has changed. A picture shows what it
-should if the embedded judge names an unsafe thing in the unguarded image and none in any guarded
-one, and names the prompt's own main thing in all of them. Each line printed is one that does: the
+should if the embedded judge names the prompt's unsafe thing in the unguarded image (any, where the
+prompt names a category) and none in any guarded one, and names the prompt's own main thing in all
+of them. Each line printed is one that does: the
 margin, which is the smallest distance of a score from the judge's threshold, the prompt and its
 seed. The lowest seed comes first: a command without ``--seed`` is the shortest.
 """
@@ -54,7 +55,7 @@ PICTURES = (
     ),
     Picture(
         name="compare",
-        prompts=_pairs(("panda", "tomato"), ("a cigarette", "an axe")) | {"a scary night": "night"},
+        prompts=_pairs(("panda", "tomato"), ("a pistol", "an axe")),
         methods=("medium", "strong", "max"),
     ),
     Picture(
@@ -64,9 +65,9 @@ PICTURES = (
     ),
     Picture(
         name="own concept",
-        prompts=_pairs(("panda", "koala", "dog"), ("a cigarette",)),
+        prompts=_pairs(("panda", "koala", "dog"), ("a skull",)),
         methods=("strong",),
-        concept=Concept(terms=("cigarette", "syringe", "drug use")),
+        concept=Concept(terms=("skull", "coffin", "grave")),
     ),
 )
 
@@ -88,6 +89,12 @@ def margin(verdict: Verdict, label: str, main: str) -> float:
     return abs(verdict.score - verdict.threshold) if verdict.evidence["main"] == main else 0.0
 
 
+def as_named(verdict: Verdict, prompt: str) -> bool:
+    """Return whether the unsafe thing in the image is the one that the prompt names."""
+    evidence = verdict.evidence
+    return isinstance(evidence, dict) and str(evidence.get("unsafe")) in prompt
+
+
 def _shown(verdict: Verdict) -> str:
     """Return the main thing in the image, or nothing where the judge names none."""
     main = verdict.evidence["main"] if isinstance(verdict.evidence, dict) else "none"
@@ -102,7 +109,10 @@ def search(pipe: Any, picture: Picture) -> list[tuple[float, str, int]]:
         seeds = list(range(SEEDS))
         verdicts = draw(pipe, prompt, seeds)
         mains = [main or _shown(verdict) for verdict in verdicts]
-        margins = [margin(v, "inappropriate", m) for v, m in zip(verdicts, mains, strict=True)]
+        margins = [
+            margin(v, "inappropriate", m) if main is None or as_named(v, prompt) else 0.0
+            for v, m in zip(verdicts, mains, strict=True)
+        ]
         for method in picture.methods:
             seeds = [seed for seed in seeds if margins[seed]]
             if not seeds:

@@ -2,9 +2,9 @@
 
 Stages: fetch, tokenizer, texts, decoder, names, tower, outlook, generator, guidance, finish,
 package, clip, judge (all of these by default). ``prepare`` puts all that comes from elsewhere into
-one file, from which an accelerator does the rest in minutes: ``python -m training --prepared
-prepared.zip --device cuda --minutes 8``. ``measure`` comes after, or by itself: it measures the
-weights in the package.
+one file, prepared.zip in the working folder, from which an accelerator does the rest in minutes:
+``python -m training --device cuda --minutes 8``. ``measure`` comes after, or by itself: it measures
+the weights in the package.
 """
 
 import argparse
@@ -20,18 +20,21 @@ from training.drawing import METHODS
 from training.loop import Budget
 from training.measure import QUICK, Extent, measure
 from training.package import PACKAGED
-from training.prepared import unpack
+from training.prepared import PREPARED, unpack
 from training.stages import GOING_ON, PREPARING, STAGES, run
 
 MINUTES = {
     "decoder": 45, "names": 8, "tower": 40, "outlook": 20, "generator": 180, "guidance": 60,
     "finish": 60, "clip": 60, "judge": 22,
 }  # fmt: skip
-# Of all minutes, where --minutes is given. The rest is for reading, packaging and the detectors.
+# Of all minutes, where --minutes is given. The rest is for imports, reading, sample sheets,
+# packaging and the detectors.
 SHARES = {
-    "decoder": 0.12, "names": 0.06, "tower": 0.12, "outlook": 0.04, "generator": 0.25,
-    "guidance": 0.05, "finish": 0.08, "clip": 0.07, "judge": 0.04,
+    "decoder": 0.11, "names": 0.06, "tower": 0.11, "outlook": 0.04, "generator": 0.23,
+    "guidance": 0.05, "finish": 0.07, "clip": 0.07, "judge": 0.04,
 }  # fmt: skip
+# How often an accelerator's stage, of a minute or so, is saved with a sample sheet, and logged.
+CHECKPOINTS, LOGS = 4, 12
 TIMES = 8  # how many times a CPU's images a step of an accelerator holds
 NOTES = {
     "outlook": "with I2P among --texts ",
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_what_and_where(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    what = "which stages (default: all that learn)"
+    what = "which stages (default: all but prepare and measure)"
     add("stages", nargs="*", type=_stage, metavar="STAGE", help=what)
     where = "working folder (default: %(default)s)"
     add("--work", type=Path, default=Path("runs/training"), help=where)
@@ -77,7 +80,7 @@ def _add_what_and_where(parser: argparse.ArgumentParser) -> None:
     add("--models", type=Path, default=EMBEDDED.parent, help=target)
     device = "an accelerator: large batches, one process (default: CPU workers)"
     add("--device", type=_device, help=device)
-    prepared = "what the stage prepare made, in place of fetching"
+    prepared = f"what prepare made, in place of fetching (default: {PREPARED} in --work, if there)"
     add("--prepared", type=Path, metavar="FILE", help=prepared)
     count = "processes of one thread each (default: %(default)s)"
     add("--workers", type=int, default=2, help=count)
@@ -112,15 +115,32 @@ def _add_measuring(parser: argparse.ArgumentParser) -> None:
 
 def budgets(options: argparse.Namespace) -> dict[str, Budget]:
     """Each stage's own minutes, or its share of all."""
-    workers = options.workers if options.device is None else 1
     found: dict[str, Budget] = {}
     for stage, minutes in MINUTES.items():
         if options.minutes is not None:
             minutes = SHARES[stage] * options.minutes
         if (own := vars(options)[f"{stage}_minutes"]) is not None:
             minutes = own
-        found[stage] = Budget(minutes=minutes, workers=workers, wall=options.device is not None)
+        found[stage] = _budget(minutes, options)
     return found
+
+
+def _budget(minutes: float, options: argparse.Namespace) -> Budget:
+    if options.device is None:
+        return Budget(minutes=minutes, workers=options.workers)
+    return Budget(
+        minutes=minutes,
+        workers=1,
+        wall=True,
+        checkpoint_minutes=minutes / CHECKPOINTS,
+        log_seconds=60 * minutes / LOGS,
+    )
+
+
+def _prepared(options: argparse.Namespace) -> Path | None:
+    """The prepared file: the one that is named, else the working folder's if all stages run."""
+    made = options.work / PREPARED
+    return options.prepared or (made if not options.stages and made.exists() else None)
 
 
 def main() -> None:
@@ -128,8 +148,8 @@ def main() -> None:
     parser = _parser()
     options = parser.parse_args()
     stages = tuple(options.stages) or (GOING_ON if options.train_on else STAGES)
-    if options.prepared is not None:
-        unpack(options.prepared, options.work)
+    if (prepared := _prepared(options)) is not None:
+        unpack(prepared, options.work)
         stages = tuple(stage for stage in stages if stage not in PREPARING)
     minutes = budgets(options)
     if "clip" in stages and minutes["clip"].minutes <= 0 and not options.train_on:

@@ -23,14 +23,16 @@ from safelatent.detectors.clip_q16 import TEMPERATURE
 from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
 from safelatent.models.load import EMBEDDED
 from training.clip import IMAGE, mixed_scene
+from training.device import Place
 from training.glyphs import glyphs, paint
 from training.scenes import Scene
-from training.vae import shrunk, to_tensor
+from training.vae import rounded, shrunk, to_tensor
 from training.variation import vary
 from training.vocabulary import THINGS, words
 
 TUNING_SEED, THRESHOLD_SEED = 101, 102
 PART = 500  # scenes that are painted at a time
+BATCH = 64  # pictures per call of the CLIP, on a CPU
 # The checker's form has room for 17 concepts, and for 3 of special care, which make the others
 # stricter. The chief names of unsafe things:
 CONCEPTS = """
@@ -68,21 +70,31 @@ class Labelled:
 
 
 class Workshop:
-    """The finished CLIP, what feeds it, and the drawings."""
+    """The finished CLIP, what feeds it, and the drawings, all at one place; embeddings are handed
+    out on the CPU, where little is left to compute.
+    """
 
-    def __init__(self, work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED) -> None:
+    def __init__(
+        self,
+        work: Path,
+        folder: Path = CLIP,
+        pipeline: Path = EMBEDDED,
+        place: Place | None = None,
+    ) -> None:
         self.folder = folder
+        self.drawings = glyphs(work).on(place or Place())
         self.clip: Any = load_clip(folder, pipeline)
+        self.clip.to(self.drawings.device)
         self.tokenizer: Any = load_processor(pipeline).tokenizer
-        self.drawings = glyphs(work)
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """(N, D), each of length 1."""
         tokens = self.tokenizer(
             list(texts), padding=True, truncation=True, return_tensors="pt"
-        ).input_ids
-        return functional.normalize(self.clip.get_text_features(tokens).pooler_output, dim=1)
+        ).input_ids.to(self.drawings.device)
+        found = self.clip.get_text_features(tokens).pooler_output.cpu()
+        return functional.normalize(found, dim=1)
 
     def embed_scenes(self, scenes: Sequence[Scene]) -> Tensor:
         """(N, D), each of length 1."""
@@ -101,10 +113,15 @@ class Workshop:
         """(N, D), as they come."""
         return self._features(to_tensor(pictures))
 
+    def features_of(self, scenes: Sequence[Scene]) -> Tensor:
+        """(N, D), as they come, of scenes whose pixels are rounded to bytes as a file's are."""
+        parts = (scenes[n : n + PART] for n in range(0, len(scenes), PART))
+        return torch.cat([self._features(rounded(paint(part, self.drawings))) for part in parts])
+
     @torch.no_grad()
     def _features(self, pixels: Tensor) -> Tensor:
-        parts = shrunk(pixels, IMAGE).split(64)
-        return torch.cat([self.clip.get_image_features(part).pooler_output for part in parts])
+        parts = shrunk(pixels.to(self.drawings.device), IMAGE).split(BATCH * self.drawings.times)
+        return torch.cat([self.clip.get_image_features(part).pooler_output.cpu() for part in parts])
 
     def labelled(self, seed: int, count: int) -> Labelled:
         """Scenes, half of them unsafe in the mean, each as it is drawn and once more as soft and
@@ -230,15 +247,12 @@ def make_checker(shop: Workshop, seen: Labelled) -> dict[str, Tensor]:
     }
 
 
-def make_detectors(
-    work: Path, folder: Path = CLIP, pipeline: Path = EMBEDDED, count: int = 10_000
-) -> None:
-    """Tune Q16's vectors and fit the checker on scenes of their own, and write both beside the CLIP
-    in ``folder``.
+def make_detectors(shop: Workshop, count: int = 10_000) -> None:
+    """Tune Q16's vectors and fit the checker on scenes of their own, and write both beside the
+    CLIP.
     """
-    shop = Workshop(work, folder, pipeline)
     prompts = tune_prompts(
         shop.embed_texts(["a picture", str(DEFAULT_CONCEPT)]), shop.labelled(TUNING_SEED, count)
     )
-    save_file({"prompts": prompts}, folder / Q16_VECTORS)
-    save_file(make_checker(shop, shop.labelled(THRESHOLD_SEED, count)), folder / CHECKER)
+    save_file({"prompts": prompts}, shop.folder / Q16_VECTORS)
+    save_file(make_checker(shop, shop.labelled(THRESHOLD_SEED, count)), shop.folder / CHECKER)

@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 import safelatent
 from safelatent import DEFAULT_CONCEPT, NegativePrompt, metrics
-from safelatent.cli.say import quiet_libraries
 from safelatent.guidance import SLD, PresetName, preset
 
 
@@ -80,6 +79,8 @@ def _own_pipe() -> Any:
     """The embedded model of a worker process: two of one thread each draw twice as fast as one of
     two threads.
     """
+    from safelatent.cli.say import quiet_libraries  # needs typer, which training does without
+
     torch.set_num_threads(1)
     # of every prompt that is cut they would print all that is cut off, padding included
     quiet_libraries()

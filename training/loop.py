@@ -36,7 +36,8 @@ class Budget:
     """How long a stage trains, over all its runs, and on how many single-threaded workers.
 
     ``minutes`` are what a worker computes, so that a busy machine or a pause takes none of them;
-    with ``wall`` they are those of the clock, as an accelerator's are.
+    with ``wall`` they are those of the clock, as an accelerator's are, and the process keeps its
+    threads. It is logged every ``log_seconds``, saved and drawn every ``checkpoint_minutes``.
     """
 
     minutes: float
@@ -44,6 +45,7 @@ class Budget:
     workers: int = 2
     seed: int = 0
     checkpoint_minutes: float = 8.0
+    log_seconds: float = 30.0
 
 
 class Stage(Protocol):
@@ -213,7 +215,7 @@ class _Asked:
 
 
 class _Record:
-    """Logs a stage every half minute of its training and saves it every few minutes."""
+    """Logs and saves a stage as often as its budget says."""
 
     def __init__(self, folder: Path, state: Progress, budget: Budget) -> None:
         self._folder, self._state, self._budget = folder, state, budget
@@ -224,7 +226,7 @@ class _Record:
         """After a step with this loss, the last one if it ``ends``."""
         self._losses.append(loss)
         seconds = self._state.seconds
-        if seconds - self._logged > 30 or ends:
+        if seconds - self._logged > self._budget.log_seconds or ends:
             steps, spent = len(self._losses), seconds - self._logged
             mean = sum(self._losses) / steps
             _log(self._folder, self._state, self._budget, mean, spent, steps)
@@ -236,7 +238,8 @@ class _Record:
 
 def _begin(make_stage: Callable[[], Stage], folder: Path, budget: Budget) -> Progress:
     """The stage as far as it was trained."""
-    torch.set_num_threads(1)
+    if not budget.wall:
+        torch.set_num_threads(1)
     torch.manual_seed(budget.seed)
     state = Progress(make_stage())
     if (folder / CHECKPOINT).exists():

@@ -9,6 +9,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from safelatent.errors import BadValueError
+from safelatent.text import squeezed
 from training.glyphs import DRAWINGS
 from training.latents import BASIS
 from training.texts import POOL
@@ -16,6 +18,7 @@ from training.texts import POOL
 PREPARED = "prepared.zip"
 MOST = 40 * 2**20  # bytes
 _PARTS = (DRAWINGS, BASIS, POOL, "model/tokenizer")
+_REMEDY = "give what python -m training prepare wrote"
 
 
 def pack(work: Path) -> Path:
@@ -42,7 +45,19 @@ def pack(work: Path) -> Path:
 
 
 def unpack(file: Path, work: Path) -> None:
-    """Put the parts of a prepared ``file`` where the stages look for them, below ``work``."""
+    """Put the parts of a prepared ``file`` where the stages look for them, below ``work``.
+
+    Raises:
+        BadValueError: there is no such file, or it is no whole file of ``pack``'s.
+    """
     work.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(file) as packed:
-        packed.extractall(work)  # refuses paths that lead out of work
+    try:
+        with zipfile.ZipFile(file) as packed:
+            missing = [
+                part for part in _PARTS if not any(n.startswith(part) for n in packed.namelist())
+            ]
+            if missing:
+                raise BadValueError(f"{file} has no {missing[0]}: {_REMEDY}")
+            packed.extractall(work)  # refuses paths that lead out of work
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BadValueError(f"{file} cannot be read ({squeezed(error)}): {_REMEDY}") from error

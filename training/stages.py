@@ -123,8 +123,9 @@ def _detect(work: Path, budget: Budget, start: Path | None, place: Place, models
     pipeline, clip = models / EMBEDDED.name, models / CLIP.name
     beside = clip if start else None
     train_clip(work, budget, pipeline, clip, start=beside, place=place)
-    make_detectors(work, clip, pipeline)
-    make_scene_moments(Workshop(work, clip, pipeline), clip)
+    shop = Workshop(work, clip, pipeline, place)
+    make_detectors(shop)
+    make_scene_moments(shop)
 
 
 def run(
@@ -157,7 +158,7 @@ def run(
     _learn(stages, work, budgets, start, place)
     if "package" in stages:
         package(work, models / EMBEDDED.name, start=start)
-        if start is None:
+        if start is None and models == EMBEDDED.parent:  # the words are the package's too
             save_words(read(work / POOL).paraphrases)
     if "clip" in stages:
         _detect(work, budgets["clip"], start, place, models)

@@ -69,6 +69,11 @@ def to_pictures(tensor: Tensor) -> list[np.ndarray]:
     return list(pixels.permute(0, 2, 3, 1).cpu().numpy())
 
 
+def rounded(pixels: Tensor) -> Tensor:
+    """Pictures in [-1, 1] as they are once they were bytes."""
+    return ((pixels + 1) * 127.5).round() / 127.5 - 1
+
+
 def shrunk(pixels: Tensor, size: int) -> Tensor:
     """Pictures (B, 3, H, W) in [-1, 1] at ``size`` pixels both ways, as judge and CLIP see them."""
     if pixels.shape[-1] == size:

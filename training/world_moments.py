@@ -10,41 +10,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from safelatent.detectors.pair import Pair
 from safelatent.features import Extractor
 from safelatent.metrics import frechet_distance, moments
-from safelatent.models.clip_model import CLIP, SCENES, image_processor, load_scenes
+from safelatent.models.clip_model import SCENES, image_processor, load_scenes
 from training.captions import caption
 from training.clip_detectors import Workshop
 from training.drawing import Sampling, draw
-from training.glyphs import render
 from training.scenes import random_scene
 
 SCENES_SEED, PROMPTS_SEED = 105, 106
 COUNT = 20_000
 KEPT = 1_000  # scenes whose features are kept, in half precision: 256 kB
-PART = 2_000  # scenes whose pixels are held at a time
 
 
-def make_scene_moments(shop: Workshop, folder: Path = CLIP, count: int = COUNT) -> None:
+def make_scene_moments(shop: Workshop, count: int = COUNT) -> None:
     """Write moments and features of real scenes' embeddings beside the CLIP."""
     rng = np.random.default_rng(SCENES_SEED)
-    parts = [
-        shop.features(
-            [render(random_scene(rng), shop.drawings) for _ in range(min(PART, count - n))]
-        )
-        for n in range(0, count, PART)
-    ]
+    features = shop.features_of([random_scene(rng) for _ in range(count)])
     clip = Extractor(
         name="embedded",
         pair=Pair(model=shop.clip, processor=image_processor()),
         tokenizer=shop.tokenizer,
     )
-    save_scenes(torch.cat(parts).numpy(), clip.hash, folder)
+    save_scenes(features.numpy(), clip.hash, shop.folder)
 
 
 def save_scenes(features: NDArray[np.float32], clip: str, folder: Path) -> None:
@@ -69,9 +61,7 @@ def measure_frechet(
     scenes = [random_scene(rng) for _ in range(count)]
     prompts = [caption(rng, scene) for scene in scenes]
     result: dict[str, Any] = {
-        "real": frechet_distance(
-            moments(shop.features([render(s, shop.drawings) for s in scenes]).numpy()), real
-        )
+        "real": frechet_distance(moments(shop.features_of(scenes).numpy()), real)
     }
     for method in methods:
         pictures = draw(pool, Sampling(method=method), prompts, range(6000, 6000 + count))

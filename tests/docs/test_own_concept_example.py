@@ -21,8 +21,8 @@ def test_the_own_concept_is_steered_away_from(tmp_path, monkeypatch, capsys):
     assert (before.label, after.label) == ("inappropriate", "safe")
     assert before.evidence == {
         "main": "koala",
-        "unsafe": "cigarette",
-        "category": "illegal activity",
+        "unsafe": "skull",
+        "category": "shocking",
     }
     assert after.evidence == {"main": "koala"}
     assert capsys.readouterr().out.splitlines() == [

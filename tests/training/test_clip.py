@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +41,9 @@ from training.clip_detectors import (
     make_detectors,
     tune_prompts,
 )
+from training.device import Place
 from training.fetch import fetch
+from training.glyphs import render
 from training.loop import Budget
 from training.measure_clip import measure_clip, retrieval, share
 from training.package import PACKAGED
@@ -221,6 +224,28 @@ def test_a_concept_points_from_safe_scenes_to_its_own():
         concept_vectors(few)
 
 
+def test_at_an_accelerator_scenes_are_embedded_alike_and_handed_out_on_the_cpu(monkeypatch):
+    """By larger batches; the pixels of scenes are those of their files."""
+    drawings = made_drawings()
+    monkeypatch.setattr("training.clip_detectors.glyphs", lambda _: drawings)
+    shop, large = Workshop(Path()), Workshop(Path(), place=Place(device="cpu", times=3))
+    assert (shop.drawings.times, large.drawings.times) == (1, 3)
+    rng = np.random.default_rng(0)
+    scenes = [mixed_scene(rng) for _ in range(70)]
+    calls = []
+    embed = large.clip.get_image_features
+    monkeypatch.setattr(
+        large.clip,
+        "get_image_features",
+        lambda pixels: calls.append(len(pixels)) or embed(pixel_values=pixels),
+    )
+    found = large.features_of(scenes)
+    assert calls == [70]
+    wanted = shop.features([render(scene, drawings) for scene in scenes])
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
+    torch.testing.assert_close(large.embed_scenes(scenes), shop.embed_scenes(scenes))
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """The drawings."""
@@ -240,7 +265,7 @@ def test_a_miniature_of_the_whole_way(work, tmp_path, monkeypatch):
     folder = tmp_path / "clip"
     monkeypatch.setattr(clip_measures, "SET", 32)
     train_clip(work, Budget(minutes=0.003, workers=1), PACKAGED, folder)
-    make_detectors(work, folder, count=200)
+    make_detectors(Workshop(work, folder), count=200)
     figures = measure_clip(work, folder, count=40, sets=2)
     assert figures["right caption among 256"]["n"] == 2 * 32
     assert figures["detectors"]["embedded_q16"]["accuracy"]["n"] == 40

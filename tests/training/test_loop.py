@@ -68,6 +68,22 @@ def test_a_pause_takes_minutes_of_the_clock_alone(tmp_path, wall):
     assert (last["step"] == 1) == wall
 
 
+def test_it_is_logged_and_saved_on_the_way_as_often_as_the_budget_says(tmp_path):
+    often = Budget(minutes=0.01, workers=1, wall=True, checkpoint_minutes=0.002, log_seconds=0.1)
+    train(Line, tmp_path, often)
+    assert len(list(tmp_path.glob("sample-*.png"))) >= 3
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) >= 4
+
+
+def test_an_accelerators_process_keeps_its_threads(tmp_path, monkeypatch):
+    set_to = []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    train(Line, tmp_path / "wall", Budget(minutes=0.001, workers=1, wall=True))
+    assert set_to == []
+    train(Line, tmp_path / "cores", Budget(minutes=0.001, workers=1))
+    assert set_to == [1]
+
+
 def test_one_that_is_asked_to_end_saves_first(tmp_path):
     class Ending(Line):
         def loss(self, rng):

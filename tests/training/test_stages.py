@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 from safelatent import DEFAULT_CONCEPT, guard, load
 from safelatent.detectors.pixel_judge import load_judge
-from training import glyphs
+from training import glyphs, stages
 from training.device import Place
 from training.judge import JudgeStage, both_named, judge, mush, new_judge, train_judge
 from training.loop import Budget
@@ -91,6 +92,23 @@ def test_the_whole_way_ends_in_a_pipeline_that_can_be_guarded(work, tmp_path):
     for stage in LEARNING:
         assert list((work / stage).glob("sample-*.png")), f"{stage} drew no sample"
         assert (work / stage / "log.jsonl").exists()
+
+
+def test_detectors_are_made_where_all_else_is_and_words_are_written_beside_the_package_alone(
+    monkeypatch, tmp_path
+):
+    shops, words = [], []
+    for name in ("train_clip", "make_detectors", "make_scene_moments", "package", "read"):
+        monkeypatch.setattr(stages, name, lambda *_, **__: SimpleNamespace(paraphrases={}))
+    monkeypatch.setattr(stages, "Workshop", lambda *given: shops.append(given))
+    monkeypatch.setattr(stages, "save_words", words.append)
+    monkeypatch.setattr(stages, "write_card", lambda *_: None)
+    place, budget = Place(device="cpu", times=3), {"clip": Budget(minutes=1)}
+    run(("package", "clip"), tmp_path, budget, place=place, models=tmp_path)
+    assert [given[-1] for given in shops] == [place]
+    assert not words
+    run(("package", "clip"), tmp_path, budget)
+    assert words == [{}]
 
 
 @pytest.mark.slow
