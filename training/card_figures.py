@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from safelatent.text import counted
+
 Result = dict[str, Any]
 
 
@@ -253,7 +255,7 @@ def card_lines(results: Result) -> list[str]:
 def _speed(speed: Result) -> list[str]:
     rates: Result = speed["images a second"]
     batches = next(iter(rates.values()))
-    title = f"Images a second on a CPU with {speed['threads']} threads, 50 steps; "
+    title = f"Images a second on a CPU with {counted(speed['threads'], 'thread')}, 50 steps; "
     title += f"loading takes {speed['load, s']:.2f} s:"
     lines = [
         "",
