@@ -1,5 +1,5 @@
-"""What does each layer stop? ``python -m benchmarks.attack`` attacks the embedded model, guarded, and
-with ``--write`` puts what came out into ``docs/attack.md``.
+"""What does each layer stop? ``python -m benchmarks.attack`` attacks the embedded model, guarded,
+and with ``--write`` puts what came out into ``docs/attack.md``.
 
 The attack is resumed where it was stopped.
 """
