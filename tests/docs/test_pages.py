@@ -96,4 +96,4 @@ def test_the_page_of_speed_is_made_from_its_figures():
 def test_the_page_and_the_picture_of_plans_are_made_from_their_figures():
     found = json.loads(plans_page.JSON.read_text(encoding="utf-8"))
     assert plans_page.PAGE.read_text(encoding="utf-8") == plans_page.page(found)
-    assert plans_page.PICTURE.read_text(encoding="utf-8") == plans_page.picture(found["rows"])
+    assert plans_page.PICTURE.read_bytes() == plans_page.picture(found["rows"])
