@@ -43,6 +43,7 @@ def command(asked: argparse.Namespace) -> str:
     return (
         f"python -m benchmarks{quick} --minutes {asked.minutes:g} --rounds {asked.rounds}"
         f" --steps {asked.steps} --few {asked.few} --batches {batches} --threads {asked.threads}"
+        f"{f' --cases {asked.cases!r}' if asked.cases else ''}"
     )
 
 
@@ -77,8 +78,7 @@ def main() -> None:
     quiet_libraries()
     start = time.monotonic()
     extent = [asked.quick, asked.steps, asked.few]  # more rounds, minutes and batches are added
-    found = resumed(asked.out, "speed", extent, cases={})
-    found["command"] = command(asked)
+    found = resumed(asked.out, "speed", extent, command(asked), cases={})
     every = [
         case
         for case in cases(asked.steps, asked.few, tuple(asked.batches), small=asked.quick)

@@ -37,12 +37,19 @@ def settled(
     return asked
 
 
-def resumed(folder: Path, part: str, extent: list[Any], **empty: Any) -> dict[str, Any]:
-    """Return what an earlier call measured for a part of ``speed.json``, if it was on this machine,
+def resumed(
+    folder: Path, part: str, extent: list[Any], command: str, **empty: Any
+) -> dict[str, Any]:
+    """Return what earlier calls measured for a part of ``speed.json``, if it was on this machine,
     of these weights and this ``extent``; else a part with the values ``empty``.
+
+    Args:
+        command: what measures now; it stands in the part beside those before it.
     """
     here = machine()
     stable = {name: value for name, value in here.items() if name != "load before"}
     key = digest([stable, extent, model_digest(EMBEDDED)])
     before = read(folder).get(part, {})
-    return before if before.get("key") == key else {"key": key, "machine": here, **empty}
+    found = before if before.get("key") == key else {"key": key, "machine": here, **empty}
+    found["commands"] = list(dict.fromkeys([*found.get("commands", []), command]))
+    return found

@@ -56,10 +56,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _where(found: Found) -> list[str]:
     m = found["machine"]
     return [
-        f"Measured by `{found['command']}`",
+        f"Measured by {' and '.join(f'`{command}`' for command in found['commands'])}",
         f"on {m['processor']}, {counted(m['cores'], 'core')} (load before: {m['load before']}),",
         f"{counted(m['threads'], 'thread')}, torch {m['torch']}, diffusers {m['diffusers']}.",
-        *(QUICK if "--quick" in found["command"] else ()),
+        *(QUICK if any("--quick" in command for command in found["commands"]) else ()),
         "",
     ]
 

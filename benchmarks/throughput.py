@@ -199,8 +199,8 @@ def main() -> None:
     asked = options()
     torch.set_num_threads(asked.threads)
     quiet_libraries()
-    found = resumed(asked.out, "throughput", [asked.quick, asked.steps, asked.images])
-    found["command"] = command(asked)
+    extent = [asked.quick, asked.steps, asked.images]
+    found = resumed(asked.out, "throughput", extent, command(asked))
     deadline = time.monotonic() + 60 * asked.minutes
     known = {part: found.setdefault(part, {}) for part in asked.parts}
     steps = {

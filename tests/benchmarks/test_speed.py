@@ -65,7 +65,9 @@ def test_the_same_command_resumes_and_another_begins_anew(quick, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(benchmark, "measure", lambda *_: 1 / 0)
         assert quick("--cases hook")["speed"] == first, "nothing is left to measure"
-    assert len(quick("--cases one")["speed"]["cases"]) == 2, "what is there is kept"
+    both = quick("--cases one")["speed"]
+    assert len(both["cases"]) == 2, "what is there is kept"
+    assert [c.split(" --cases ")[1] for c in both["commands"]] == ["'hook'", "'one'"]
     assert len(quick("--cases one --few 3")["speed"]["cases"]) == 1
 
 

@@ -98,7 +98,7 @@ def test_the_page_has_what_was_measured():
     found = {
         "machine": {"cores": 2, "processor": "X", "load before": 0.1, "threads": 1}
         | {"torch": "2", "diffusers": "0"},
-        "command": "python -m benchmarks.throughput",
+        "commands": ["python -m benchmarks.throughput"],
         "busy": {"busy": share, "seconds per image by batch": {"4": 0.5}, "images": 8}
         | {"steps": 50, "batch": 4},
         "growth": {"ray": {"1000": grown, "2000": longer}},
