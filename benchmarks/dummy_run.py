@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.memory import peak
 from safelatent.generation.methods import Method
 from safelatent.prompts import CATEGORIES, Prompt, PromptSet
 from safelatent.runs.engines.local import run_local
@@ -199,17 +199,13 @@ def reported(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure one stage."""
     folder, images, name, stage = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
-    before = _peak()
+    before = peak()
     if stage == "report":
         found = reported(folder)
     else:
         with engine_of(name) as engine:
             found = drawn(folder, images, 0.9 if stage == "begin" else 1.0, engine)
-    print(json.dumps(found | {"peak MB": round(_peak() - before, 1)}))
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    print(json.dumps(found | {"peak MB": round(peak() - before, 1)}))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from benchmarks.memory import peak
 
 COUNTS = (3_000, 30_000)
 SIDE = 64  # pixels
@@ -66,19 +67,14 @@ def embed() -> None:
     files = sorted((folder / "pictures").iterdir())[:count]
     clip = extractor()
     image_features(files[:PART], clip, folder / f"first-{count}")
-    before, start = _peak(), time.perf_counter()
+    before, start = peak(), time.perf_counter()
     rows = image_features(files, clip, folder / f"cache-{count}")
-    took, peak = time.perf_counter() - start, _peak() - before
+    took, grown = time.perf_counter() - start, peak() - before
     start = time.perf_counter()
     image_features(files, clip, folder / f"cache-{count}")
     again = time.perf_counter() - start
-    found = {"features": rows.nbytes / 1e6, "peak": peak, "rate": count / took, "again": again}
+    found = {"features": rows.nbytes / 1e6, "peak": grown, "rate": count / took, "again": again}
     print(json.dumps(found))
-
-
-def _peak() -> float:
-    """Megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import peak
 from safelatent.audit.building import build_index
 from safelatent.audit.embeddings import NpyEmbeddings
 from safelatent.audit.index import Index
@@ -70,8 +70,7 @@ def main() -> None:
     start, cpu = time.perf_counter(), time.process_time()
     found = _STAGES[options.stage](options.folder / options.kind, World(options.kind), options.rows)
     took = {"seconds": time.perf_counter() - start, "cpu seconds": time.process_time() - cpu}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({**took, "peak bytes": peak, **found}))
+    print(json.dumps({**took, "peak bytes": 1e6 * peak(), **found}))
 
 
 def _all(rows: int, folder: Path) -> None:
@@ -122,9 +121,7 @@ def _search(folder: Path, world: World, *_: Any) -> dict[str, Any]:
             answers, took = _timed(index, queries, read)
             found[f"{name}, {read} lists"] = {"rows": answers, **took}
     # Last, so that the memory of comparing everything is not in the searches' own.
-    found["peak bytes before exact search"] = (
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    found["peak bytes before exact search"] = 1e6 * peak()
     for name in ("images", "texts") if kind == "clusters" else ("images",):
         start = time.process_time()
         truth = index.exact(world.draw(QUERIES, 10**6, texts=name == "texts"), K).rows
