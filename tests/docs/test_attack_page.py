@@ -36,7 +36,7 @@ def test_its_defaults_and_layers_are_the_codes():
     assert f"for {WORDS_SHARE:.0%} of the budget".replace("%", " %") in WORDS
     assert f"(`{settings.output_check}` by default)" in WORDS
     assert len(settings.defences) == 8
-    table = PAGE.split("## The defences")[1]
+    table = PAGE.split("## The defences")[1].split("\n## ")[0]
     assert tuple(re.findall(r"^\| ([a-z ]+?) \|", table, flags=re.MULTILINE)) == (
         "layers",
         *LAYERS,
