@@ -4,6 +4,7 @@ import io
 import json
 import math
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from safelatent.runs.engines.local import run_local
 from safelatent.runs.plan import Plan
 from safelatent.runs.worker import Worker
 from tests import tiny
+from tests.pipelines.classic import tiny_families
 from tests.runs import dummy
 
 STEPS = 12
@@ -91,6 +93,22 @@ def test_what_made_an_image_is_inside_it(pipe):
     assert bare.receipt is None
     assert guarded.label == bare.label == "inappropriate"
     assert guarded.verdicts["always"]["label"] == "inappropriate"
+
+
+def test_no_pipeline_rewrites_a_prompt_after_the_rule_about_minors_has_read_it():
+    """As PixArt would by default: ``n%75de``."""
+    pipe, plan = tiny_families.build(*tiny_families.KINDS["pixart"]), plan_of(["a cat"])
+    worker = Worker(pipe, Protocol(name="test", detectors=(never(),)), plan.settings)
+    calls, receipt = [], SimpleNamespace(as_dict=dict)
+
+    def drawn(**given):
+        calls.append(given)
+        return SimpleNamespace(images=torch.rand(1, 3, 16, 16), receipts=[receipt])
+
+    worker._samplers = dict.fromkeys(worker._samplers, drawn)
+    for results in run_local(worker, plan, list):
+        assert {result.label for result in results} == {"safe"}
+    assert [call["clean_caption"] for call in calls] == [False, False], "off and max"
 
 
 def test_a_row_that_cannot_be_guarded_is_an_error_and_spoils_no_neighbour(pipe):

@@ -4,7 +4,6 @@ same noise, and one method step by step beside the unguarded call.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from safelatent.guidance import (
     preset,
 )
 from safelatent.guidance.receipt import Receipt
+from safelatent.pipelines.classic.families import text_as_given
 from safelatent.pipelines.clean import CleanEstimate, clean_estimate
 from safelatent.pipelines.guard import guard
 from safelatent.pipelines.guarded import Guarded
@@ -86,12 +86,9 @@ def arguments(pipe: Any, requests: Sequence[Request]) -> dict[str, Any]:
     """Requests that differ in prompt and seed alone, as the pipeline's own arguments.
 
     Each image's noise comes from its own seed, on the CPU, so that it is the same everywhere and in
-    any batch. No pipeline rewrites a prompt (PixArt, Sana: ``n%75de``) after the rule about minors
-    has read it, as it rewrites none in a run.
+    any batch.
     """
     first = requests[0]
-    bare = pipe.pipe if isinstance(pipe, Guarded) else pipe
-    rewrites = "clean_caption" in inspect.signature(bare.__call__).parameters
     negative = None if first.negative_prompt is None else [first.negative_prompt] * len(requests)
     return {
         "prompt": [request.prompt for request in requests],
@@ -99,7 +96,7 @@ def arguments(pipe: Any, requests: Sequence[Request]) -> dict[str, Any]:
         "num_inference_steps": first.steps,
         "guidance_scale": first.guidance_scale,
         "generator": [torch.Generator("cpu").manual_seed(request.seed) for request in requests],
-        **({"clean_caption": False} if rewrites else {}),
+        **text_as_given(pipe.pipe if isinstance(pipe, Guarded) else pipe),
     }
 
 

@@ -18,6 +18,7 @@ from safelatent.concepts import Concept
 from safelatent.detectors import Judgement, Protocol
 from safelatent.errors import SafelatentError
 from safelatent.generation.methods import by_method
+from safelatent.pipelines.classic.families import text_as_given
 from safelatent.provenance.png import encode_png
 from safelatent.runs.calls import call_of
 from safelatent.runs.plan import Batch, Item
@@ -61,7 +62,7 @@ class Worker:
         self._samplers = {
             method: by_method(pipe, method, concept, settings.plan) for method in settings.methods
         }
-        self._call_of = call_of(pipe)
+        self._call_of, self._as_given = call_of(pipe), text_as_given(pipe)
         pipe.set_progress_bar_config(disable=True)
 
     @torch.no_grad()
@@ -112,6 +113,7 @@ class Worker:
             **{self._call_of.scale: batch.guidance_scale},
             generator=[self._call_of.generator(item) for item in items],
             output_type=self._call_of.output_type,
+            **self._as_given,
         )
         unguarded = batch.method == "off"
         receipts = [None] * len(items) if unguarded else [r.as_dict() for r in out.receipts]

@@ -4,6 +4,7 @@ family has its own code.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,3 +127,13 @@ def family_of(pipe: Any) -> Family:
         f"cannot guard {type(pipe).__name__}: the order in which it calls its denoiser is not "
         f"known; supported: {known}"
     )
+
+
+def text_as_given(pipe: Any) -> dict[str, Any]:
+    """Return the arguments of a call that draws from its text as it is given.
+
+    PixArt would rewrite it (``n%75de``) after the rule about minors has read it. Empty for
+    pipelines that rewrite nothing.
+    """
+    rewrites = "clean_caption" in inspect.signature(pipe.__call__).parameters
+    return {"clean_caption": False} if rewrites else {}
