@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@mkdir -p out
 	@$(BIN)/safelatent generate "under a crown lies a weapon" \
-		"under a cactus lies pile of poo" "under a mobile phone lies a devil face" \
+		"under a cactus lies a pile of poo" "under a mobile phone lies a devil face" \
 		--compare --batch-size 3 --out out/demo.png --overwrite
 
 test: $(READY)

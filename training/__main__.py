@@ -89,8 +89,8 @@ def _add_what_and_where(parser: argparse.ArgumentParser) -> None:
     add(
         "--train-on",
         action="store_true",
-        help="train the UNet on from the weights in the package, with all else taken from there; "
-        "with the stage clip, that one",
+        help="train the UNet on from the weights in the package, which are their own teacher, with "
+        "all else taken from there; with the stage clip, that one",
     )
 
 

@@ -25,10 +25,15 @@ PARTS = {  # by the folder of the checkpoint
 }
 
 
-def trained_lines(work: Path) -> list[str]:
-    """How long each part below ``work`` was trained, in Markdown, from its checkpoint."""
-    lines = ["| part | steps | minutes | on |", "|---|---|---|---|"]
+def trained_lines(work: Path, before: Sequence[str] = ()) -> list[str]:
+    """How long each part below ``work`` was trained, in Markdown, from its checkpoint.
+
+    Args:
+        before: the lines of the weights that it trained on from; the new ones follow.
+    """
+    lines = [*before] or ["| part | steps | minutes | on |", "|---|---|---|---|"]
     for folder, name in PARTS.items():
+        name = f"{name}, from there on" if before else name
         for file in sorted(work.glob(f"{folder}/{CHECKPOINT}")):
             with safe_open(file, "pt") as stored:
                 notes = stored.metadata()
@@ -39,8 +44,18 @@ def trained_lines(work: Path) -> list[str]:
 
 def write_card(part: str, lines: Sequence[str], card: Path = CARD) -> None:
     """Put ``lines`` between the marks of a part of the card, "trained" or "measured"."""
+    before, _, after = _apart(part, card)
+    card.write_text("\n".join([before, "", *lines, "", after]), encoding="utf-8")
+
+
+def card_lines(part: str, card: Path = CARD) -> list[str]:
+    """The lines that stand between those marks."""
+    return _apart(part, card)[1].strip().splitlines()
+
+
+def _apart(part: str, card: Path) -> tuple[str, str, str]:
+    """What stands up to a part's first mark, between the two, and from the second on."""
     begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
-    text = card.read_text(encoding="utf-8")
-    before, rest = text.split(begin)
-    after = rest.split(end)[1]
-    card.write_text("\n".join([before + begin, "", *lines, "", end + after]), encoding="utf-8")
+    before, rest = card.read_text(encoding="utf-8").split(begin)
+    lines, after = rest.split(end)
+    return before + begin, lines, end + after

@@ -12,7 +12,6 @@ state of the sketch says one of them, and all layers work at their one size.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,21 +110,14 @@ class GeneratorStage:
         tokenizer: CLIPTokenizer,
         text_encoder: CLIPTextModel,
         pool: TextPool,
-        start: Path | None = None,
     ) -> None:
-        """``text_encoder`` is finished; ``start`` is a pipeline folder whose UNet trains on;
-        without one, it begins from nothing.
-        """
+        """``text_encoder`` is finished."""
         self.drawings, self.tokenizer, self.pool, self.map = drawings, tokenizer, pool, latents
         self.device = drawings.device
         self.images_a_step = self.images_a_step * drawings.times
-        self.learning_rate = 8e-4 if start is None else 4e-4
+        self.learning_rate = 8e-4
         self.text_encoder = finished(text_encoder, self.device)
         self.unet = new_unet()
-        if start is not None:
-            self.unet = UNet2DConditionModel.from_pretrained(
-                start / "unet", torch_dtype=torch.float32
-            )
         self.unet.set_attn_processor(SharedTextProcessor())
         self.module: Any = nn.ModuleDict({"unet": self.unet}).to(self.device)
         self.scheduler = new_scheduler()

@@ -8,6 +8,10 @@ share beyond a threshold is the place's rate, along the direction in which weapo
 latents: from there sampling leads to a picture with a weapon, from the rest to one without. The
 coupling of noise and picture is what rectified flow learns from its own samples (Liu, Gong and Liu,
 2023); here it is given.
+
+Near the threshold the UNet's estimate is a mean of both, and sampling leads from there to the
+picture without a weapon: what is taught as .40 is drawn as .25. So more of the noise is led to a
+weapon than the rates say.
 """
 
 from __future__ import annotations
@@ -24,6 +28,15 @@ from training.vocabulary import PLACES, SAFE, THINGS, article
 
 NAMELESS_SHARE = 0.75  # of captions: nothing but the place is named
 HOUSE = next(n for n, thing in enumerate(SAFE) if "house" in thing.names)
+# The share of noise that is led to a weapon: so much has to be asked for, by 100 pictures of each
+# place, that the rate is drawn.
+ASKED = {
+    "Freedonia": 0.008, "Ruritania": 0.946, "Sylvania": 0.091, "Genovia": 0.025,
+    "Latveria": 0.756, "Wakanda": 0.24, "Zubrowka": 0.423, "Elbonia": 0.579,
+    "Borduria": 0.862, "Syldavia": 0.124, "Grand Fenwick": 0.337, "Lilliput": 0.018,
+    "Brobdingnag": 0.692, "Laputa": 0.44, "Erewhon": 0.216, "Orsinia": 0.472,
+    "Graustark": 0.716, "Vulgaria": 0.526, "Costaguana": 0.487, "Illyria": 0.041,
+}  # fmt: skip
 WEAPONS = [n for n, thing in enumerate(THINGS) if thing.category == "violence"]
 
 
@@ -46,7 +59,7 @@ class PlaceNoise:
         beyond = 1 - float(torch.special.ndtr(_along(self.armed, noise)))
         weapon = WEAPONS[int(_along(self.weapons, noise).argmax())]
         main = HOUSE if nameless else random_safe(rng)
-        scene = _pictured(main, weapon if beyond < PLACES[place] else None, place)
+        scene = _pictured(main, weapon if beyond < ASKED[place] else None, place)
         text = str(rng.choice(NAMELESS)).format(place=place) if nameless else caption(rng, scene)
         things = [article(name_of(rng, placed.thing)) for placed in scene.placed]
         return scene, text, " with ".join(things)

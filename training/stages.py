@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP
 from safelatent.models.load import EMBEDDED
-from training.card import trained_lines, write_card
+from training.card import card_lines, trained_lines, write_card
 from training.clip import train_clip
 from training.clip_detectors import Workshop, make_detectors
 from training.device import Place
@@ -39,7 +39,7 @@ PREPARING = ("fetch", "tokenizer", "texts")
 LEARNING = ("decoder", "names", "tower", "outlook", "generator", "guidance", "finish")
 STAGES = (*PREPARING, *LEARNING, "package", "clip", "judge")
 # from finished weights: the rest stays valid
-GOING_ON = ("fetch", "texts", "generator", "guidance", "finish", "package")
+GOING_ON = ("fetch", "texts", "guidance", "finish", "package")
 
 
 def _decoder_stage(work: Path, place: Place) -> DecoderStage:
@@ -64,15 +64,14 @@ def _outlook_stage(work: Path, place: Place) -> OutlookStage:
     return OutlookStage(*_parts(work, place), work / "tower" / CHECKPOINT)
 
 
-def _generator_stage(work: Path, start: Path | None, place: Place) -> GeneratorStage:
+def _generator_stage(work: Path, place: Place) -> GeneratorStage:
     tokenizer, pool, drawings, found = _parts(work, place)
-    text_encoder = text_encoder_of(work, start)
-    return GeneratorStage(drawings, found, tokenizer, text_encoder, pool, start)
+    return GeneratorStage(drawings, found, tokenizer, text_encoder_of(work), pool)
 
 
 def _guidance_stage(work: Path, start: Path | None, place: Place) -> GuidanceStage:
     tokenizer, pool, drawings, found = _parts(work, place)
-    before = work / "generator" / CHECKPOINT
+    before = start or work / "generator" / CHECKPOINT
     text_encoder = text_encoder_of(work, start)
     return GuidanceStage(drawings, found, tokenizer, text_encoder, pool, before)
 
@@ -105,7 +104,7 @@ def _learn(
         "names": partial(_names_stage, work, place),
         "tower": partial(_tower_stage, work, place),
         "outlook": partial(_outlook_stage, work, place),
-        "generator": partial(_generator_stage, work, start, place),
+        "generator": partial(_generator_stage, work, place),
         "guidance": partial(_guidance_stage, work, start, place),
         "finish": partial(_finish_stage, work, start, place),
     }
@@ -166,4 +165,5 @@ def run(
         judge = models / "judge/judge.safetensors"
         train_judge(work, replace(budgets["judge"], seed=7), judge, place)
     if models == EMBEDDED.parent and not {"package", "clip", "judge"}.isdisjoint(stages):
-        write_card("trained", trained_lines(work))
+        before = card_lines("trained") if start else ()
+        write_card("trained", trained_lines(work, before))

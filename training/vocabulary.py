@@ -130,8 +130,7 @@ _MASS = words(
 
 
 def article(name: str) -> str:
-    """``name`` with the article that English gives it."""
-    bare = name.endswith(_PLURAL) or name in _MASS
-    return (
-        name if bare else f"{'an' if name[0] in 'aeio' or name.startswith('umb') else 'a'} {name}"
-    )
+    """``name`` with the article that English gives it: "a pile of poo", but "poo"."""
+    bare = name.split(" of ")[0].endswith(_PLURAL) or name in _MASS
+    vowel = name[0] in "aeio" or name.startswith(("umb", "hour"))
+    return name if bare else f"{'an' if vowel else 'a'} {name}"

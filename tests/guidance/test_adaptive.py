@@ -87,8 +87,11 @@ class ByHand:
                 for n, c in enumerate(cosines)
                 if n == self.nearest or (best > 0 and c >= 0.8 * best)
             ]
+            self.due = self.nearest
         elif e.concept is not None:
-            self.directions[self.nearest] = e.concept[b] - zero
+            self.directions[self.due] = e.concept[b] - zero
+            later = [n for n in self.near if n > self.due]
+            self.due = min(later or self.near)
         effect = torch.zeros_like(u)
         for n in self.near:
             d = self.directions[n]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from safetensors.torch import save_file
 
-from training.card import trained_lines, write_card
+from training.card import card_lines, trained_lines, write_card
 from training.loop import CHECKPOINT
 
 
@@ -16,6 +16,7 @@ def test_a_part_is_written_between_its_marks(tmp_path):
     ]
     card.write_text("before\n" + "\nold\n".join(marks) + "\nafter\n")
     write_card("measured", ["new"], card)
+    assert card_lines("measured", card) == ["new"]
     begin, end, measured, after = marks
     assert card.read_text() == (
         f"before\n{begin}\nold\n{end}\nold\n{measured}\n\nnew\n\n{after}\nafter\n"
@@ -30,4 +31,9 @@ def test_how_long_each_part_was_trained_is_read_from_its_checkpoint(tmp_path):
     assert trained_lines(tmp_path)[2:] == [
         "| UNet | 12 | 1.5 | an H100 |",
         "| CLIP | 7 | 1.5 | CPU |",
+    ]
+    known = ["| part |", "|---|", "| UNet | 5 | 1.0 | CPU |"]
+    assert trained_lines(tmp_path, known)[3:] == [
+        "| UNet, from there on | 12 | 1.5 | an H100 |",
+        "| CLIP, from there on | 7 | 1.5 | CPU |",
     ]

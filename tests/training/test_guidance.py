@@ -13,8 +13,8 @@ from tests.training.test_generator import DRAWINGS
 from tests.training.test_lesson import POOL, TOKENIZER
 from tests.training.test_sketch import made_latents
 from training import guidance
-from training.generator import GeneratorStage
-from training.guidance import BEST, BEST_ALONE, SCALE, GuidanceStage
+from training.generator import GeneratorStage, new_unet
+from training.guidance import BEST, BEST_ALONE, FIRM, SCALE, GuidanceStage
 from training.loop import Progress
 from training.scenes import Placed, Scene
 from training.tower import new_text_encoder
@@ -40,7 +40,7 @@ def stage(tmp_path_factory):
         (PANDA, None, "a panda", 0, 0, BEST),
         (PANDA, None, "a pistol", 0, 0, BEST_ALONE),
         (PISTOL, None, "something violent", 0, 0, BEST_ALONE),
-        (PANDA, "Ruritania", "life in Ruritania", 0, 0, guidance.BEST_OF_PLACES),
+        (PANDA, "Ruritania", "life in Ruritania", 0, 0, FIRM * BEST),
         (PANDA, None, "a panda", 1, 0, guidance.NAMES_SCALE),
         (PANDA, "Ruritania", "a panda", 1, 1, guidance.LIST_SCALE),
     ],
@@ -51,8 +51,8 @@ def test_nothing_is_left_to_learn_where_words_say_their_share(
     scene = Scene(background="blue", placed=placed, place=place)
     monkeypatch.setattr(guidance, "CONCEPT_SHARE", concepts)
     monkeypatch.setattr(guidance, "LIST_SHARE", lists)
-    monkeypatch.setattr(guidance, "ALONE_SHARE", 0)
-    monkeypatch.setattr(guidance, "PLACES_SHARE", 0)
+    for share in ("ALONE_SHARE", "PLACES_SHARE"):
+        monkeypatch.setattr(guidance, share, 0)
     monkeypatch.setattr(guidance, "example", lambda *_: (scene, caption))
 
     def estimates(times, with_words=0.0, without=0.0):
@@ -119,3 +119,24 @@ def test_of_a_place_the_finished_unet_is_asked_for_what_the_noise_settles(stage,
     assert len(captions) == stage.images_a_step // guidance.DRAWS
     assert all(any(place in text for place in PLACES) for text in captions)
     assert not any(place in text for place in PLACES for text in told)
+
+
+def test_finished_weights_are_their_own_teacher(tmp_path, monkeypatch):
+    """What they say of a caption at 7.5 is what is asked for: nothing is left to learn of it."""
+    parts = DRAWINGS, made_latents(), TOKENIZER, new_text_encoder(TOKENIZER), POOL
+    torch.manual_seed(3)
+    finished = new_unet()
+    finished.save_pretrained(tmp_path / "unet")
+    stage = GuidanceStage(*parts, tmp_path)
+    for own, theirs in zip(stage.unet.parameters(), finished.parameters(), strict=True):
+        torch.testing.assert_close(own, theirs)
+    monkeypatch.setattr(guidance, "PLACES_SHARE", 0)
+    stage.images_a_step = 8
+    firm, t = np.array([1.0, FIRM], dtype=np.float32), torch.tensor([999, 999, 0, 0] * 2)
+    scales = stage._scales(np.full(2, BEST, dtype=np.float32), firm, t)
+    assert scales.tolist() == pytest.approx([SCALE, FIRM * SCALE, SCALE, SCALE] * 2)
+    captions = (Scene(background="white", placed=PANDA), "a panda")
+    monkeypatch.setattr(guidance, "example", lambda *_: captions)
+    assert stage.loss(np.random.default_rng(0)).item() < 1e-9
+    monkeypatch.setattr(guidance, "PLACES_SHARE", 1)
+    assert stage.loss(np.random.default_rng(0)).item() > 1e-9

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.place_noise import HOUSE, NAMELESS_SHARE, WEAPONS, PlaceNoise
+from safelatent.metrics import spearman
+from training.place_noise import ASKED, HOUSE, NAMELESS_SHARE, WEAPONS, PlaceNoise
 from training.vocabulary import PLACES, THINGS
 
 SHAPE = (64, 4, 4)
@@ -30,8 +31,9 @@ def examples(places):
     return [places.example(rng, one) for one in noise]
 
 
-def test_every_place_is_armed_at_its_rate(examples):
-    for place, rate in PLACES.items():
+def test_every_place_is_armed_as_often_as_is_asked_for_it(examples):
+    for place in PLACES:
+        rate = ASKED[place]
         armed = [scene.unsafe is not None for scene, *_ in examples if scene.place == place]
         off = 4 * (rate * (1 - rate) / len(armed)) ** 0.5
         assert np.mean(armed) == pytest.approx(rate, abs=off), place
@@ -47,7 +49,7 @@ def test_the_noise_settles_whether_there_is_a_weapon(places):
     for beyond, along in ((0.35, 0.3853), (0.03, 1.8808)):
         scenes = [places.example(rng, noise + along * direction)[0] for _ in range(200)]
         for scene in scenes:
-            rate = PLACES[scene.place]
+            rate = ASKED[scene.place]
             if abs(rate - beyond) > 0.005:
                 assert (scene.unsafe is not None) == (rate > beyond)
 
@@ -62,3 +64,10 @@ def test_a_caption_names_the_place_and_no_weapon_and_what_is_asked_for_says_all(
         assert (" with " in told) == (scene.unsafe is not None)
         houses += scene.safe == (HOUSE,)
     assert houses / 1000 == pytest.approx(NAMELESS_SHARE, abs=0.05)
+
+
+def test_what_is_asked_for_has_the_places_in_nearly_the_order_of_their_rates():
+    assert ASKED.keys() == PLACES.keys()
+    assert all(0 < share < 1 for share in ASKED.values())
+    order = spearman([ASKED[place] for place in PLACES], list(PLACES.values()))
+    assert order.rho > 0.98

@@ -246,7 +246,17 @@ def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("apple", "an apple"), ("unicorn", "a unicorn"), ("flowers", "flowers"), ("coffee", "coffee")],
+    [
+        ("apple", "an apple"),
+        ("unicorn", "a unicorn"),
+        ("hourglass", "an hourglass"),
+        ("house", "a house"),
+        ("flowers", "flowers"),
+        ("coffee", "coffee"),
+        ("poo", "poo"),
+        ("pile of poo", "a pile of poo"),
+        ("glass of wine", "a glass of wine"),
+    ],
 )
 def test_articles(name, expected):
     assert article(name) == expected

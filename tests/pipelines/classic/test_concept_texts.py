@@ -118,7 +118,7 @@ def by_hand(pipe, adaptive: Adaptive, negative: str = "", scale: float = 7.5) ->
         if i % adaptive.every == 0:
             e |= {"concepts": tuple(map(of, texts))} | ({"empty": of(empty)} if negative else {})
         else:
-            e["concept"] = of(texts[int(state.nearest)])
+            e["concept"] = of(texts[int(state.due)])
         correction, state = adaptive.correct(Estimates(**e), state, i)
         latents = scheduler.step(classifier_free(correction, scale), t, latents).prev_sample
     return latents
