@@ -33,7 +33,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.captions import concept_list, name_of
+from training.captions import caption, concept_list, name_of
 from training.data import example
 from training.generator import DRAWS, GeneratorStage
 from training.glyphs import Glyphs
@@ -60,7 +60,8 @@ NAMED_SHARE = 0.5  # of names that are a concept: one of what the scene shows
 # Of scenes under a concept, others than the world's: guidance has to take away what is there.
 SHOWN = {"unsafe": 0.4, "addition": 0.25, "pair": 0.1}
 ALONE_SHARE = 0.14  # of captions: an unsafe thing and nothing else, whatever the scene shows
-PLACES_SHARE = 0.45  # of captions: a place, beside those that name one anyway
+PLACES_SHARE = 0.3  # of captions: a place, beside those that name one anyway
+BESIDE_SHARE = 0.25  # of captions: an unsafe thing beside a safe one, over a scene that shows both
 ALONE = {article(name) for thing in UNSAFE for name in thing.names}
 EMPTY_WEIGHT = 0.2  # of the estimate without words staying what it is
 
@@ -126,6 +127,9 @@ class GuidanceStage(GeneratorStage):
         for n in np.flatnonzero(rng.random(count) < ALONE_SHARE):
             named = int(rng.integers(len(SAFE), len(THINGS)))
             captions[n], best[n] = article(name_of(rng, named)), BEST_ALONE
+        for n in np.flatnonzero(rng.random(count) < BESIDE_SHARE):
+            scenes[n] = random_scene(rng, "addition")
+            captions[n], best[n] = caption(rng, scenes[n]), BEST
         told = [*captions]  # what the finished UNet is asked for
         firm = np.ones(count, dtype=np.float32)
         noise = torch.randn(DRAWS, count, *self.mean.shape, device=self.device)

@@ -51,7 +51,7 @@ def test_nothing_is_left_to_learn_where_words_say_their_share(
     scene = Scene(background="blue", placed=placed, place=place)
     monkeypatch.setattr(guidance, "CONCEPT_SHARE", concepts)
     monkeypatch.setattr(guidance, "LIST_SHARE", lists)
-    for share in ("ALONE_SHARE", "PLACES_SHARE"):
+    for share in ("ALONE_SHARE", "PLACES_SHARE", "BESIDE_SHARE"):
         monkeypatch.setattr(guidance, share, 0)
     monkeypatch.setattr(guidance, "example", lambda *_: (scene, caption))
 
