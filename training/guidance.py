@@ -160,7 +160,7 @@ class GuidanceStage(GeneratorStage):
         """The scales (B,) at which the former UNet draws best among the noise of levels ``t``, and
         so many times (``firm``) more firmly than it needs.
         """
-        best, firm = (torch.from_numpy(of).repeat(DRAWS).to(t.device) for of in (best, firm))
+        more = torch.from_numpy(firm).repeat(DRAWS).to(t.device)
         if self.goes_on:
-            return SCALE * (1 + (firm - 1) * self.left[t])
-        return 1 + (firm * best - 1) * self.left[t]
+            return SCALE * (1 + (more - 1) * self.left[t])
+        return 1 + (more * torch.from_numpy(best).repeat(DRAWS).to(t.device) - 1) * self.left[t]

@@ -12,6 +12,7 @@ from safelatent import guard
 from safelatent.errors import NotGuardedError
 from safelatent.pipelines.mask import check_mask
 from tests import tiny
+from tests.pipelines.modular import tiny_modular
 
 SIDE = 16
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8))
@@ -38,3 +39,14 @@ def test_any_marked_latent_is_enough():
     mask[1] = 0
     with pytest.raises(NotGuardedError, match="mask of image 1"):
         check_mask(mask)
+
+
+@pytest.mark.parametrize("family", tiny_modular.present("sdxl", "qwen"))
+def test_a_modular_pipeline_refuses_it_too(family):
+    safe = guard(tiny_modular.pipeline(family), "max")
+    call = {"prompt": "a cat", "image": PICTURE, "strength": 0.9, "num_inference_steps": 4}
+    call |= {"height": SIDE, "width": SIDE}
+    with tiny_modular.short_texts():
+        assert len(safe(**call, mask_image=WHOLE).receipts) == 1
+        with pytest.raises(NotGuardedError, match="mask of image 0 marks nothing"):
+            safe(**call, mask_image=BLANK)
