@@ -48,13 +48,13 @@ def test_an_image_and_its_metadata(run, tmp_path):
     assert code == 0
     lines = out.strip().splitlines()
     assert len(lines) == 2
-    assert "(guarded in 10 of 20 steps, gate " in lines[0]
-    assert "[1/2] 'a cat', medium" in err
+    assert "(guarded in 17 of 20 steps, gate " in lines[0]
+    assert "[1/2] 'a cat', adaptive" in err
     files = sorted(tmp_path.glob("*.png"))
     assert len(files) == 2
     written = metadata(files[0])
     assert (written["prompt"], written["seed"]) == ("a cat", 5)
-    assert written["receipt"]["safety"] == "medium"
+    assert written["receipt"]["safety"] == "adaptive"
 
 
 def test_json_is_one_object_per_image_and_nothing_else(run):
@@ -154,7 +154,7 @@ def test_a_trace_per_prompt(run, tmp_path):
         json.loads(line)
         for line in run("a cat", "--trace", "--steps", "20", "--json")[1].splitlines()
     ]
-    assert described["receipt"]["guided_steps"] == 10
+    assert described["receipt"]["guided_steps"] == 17
 
 
 def test_a_prompt_that_is_cut_is_named(run):
@@ -166,7 +166,7 @@ def test_a_concept_that_is_too_long_or_a_warm_up_too_long_is_refused_before_an_i
     code, out, err = run("a cat", "--concept", ",".join(f"cat{'s' * n}" for n in range(60)))
     assert (code, out) == (2, "")
     assert "take terms away" in err
-    code, out, err = run("a cat", "--steps", "5")
+    code, out, err = run("a cat", "--steps", "5", "--safety", "medium")
     assert (code, out) == (2, "")
     assert "the warm-up is 10 steps" in err
     code, out, err = run("a cat", "--compare", "--steps", "20")

@@ -22,12 +22,13 @@ def pipe():
     return tiny.pipeline()
 
 
-REQUEST = Request(prompt="a cat with a pistol", steps=20, seed=4)
+REQUEST = Request(prompt="a cat with a pistol", steps=20, seed=4, safety="medium")
 
 
-def test_a_sample_is_what_the_guarded_pipeline_gives(pipe):
-    (made,) = sample(pipe, [REQUEST])
-    out = guard(pipe, "medium")(
+@pytest.mark.parametrize("safety", [{}, {"safety": "medium"}], ids=["unasked", "medium"])
+def test_a_sample_is_what_the_guarded_pipeline_gives(pipe, safety):
+    (made,) = sample(pipe, [Request(prompt=REQUEST.prompt, steps=20, seed=4, **safety)])
+    out = guard(pipe, **safety)(
         "a cat with a pistol", num_inference_steps=20, generator=torch.Generator().manual_seed(4)
     )
     assert np.array_equal(np.asarray(made.image), np.asarray(out.images[0]))
@@ -196,7 +197,8 @@ POLICY = Policy(name="school", least="strong", concepts=("weapons",))
 
 
 def asked_for(**values) -> Request:
-    return Request(**{"prompt": "a cat", "steps": 20, "concept": POLICY.concept} | values)
+    usual = {"prompt": "a cat", "steps": 20, "concept": POLICY.concept, "safety": DEMANDED}
+    return Request(**usual | values)
 
 
 @pytest.mark.parametrize(

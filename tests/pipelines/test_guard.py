@@ -8,9 +8,21 @@ import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from safelatent import MAX, WEAK, NotGuardedError, UnsupportedError, guard
+from safelatent import (
+    DEFAULT_CONCEPT,
+    MAX,
+    WEAK,
+    Adaptive,
+    Concept,
+    ConceptEmbeds,
+    NotGuardedError,
+    UnsupportedError,
+    guard,
+)
 from safelatent.errors import GuardError
+from safelatent.guidance import MEDIUM, STRONG
 from tests import tiny
+from tests.pipelines.modular import tiny_modular
 
 CALL = {"prompt": "a pirate with a pistol", "num_inference_steps": 6}
 
@@ -89,6 +101,19 @@ def test_a_guarded_pipeline_is_not_guarded_again(pipe):
     ):
         guard(safe, "weak")  # pyright: ignore[reportCallIssue, reportArgumentType]
     assert guard(safe.pipe, "weak").guidance == WEAK
+
+
+def test_unasked_a_guard_is_adaptive_and_against_a_concept_that_is_named(pipe):
+    assert guard(pipe).guidance == guard(pipe, concept=DEFAULT_CONCEPT).guidance == Adaptive()
+    (only,) = guard(pipe, concept="blood, gore").guidance.categories
+    assert only.concept == Concept.parse("blood, gore")
+    assert only.strength == STRONG.by_noise_level()
+    out = guard(pipe, concept="blood, gore")(**CALL)
+    assert "blood, gore" in out.receipts[0].concept
+    embeds = ConceptEmbeds(text="blood", prompt_embeds=torch.rand(1, 77, 16))
+    safe = guard(pipe, concept=embeds)
+    assert (safe.guidance, safe.concept) == (STRONG.by_noise_level(), embeds)
+    assert guard(tiny_modular.pipeline("sdxl")).guidance == MEDIUM
 
 
 @pytest.mark.parametrize("given", ["embedded", "some/folder"])

@@ -63,7 +63,7 @@ def generate(
     safety: Annotated[
         str | None,
         typer.Option(
-            help="Guard with: off, weak, medium, strong, max or adaptive. Default: medium."
+            help="Guard with: off, weak, medium, strong, max or adaptive. Default: adaptive."
         ),
     ] = None,
     concept: Annotated[
@@ -195,7 +195,7 @@ def generate(
         raise BadValueError("--policy decides on single images; leave --compare and --trace out")
     contract = _policy(policy, saved=saved, plan=plan)
     unasked, usual = (
-        ("medium", DEFAULT_CONCEPT)
+        ("medium" if own else "adaptive", DEFAULT_CONCEPT)
         if contract is None
         else ("medium" if own else DEMANDED, contract.concept)
     )

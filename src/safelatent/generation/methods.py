@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from safelatent.concepts import DEFAULT_CONCEPT, Concept
+from safelatent.concepts import Concept
 from safelatent.text import names_of
 
 if TYPE_CHECKING:
-    from safelatent.guidance import Adaptive, PresetName
+    from safelatent.guidance import PresetName
 
 Method = Literal["off", "negative prompt", "weak", "medium", "strong", "max", "adaptive"]
 ALL_METHODS: tuple[Method, ...] = get_args(Method)
@@ -31,7 +31,7 @@ def by_method(pipe: Any, method: Method | str, concept: Concept, plan: str = "ex
     Args:
         plan: which evaluations to pay for; the baseline has none to leave out.
     """
-    from safelatent.guidance import NegativePrompt
+    from safelatent.guidance import NegativePrompt, adaptive_of
     from safelatent.pipelines.guard import guard
 
     if method == "off":
@@ -44,23 +44,11 @@ def by_method(pipe: Any, method: Method | str, concept: Concept, plan: str = "ex
     return guard(pipe, cast("PresetName", method), concept=concept, plan=plan)  # which checks it
 
 
-def adaptive_of(concept: Concept) -> Adaptive:
-    """Return adaptive guidance as a method: at the strength of *strong*, among I2P's categories.
-
-    Another concept than the paper's is the one category, which nothing is chosen beside.
-    """
-    from safelatent.guidance import Adaptive, categories
-
-    if concept == DEFAULT_CONCEPT:
-        return Adaptive()
-    return Adaptive(categories=categories(concepts={"concept": concept}))
-
-
 def method_settings(method: Method | str, concept: Concept, plan: str = "exact") -> dict[str, Any]:
     """Return everything that distinguishes one method from another, as plain values."""
     from dataclasses import asdict
 
-    from safelatent.guidance import PRESETS
+    from safelatent.guidance import PRESETS, adaptive_of
 
     if method == "off":
         return {"method": method}

@@ -37,7 +37,7 @@ class Request:
 
     prompt: str
     model: str = "embedded"
-    safety: str = "medium"
+    safety: str = "adaptive"
     concept: Concept = DEFAULT_CONCEPT
     negative_prompt: str | None = None
     seed: int = 0

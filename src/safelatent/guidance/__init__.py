@@ -8,7 +8,7 @@ the corrected ones is the noise that the scheduler uses. Its state is passed, ne
     noise = classifier_free(correction, guidance_scale)
 """
 
-from safelatent.guidance.adaptive import Adaptive, Category, categories
+from safelatent.guidance.adaptive import Adaptive, Category, adaptive_of, categories
 from safelatent.guidance.estimates import Correction, Estimates, Guidance, classifier_free
 from safelatent.guidance.negative_prompt import NegativePrompt
 from safelatent.guidance.noise import NoiseLevel, flow_unit, noise_level, paper_noise_level
@@ -45,6 +45,7 @@ __all__ = [
     "PerImage",
     "Plan",
     "PresetName",
+    "adaptive_of",
     "categories",
     "classifier_free",
     "flow_unit",

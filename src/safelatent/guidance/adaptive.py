@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from safelatent.concepts import CATEGORY_CONCEPTS, Concept
+from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.guidance.estimates import Correction, Estimates, changed, missing_concept
 from safelatent.guidance.noise import real_number, shown
@@ -77,6 +77,16 @@ def categories(
     return tuple(
         Category(name=name, concept=concept, strength=settings) for name, concept in named.items()
     )
+
+
+def adaptive_of(concept: Concept) -> Adaptive:
+    """Return adaptive guidance at the strength of *strong*, among I2P's categories.
+
+    Another concept than the paper's is the one category, which nothing is chosen beside.
+    """
+    if concept == DEFAULT_CONCEPT:
+        return Adaptive()
+    return Adaptive(categories=categories(concepts={"concept": concept}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ from safelatent.pipelines.guarded import (
 )
 from safelatent.pipelines.mask import mask_checked
 from safelatent.pipelines.outputs import check_classic
-from safelatent.pipelines.safety import ConceptEmbeds, concept_of
+from safelatent.pipelines.safety import ConceptEmbeds, concept_of, unasked
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModularPipeline
@@ -70,7 +70,7 @@ def guard(
 @overload
 def guard(
     pipe: DiffusionPipeline | Pipeline,
-    safety: Safety = "medium",
+    safety: Safety = "adaptive",
     *,
     concept: Concept | ConceptEmbeds | str = DEFAULT_CONCEPT,
     plan: Plan | str = EXACT,
@@ -98,8 +98,9 @@ def guard(
             ``NegativePrompt()``, or a sequence with one of the first two per image of a call. The
             warm-up of a preset named here is in steps on Stable Diffusion's schedule, as
             published, and the same noise level on rectified flow. Or ``"adaptive"``, or an
-            ``Adaptive`` with your own categories. Default: medium or, under a policy, what it
-            demands.
+            ``Adaptive`` with your own categories. Default: adaptive, against ``concept`` alone
+            where that is given (strong by noise level, if as embeddings); of a modular pipeline,
+            which takes the published form only, medium; under a policy, what it demands.
         concept: what must not appear, in words, or as ``ConceptEmbeds`` for a pipeline without
             text encoders; default: the paper's 20 terms or, under a policy, what it names. An
             ``Adaptive`` has its own.
@@ -154,13 +155,16 @@ def guard(
             None if safety is _UNSAID else safety,
             None if concept is _UNSAID else Concept.parse(concept),
         )
-    safety = "medium" if safety is _UNSAID else safety
-    concept = DEFAULT_CONCEPT if concept is _UNSAID else concept
     if modular:
         # Imported only then: older releases of diffusers warn that modular pipelines are young.
         from safelatent.pipelines.modular import guard_modular
 
+        safety = "medium" if safety is _UNSAID else safety
+        concept = DEFAULT_CONCEPT if concept is _UNSAID else concept
         return guard_modular(pipe, safety, concept=concept, plan=plan)
+    concept = DEFAULT_CONCEPT if concept is _UNSAID else concept_of(concept)
+    if safety is _UNSAID:
+        safety, concept = unasked(concept)
     joined = None if joined_up_to is None else whole_number("joined_up_to", joined_up_to, least=0)
     safe = GuardedClassic(
         pipe=pipe,

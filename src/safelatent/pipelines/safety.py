@@ -12,11 +12,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from safelatent.concepts import Concept
+from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
 from safelatent.guidance import (
     PRESETS,
     SLD,
+    STRONG,
     Adaptive,
     Category,
     Guidance,
@@ -24,6 +25,7 @@ from safelatent.guidance import (
     NoiseLevel,
     PerImage,
     PresetName,
+    adaptive_of,
     preset,
 )
 from safelatent.guidance.noise import shown
@@ -60,6 +62,15 @@ def guidance_of(safety: object, *, flow: bool) -> Guidance:
         f"the safety is {safety!r}; it must be a preset's name, an SLD, a sequence with one of "
         "these per image, NegativePrompt(), 'adaptive' or an Adaptive"
     )
+
+
+def unasked(concept: Concept | ConceptEmbeds) -> tuple[Guidance, Concept | ConceptEmbeds]:
+    """Return what guards a classic pipeline against ``concept`` if no safety is named, and the
+    concept beside it: the categories of adaptive guidance are texts of its own.
+    """
+    if isinstance(concept, ConceptEmbeds):
+        return STRONG.by_noise_level(), concept
+    return adaptive_of(concept), DEFAULT_CONCEPT
 
 
 def as_values(guidance: Guidance) -> Any:
