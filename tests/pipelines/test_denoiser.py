@@ -1,6 +1,6 @@
 """The denoiser during a guarded call: nothing is left on it, and no cache mixes the concept in.
 
-The general check: in the warm-up a guarded call is the plain one, to the bit, whatever is on the
+The general check: in the warm-up a guarded call is the plain one, to rounding, whatever is on the
 denoiser; or it is refused.
 """
 
@@ -120,8 +120,13 @@ def last_without_a_hook_modular(family: str) -> Tensor:
     return modular_latents(modular(family), family)[-1]
 
 
+# Batches of other shapes add up in another order on some processors: by up to 1e-5 after six steps,
+# where the concept's first guided step changes 0.04.
+ROUNDING = 1e-4
+
+
 def same(a: list[Tensor], b: list[Tensor]) -> list[bool]:
-    return [torch.equal(x, y) for x, y in zip(a, b, strict=True)]
+    return [torch.allclose(x, y, rtol=0, atol=ROUNDING) for x, y in zip(a, b, strict=True)]
 
 
 IN_THE_WARM_UP = [True] * WARMUP + [False] * (STEPS - WARMUP)

@@ -1,7 +1,7 @@
 """Code of others on a denoiser: what it remembers or mixes brings the concept into no prompt.
 
 The general check is that of ``test_denoiser``: in the warm-up a guarded call is the plain one, to
-the bit, or it is refused.
+rounding, or it is refused.
 """
 
 from __future__ import annotations
