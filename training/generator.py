@@ -102,6 +102,7 @@ class GeneratorStage:
     average = 0.998
     images_a_step = 32
     overdone_share = 0.5
+    sample_scale = 2.0  # of guidance, in the sample pictures
 
     def __init__(
         self,
@@ -174,7 +175,7 @@ class GeneratorStage:
         return (error * self.weights[t]).mean()
 
     @torch.no_grad()
-    def picture(self, steps: int = 20, scale: float = 2.0) -> Image.Image:
+    def picture(self, steps: int = 20) -> Image.Image:
         """The sample prompts, two seeds each."""
         prompts = list(SAMPLE_PROMPTS) * 2
         text = self.states([""] * len(prompts) + prompts)
@@ -183,7 +184,7 @@ class GeneratorStage:
         self.scheduler.set_timesteps(steps)
         for t in self.scheduler.timesteps:
             uncond, cond = self.estimate(torch.cat([latents] * 2), t, text).chunk(2)
-            guided = uncond + scale * (cond - uncond)
+            guided = uncond + self.sample_scale * (cond - uncond)
             latents = self.scheduler.step(guided, t, latents, return_dict=False)[0]
         pictures = to_pictures(self.map.picture(latents / LATENT_SCALE))
         return sheet(pictures, len(SAMPLE_PROMPTS))

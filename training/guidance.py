@@ -23,13 +23,13 @@ Finished weights train on as their own teacher: what they say of a caption at 7.
 for, but for places.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -90,6 +90,8 @@ def _best(scene: Scene, caption: str) -> float:
 class GuidanceStage(GeneratorStage):
     """Scenes, captioned, as noisy latents, and what the finished UNet says of them."""
 
+    sample_scale = SCALE  # which is learnt
+
     def __init__(
         self,
         drawings: Glyphs,
@@ -131,7 +133,7 @@ class GuidanceStage(GeneratorStage):
             scenes[n] = random_scene(rng, "addition")
             captions[n], best[n] = caption(rng, scenes[n]), BEST
         told = [*captions]  # what the finished UNet is asked for
-        firm = np.ones(count, dtype=np.float32)
+        firm = [1.0] * count
         noise = torch.randn(DRAWS, count, *self.mean.shape, device=self.device)
         for n, scene in enumerate(scenes):
             named = scene.place is not None and scene.place in captions[n]
@@ -140,7 +142,7 @@ class GuidanceStage(GeneratorStage):
                 best[n], firm[n], noise[:, n] = BEST, FIRM, noise[0, n]
         latents = self.latents(scenes).repeat(DRAWS, 1, 1, 1)
         noisy, t, _ = self.noisy(latents, noise.flatten(0, 1))
-        scales = self._scales(np.array(best, dtype=np.float32), firm, t)
+        scales = self._scales(best, firm, t)
         text, asked = self.states(captions + told).chunk(2)
         former = self.former["unet"]
         with torch.no_grad():
@@ -152,15 +154,11 @@ class GuidanceStage(GeneratorStage):
         said = self.weighted(guided, wanted, t) / SCALE**2
         return said + EMPTY_WEIGHT * self.weighted(own, without, t)
 
-    def picture(self, steps: int = 20, scale: float = SCALE) -> Image.Image:
-        """The sample prompts, at the scale that is learnt."""
-        return super().picture(steps, scale)
-
-    def _scales(self, best: np.ndarray, firm: np.ndarray, t: Tensor) -> Tensor:
+    def _scales(self, best: Sequence[float], firm: Sequence[float], t: Tensor) -> Tensor:
         """The scales (B,) at which the former UNet draws best among the noise of levels ``t``, and
         so many times (``firm``) more firmly than it needs.
         """
-        more = torch.from_numpy(firm).repeat(DRAWS).to(t.device)
+        best_of, firm_of = torch.tensor([best, firm], device=t.device).repeat(1, DRAWS)
         if self.goes_on:
-            return SCALE * (1 + (more - 1) * self.left[t])
-        return 1 + (more * torch.from_numpy(best).repeat(DRAWS).to(t.device) - 1) * self.left[t]
+            return SCALE * (1 + (firm_of - 1) * self.left[t])
+        return 1 + (firm_of * best_of - 1) * self.left[t]

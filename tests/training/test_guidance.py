@@ -132,8 +132,8 @@ def test_finished_weights_are_their_own_teacher(tmp_path, monkeypatch):
         torch.testing.assert_close(own, theirs)
     monkeypatch.setattr(guidance, "PLACES_SHARE", 0)
     stage.images_a_step = 8
-    firm, t = np.array([1.0, FIRM], dtype=np.float32), torch.tensor([999, 999, 0, 0] * 2)
-    scales = stage._scales(np.full(2, BEST, dtype=np.float32), firm, t)
+    t = torch.tensor([999, 999, 0, 0] * 2)
+    scales = stage._scales([BEST, BEST], [1.0, FIRM], t)
     assert scales.tolist() == pytest.approx([SCALE, FIRM * SCALE, SCALE, SCALE] * 2)
     captions = (Scene(background="white", placed=PANDA), "a panda")
     monkeypatch.setattr(guidance, "example", lambda *_: captions)

@@ -194,11 +194,10 @@ def generate(
     if policy is not None and (compare or trace):
         raise BadValueError("--policy decides on single images; leave --compare and --trace out")
     contract = _policy(policy, saved=saved, plan=plan)
-    unasked, usual = (
-        ("medium" if own else "adaptive", DEFAULT_CONCEPT)
-        if contract is None
-        else ("medium" if own else DEMANDED, contract.concept)
-    )
+    usual = DEFAULT_CONCEPT if contract is None else contract.concept
+    unasked = "adaptive" if contract is None else DEMANDED
+    if own:  # which are of a preset
+        unasked = "medium"
     first = Request(
         prompt="any",
         model=model,

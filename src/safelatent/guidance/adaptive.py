@@ -187,9 +187,9 @@ class Adaptive:
         """Replace ``e_p`` by ``e_p - gamma``, and return the next state; see ``SLD.correct``.
 
         Args:
-            estimates: with ``concepts`` at a step that chooses; else with that of the category
-                ``concept``, or none, where its direction is reused. ``empty`` where ``uncond`` is
-                of a negative prompt; between two choices it may be reused too.
+            estimates: with ``concepts`` at a step that chooses; else with the ``concept`` of the
+                category that was due, or none, where its direction is reused. ``empty`` where
+                ``uncond`` is of a negative prompt; between two choices it may be reused too.
         """
         e_u, e_p = estimates.uncond, estimates.prompt
         if e_u is None:

@@ -169,7 +169,7 @@ def guard(
     safe = GuardedClassic(
         pipe=pipe,
         safety=safety,
-        concept=concept_of(concept),
+        concept=concept,
         plan=Plan.parse(plan),
         joined_up_to=joined,
     )

@@ -66,7 +66,7 @@ def guidance_of(safety: object, *, flow: bool) -> Guidance:
 
 def unasked(concept: Concept | ConceptEmbeds) -> tuple[Guidance, Concept | ConceptEmbeds]:
     """Return what guards a classic pipeline against ``concept`` if no safety is named, and the
-    concept beside it: the categories of adaptive guidance are texts of its own.
+    concept to give with it: the default one where the guidance brings its own categories.
     """
     if isinstance(concept, ConceptEmbeds):
         return STRONG.by_noise_level(), concept
