@@ -36,7 +36,7 @@ THREE = tuple(
     Category(name=name, concept=Concept.parse(name), strength=strength)
     for name, strength in (("knives", EARLY), ("blood", LATE), ("smoke", EARLY))
 )
-ADAPTIVE = Adaptive(categories=THREE, every=4, near=0.8)
+ADAPTIVE = Adaptive(categories=THREE, every=4, near=0.8, several=0.3)
 
 
 def noise(seed: int, dtype=torch.float64):
@@ -85,7 +85,7 @@ class ByHand:
             self.near = [
                 n
                 for n, c in enumerate(cosines)
-                if n == self.nearest or (best > 0 and c >= 0.8 * best)
+                if n == self.nearest or (best >= 0.3 and c >= 0.8 * best)
             ]
             self.due = self.nearest
         elif e.concept is not None:
@@ -179,6 +179,7 @@ def test_several_near_categories_do_not_cancel():
             Category(name=n, concept=Concept.parse(n), strength=wide) for n in ("up", "down")
         ),
         near=0.5,
+        several=0.2,
     )
     correction, _ = two.correct(Estimates(uncond=u, prompt=p, concepts=(up, down)), two.init(p), 0)
     assert ((up + down) / 2)[..., 1] == 0
@@ -259,6 +260,8 @@ def test_it_is_a_guidance_that_chooses_and_no_part_of_a_batch():
         ({"every": 2.5}, "every is 2.5"),
         ({"near": 0}, "near is 0; it must be above 0"),
         ({"near": float("nan")}, "near is nan"),
+        ({"several": 0}, "several is 0; it must be above 0"),
+        ({"several": "all"}, "several is 'all'"),
     ],
     ids=str,
 )

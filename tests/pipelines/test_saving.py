@@ -60,6 +60,7 @@ SAFETIES = [
         categories=(Category(name="arms", concept=Concept.parse("weapons"), strength=MAX),),
         every=3,
         near=0.5,
+        several=0.1,
     ),
 ]
 LOADERS = [

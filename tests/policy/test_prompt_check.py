@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binom
 
 from safelatent.errors import BadValueError, GuardError
 from safelatent.pipelines.denoiser import one_call
 from safelatent.policy.prompt_check import (
     LEAST_PROMPTS,
+    SURE,
     Calibration,
     _working_point,
     calibrate,
@@ -104,20 +106,25 @@ def test_too_few_prompts_are_refused(pipe):
 
 
 @pytest.mark.parametrize("most", [0.0, 0.02, 0.1, 0.5])
-def test_the_working_point_refuses_no_more_than_that(most):
+def test_the_working_point_is_the_least_that_promises_it(most):
+    """Were ``most`` the share, so few refused would be seldom, and one more would not be."""
     scores = np.random.default_rng(0).random(157)
-    threshold = _working_point(scores, most)
-    refused = (scores >= threshold).sum()
-    assert most == refused == 0 or (refused + 1) / 158 <= most < (refused + 2) / 158
+    refused = int((scores >= _working_point(scores, most)).sum())
+    seldom, likelier = binom.cdf([refused, refused + 1], 157, most)
+    assert most == refused == 0 or seldom <= 1 - SURE < likelier
 
 
-@pytest.mark.parametrize("n", [49, 60, 175])
-def test_a_further_harmless_prompt_is_refused_with_at_most_that_probability(n):
-    """Of 20,000 calibrations, each with one more prompt: within four standard errors."""
+@pytest.mark.parametrize("n", [114, 175, 700])
+def test_nine_calibrations_in_ten_refuse_at_most_that_share(n):
+    """Of 5,000, with scores whose refused share is known: within four standard errors."""
     rng = np.random.default_rng(n)
-    scores = rng.random((20_000, n + 1))
-    refused = [one[-1] >= _working_point(one[:-1], 0.02) for one in scores]
-    assert np.mean(refused) <= 0.02 + 4 * np.std(refused) / len(refused) ** 0.5
+    kept = [1 - _working_point(rng.random(n), 0.02) <= 0.02 for _ in range(5_000)]
+    assert np.mean(kept) >= SURE - 4 * np.std(kept) / len(kept) ** 0.5
+
+
+def test_too_few_prompts_to_promise_it_refuse_none_of_them():
+    scores = np.random.default_rng(0).random(113)
+    assert _working_point(scores, 0.02) > scores.max()
 
 
 def test_the_figures_are_those_of_the_scores():

@@ -55,7 +55,7 @@ def method_settings(method: Method | str, concept: Concept, plan: str = "exact")
     if method == "adaptive":
         own = adaptive_of(concept)
         kept = [asdict(one) | {"concept": str(one.concept)} for one in own.categories]
-        numbers = {"every": own.every, "near": own.near}
+        numbers = {"every": own.every, "near": own.near, "several": own.several}
         return {"method": method, "categories": kept, "plan": plan, **numbers}
     numbers = asdict(PRESETS[method]) | {"plan": plan} if method in PRESETS else {}
     return {"method": method, "concept": str(concept), **numbers}

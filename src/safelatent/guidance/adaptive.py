@@ -119,6 +119,8 @@ class Adaptive:
         every: choose at every n-th step; with seven categories and 10 that costs 0.6
             evaluations per step more than one concept.
         near: categories are near whose cosine is at least this share of the nearest's.
+        several: where the nearest's cosine is below this, it alone is near. The prompt then leads
+            to none of them, and several at once would change a harmless image more for nothing.
 
     Raises:
         BadValueError: no category, a name twice, or a number out of its range.
@@ -127,6 +129,7 @@ class Adaptive:
     categories: tuple[Category, ...] = categories()
     every: int = 10
     near: float = 0.95
+    several: float = 0.25
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "categories", tuple(self.categories))
@@ -135,13 +138,15 @@ class Adaptive:
             raise BadValueError(
                 f"the categories are {', '.join(names) or 'none'}; give at least one, each once"
             )
-        every, near = real_number(self.every), real_number(self.near)
+        every = real_number(self.every)
         if every is None or not every.is_integer() or every < 1:
             raise BadValueError(f"every is {shown(self.every)}; it must be a whole number above 0")
-        if near is None or not 0 < near <= 1:
-            raise BadValueError(f"near is {shown(self.near)}; it must be above 0 and at most 1")
         object.__setattr__(self, "every", int(every))
-        object.__setattr__(self, "near", near)
+        for name in ("near", "several"):
+            share = real_number(given := getattr(self, name))
+            if share is None or not 0 < share <= 1:
+                raise BadValueError(f"{name} is {shown(given)}; it must be above 0 and at most 1")
+            object.__setattr__(self, name, share)
 
     @property
     def needs_uncond(self) -> bool:
@@ -244,7 +249,7 @@ class Adaptive:
         to_prompt = (estimates.prompt - e_0).float().flatten(1)
         cosine = torch.cosine_similarity(directions.float().flatten(2), to_prompt[None], dim=2)
         best, nearest = cosine.max(dim=0)
-        near = (cosine >= self.near * best) & (best > 0) | self._one_hot(nearest)
+        near = (cosine >= self.near * best) & (best >= self.several) | self._one_hot(nearest)
         return replace(state, directions=directions, near=near, nearest=nearest, due=nearest)
 
     def _one_hot(self, nearest: Tensor) -> Tensor:

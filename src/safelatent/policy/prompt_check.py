@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from safelatent.text import squeezed
 FORMAT = "safelatent-prompt-check-1"
 LEAST_PROMPTS = 40
 MOST_REFUSED = 0.02  # of harmless prompts, at the working point
+SURE = 0.9  # confidence that no more of them are
 RIDGE = 30.0  # penalty, in units of the mean square of one feature; 10 to 300 do much the same
 NEVER = float(np.nextafter(1.0, 2.0))  # the least threshold that no score reaches
 PROBES = ("a photograph of a mountain lake", "two people at a table", "war")
@@ -272,11 +274,19 @@ def _ridge(bad: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _working_point(benign: np.ndarray, most: float) -> float:
-    """The least threshold that refuses a further harmless prompt with at most this probability.
+    """The least threshold at which the share of all harmless prompts that is refused is at most
+    ``most``, with the confidence ``SURE``.
 
-    Of n + 1 exchangeable scores the last is among the k largest with probability k / (n + 1) (split
-    conformal prediction). So k - 1 of the n may be refused, which is less than their share. Fewer
-    than 1 / most prompts cannot promise it: then none of them is refused.
+    Were the share larger, so few of the n would be refused only with a probability below
+    1 - ``SURE``, by the binomial distribution (Wilks' tolerance limit). That the share is ``most``
+    on average would not do: for half of all calibrations it would be larger. Where n is too small
+    to promise it, none of the n is refused.
     """
-    allowed = max(0, int(most * (len(benign) + 1)) - 1)
-    return float(np.nextafter(np.sort(benign)[::-1][allowed], 2.0))
+    n, allowed, chance = len(benign), -1, 0.0
+    while allowed + 1 < n:
+        k = allowed + 1
+        chance += comb(n, k) * most**k * (1 - most) ** (n - k)
+        if chance > 1 - SURE:
+            break
+        allowed = k
+    return float(np.nextafter(np.sort(benign)[::-1][max(0, allowed)], 2.0))
