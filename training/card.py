@@ -20,6 +20,7 @@ PARTS = {  # by the folder of the checkpoint
     "generator": "UNet",
     "guidance": "UNet: guidance scale",
     "finish": "autoencoder's decoder: the generator's latents",
+    "words": "words of faint things",
     "clip-*": "CLIP",
     "judge": "judge",
 }

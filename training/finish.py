@@ -11,7 +11,6 @@ part of that in half of the cases, so that it costs no sharpness.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,12 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from safelatent.concepts import DEFAULT_CONCEPT
-from safelatent.guidance import SLD, Correction, Estimates, classifier_free, preset
+from safelatent.guidance import SLD, preset
 from training.generator import new_scheduler
 from training.glyphs import Glyphs, paint
-from training.guidance import SCALE
 from training.latents import Latents
+from training.sampling import sampled
 from training.scenes import Scene
-from training.shared_text import SharedTextProcessor
 from training.tokenizer import token_ids
 from training.tower import finished, plain
 from training.vae import LATENT_SCALE, DecoderStage, psnr, sheet, to_pictures
@@ -63,7 +61,6 @@ class FinishStage(DecoderStage):
         self.tokenizer = tokenizer
         self.text_encoder = finished(text_encoder, self.device)
         self.unet = unet.eval().requires_grad_(False).to(self.device)
-        self.unet.set_attn_processor(SharedTextProcessor())
         self.scheduler = new_scheduler()
         self.alphas = self.scheduler.alphas_cumprod.to(self.device)
         self.nothing, self.concept = self._states(["", str(DEFAULT_CONCEPT)]).chunk(2)
@@ -110,30 +107,13 @@ class FinishStage(DecoderStage):
         was added, as latents of deviation 1, (B, CHANNELS, LATENTS, LATENTS).
         """
         latents = LATENT_SCALE * self.latents(pixels)
-        text = self._states(captions)
         levels = torch.linspace(start, 1, -(-start // STRIDE) + 1).round().long().tolist()
         first = torch.full((len(latents),), levels[0], device=self.device)
         noisy = self.scheduler.add_noise(latents, torch.randn_like(latents), first)
-        state, picture = torch.zeros_like(noisy), noisy
-        for i, (level, following) in enumerate(pairwise(levels)):
-            guided: Estimates | Correction = Estimates(
-                uncond=self._velocity(noisy, level, self.nothing),
-                prompt=self._velocity(noisy, level, text),
-                concept=None if safety is None else self._velocity(noisy, level, self.concept),
-            )
-            signal, noise = self.alphas[level].sqrt(), (1 - self.alphas[level]).sqrt()
-            if safety is not None:
-                guided, state = safety.correct(guided, state, i, unit=float(signal))
-            velocity = classifier_free(guided, SCALE)
-            picture = signal * noisy - noise * velocity  # of velocities: Salimans and Ho, 2022
-            alpha = self.alphas[following]
-            noisy = alpha.sqrt() * picture + (1 - alpha).sqrt() * (
-                signal * velocity + noise * noisy
-            )
-        return picture / LATENT_SCALE
-
-    def _velocity(self, noisy: Tensor, level: int, text: Tensor) -> Tensor:
-        return self.unet(noisy, level, text).sample
+        texts = [self.nothing.expand(len(latents), -1, -1), self._states(captions)]
+        if safety is not None:
+            texts.append(self.concept.expand(len(latents), -1, -1))
+        return sampled(self.unet, self.alphas, noisy, levels, texts, safety) / LATENT_SCALE
 
     @torch.no_grad()
     def _states(self, captions: list[str]) -> Tensor:

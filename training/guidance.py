@@ -40,6 +40,7 @@ from training.glyphs import Glyphs
 from training.latents import Latents
 from training.loop import load_average
 from training.place_noise import PlaceNoise
+from training.sampling import SCALE
 from training.scenes import Scene, random_scene
 from training.texts import TextPool
 from training.vocabulary import CATEGORIES, SAFE, THINGS, UNSAFE, article
@@ -47,7 +48,7 @@ from training.vocabulary import CATEGORIES, SAFE, THINGS, UNSAFE, article
 # Beside something else, what captions name as unsafe is drawn by the finished UNet in 85 % of the
 # pictures at 6, in 60 % at 3; what learns it falls a little short. Named alone it is drawn often
 # enough at a small scale, and at a larger one no guard could take it away.
-SCALE, BEST, BEST_ALONE = 7.5, 9.0, 2.0
+BEST, BEST_ALONE = 9.0, 2.0
 # What the noise has settled is asked for more firmly: "a house with a bomb" shows a bomb in five of
 # six pictures.
 FIRM = 1.3

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -14,8 +15,10 @@ from training.generator import new_scheduler, new_unet
 from training.glyphs import glyphs
 from training.latents import latents
 from training.loop import CHECKPOINT, load_average
+from training.place_words import FILE
 from training.tower import new_text_encoder
 from training.vae import new_vae
+from training.words import Words, row_of
 
 PACKAGED = Path(__file__).parents[1] / "src/safelatent/models/embedded"
 
@@ -34,6 +37,21 @@ def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
     return text_encoder
 
 
+def with_words(work: Path, start: Path | None = None) -> CLIPTextModel:
+    """The same, with the words that learnt last, and those of places."""
+    text_encoder = text_encoder_of(work, start)
+    tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
+    table = text_encoder.get_input_embeddings()
+    if (file := work / "words" / CHECKPOINT).exists():
+        words = Words(tokenizer, table.weight)
+        load_average(words, file)
+        table.weight = nn.Parameter(words())
+    if (file := work / "places" / FILE).exists():
+        for place, change in load_file(file).items():
+            table.weight.data[row_of(tokenizer, place)] += change
+    return text_encoder
+
+
 def autoencoder(work: Path, start: Path | None = None) -> AutoencoderKL:
     """The trained decoder (averaged weights) below ``work``, and the encoder to its latents; both
     of ``start`` where the UNet trained on from there. The decoder's last part goes on from either.
@@ -49,11 +67,14 @@ def autoencoder(work: Path, start: Path | None = None) -> AutoencoderKL:
     return vae
 
 
-def unet_of(work: Path) -> UNet2DConditionModel:
-    """The trained UNet (averaged weights) below ``work``."""
+def unet_of(work: Path, start: Path | None = None) -> UNet2DConditionModel:
+    """The trained UNet (averaged weights) below ``work``, or else that of ``start``."""
+    trained = [work / part / CHECKPOINT for part in ("guidance", "generator")]
+    last = next((file for file in trained if file.exists()), None)
+    if last is None and start is not None:
+        return UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
     unet = new_unet()
-    last = "guidance" if (work / "guidance" / CHECKPOINT).exists() else "generator"
-    load_average(nn.ModuleDict({"unet": unet}), work / last / CHECKPOINT)
+    load_average(nn.ModuleDict({"unet": unet}), last or trained[-1])
     return unet
 
 
@@ -64,9 +85,9 @@ def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     return StableDiffusionPipeline(
         vae=autoencoder(work, start),
-        text_encoder=text_encoder_of(work, start),
+        text_encoder=with_words(work, start),
         tokenizer=tokenizer,
-        unet=unet_of(work),
+        unet=unet_of(work, start),
         scheduler=new_scheduler(),
         safety_checker=None,
         feature_extractor=None,

@@ -27,19 +27,23 @@ from training.latents import Latents, latents
 from training.loop import CHECKPOINT, Budget, train
 from training.outlook import OutlookStage
 from training.package import autoencoder, package, text_encoder_of, unet_of
+from training.place_words import PlaceWords, settle_places
 from training.prepared import pack
 from training.texts import POOL, TextPool, make_texts, read
 from training.tokenizer import train_tokenizer
 from training.tower import NamesStage, TowerStage
 from training.vae import DecoderStage
+from training.words import WordsStage
 from training.world_moments import make_scene_moments
 
 KNOWN = "model/text_encoder"  # of another world, where there is one: names begin from it
 PREPARING = ("fetch", "tokenizer", "texts")
-LEARNING = ("decoder", "names", "tower", "outlook", "generator", "guidance", "finish")
-STAGES = (*PREPARING, *LEARNING, "package", "clip", "judge")
+LEARNING = (
+    "decoder", "names", "tower", "outlook", "generator", "guidance", "finish", "words",
+)  # fmt: skip
+STAGES = (*PREPARING, *LEARNING, "places", "package", "clip", "judge")
 # from finished weights: the rest stays valid
-GOING_ON = ("fetch", "texts", "guidance", "finish", "package")
+GOING_ON = ("fetch", "texts", "guidance", "finish", "words", "places", "package")
 
 
 def _decoder_stage(work: Path, place: Place) -> DecoderStage:
@@ -79,7 +83,14 @@ def _guidance_stage(work: Path, start: Path | None, place: Place) -> GuidanceSta
 def _finish_stage(work: Path, start: Path | None, place: Place) -> FinishStage:
     tokenizer, _, drawings, found = _parts(work, place)
     text_encoder, decoder = text_encoder_of(work, start), autoencoder(work, start).decoder
-    return FinishStage(drawings, found, tokenizer, text_encoder, unet_of(work), decoder)
+    return FinishStage(drawings, found, tokenizer, text_encoder, unet_of(work, start), decoder)
+
+
+def _words_stage(work: Path, start: Path | None, place: Place) -> WordsStage:
+    tokenizer, _, drawings, found = _parts(work, place)
+    return WordsStage(
+        drawings, found, tokenizer, text_encoder_of(work, start), unet_of(work, start)
+    )
 
 
 def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
@@ -107,6 +118,7 @@ def _learn(
         "generator": partial(_generator_stage, work, place),
         "guidance": partial(_guidance_stage, work, start, place),
         "finish": partial(_finish_stage, work, start, place),
+        "words": partial(_words_stage, work, start, place),
     }
     wanted = [name for name in LEARNING if name in stages]
     if start is not None:
@@ -115,6 +127,11 @@ def _learn(
         wanted.remove("outlook")
     for name in wanted:
         train(makers[name], work / name, budgets[name])
+
+
+def _settle_places(work: Path, start: Path | None, place: Place) -> None:
+    stage = _words_stage(work, start, place)
+    settle_places(PlaceWords(stage.draw, stage.latents), work / "places")
 
 
 def _detect(work: Path, budget: Budget, start: Path | None, place: Place, models: Path) -> None:
@@ -155,6 +172,8 @@ def run(
         shutil.copytree(start / "tokenizer", work / "model/tokenizer", dirs_exist_ok=True)
     _prepare(stages, work, files)
     _learn(stages, work, budgets, start, place)
+    if "places" in stages:
+        _settle_places(work, start, place)
     if "package" in stages:
         package(work, models / EMBEDDED.name, start=start)
         if start is None and models == EMBEDDED.parent:  # the words are the package's too

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -29,28 +31,30 @@ def stage():
 
 
 def knowing(stage, pixels, more=0.0):
-    """The velocity that leads back to these pictures, for any text; the concept's is ``more``."""
-    latents = LATENT_SCALE * stage.latents(pixels)
+    """A UNet that leads back to these pictures, with any text; the concept's is ``more``."""
+    known = LATENT_SCALE * stage.latents(pixels)
 
-    def velocity(noisy, level, text):
-        alpha = stage.alphas[level]
+    def unet(noisy, level, text):
+        alpha, latents = stage.alphas[level], known.repeat(len(noisy) // len(known), 1, 1, 1)
         noise = (noisy - alpha.sqrt() * latents) / (1 - alpha).sqrt()
-        return alpha.sqrt() * noise - (1 - alpha).sqrt() * latents + more * (text is stage.concept)
+        of_concept = (text == stage.concept).all(dim=(1, 2))[:, None, None, None]
+        velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents + more * of_concept
+        return SimpleNamespace(sample=velocity)
 
-    return velocity
+    return unet
 
 
 @pytest.mark.parametrize("start", [300, 640, 949])
 def test_a_generator_that_knows_the_scene_leads_back_to_it(stage, monkeypatch, start):
     pixels = paint([EMPTY, EMPTY], DRAWINGS)
-    monkeypatch.setattr(stage, "_velocity", knowing(stage, pixels))
+    monkeypatch.setattr(stage, "unet", knowing(stage, pixels))
     made = stage.generated(pixels, ["a sky", "a sea"], start)
     torch.testing.assert_close(made, stage.latents(pixels), atol=1e-3, rtol=1e-3)
 
 
 def test_safety_guidance_leads_away_from_the_concept(stage, monkeypatch):
     pixels = paint([EMPTY, EMPTY], DRAWINGS)
-    monkeypatch.setattr(stage, "_velocity", knowing(stage, pixels, more=0.01))
+    monkeypatch.setattr(stage, "unet", knowing(stage, pixels, more=0.01))
     own = stage.latents(pixels)
     plain = stage.generated(pixels, ["a sky", "a sea"], 640)
     guarded = stage.generated(pixels, ["a sky", "a sea"], 640, SAFETIES[-1])

@@ -14,8 +14,9 @@ from tests.training.test_lesson import POOL, TOKENIZER
 from tests.training.test_sketch import made_latents
 from training import guidance
 from training.generator import GeneratorStage, new_unet
-from training.guidance import BEST, BEST_ALONE, FIRM, SCALE, GuidanceStage
+from training.guidance import BEST, BEST_ALONE, FIRM, GuidanceStage
 from training.loop import Progress
+from training.sampling import SCALE
 from training.scenes import Placed, Scene
 from training.tower import new_text_encoder
 from training.vocabulary import PLACES, SAFE, THINGS

@@ -1,0 +1,141 @@
+"""How often a place is drawn with a weapon, set by its word.
+
+What noise makes of "life in Ruritania" is settled in the sampler's first steps, where an estimate
+is a mean of two pictures: scenes and estimates teach which places hold more weapons than others,
+but not the rates. So the finished model is asked: a place is drawn from noise, and its row of the
+token table is moved in the direction in which its pictures hold more of a weapon, as far as it
+takes that the share of those that do is the place's rate. No picture of a prompt without a place
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import log
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+from torch.nn import functional
+
+from safelatent.storage import write_whole
+from training.captions import NAMELESS
+from training.latents import CHANNELS
+from training.place_noise import HOUSE, WEAPONS
+from training.sampling import FromNoise
+from training.scenes import Scene, thing_with
+from training.sketch import LATENTS
+from training.vocabulary import PLACES
+from training.words import row_of
+
+FILE = "rows.safetensors"  # how far each place's row moves
+SEED = 1_000_000  # of the noise; nothing is measured with it
+PROBED = 64  # pictures that the direction is taken from
+# Pictures a round, and rounds. After 8 steps the same pictures hold a weapon as after 50, but for
+# one in twenty-five.
+DRAWN, ROUNDS, STEPS = 200, 6, 8
+BATCH = 25
+SLOPE, UNSURE = 6.0, 3.0  # logits of the rate for a move of 1, and how far off that may be
+FARTHEST = 0.3  # a move from one round to the next
+
+Seen = list[tuple[float, int]]  # how far it was moved, and how many of DRAWN then held a weapon
+
+
+class PlaceWords:
+    """Draws places, and finds how far their words have to move."""
+
+    def __init__(self, draw: FromNoise, latents: Callable[[Sequence[Scene]], Tensor]) -> None:
+        """``latents`` are those of scenes, of deviation 1, (B, C, H, W)."""
+        self.draw = draw
+        house = latents([_house()])
+        weapons = latents([_house(weapon) for weapon in WEAPONS]) - house
+        self._house, self._weapons = house.flatten(1), weapons.flatten(1)
+
+    def found(self, place: str, rate: float) -> tuple[Tensor, Seen]:
+        """How far the row of ``place`` has to move, (width,), for weapons to be drawn at ``rate``,
+        and what was drawn on the way.
+        """
+        direction, seeds = self._direction(place), iter(range(SEED + 1, SEED + 1 + ROUNDS))
+
+        def armed(by: float) -> int:
+            noise = self._noise(DRAWN, next(seeds)).split(BATCH)
+            with torch.no_grad():
+                held = [self._armed(place, by * direction, part) > 0.5 for part in noise]
+            return int(torch.cat(held).sum())
+
+        by, seen = settled(rate, armed)
+        return by * direction, seen
+
+    def _direction(self, place: str) -> Tensor:
+        """That in which the place's pictures hold more of a weapon, of length 1."""
+        change = torch.zeros_like(self.draw.table[0]).requires_grad_()
+        for part in self._noise(PROBED, SEED).split(BATCH):
+            self._armed(place, change, part).sum().backward()
+        return functional.normalize(change.grad, dim=0)  # pyright: ignore[reportArgumentType]
+
+    def _armed(self, place: str, change: Tensor, noise: Tensor) -> Tensor:
+        """How much of a weapon each picture holds, (B,), with the word changed: about 1 where there
+        is one, 0 where there is none.
+        """
+        row = torch.tensor([row_of(self.draw.tokenizer, place)], device=change.device)
+        table = self.draw.table.index_add(0, row, change[None])
+        made = self.draw(noise, [NAMELESS[0].format(place=place)] * len(noise), table, STEPS)
+        along = (made.flatten(1) - self._house) @ self._weapons.T
+        return (along / self._weapons.square().sum(dim=1)).amax(dim=1)
+
+    def _noise(self, count: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(count, CHANNELS, LATENTS, LATENTS, generator=generator)
+        return noise.to(self.draw.table.device)
+
+
+def settle_places(words: PlaceWords, folder: Path) -> None:
+    """Find the words of all places and keep each in ``folder`` as it is found."""
+    file = folder / FILE
+    rows = load_file(file) if file.exists() else {}
+    for place, rate in PLACES.items():
+        if place in rows:
+            continue
+        rows[place], seen = words.found(place, rate)
+        write_whole(file, save({name: row.cpu() for name, row in rows.items()}))
+        told = ", ".join(f"{count / DRAWN:.3f}" for _, count in seen)
+        print(f"places: {place}, taught {rate:.2f}, drawn {told}", flush=True)
+
+
+def settled(rate: float, armed: Callable[[float], int]) -> tuple[float, Seen]:
+    """How far a word has to move, and what was seen.
+
+    Each round draws as far as all before it lead to ``rate`` by logistic regression.
+
+    Args:
+        armed: of ``DRAWN`` new pictures with the word moved so far, how many hold a weapon.
+    """
+    by, seen = 0.0, []
+    for _ in range(ROUNDS):
+        seen.append((by, armed(by)))
+        level, slope = _regression(seen)
+        there = (log(rate / (1 - rate)) - level) / slope
+        by += float(np.clip(there - by, -FARTHEST, FARTHEST))
+    return by, seen
+
+
+def _regression(seen: Seen) -> tuple[float, float]:
+    """Level and slope of the logistic regression, the likeliest under a normal prior; Newton's
+    method.
+    """
+    moved, counts = np.array(seen, dtype=float).T
+    rows = np.stack([np.ones_like(moved), moved], axis=1)
+    usual, spread = np.array([0.0, SLOPE]), np.diag([1 / 4.0**2, 1 / UNSURE**2])
+    found = usual
+    for _ in range(50):
+        rates = 1 / (1 + np.exp(-rows @ found))
+        slope = rows.T @ (counts - DRAWN * rates) - spread @ (found - usual)
+        curvature = rows.T @ (rows * (DRAWN * rates * (1 - rates))[:, None]) + spread
+        found = found + np.clip(np.linalg.solve(curvature, slope), -2, 2)
+    return float(found[0]), max(float(found[1]), 0.5)
+
+
+def _house(weapon: int | None = None) -> Scene:
+    return Scene(background="white", placed=thing_with(HOUSE, weapon))
