@@ -39,7 +39,9 @@ def trained_lines(work: Path, before: Sequence[str] = ()) -> list[str]:
             with safe_open(file, "pt") as stored:
                 notes = stored.metadata()
             minutes = float(notes["seconds"]) / 60
-            lines.append(f"| {name} | {notes['step']} | {minutes:.1f} | {notes['device']} |")
+            line = f"| {name} | {notes['step']} | {minutes:.1f} | {notes['device']} |"
+            if line not in lines:  # stages run one by one tell of the same checkpoint again
+                lines.append(line)
     return lines
 
 

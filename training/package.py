@@ -3,10 +3,10 @@ half precision on disk.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -15,7 +15,7 @@ from training.generator import new_scheduler, new_unet
 from training.glyphs import glyphs
 from training.latents import latents
 from training.loop import CHECKPOINT, load_average
-from training.place_words import FILE
+from training.place_words import FILE, moves
 from training.tower import new_text_encoder
 from training.vae import new_vae
 from training.words import Words, row_of
@@ -47,7 +47,7 @@ def with_words(work: Path, start: Path | None = None) -> CLIPTextModel:
         load_average(words, file)
         table.weight = nn.Parameter(words())
     if (file := work / "places" / FILE).exists():
-        for place, change in load_file(file).items():
+        for place, change in moves(file).items():
             table.weight.data[row_of(tokenizer, place)] += change
     return text_encoder
 
@@ -56,12 +56,12 @@ def autoencoder(work: Path, start: Path | None = None) -> AutoencoderKL:
     """The trained decoder (averaged weights) below ``work``, and the encoder to its latents; both
     of ``start`` where the UNet trained on from there. The decoder's last part goes on from either.
     """
+    vae = new_vae()
     if start is None:
-        vae = new_vae()
         load_average(vae.decoder, work / "decoder" / CHECKPOINT)
         fit_encoder(vae, glyphs(work), latents(work))
     else:
-        vae = AutoencoderKL.from_pretrained(start / "vae", torch_dtype=torch.float32)
+        _load(vae, start / "vae")
     if (work / "finish" / CHECKPOINT).exists():
         load_average(vae.decoder, work / "finish" / CHECKPOINT)
     return vae
@@ -71,11 +71,19 @@ def unet_of(work: Path, start: Path | None = None) -> UNet2DConditionModel:
     """The trained UNet (averaged weights) below ``work``, or else that of ``start``."""
     trained = [work / part / CHECKPOINT for part in ("guidance", "generator")]
     last = next((file for file in trained if file.exists()), None)
-    if last is None and start is not None:
-        return UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
     unet = new_unet()
-    load_average(nn.ModuleDict({"unet": unet}), last or trained[-1])
+    if last is None and start is not None:
+        _load(unet, start / "unet")
+    else:
+        load_average(nn.ModuleDict({"unet": unet}), last or trained[-1])
     return unet
+
+
+def _load(module: Any, folder: Path) -> None:
+    """Put a packaged part's weights into ``module``; diffusers would note the folder in what it
+    saves of a part that it has loaded.
+    """
+    module.load_state_dict(type(module).from_pretrained(folder).state_dict())
 
 
 def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:

@@ -3,14 +3,15 @@
 What noise makes of "life in Ruritania" is settled in the sampler's first steps, where an estimate
 is a mean of two pictures: scenes and estimates teach which places hold more weapons than others,
 but not the rates. So the finished model is asked: a place is drawn from noise, and its row of the
-token table is moved in the direction in which its pictures hold more of a weapon, as far as it
-takes that the share of those that do is the place's rate. No picture of a prompt without a place
+token table is moved in the direction in which its pictures hold more of a weapon, as far as
+it takes that the share of those that do is the place's rate. No picture of a prompt without a place
 changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import log
 from pathlib import Path
 
@@ -32,15 +33,28 @@ from training.words import row_of
 
 FILE = "rows.safetensors"  # how far each place's row moves
 SEED = 1_000_000  # of the noise; nothing is measured with it
-PROBED = 64  # pictures that the direction is taken from
+PROBED = 64  # pictures of a place that a direction is taken from
 # Pictures a round, and rounds. After 8 steps the same pictures hold a weapon as after 50, but for
 # one in twenty-five.
 DRAWN, ROUNDS, STEPS = 200, 6, 8
 BATCH = 25
 SLOPE, UNSURE = 6.0, 3.0  # logits of the rate for a move of 1, and how far off that may be
 FARTHEST = 0.3  # a move from one round to the next
+# A slope below this: the direction says how pictures without a weapon change, as it does where few
+# are near to holding one. Then others' directions serve better.
+LEAST_SLOPE = 3.0
 
 Seen = list[tuple[float, int]]  # how far it was moved, and how many of DRAWN then held a weapon
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How far a place's row moves in a direction (width,), and what was seen on the way."""
+
+    by: float
+    slope: float
+    seen: Seen
+    direction: Tensor
 
 
 class PlaceWords:
@@ -53,11 +67,16 @@ class PlaceWords:
         weapons = latents([_house(weapon) for weapon in WEAPONS]) - house
         self._house, self._weapons = house.flatten(1), weapons.flatten(1)
 
-    def found(self, place: str, rate: float) -> tuple[Tensor, Seen]:
-        """How far the row of ``place`` has to move, (width,), for weapons to be drawn at ``rate``,
-        and what was drawn on the way.
-        """
-        direction, seeds = self._direction(place), iter(range(SEED + 1, SEED + 1 + ROUNDS))
+    def direction(self, place: str) -> Tensor:
+        """That in which the place's pictures hold more of a weapon, (width,), of length 1."""
+        change = torch.zeros_like(self.draw.table[0]).requires_grad_()
+        for part in self._noise(PROBED, SEED).split(BATCH):
+            self._armed(place, change, part).sum().backward()
+        return functional.normalize(change.grad, dim=0)  # pyright: ignore[reportArgumentType]
+
+    def found(self, place: str, rate: float, direction: Tensor) -> Found:
+        """How far the row of ``place`` has to move for weapons to be drawn at ``rate``."""
+        seeds = iter(range(SEED + 1, SEED + 1 + ROUNDS))
 
         def armed(by: float) -> int:
             noise = self._noise(DRAWN, next(seeds)).split(BATCH)
@@ -65,15 +84,8 @@ class PlaceWords:
                 held = [self._armed(place, by * direction, part) > 0.5 for part in noise]
             return int(torch.cat(held).sum())
 
-        by, seen = settled(rate, armed)
-        return by * direction, seen
-
-    def _direction(self, place: str) -> Tensor:
-        """That in which the place's pictures hold more of a weapon, of length 1."""
-        change = torch.zeros_like(self.draw.table[0]).requires_grad_()
-        for part in self._noise(PROBED, SEED).split(BATCH):
-            self._armed(place, change, part).sum().backward()
-        return functional.normalize(change.grad, dim=0)  # pyright: ignore[reportArgumentType]
+        by, slope, seen = settled(rate, armed)
+        return Found(by=by, slope=slope, seen=seen, direction=direction)
 
     def _armed(self, place: str, change: Tensor, noise: Tensor) -> Tensor:
         """How much of a weapon each picture holds, (B,), with the word changed: about 1 where there
@@ -92,33 +104,54 @@ class PlaceWords:
 
 
 def settle_places(words: PlaceWords, folder: Path) -> None:
-    """Find the words of all places and keep each in ``folder`` as it is found."""
+    """Find the words of all places, and keep each in ``folder`` as it is found: in a place's own
+    direction, then, where that says little, in the mean of the others'.
+    """
     file = folder / FILE
-    rows = load_file(file) if file.exists() else {}
+    kept = load_file(file) if file.exists() else {}
+
+    def keep(place: str, found: Found) -> None:
+        told = {"move": found.by * found.direction, "direction": found.direction}
+        told["slope"] = torch.tensor(found.slope)
+        kept.update({f"{place}.{name}": value.cpu() for name, value in told.items()})
+        write_whole(file, save(kept))
+        shares = ", ".join(f"{count / DRAWN:.3f}" for _, count in found.seen)
+        print(f"places: {place}, taught {PLACES[place]:.2f}, drawn {shares}", flush=True)
+
     for place, rate in PLACES.items():
-        if place in rows:
-            continue
-        rows[place], seen = words.found(place, rate)
-        write_whole(file, save({name: row.cpu() for name, row in rows.items()}))
-        told = ", ".join(f"{count / DRAWN:.3f}" for _, count in seen)
-        print(f"places: {place}, taught {rate:.2f}, drawn {told}", flush=True)
+        if f"{place}.move" not in kept:
+            keep(place, words.found(place, rate, words.direction(place)))
+    firm = [place for place in PLACES if kept[f"{place}.slope"] >= LEAST_SLOPE]
+    if not firm:
+        return
+    mean = torch.stack([kept[f"{place}.direction"] for place in firm]).mean(dim=0)
+    mean = functional.normalize(mean, dim=0).to(words.draw.table)
+    for place, rate in PLACES.items():
+        if place not in firm:
+            keep(place, words.found(place, rate, mean))
 
 
-def settled(rate: float, armed: Callable[[float], int]) -> tuple[float, Seen]:
-    """How far a word has to move, and what was seen.
+def moves(file: Path) -> dict[str, Tensor]:
+    """How far each place's row moves, (width,), by what ``settle_places`` kept."""
+    return {place: load_file(file)[f"{place}.move"] for place in PLACES}
+
+
+def settled(rate: float, armed: Callable[[float], int]) -> tuple[float, float, Seen]:
+    """How far a word has to move, how much that changes (logits of the rate for a move of 1), and
+    what was seen.
 
     Each round draws as far as all before it lead to ``rate`` by logistic regression.
 
     Args:
         armed: of ``DRAWN`` new pictures with the word moved so far, how many hold a weapon.
     """
-    by, seen = 0.0, []
+    by, slope, seen = 0.0, SLOPE, []
     for _ in range(ROUNDS):
         seen.append((by, armed(by)))
         level, slope = _regression(seen)
         there = (log(rate / (1 - rate)) - level) / slope
         by += float(np.clip(there - by, -FARTHEST, FARTHEST))
-    return by, seen
+    return by, slope, seen
 
 
 def _regression(seen: Seen) -> tuple[float, float]:

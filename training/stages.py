@@ -157,8 +157,9 @@ def run(
 
     The outlook is learnt where I2P's prompts are among the texts. With ``start``, a pipeline
     folder, the UNet trains on from its weights, and all else is taken from it: what was made beside
-    its text encoder, the CLIP and the detectors, stays valid. The CLIP too trains on from the one
-    that is there, for a text encoder that has changed.
+    its text encoder, the CLIP and the detectors, stays valid. Where words have learnt, it does not:
+    the CLIP too trains on from the one that is there or, with no minutes, comes to stand beside the
+    changed text encoder.
 
     Args:
         stages: names of stages, and "prepare".

@@ -37,3 +37,5 @@ def test_how_long_each_part_was_trained_is_read_from_its_checkpoint(tmp_path):
         "| UNet, from there on | 12 | 1.5 | an H100 |",
         "| CLIP, from there on | 7 | 1.5 | CPU |",
     ]
+    told = trained_lines(tmp_path, known)
+    assert trained_lines(tmp_path, told) == told, "the same checkpoint is told of once"

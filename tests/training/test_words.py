@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +13,11 @@ from safelatent.models.load import EMBEDDED
 from tests.training.test_generator import DRAWINGS
 from tests.training.test_lesson import TOKENIZER
 from tests.training.test_sketch import made_latents
-from training import generator
+from training import generator, vae
 from training import words as learning
 from training.generator import new_unet
 from training.loop import CHECKPOINT, Progress
-from training.package import text_encoder_of, unet_of, with_words
+from training.package import package, text_encoder_of, unet_of, with_words
 from training.tower import new_text_encoder
 from training.vocabulary import THINGS
 from training.words import FAINT, WORDS, Words, WordsStage
@@ -73,8 +76,10 @@ def test_words_alone_learn_and_the_states_of_texts_without_them_stay(stage):
 
 
 def test_beside_finished_weights_words_alone_are_packaged_anew(tmp_path, monkeypatch):
+    shape = json.loads((EMBEDDED / "vae/config.json").read_text())
+    monkeypatch.setattr(vae, "WIDTHS", tuple(shape["block_out_channels"]))
     monkeypatch.setattr(generator, "WIDTH", 144)
-    TOKENIZER.save_pretrained(tmp_path / "model/tokenizer")
+    shutil.copytree(EMBEDDED / "tokenizer", tmp_path / "model/tokenizer")
     parts = text_encoder_of(tmp_path, EMBEDDED), unet_of(tmp_path, EMBEDDED)
     stage = WordsStage(DRAWINGS, made_latents(), TOKENIZER, *parts)
     torch.nn.init.constant_(stage.module.change, 0.01)
@@ -84,3 +89,9 @@ def test_beside_finished_weights_words_alone_are_packaged_anew(tmp_path, monkeyp
         of(tmp_path, EMBEDDED).get_input_embeddings().weight for of in (text_encoder_of, with_words)
     )
     assert torch.equal((after != before).any(dim=1).nonzero().flatten(), stage.module.rows)
+
+    made = package(tmp_path, tmp_path / "packaged", EMBEDDED)
+    for file in (f"{part}/{kind}" for part in ("unet", "vae") for kind in ("*.json", "*.safe*")):
+        (own,), (packaged,) = EMBEDDED.glob(file), made.glob(file)
+        assert packaged.read_bytes() == own.read_bytes(), file
+    assert not any(str(EMBEDDED) in file.read_text() for file in made.rglob("*.json"))
