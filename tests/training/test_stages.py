@@ -18,13 +18,14 @@ from training.device import Place
 from training.judge import JudgeStage, both_named, judge, mush, new_judge, train_judge
 from training.loop import Budget
 from training.package import package
+from training.place_words import FILE, moves
 from training.prepared import MOST, PREPARED, unpack
 from training.scenes import LARGE, SIZE, SMALL
 from training.stages import LEARNING, run
 from training.text_sources import Text
 from training.texts import POOL, make_pool, save
 from training.vae import psnr, to_pictures, to_tensor
-from training.vocabulary import SAFE, THINGS, UNSAFE
+from training.vocabulary import PLACES, SAFE, THINGS, UNSAFE
 
 TEXTS = [
     Text(text="the dog barked all night", source="example"),
@@ -61,7 +62,10 @@ def work(prepared, tmp_path_factory, request):
     place = Place(device="cpu", times=2) if whole else Place()
     with pytest.MonkeyPatch.context() as fewer:
         fewer.setattr("training.finish.DRAWN", 4)
-        run(LEARNING, folder, dict.fromkeys(LEARNING, short), place=place)
+        for number, few in {"DRAWN": 2, "ROUNDS": 1, "PROBED": 2}.items():
+            fewer.setattr(f"training.place_words.{number}", few)
+        stages = (*LEARNING, "places")
+        run(stages, folder, dict.fromkeys(LEARNING, short), place=place)
     return folder
 
 
@@ -92,6 +96,7 @@ def test_the_whole_way_ends_in_a_pipeline_that_can_be_guarded(work, tmp_path):
     for stage in LEARNING:
         assert list((work / stage).glob("sample-*.png")), f"{stage} drew no sample"
         assert (work / stage / "log.jsonl").exists()
+    assert set(moves(work / "places" / FILE)) == set(PLACES)
 
 
 def test_detectors_are_made_where_all_else_is_and_words_are_written_beside_the_package_alone(
