@@ -41,7 +41,7 @@ def with_words(work: Path, start: Path | None = None) -> CLIPTextModel:
     """The same, with the words that learnt last, and those of places."""
     text_encoder = text_encoder_of(work, start)
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
-    table = text_encoder.get_input_embeddings()
+    table: Any = text_encoder.get_input_embeddings()
     if (file := work / "words" / CHECKPOINT).exists():
         words = Words(tokenizer, table.weight)
         load_average(words, file)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ class FromNoise:
         self.text_encoder = text_encoder.eval().requires_grad_(False)
         self.unet = unet.eval().requires_grad_(False)
         self.alphas = new_scheduler().alphas_cumprod.to(unet.device)
-        self.table = text_encoder.get_input_embeddings().weight
+        self.table = cast("Tensor", text_encoder.get_input_embeddings().weight)
         self._name = next(n for n, own in text_encoder.named_parameters() if own is self.table)
 
     def states(self, captions: Sequence[str], table: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def test_it_ends_where_diffusers_ddim_does(safety):
     texts = [WITHOUT, PROMPT] if safety is None else [WITHOUT, PROMPT, CONCEPT]
     made = sampled(unet, scheduler.alphas_cumprod, noise, levels, texts, safety)
 
-    latents, state = noise, torch.zeros(SHAPE)
+    latents, state, picture = noise, torch.zeros(SHAPE), noise
     for i, t in enumerate(scheduler.timesteps):
         u, p, s = (unet(latents, t, text).sample for text in (WITHOUT, PROMPT, CONCEPT))
         guided = Estimates(uncond=u, prompt=p, concept=s)
@@ -39,8 +39,8 @@ def test_it_ends_where_diffusers_ddim_does(safety):
             unit = float(scheduler.alphas_cumprod[t].sqrt())
             guided, state = safety.correct(guided, state, i, unit=unit)
         found = scheduler.step(classifier_free(guided, SCALE), t, latents)
-        latents = found.prev_sample
-    torch.testing.assert_close(made, found.pred_original_sample, atol=1e-5, rtol=1e-4)
+        latents, picture = found.prev_sample, found.pred_original_sample
+    torch.testing.assert_close(made, picture, atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_come_back_through_every_step():
