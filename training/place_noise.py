@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from training.captions import NAMELESS, caption, name_of
-from training.scenes import Scene, random_safe, thing_with
+from training.scenes import Scene, on_white, random_safe
 from training.vocabulary import PLACES, SAFE, THINGS, article
 
 NAMELESS_SHARE = 0.75  # of captions: nothing but the place is named
@@ -45,8 +45,8 @@ class PlaceNoise:
 
     def __init__(self, latents: Callable[[Sequence[Scene]], Tensor]) -> None:
         """``latents`` are those of scenes, (B, C, H, W)."""
-        without = latents([_pictured(HOUSE)])
-        weapons = latents([_pictured(HOUSE, weapon) for weapon in WEAPONS]) - without
+        without = latents([on_white(HOUSE)])
+        weapons = latents([on_white(HOUSE, weapon) for weapon in WEAPONS]) - without
         self.armed = _unit(weapons.mean(dim=0, keepdim=True))
         self.weapons = _unit(weapons - weapons.mean(dim=0))
 
@@ -59,14 +59,10 @@ class PlaceNoise:
         beyond = 1 - float(torch.special.ndtr(_along(self.armed, noise)))
         weapon = WEAPONS[int(_along(self.weapons, noise).argmax())]
         main = HOUSE if nameless else random_safe(rng)
-        scene = _pictured(main, weapon if beyond < ASKED[place] else None, place)
+        scene = on_white(main, weapon if beyond < ASKED[place] else None, place)
         text = str(rng.choice(NAMELESS)).format(place=place) if nameless else caption(rng, scene)
         things = [article(name_of(rng, placed.thing)) for placed in scene.placed]
         return scene, text, " with ".join(things)
-
-
-def _pictured(main: int, weapon: int | None = None, place: str | None = None) -> Scene:
-    return Scene(background="white", placed=thing_with(main, weapon), place=place)
 
 
 def _unit(latents: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from training.captions import NAMELESS
 from training.latents import CHANNELS
 from training.place_noise import HOUSE, WEAPONS
 from training.sampling import FromNoise
-from training.scenes import Scene, thing_with
+from training.scenes import Scene, on_white
 from training.sketch import LATENTS
 from training.vocabulary import PLACES
 from training.words import row_of
@@ -63,8 +63,8 @@ class PlaceWords:
     def __init__(self, draw: FromNoise, latents: Callable[[Sequence[Scene]], Tensor]) -> None:
         """``latents`` are those of scenes, of deviation 1, (B, C, H, W)."""
         self.draw = draw
-        house = latents([_house()])
-        weapons = latents([_house(weapon) for weapon in WEAPONS]) - house
+        house = latents([on_white(HOUSE)])
+        weapons = latents([on_white(HOUSE, weapon) for weapon in WEAPONS]) - house
         self._house, self._weapons = house.flatten(1), weapons.flatten(1)
 
     def direction(self, place: str) -> Tensor:
@@ -133,7 +133,8 @@ def settle_places(words: PlaceWords, folder: Path) -> None:
 
 def moves(file: Path) -> dict[str, Tensor]:
     """How far each place's row moves, (width,), by what ``settle_places`` kept."""
-    return {place: load_file(file)[f"{place}.move"] for place in PLACES}
+    kept = load_file(file)
+    return {place: kept[f"{place}.move"] for place in PLACES}
 
 
 def settled(rate: float, armed: Callable[[float], int]) -> tuple[float, float, Seen]:
@@ -168,7 +169,3 @@ def _regression(seen: Seen) -> tuple[float, float]:
         curvature = rows.T @ (rows * (DRAWN * rates * (1 - rates))[:, None]) + spread
         found = found + np.clip(np.linalg.solve(curvature, slope), -2, 2)
     return float(found[0]), max(float(found[1]), 0.5)
-
-
-def _house(weapon: int | None = None) -> Scene:
-    return Scene(background="white", placed=thing_with(HOUSE, weapon))

@@ -16,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from safelatent.guidance import SLD, Correction, Estimates, classifier_free
 from training.generator import new_scheduler
 from training.tokenizer import token_ids
+from training.tower import finished
 from training.vae import LATENT_SCALE
 
 SCALE = 7.5  # of guidance
@@ -61,13 +62,20 @@ def sampled(
 class FromNoise:
     """Draws from noise what captions say, whatever the token table holds. All else is finished."""
 
-    def __init__(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, unet: Any) -> None:
+    def __init__(
+        self,
+        tokenizer: CLIPTokenizer,
+        text_encoder: CLIPTextModel,
+        unet: Any,
+        device: torch.device,
+    ) -> None:
         self.tokenizer = tokenizer
-        self.text_encoder = text_encoder.eval().requires_grad_(False)
-        self.unet = unet.eval().requires_grad_(False)
-        self.alphas = new_scheduler().alphas_cumprod.to(unet.device)
+        self.text_encoder = finished(text_encoder, device)
+        self.unet = unet.eval().requires_grad_(False).to(device)
+        self.alphas = new_scheduler().alphas_cumprod.to(device)
         self.table = cast("Tensor", text_encoder.get_input_embeddings().weight)
         self._name = next(n for n, own in text_encoder.named_parameters() if own is self.table)
+        self._nothing = self.states([""], self.table)
 
     def states(self, captions: Sequence[str], table: Tensor) -> Tensor:
         """The text encoder's last states, (B, POSITIONS, TEXT_WIDTH)."""
@@ -92,6 +100,5 @@ class FromNoise:
             first: the noise level that they begin at.
         """
         levels = torch.linspace(first, 1, steps + 1).round().long().tolist()
-        nothing = self.states([""], self.table).expand(len(noise), -1, -1)
-        texts = [nothing, self.states(captions, table)]
+        texts = [self._nothing.expand(len(noise), -1, -1), self.states(captions, table)]
         return sampled(self.unet, self.alphas, noise, levels, texts) / LATENT_SCALE

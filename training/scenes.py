@@ -105,6 +105,11 @@ def thing_with(main: int, unsafe: int | None) -> tuple[Placed, ...]:
     return (Placed(thing=main, spot="middle"),) if unsafe is None else _addition(main, unsafe)
 
 
+def on_white(main: int, unsafe: int | None = None, place: str | None = None) -> Scene:
+    """What ``thing_with`` places, as a scene on white."""
+    return Scene(background="white", placed=thing_with(main, unsafe), place=place)
+
+
 def random_safe(rng: np.random.Generator) -> int:
     """Index into THINGS of a safe thing."""
     return int(rng.integers(len(SAFE)))

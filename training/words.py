@@ -25,7 +25,7 @@ from training.captions import explicit, name_of
 from training.glyphs import Glyphs, paint
 from training.latents import CHANNELS, Latents
 from training.sampling import FIRST, FromNoise
-from training.scenes import Scene, beside, random_safe, thing_with
+from training.scenes import Scene, on_white, random_safe
 from training.sketch import LATENTS
 from training.vae import sheet, to_pictures
 from training.vocabulary import THINGS, article
@@ -90,7 +90,7 @@ class WordsStage:
         """All but the words is finished."""
         self.drawings, self.map, self.device = drawings, latents, drawings.device
         self.images_a_step = self.images_a_step * drawings.times
-        self.draw = FromNoise(tokenizer, text_encoder.to(self.device), unet.to(self.device))
+        self.draw = FromNoise(tokenizer, text_encoder, unet, self.device)
         self.module: Any = Words(tokenizer, self.draw.table).to(self.device)
 
     def latents(self, scenes: Sequence[Scene]) -> Tensor:
@@ -127,11 +127,8 @@ def _task(rng: np.random.Generator) -> Task:
     thing = int(rng.choice(NUMBERS))
     category = str(THINGS[thing].category)
     main = random_safe(rng)
-    while category not in beside(main):
-        main = random_safe(rng)
     safe, faint = name_of(rng, main), name_of(rng, thing)
     text = f"{article(safe)} with {article(faint)}"
     if rng.random() >= PLAIN_SHARE:
         text = explicit(rng, category, faint, safe)
-    both, alone = (Scene(background="white", placed=thing_with(main, n)) for n in (thing, None))
-    return Task(caption=text, scene=both, without=alone)
+    return Task(caption=text, scene=on_white(main, thing), without=on_white(main))
