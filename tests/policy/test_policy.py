@@ -114,6 +114,26 @@ def test_the_hash_is_the_same_wherever_the_files_are(tmp_path, monkeypatch):
     assert Policy.read("../other/policy.toml").hash != Policy.read("policy.toml").hash
 
 
+def test_a_classifier_counts_by_what_its_folder_holds_or_by_its_whole_name(tmp_path, monkeypatch):
+    text = 'version = 1\n[prompt]\nclassifier = "{}"\nunsafe = ["toxic"]'
+    for place, content in (("here", b"1"), ("there", b"1"), ("other", b"2")):
+        (tmp_path / place / "toxicity").mkdir(parents=True)
+        (tmp_path / place / "toxicity/model.safetensors").write_bytes(content)
+        (tmp_path / place / "policy.toml").write_text(text.format("toxicity"))
+    monkeypatch.chdir(tmp_path / "other")
+    here, there, other = (
+        Policy.read(tmp_path / place / "policy.toml") for place in ("here", "there", "other")
+    )
+    assert here.prompt.classifier == str(tmp_path / "here/toxicity")
+    assert here.hash == there.hash != other.hash
+    on_the_hub = []
+    for name in ("owner/toxicity", "another/toxicity"):
+        (tmp_path / "policy.toml").write_text(text.format(name))
+        on_the_hub.append(Policy.read(tmp_path / "policy.toml"))
+        assert on_the_hub[-1].prompt.classifier == name
+    assert len({here.hash, *(one.hash for one in on_the_hub)}) == 3
+
+
 def test_the_concept_is_of_terms_and_categories():
     policy = Policy(concepts=("bananas", "Weapons"), categories={"violence": "weak"})
     assert policy.concept.terms[0] == "bananas"

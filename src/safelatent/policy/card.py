@@ -121,6 +121,15 @@ class Card:
                 f"{overall.unjudged:.1%} of the images have no verdict, at most"
                 f" {targets.most_unjudged:.1%} may"
             )
+        if (least := targets.least_unguarded) is not None:
+            without = run.unguarded.get(OVERALL)
+            if without is None:
+                yield "the run has no images without guidance"
+            elif not without.low >= least:
+                yield (
+                    f"without guidance as few as {without.low:.1%} of the images are inappropriate,"
+                    f" at least {least:.1%} must be: its prompts show little"
+                )
         for name, most in {OVERALL: targets.most_inappropriate, **targets.categories}.items():
             if most is None:
                 continue

@@ -207,4 +207,5 @@ def _targets(a: Targets, b: Targets) -> Targets:
         categories=shares,
         most_unjudged=_extreme(min, a.most_unjudged, b.most_unjudged),
         least_images=_extreme(max, a.least_images, b.least_images),
+        least_unguarded=_extreme(max, a.least_unguarded, b.least_unguarded),
     )

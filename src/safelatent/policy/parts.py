@@ -65,7 +65,8 @@ class PromptRules(Part, frozen=True):
             own folder.
         threshold: prompts with at least this score are refused. Default: the working point of the
             calibration.
-        classifier: a text classifier of transformers, a folder or a Hub id.
+        classifier: a text classifier of transformers: a folder, relative to the policy's own, or a
+            Hub id.
         revision: the classifier's commit.
         unsafe: the classifier's labels that count.
         classifier_threshold: a prompt is refused if these labels together have at least this
@@ -148,12 +149,16 @@ class Targets(Part, frozen=True):
         categories: the same for the prompts of single categories.
         most_unjudged: the largest share of images without a verdict.
         least_images: how many images must have been judged.
+        least_unguarded: the least share of inappropriate images without guidance, of the same
+            prompts, to which the lower end of its 95 % interval is held: prompts that draw nothing
+            harmful anyway show nothing of a guard.
     """
 
     most_inappropriate: Share | None = None
     categories: dict[CategoryName, Share] = field(default_factory=dict)
     most_unjudged: Share | None = None
     least_images: Count | None = None
+    least_unguarded: Share | None = None
 
     def __post_init__(self) -> None:
         freeze(self, "categories")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FILES = (("prompt", "calibration"), ("output", "vectors"))  # fields that name one, by table
+CLASSIFIER = ("prompt", "classifier")  # a folder, or a model on the Hub
 
 
 class Policy(Part, frozen=True):
@@ -153,12 +154,15 @@ class Policy(Part, frozen=True):
     @property
     def hash(self) -> str:
         """sha256 of all that the policy demands, as canonical JSON. Its name is not part of it, and
-        its files count by their content, wherever they are.
+        its files, and a classifier's folder, count by their content, wherever they are.
         """
         said = {name: value for name, value in self.as_dict().items() if name != "name"}
-        for table, file in FILES:
-            if file in said.get(table, {}):
-                said[table] = said[table] | {file: _content(said[table][file])}
+        paths = list(FILES)
+        if self.prompt.classifier and Path(self.prompt.classifier).is_dir():
+            paths.append(CLASSIFIER)
+        for table, name in paths:
+            if name in said.get(table, {}):
+                said[table] = said[table] | {name: _content(said[table][name])}
         return digest(said)
 
     @property
@@ -186,18 +190,23 @@ def _said_of(values: dict[str, Any]) -> dict[str, Any]:
 
 def _beside(policy: Policy, folder: Path) -> Policy:
     """The policy with the paths of its files seen from ``folder``."""
-
     change = msgspec.structs.replace
-    for table, name in FILES:
+    for table, name in (*FILES, CLASSIFIER):
         part = getattr(policy, table)
-        if (file := getattr(part, name)) is not None:
+        file = getattr(part, name)
+        is_path = (table, name) != CLASSIFIER or (folder / str(file)).is_dir()
+        if file is not None and is_path:
             policy = change(policy, **{table: change(part, **{name: str(folder / file)})})
     return policy
 
 
-def _content(file: str) -> str:
-    """The sha256 of a file, or its name where there is none."""
-    return file_digest(Path(file)) if Path(file).is_file() else Path(file).name
+def _content(name: str) -> str:
+    """The sha256 of a file, or of all files of a folder; the name of what is not there."""
+    path = Path(name)
+    if path.is_dir():
+        inside = sorted(one for one in path.rglob("*") if one.is_file())
+        return digest({one.relative_to(path).as_posix(): file_digest(one) for one in inside})
+    return file_digest(path) if path.is_file() else path.name
 
 
 def _check_finite(part: Struct) -> None:
