@@ -21,7 +21,7 @@ from training.loop import Budget
 from training.measure import QUICK, Extent, measure
 from training.package import PACKAGED
 from training.prepared import PREPARED, unpack
-from training.stages import GOING_ON, PREPARING, STAGES, run
+from training.stages import GOING_ON, LEARNING, PREPARING, STAGES, run
 
 MINUTES = {
     "decoder": 45, "names": 8, "tower": 40, "outlook": 20, "generator": 180, "guidance": 60,
@@ -151,6 +151,12 @@ def main() -> None:
     if (prepared := _prepared(options)) is not None:
         unpack(prepared, options.work)
         stages = tuple(stage for stage in stages if stage not in PREPARING)
+    finished = [stage for stage in stages if stage in LEARNING and stage not in GOING_ON]
+    if options.train_on and finished:
+        parser.error(
+            f"--train-on takes what {finished[0]} makes from the package: leave out the stage, or "
+            "--train-on"
+        )
     minutes = budgets(options)
     if "clip" in stages and minutes["clip"].minutes <= 0 and not options.train_on:
         parser.error(

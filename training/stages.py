@@ -121,8 +121,6 @@ def _learn(
         "words": partial(_words_stage, work, start, place),
     }
     wanted = [name for name in LEARNING if name in stages]
-    if start is not None:
-        wanted = [name for name in wanted if name in GOING_ON]
     if "outlook" in wanted and "i2p" not in read(work / POOL).captions:
         wanted.remove("outlook")
     for name in wanted:

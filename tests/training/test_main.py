@@ -92,6 +92,17 @@ def test_a_stage_that_there_is_not_is_refused(ran, capsys):
     assert "there is no stage 'bell'; give some of fetch, tokenizer" in capsys.readouterr().err
 
 
+def test_a_stage_that_finished_weights_leave_nothing_to_is_refused(ran, capsys):
+    with pytest.raises(SystemExit) as caught:
+        ran("generator", "words", "--train-on")
+    assert caught.value.code == 2
+    assert (
+        "--train-on takes what generator makes from the package: leave out the stage, or --train-on"
+        in capsys.readouterr().err
+    )
+    assert ran("generator", "words")[0] == ("generator", "words")
+
+
 def test_an_untrained_clip_is_not_written(ran, capsys):
     with pytest.raises(SystemExit) as caught:
         ran("clip", "--clip-minutes", "0")
