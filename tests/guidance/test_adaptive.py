@@ -268,11 +268,3 @@ def test_it_is_a_guidance_that_chooses_and_no_part_of_a_batch():
 def test_settings_that_are_refused(settings, message):
     with pytest.raises(BadValueError, match=message):
         Adaptive(**settings)
-
-
-@pytest.mark.parametrize(
-    "settings", [{"name": " "}, {"name": 3}, {"concept": ""}, {"strength": "strong"}], ids=str
-)
-def test_categories_that_are_refused(settings):
-    with pytest.raises(BadValueError):
-        Category(**({"name": "x", "concept": Concept.parse("x")} | settings))

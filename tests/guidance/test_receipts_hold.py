@@ -34,7 +34,7 @@ from safelatent.guidance import (
     classifier_free,
     rounding,
 )
-from safelatent.guidance.adaptive import Category
+from safelatent.guidance.categories import Category
 from safelatent.guidance.ordered_call import OrderedCall
 from safelatent.pipelines.schedule import Schedule
 from tests.guidance.test_guided_call import DTYPES

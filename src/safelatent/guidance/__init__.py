@@ -8,7 +8,8 @@ the corrected ones is the noise that the scheduler uses. Its state is passed, ne
     noise = classifier_free(correction, guidance_scale)
 """
 
-from safelatent.guidance.adaptive import Adaptive, Category, adaptive_of, categories
+from safelatent.guidance.adaptive import Adaptive, adaptive_of
+from safelatent.guidance.categories import Category, categories
 from safelatent.guidance.estimates import Correction, Estimates, Guidance, classifier_free
 from safelatent.guidance.negative_prompt import NegativePrompt
 from safelatent.guidance.noise import NoiseLevel, flow_unit, noise_level, paper_noise_level

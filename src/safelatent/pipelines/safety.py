@@ -28,10 +28,10 @@ from safelatent.guidance import (
     adaptive_of,
     preset,
 )
+from safelatent.guidance.adaptive import NUMBERS
 from safelatent.guidance.noise import shown
 
 ADAPTIVE = "adaptive"  # the name of ``Adaptive()``: I2P's categories at the strength of *strong*
-CHOOSING = ("every", "near", "several")  # how an ``Adaptive`` chooses among its categories
 
 
 def guidance_of(safety: object, *, flow: bool) -> Guidance:
@@ -90,7 +90,7 @@ def as_values(guidance: Guidance) -> Any:
             {"name": one.name, "concept": str(one.concept), "strength": as_values(one.strength)}
             for one in guidance.categories
         ]
-        return {"categories": kept} | {name: getattr(guidance, name) for name in CHOOSING}
+        return {"categories": kept} | {name: getattr(guidance, name) for name in NUMBERS}
     if type(guidance) is SLD:
         return {field.name: _as_value(getattr(guidance, field.name)) for field in fields(guidance)}
     raise BadValueError(
@@ -109,12 +109,12 @@ def from_values(values: Any) -> Guidance:
         return PerImage([from_values(one) for one in values])
     if values == "negative prompt":
         return NegativePrompt()
-    if isinstance(values, dict) and values.keys() == {"categories", *CHOOSING}:
+    if isinstance(values, dict) and values.keys() == {"categories", *NUMBERS}:
         kept = [
             Category(**(one | {"strength": from_values(one["strength"])}))
             for one in values["categories"]
         ]
-        return Adaptive(categories=tuple(kept), **{name: values[name] for name in CHOOSING})
+        return Adaptive(categories=tuple(kept), **{name: values[name] for name in NUMBERS})
     if not isinstance(values, dict) or values.keys() != {field.name for field in fields(SLD)}:
         names = ", ".join(field.name for field in fields(SLD))
         raise BadValueError(f"the saved safety is {values!r}; it must have the settings {names}")
