@@ -148,15 +148,15 @@ def main() -> None:
     parser = _parser()
     options = parser.parse_args()
     stages = tuple(options.stages) or (GOING_ON if options.train_on else STAGES)
-    if (prepared := _prepared(options)) is not None:
-        unpack(prepared, options.work)
-        stages = tuple(stage for stage in stages if stage not in PREPARING)
     finished = [stage for stage in stages if stage in LEARNING and stage not in GOING_ON]
     if options.train_on and finished:
         parser.error(
             f"--train-on takes what {finished[0]} makes from the package: leave out the stage, or "
             "--train-on"
         )
+    if (prepared := _prepared(options)) is not None:
+        unpack(prepared, options.work)
+        stages = tuple(stage for stage in stages if stage not in PREPARING)
     minutes = budgets(options)
     if "clip" in stages and minutes["clip"].minutes <= 0 and not options.train_on:
         parser.error(

@@ -41,6 +41,15 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def files_digest(folder: Path, files: Iterable[Path]) -> str:
+    """Return the sha256 over the contents of files below ``folder`` and their names in it.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return digest({file.relative_to(folder).as_posix(): file_digest(file) for file in files})
+
+
 def _encoded(value: Any) -> str:
     """Return canonical JSON; of a number as the encoder writes it, without its preparations, which
     take ten times as long.

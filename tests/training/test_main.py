@@ -76,6 +76,19 @@ def ran(monkeypatch):
     return give
 
 
+@pytest.fixture
+def refused(ran, capsys):
+    """Gives a command line that is refused with exit code 2, and returns what it says."""
+
+    def give(*line):
+        with pytest.raises(SystemExit) as caught:
+            ran(*line)
+        assert caught.value.code == 2
+        return capsys.readouterr().err
+
+    return give
+
+
 def test_all_stages_by_default_and_those_that_go_on_from_finished_weights(ran):
     assert ran()[0] == STAGES
     assert (ran("--train-on")[0], ran("--train-on")[2]) == (GOING_ON, PACKAGED)
@@ -85,31 +98,21 @@ def test_all_stages_by_default_and_those_that_go_on_from_finished_weights(ran):
     assert not budgets["judge"].wall
 
 
-def test_a_stage_that_there_is_not_is_refused(ran, capsys):
-    with pytest.raises(SystemExit) as caught:
-        ran("tower", "bell")
-    assert caught.value.code == 2
-    assert "there is no stage 'bell'; give some of fetch, tokenizer" in capsys.readouterr().err
+def test_a_stage_that_there_is_not_is_refused(refused):
+    assert "there is no stage 'bell'; give some of fetch, tokenizer" in refused("tower", "bell")
 
 
-def test_a_stage_that_finished_weights_leave_nothing_to_is_refused(ran, capsys):
-    with pytest.raises(SystemExit) as caught:
-        ran("generator", "words", "--train-on")
-    assert caught.value.code == 2
+def test_a_stage_that_finished_weights_leave_nothing_to_is_refused(ran, refused):
     assert (
         "--train-on takes what generator makes from the package: leave out the stage, or --train-on"
-        in capsys.readouterr().err
+        in refused("generator", "words", "--train-on")
     )
     assert ran("generator", "words")[0] == ("generator", "words")
 
 
-def test_an_untrained_clip_is_not_written(ran, capsys):
-    with pytest.raises(SystemExit) as caught:
-        ran("clip", "--clip-minutes", "0")
-    assert caught.value.code == 2
-    assert (
-        "--clip-minutes 0 leaves an untrained CLIP: give it more, or add --train-on"
-        in capsys.readouterr().err
+def test_an_untrained_clip_is_not_written(ran, refused):
+    assert "--clip-minutes 0 leaves an untrained CLIP: give it more, or add --train-on" in refused(
+        "clip", "--clip-minutes", "0"
     )
     assert ran("clip", "--clip-minutes", "0", "--train-on")[1]["clip"].minutes == 0
 
@@ -131,16 +134,13 @@ def test_an_accelerators_stage_is_saved_before_it_ends(ran):
     assert ran()[1]["generator"].checkpoint_minutes == Budget(minutes=1).checkpoint_minutes
 
 
-def test_a_device_that_is_not_there_is_refused(ran, capsys, monkeypatch):
+def test_a_device_that_is_not_there_is_refused(refused, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for name, words in (
         ("cuda", "torch finds no CUDA device: leave --device out"),
         ("toaster", "'toaster' is no device of torch: give cuda or cpu"),
     ):
-        with pytest.raises(SystemExit) as caught:
-            ran("--device", name)
-        assert caught.value.code == 2
-        assert words in capsys.readouterr().err
+        assert words in refused("--device", name)
 
 
 def test_with_prepared_parts_nothing_is_fetched(ran, monkeypatch, tmp_path):

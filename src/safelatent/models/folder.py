@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from safelatent.errors import UnsupportedError
-from safelatent.hashing import digest, file_digest
+from safelatent.hashing import files_digest
 from safelatent.text import squeezed
 
 INDEX = "model_index.json"
@@ -126,11 +126,9 @@ def model_digest(folder: Path) -> str:
     Raises:
         UnsupportedError: there is no such file.
     """
-    files = sorted(
-        path for path in folder.rglob("*") if path.suffix in _DETERMINE and path.is_file()
-    )
+    files = [path for path in folder.rglob("*") if path.suffix in _DETERMINE and path.is_file()]
     if not files:
         raise UnsupportedError(
             f"{folder} holds no model files; give a folder that a diffusers pipeline was saved to"
         )
-    return digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})
+    return files_digest(folder, files)

@@ -21,7 +21,7 @@ from msgspec import Struct
 from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, CategoryName, Concept
 from safelatent.errors import BadValueError
 from safelatent.guidance import SLD, PresetName
-from safelatent.hashing import digest, file_digest
+from safelatent.hashing import digest, file_digest, files_digest
 from safelatent.pipelines.guarded import is_modular
 from safelatent.policy.messages import in_words
 from safelatent.policy.parts import (
@@ -204,8 +204,7 @@ def _content(name: str) -> str:
     """The sha256 of a file, or of all files of a folder; the name of what is not there."""
     path = Path(name)
     if path.is_dir():
-        inside = sorted(one for one in path.rglob("*") if one.is_file())
-        return digest({one.relative_to(path).as_posix(): file_digest(one) for one in inside})
+        return files_digest(path, (one for one in path.rglob("*") if one.is_file()))
     return file_digest(path) if path.is_file() else path.name
 
 
