@@ -21,6 +21,7 @@ PARTS = {  # by the folder of the checkpoint
     "guidance": "UNet: guidance scale",
     "finish": "autoencoder's decoder: the generator's latents",
     "words": "words of faint things",
+    "concepts": "text encoder: bare names as concepts",
     "clip-*": "CLIP",
     "judge": "judge",
 }

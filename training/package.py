@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from training.concepts import joined, parted
 from training.encoder import fit_encoder
 from training.generator import new_scheduler, new_unet
 from training.glyphs import glyphs
@@ -37,8 +38,8 @@ def text_encoder_of(work: Path, start: Path | None = None) -> CLIPTextModel:
     return text_encoder
 
 
-def with_words(work: Path, start: Path | None = None) -> CLIPTextModel:
-    """The same, with the words that learnt last, and those of places."""
+def whole_text_encoder(work: Path, start: Path | None = None) -> CLIPTextModel:
+    """The same, with the words that learnt last, those of places, and the layer of concepts."""
     text_encoder = text_encoder_of(work, start)
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     table: Any = text_encoder.get_input_embeddings()
@@ -49,6 +50,10 @@ def with_words(work: Path, start: Path | None = None) -> CLIPTextModel:
     if (file := work / "places" / FILE).exists():
         for place, change in moves(file).items():
             table.weight.data[row_of(tokenizer, place)] += change
+    if (file := work / "concepts" / CHECKPOINT).exists():
+        reader, layer = parted(text_encoder)
+        load_average(layer, file)
+        return joined(reader, layer)
     return text_encoder
 
 
@@ -93,7 +98,7 @@ def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     return StableDiffusionPipeline(
         vae=autoencoder(work, start),
-        text_encoder=with_words(work, start),
+        text_encoder=whole_text_encoder(work, start),
         tokenizer=tokenizer,
         unet=unet_of(work, start),
         scheduler=new_scheduler(),

@@ -15,6 +15,7 @@ from safelatent.models.load import EMBEDDED
 from training.card import card_lines, trained_lines, write_card
 from training.clip import train_clip
 from training.clip_detectors import Workshop, make_detectors
+from training.concepts import ConceptsStage
 from training.device import Place
 from training.fetch import fetch, fetch_sentence_encoder
 from training.finish import FinishStage
@@ -26,7 +27,7 @@ from training.judge import train_judge
 from training.latents import Latents, latents
 from training.loop import CHECKPOINT, Budget, train
 from training.outlook import OutlookStage
-from training.package import autoencoder, package, text_encoder_of, unet_of
+from training.package import autoencoder, package, text_encoder_of, unet_of, whole_text_encoder
 from training.place_words import PlaceWords, settle_places
 from training.prepared import pack
 from training.texts import POOL, TextPool, make_texts, read
@@ -40,10 +41,11 @@ KNOWN = "model/text_encoder"  # of another world, where there is one: names begi
 PREPARING = ("fetch", "tokenizer", "texts")
 LEARNING = (
     "decoder", "names", "tower", "outlook", "generator", "guidance", "finish", "words",
+    "concepts",
 )  # fmt: skip
 STAGES = (*PREPARING, *LEARNING, "places", "package", "clip", "judge")
 # from finished weights: the rest stays valid
-GOING_ON = ("fetch", "texts", "guidance", "finish", "words", "places", "package")
+GOING_ON = ("fetch", "texts", "guidance", "finish", "words", "concepts", "places", "package")
 
 
 def _decoder_stage(work: Path, place: Place) -> DecoderStage:
@@ -93,6 +95,12 @@ def _words_stage(work: Path, start: Path | None, place: Place) -> WordsStage:
     )
 
 
+def _concepts_stage(work: Path, start: Path | None, place: Place) -> ConceptsStage:
+    tokenizer, pool, _, found = _parts(work, place)
+    whole = whole_text_encoder(work, start)
+    return ConceptsStage(found, tokenizer, whole, unet_of(work, start), pool, place)
+
+
 def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
     packed = "prepare" in stages
     stages = PREPARING if packed else stages
@@ -119,6 +127,7 @@ def _learn(
         "guidance": partial(_guidance_stage, work, start, place),
         "finish": partial(_finish_stage, work, start, place),
         "words": partial(_words_stage, work, start, place),
+        "concepts": partial(_concepts_stage, work, start, place),
     }
     wanted = [name for name in LEARNING if name in stages]
     if "outlook" in wanted and "i2p" not in read(work / POOL).captions:

@@ -32,6 +32,7 @@ from training.vae import sheet, to_pictures
 from training.vocabulary import article
 
 TEXT_WIDTH = 256
+READING = 3  # layers; what comes after them is of bare names (``concepts``)
 TEXTS = 16  # a step, for the lesson
 CAPTIONS = 24  # a step, for the sketch, in the names' part; half as many of each kind later
 LESSON_WEIGHT = 0.1
@@ -54,7 +55,7 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
         vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
         intermediate_size=4 * TEXT_WIDTH,
-        num_hidden_layers=3,
+        num_hidden_layers=READING,
         num_attention_heads=4,
         max_position_embeddings=POSITIONS,
         projection_dim=TEXT_WIDTH,

@@ -100,6 +100,8 @@ def test_an_own_concept_is_gone_where_it_was(monkeypatch):
         [
             seen(both, both, both, gone),  # in the fourth Y never was
             seen(gone, both, lost, gone),
+            seen(both, both, gone, gone),  # named first, in two
+            seen(gone, both, lost, gone),
             seen(only, only, only, only),
             seen(lost, lost, only, lost),
         ]
@@ -114,6 +116,11 @@ def test_an_own_concept_is_gone_where_it_was(monkeypatch):
 
     monkeypatch.setattr(measure_named, "draw_each", draw_each)
     found = measure_named.measure_own_concept(None, None, 4)  # pyright: ignore[reportArgumentType]
-    assert asked == 2 * [SAFE[n].names[0] for n in y]
-    shares = [rate["share"] for rate in found.values()]
-    assert shares == [pytest.approx(2 / 3), pytest.approx(1 / 3), pytest.approx(3 / 4)]
+    assert asked == 3 * [SAFE[n].names[0] for n in y]
+    assert {what: rate["share"] for what, rate in found.items()} == {
+        "named second, gone": pytest.approx(2 / 3),
+        "named second, gone and the other stays": pytest.approx(1 / 3),
+        "named first, gone": pytest.approx(1 / 2),
+        "named first, gone and the other stays": pytest.approx(1 / 2),
+        "alone, gone": pytest.approx(3 / 4),
+    }

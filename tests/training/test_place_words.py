@@ -14,7 +14,7 @@ from tests.training.test_lesson import TOKENIZER
 from tests.training.test_sketch import made_latents
 from training import place_words
 from training.generator import new_unet
-from training.package import text_encoder_of, with_words
+from training.package import text_encoder_of, whole_text_encoder
 from training.place_words import (
     DRAWN,
     LEAST_SLOPE,
@@ -112,7 +112,8 @@ def test_each_place_is_kept_as_it_is_found_and_packaged(tmp_path, capsys):
 
     TOKENIZER.save_pretrained(tmp_path / "model/tokenizer")
     own, packaged = (
-        of(tmp_path, EMBEDDED).get_input_embeddings().weight for of in (text_encoder_of, with_words)
+        of(tmp_path, EMBEDDED).get_input_embeddings().weight
+        for of in (text_encoder_of, whole_text_encoder)
     )
     moved = packaged - own
     for place, rate in PLACES.items():

@@ -17,7 +17,7 @@ from training import generator, vae
 from training import words as learning
 from training.generator import new_unet
 from training.loop import CHECKPOINT, Progress
-from training.package import package, text_encoder_of, unet_of, with_words
+from training.package import package, text_encoder_of, unet_of, whole_text_encoder
 from training.tower import new_text_encoder
 from training.vocabulary import THINGS
 from training.words import FAINT, WORDS, Words, WordsStage
@@ -86,7 +86,8 @@ def test_beside_finished_weights_words_alone_are_packaged_anew(tmp_path, monkeyp
     (tmp_path / "words").mkdir()
     Progress(stage).save(tmp_path / "words" / CHECKPOINT)
     before, after = (
-        of(tmp_path, EMBEDDED).get_input_embeddings().weight for of in (text_encoder_of, with_words)
+        of(tmp_path, EMBEDDED).get_input_embeddings().weight
+        for of in (text_encoder_of, whole_text_encoder)
     )
     assert torch.equal((after != before).any(dim=1).nonzero().flatten(), stage.module.rows)
 
