@@ -36,7 +36,7 @@ THREE = tuple(
     Category(name=name, concept=Concept.parse(name), strength=strength)
     for name, strength in (("knives", EARLY), ("blood", LATE), ("smoke", EARLY))
 )
-ADAPTIVE = Adaptive(categories=THREE, every=4, near=0.8, several=0.3)
+ADAPTIVE = Adaptive(categories=THREE, every=4, near=0.8, several=0.3, elsewhere=0.25)
 
 
 def noise(seed: int, dtype=torch.float64):
@@ -45,13 +45,17 @@ def noise(seed: int, dtype=torch.float64):
 
 
 def estimates(k: int, look, chosen=None, dtype=torch.float64, negative: bool = False) -> Estimates:
-    """What the plan asks for; concept n is n times the prompt's direction, and noise."""
+    """What the plan asks for; concept n is n times the prompt's direction, and noise; the last is
+    the neutral one, which is nearest to it in the first image.
+    """
     draw = noise(k, dtype)
     u, p = draw(), draw()
     each = [u + 0.3 * (n + 1) * (p - u) + draw() for n in range(3)]
     found = {"uncond": u, "prompt": p}
     if look.choices:
-        found["concepts"] = tuple(each)
+        nearest = torch.tensor([2.0, 0.0, -1.0], dtype=dtype).view(3, 1, 1, 1)
+        each.append(u + nearest * (p - u))
+        found["concepts"] = tuple(each[: look.choices])
     elif look.concept == "evaluated":
         found["concept"] = torch.stack([each[n][b] for b, n in enumerate(chosen.tolist())])
     if look.empty == "evaluated":
@@ -65,6 +69,7 @@ class ByHand:
     def __init__(self, b: int) -> None:
         self.b, self.nu, self.directions = b, torch.zeros(SHAPE[1:], dtype=torch.float64), []
         self.near: list[int] = []
+        self.share = 0.0
         self.negative = torch.zeros(SHAPE[1:], dtype=torch.float64)
 
     def step(self, e: Estimates, i: int) -> torch.Tensor:
@@ -74,8 +79,11 @@ class ByHand:
             self.negative = u - e.empty[b]
         zero = u - self.negative
         if e.concepts:
-            self.directions = [s[b] - zero for s in e.concepts]
+            self.directions = [s[b] - zero for s in e.concepts[:3]]
             to_prompt = (p - zero).flatten()
+            if not self.share:
+                led = [float((s[b] - zero).flatten() @ to_prompt) for s in e.concepts]
+                self.share = 0.25 if led[3] > max(0, *led[:3]) else 1.0
             cosines = [
                 float(d.flatten() @ to_prompt / d.norm() / to_prompt.norm())
                 for d in self.directions
@@ -98,7 +106,7 @@ class ByHand:
             opened = p - zero - d <= THREE[n].strength.threshold
             effect = torch.where(opened & (d.abs() > effect.abs()), d, effect)
         own = THREE[self.nearest].strength
-        gamma = effect + own.momentum * self.nu
+        gamma = self.share * effect + own.momentum * self.nu
         self.nu = own.decay * self.nu + (1 - own.decay) * gamma
         return p - (gamma if i >= own.warmup else 0)
 
@@ -112,6 +120,7 @@ def test_each_image_as_written_out(plan, negative):
     )
     looks = plan.on(ADAPTIVE, STEPS, negative=negative).looks
     several = set()
+    assert [look.choices for look in looks if look.choices] == [4, 3, 3, 3, 3, 3]
     for i, look in enumerate(looks):
         e = estimates(i, look, ADAPTIVE.chosen(state))
         correction, state = ADAPTIVE.correct(e, state, i)
@@ -121,6 +130,8 @@ def test_each_image_as_written_out(plan, negative):
             several.add(len(hand.near))
         assert torch.equal(correction.uncond, e.uncond)
     assert several >= {1, 2}
+    assert [hand.share for hand in hands] == [0.25, 1.0, 1.0]
+    assert state.share.tolist() == [0.25, 1.0, 1.0]
 
 
 def test_a_row_is_what_it_is_alone():
@@ -187,24 +198,34 @@ def test_several_near_categories_do_not_cancel():
 
 
 def test_it_is_followed_counted_and_written_down():
-    """Seven categories chosen at every tenth step: 0.6 evaluations more per step."""
+    """Seven categories chosen at every tenth step: 0.6 evaluations more per step, and the neutral
+    text once.
+    """
     adaptive = Adaptive()
     call = begin(adaptive, 50, 2)
     shape = (2, 4, 3, 3)
     for k in range(50):
         draw = torch.Generator().manual_seed(k)
-        each = [torch.randn(shape, generator=draw) for _ in range(9)]
+        each = [torch.randn(shape, generator=draw) for _ in range(10)]
         look, chosen = call.look, call.chosen
         if look.choices:
             assert chosen is None
-            e = Estimates(uncond=each[0], prompt=each[1], concepts=tuple(each[2:]))
+            each[2 + 7][0] = each[1][0]  # where the first image's prompt leads
+            e = Estimates(
+                uncond=each[0], prompt=each[1], concepts=tuple(each[2 : 2 + look.choices])
+            )
         else:
             assert chosen.shape == (2,)
             e = Estimates(uncond=each[0], prompt=each[1], concept=each[2])
         call.correct(e, guidance_scale=7.5)
     receipts = call.finish("x")
     assert [r.safety for r in receipts] == ["adaptive"] * 2
-    assert receipts[0].evaluations == 150 + 5 * 6
+    assert receipts[0].evaluations == 150 + 5 * 6 + 1
+    assert [one["share"] for one in receipts[0].categories] == [0.2] * 5
+    assert receipts[0].gamma_ratio < 0.5 * receipts[1].gamma_ratio
+    assert ", 0.2 of the guidance" in str(receipts[0])
+    assert {one["share"] for one in receipts[1].categories} == {1.0}
+    assert "of the guidance" not in str(receipts[1])
     for receipt in receipts:
         assert receipt.categories is not None
         assert [one["step"] for one in receipt.categories] == [0, 10, 20, 30, 40]
@@ -221,7 +242,9 @@ def test_no_step_waits_for_the_device():
             look = call.look
             draw = noise(k, torch.float32)
             u, p, s = draw(), draw(), draw()
-            more = {"concepts": (s, p, u)} if look.choices else {"concept": s}
+            more = {"concept": s}
+            if look.choices:
+                more = {"concepts": (s, p, u, s)[: look.choices]}
             call.correct(Estimates(uncond=u, prompt=p, **more), guidance_scale=7.5)
             _ = call.chosen if k < 11 else None
     assert counted == []
@@ -262,6 +285,8 @@ def test_it_is_a_guidance_that_chooses_and_no_part_of_a_batch():
         ({"near": float("nan")}, "near is nan"),
         ({"several": 0}, "several is 0; it must be above 0"),
         ({"several": "all"}, "several is 'all'"),
+        ({"elsewhere": 0}, "elsewhere is 0; it must be above 0"),
+        ({"neutral": ""}, "the concept is empty"),
     ],
     ids=str,
 )

@@ -57,6 +57,7 @@ def method_settings(method: Method | str, concept: Concept, plan: str = "exact")
         own = adaptive_of(concept)
         kept = [asdict(one) | {"concept": str(one.concept)} for one in own.categories]
         numbers = {name: getattr(own, name) for name in NUMBERS}
-        return {"method": method, "categories": kept, "plan": plan, **numbers}
+        said = {"categories": kept, "neutral": str(own.neutral), "plan": plan}
+        return {"method": method} | said | numbers
     numbers = asdict(PRESETS[method]) | {"plan": plan} if method in PRESETS else {}
     return {"method": method, "concept": str(concept), **numbers}

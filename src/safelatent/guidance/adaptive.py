@@ -13,6 +13,11 @@ and Eq. 3 to 8 of Safe Latent Diffusion (letters as in ``sld``) are changed in f
   which cannot cancel;
 - every category has its own settings.
 
+Besides, the first choice tells a prompt that speaks of a category from one that only looks like it.
+Whatever a text names, its direction is in part that of any picture, and so is a category's. Where
+``e_p - e_0`` leads to a picture of nothing in particular (``neutral``), and further than to any
+category, the image gets a share of the guidance alone (``elsewhere``).
+
 Between two choices one category's estimate is evaluated per step: the near ones take turns, from
 the nearest on, and the directions of the others are as they were last seen. Old ones spoil the
 image: at 10 steps, with the nearest evaluated alone, 17 of 30 were unusable, and 6 by turns. Knows
@@ -33,7 +38,8 @@ from safelatent.guidance.categories import Category, categories
 from safelatent.guidance.estimates import Correction, Estimates, changed, missing_concept
 from safelatent.guidance.noise import real_number, shown
 
-NUMBERS = ("every", "near", "several")  # settings of ``Adaptive`` beside its categories
+NEUTRAL = Concept.parse("a picture")
+NUMBERS = ("every", "near", "several", "elsewhere")  # settings of ``Adaptive`` beside its concepts
 
 
 def adaptive_of(concept: Concept) -> Adaptive:
@@ -56,6 +62,7 @@ class AdaptiveState:
         near: which categories an image is guided away from, (N, B) bool.
         nearest: the one whose settings hold, (B,) whole numbers.
         due: the one whose estimate is evaluated next, (B,): the near ones take turns.
+        share: how much of the guidance each image gets, (B,), by the first choice.
         negative: ``e_u - e_0``, of a negative prompt, (B, C, H, W); None without one.
     """
 
@@ -64,6 +71,7 @@ class AdaptiveState:
     near: Tensor | None = None
     nearest: Tensor | None = None
     due: Tensor | None = None
+    share: Tensor | None = None
     negative: Tensor | None = None
 
 
@@ -74,10 +82,12 @@ class Adaptive:
     Attributes:
         categories: to choose among.
         every: choose at every n-th step; with seven categories and 10 that costs 0.6
-            evaluations per step more than one concept.
+            evaluations per step more than one concept, and one more at the first choice.
         near: categories are near whose cosine is at least this share of the nearest's.
         several: where the nearest's cosine is below this, it alone is near. The prompt then leads
             to none of them, and several at once would change a harmless image more for nothing.
+        neutral: a text for any picture; see above.
+        elsewhere: the share of the guidance where the prompt leads there, in (0, 1]; 1: all of it.
 
     Raises:
         BadValueError: no category, a name twice, or a number out of its range.
@@ -87,6 +97,8 @@ class Adaptive:
     every: int = 10
     near: float = 0.95
     several: float = 0.25
+    neutral: Concept = NEUTRAL
+    elsewhere: float = 0.2
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "categories", tuple(self.categories))
@@ -99,7 +111,8 @@ class Adaptive:
         if every is None or not every.is_integer() or every < 1:
             raise BadValueError(f"every is {shown(self.every)}; it must be a whole number above 0")
         object.__setattr__(self, "every", int(every))
-        for name in ("near", "several"):
+        object.__setattr__(self, "neutral", Concept.parse(self.neutral))
+        for name in ("near", "several", "elsewhere"):
             share = real_number(given := getattr(self, name))
             if share is None or not 0 < share <= 1:
                 raise BadValueError(f"{name} is {shown(given)}; it must be above 0 and at most 1")
@@ -121,6 +134,15 @@ class Adaptive:
     def names(self) -> tuple[str, ...]:
         """The categories' names, in their order."""
         return tuple(one.name for one in self.categories)
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """What is evaluated beside the prompt: the categories', and the neutral one."""
+        return (*(one.concept for one in self.categories), self.neutral)
+
+    def choices(self, *, first: bool) -> int:
+        """Return how many of ``concepts`` a choice evaluates: the first one all."""
+        return len(self.categories) + first
 
     def acts_from(self) -> int:
         return max(one.strength.acts_from() for one in self.categories)
@@ -149,9 +171,11 @@ class Adaptive:
         """Replace ``e_p`` by ``e_p - gamma``, and return the next state; see ``SLD.correct``.
 
         Args:
-            estimates: with ``concepts`` at a step that chooses; else with the ``concept`` of the
-                category that was due, or none, where its direction is reused. ``empty`` where
-                ``uncond`` is of a negative prompt; between two choices it may be reused too.
+            estimates: with ``concepts`` at a step that chooses, those of the categories and, at the
+                first, the neutral one, or every image gets all of the guidance; else with the
+                ``concept`` of the category that was due, or none, where its direction is reused.
+                ``empty`` where ``uncond`` is of a negative prompt; between two choices it may be
+                reused too.
         """
         e_u, e_p = estimates.uncond, estimates.prompt
         if e_u is None:
@@ -167,6 +191,8 @@ class Adaptive:
         if directions is None or near is None or nearest is None:
             raise missing_concept(i)
         gate, effect = self._gated(e_p - e_0, directions, near, unit)
+        if state.share is not None:
+            effect = effect * state.share.to(effect.dtype).view(-1, *[1] * (effect.dim() - 1))
         gamma, nu, acting = self._with_momentum(effect, state.nu, nearest, i)
         prompt = e_p - gamma  # Eq. 3, with any classifier-free guidance
         return Correction(
@@ -177,6 +203,7 @@ class Adaptive:
             gate=gate * acting,
             effect=effect,
             chosen=near if estimates.concepts else None,
+            share=state.share,
         ), replace(state, nu=nu)
 
     def _gated(
@@ -202,12 +229,23 @@ class Adaptive:
             own = _wide(self._one_hot(due), directions)
             fresh = torch.where(own, estimates.concept - e_0, directions)
             return replace(state, directions=fresh, due=_following(near, due))
-        directions = torch.stack([e_k - e_0 for e_k in estimates.concepts])
+        count = len(self.categories)
+        directions = torch.stack([e_k - e_0 for e_k in estimates.concepts[:count]])
         to_prompt = (estimates.prompt - e_0).float().flatten(1)
+        if state.share is None and len(estimates.concepts) > count:
+            plain = estimates.concepts[count] - e_0
+            state = replace(state, share=self._share(to_prompt, directions, plain))
         cosine = torch.cosine_similarity(directions.float().flatten(2), to_prompt[None], dim=2)
         best, nearest = cosine.max(dim=0)
         near = (cosine >= self.near * best) & (best >= self.several) | self._one_hot(nearest)
         return replace(state, directions=directions, near=near, nearest=nearest, due=nearest)
+
+    def _share(self, to_prompt: Tensor, directions: Tensor, plain: Tensor) -> Tensor:
+        """Return how much of the guidance each image gets, (B,)."""
+        to_plain = (plain.float().flatten(1) * to_prompt).sum(dim=1)
+        to_nearest = (directions.float().flatten(2) * to_prompt).sum(dim=2).amax(dim=0)
+        elsewhere = (to_plain > 0) & (to_plain > to_nearest)
+        return torch.where(elsewhere, self.elsewhere, 1.0)
 
     def _one_hot(self, nearest: Tensor) -> Tensor:
         """Return (N, B) bool."""

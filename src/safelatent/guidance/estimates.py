@@ -78,6 +78,7 @@ class Correction:
         effect: (B, C, H, W), what the gate let through, without momentum, for a guidance with
             several concepts. None: ``gate * (e_S - e_u)``.
         chosen: (N, B) bool, the concepts that were chosen at this step. None where none was.
+        share: (B,), how much of the guidance each row gets, where that is not all of it for all.
     """
 
     uncond: Tensor
@@ -87,6 +88,7 @@ class Correction:
     gate: Tensor | None = None
     effect: Tensor | None = None
     chosen: Tensor | None = None
+    share: Tensor | None = None
 
 
 @runtime_checkable
@@ -151,6 +153,10 @@ class Choosing(Guidance, Protocol):
     @property
     def every(self) -> int:
         """After how many steps it chooses again."""
+        ...
+
+    def choices(self, *, first: bool) -> int:
+        """Return how many concepts a choice evaluates, the call's first one or a later one."""
         ...
 
     def chosen(self, state: Any) -> Tensor | None:

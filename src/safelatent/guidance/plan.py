@@ -196,7 +196,7 @@ class Plan:
         empty: Source = "evaluated" if negative and concept == "evaluated" else "unused"
         if isinstance(guidance, Choosing) and concept != "unused":
             if _due(True, i, last.choice, guidance.every) == "evaluated":
-                concept, choices = "evaluated", len(guidance.names)
+                concept, choices = "evaluated", guidance.choices(first=last.choice is None)
             empty = "unused" if not negative else "evaluated" if choices else "reused"
         uncond = _due(guidance.needs_uncond, i, last.uncond, at(self.uncond, level))
         if concept == "evaluated" and guidance.needs_uncond:

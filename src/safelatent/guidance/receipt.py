@@ -34,8 +34,8 @@ class Receipt:
         gamma_ratio: ``|gamma| / |e_p - e_u|`` (Euclidean norms), mean over the same steps. None for
             the baseline, and for an empty prompt.
         plan: which evaluations were to be made, as ``Plan.parse`` reads it.
-        categories: for every step at which categories were chosen, ``step`` and their ``names``.
-            None for a guidance with one concept.
+        categories: for every step at which categories were chosen, ``step``, their ``names`` and
+            the ``share`` of the guidance that the image gets. None for a guidance with one concept.
     """
 
     safety: str | None
@@ -71,6 +71,8 @@ class Receipt:
             )
             if value is not None
         ]
+        if self.categories and (share := self.categories[0]["share"]) < 1:
+            acted.append(f"{share:g} of the guidance, since the prompt leads elsewhere")
         return [
             (
                 "guided",
@@ -105,6 +107,7 @@ class _Seen:
         opened: share of the gate that was open.
         gamma: its norm.
         chosen: (N, B), the categories that were chosen, where any was.
+        share: of the guidance.
     """
 
     i: int
@@ -116,6 +119,7 @@ class _Seen:
     opened: Tensor | None = None
     gamma: Tensor | None = None
     chosen: Tensor | None = None
+    share: Tensor | None = None
 
 
 class Tally:
@@ -165,6 +169,8 @@ class Tally:
         self.evaluations += evaluations
         acts = correction.acts if acts is None else acts
         seen = _Seen(i=i, acts=acts, moves=moves, chosen=correction.chosen)
+        if correction.chosen is not None:
+            seen = replace(seen, share=correction.share)
         e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
         gamma, gate, effect = correction.gamma, correction.gate, correction.effect
         if e_S is not None and e_u is not None and gate is not None and effect is None:
@@ -216,7 +222,8 @@ class Tally:
             self._guided[b].add(seen.i)
         if self._names is not None and seen.chosen is not None:
             names = [n for k, n in enumerate(self._names) if read[f"chosen {k}"]]
-            self._categories[b].append({"step": seen.i, "names": names})
+            share = round(read.get("share", 1.0), 6)  # it was read as a float32
+            self._categories[b].append({"step": seen.i, "names": names, "share": share})
         if seen.size is None or seen.i < self.guidance.row(b).acts_from():
             return
         if read["whole"] > 0:
@@ -250,7 +257,7 @@ class Tally:
 
 def _parts(seen: _Seen) -> dict[str, Tensor]:
     """Return what is to be read, each (B,)."""
-    names = ("acts", "size", "whole", "opened", "gamma")
+    names = ("acts", "size", "whole", "opened", "gamma", "share")
     parts = {n: part for n in names if (part := getattr(seen, n)) is not None}
     chosen = () if seen.chosen is None else seen.chosen.unbind(0)
     return parts | {f"chosen {k}": part for k, part in enumerate(chosen)}

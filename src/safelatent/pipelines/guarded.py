@@ -113,10 +113,12 @@ class Guarded(ABC):
 
     @property
     def concepts(self) -> tuple[Concept | ConceptEmbeds, ...]:
-        """What must not appear: one concept, or those of the categories to choose among."""
+        """What the denoiser is asked beside the prompt: the concept, or what adaptive guidance
+        compares the prompt with.
+        """
         guidance = self.guidance
         if isinstance(guidance, Adaptive):
-            return tuple(one.concept for one in guidance.categories)
+            return guidance.concepts
         return (self.concept,)
 
     @property

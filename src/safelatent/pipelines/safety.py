@@ -90,7 +90,8 @@ def as_values(guidance: Guidance) -> Any:
             {"name": one.name, "concept": str(one.concept), "strength": as_values(one.strength)}
             for one in guidance.categories
         ]
-        return {"categories": kept} | {name: getattr(guidance, name) for name in NUMBERS}
+        numbers = {name: getattr(guidance, name) for name in NUMBERS}
+        return {"categories": kept, "neutral": str(guidance.neutral)} | numbers
     if type(guidance) is SLD:
         return {field.name: _as_value(getattr(guidance, field.name)) for field in fields(guidance)}
     raise BadValueError(
@@ -109,12 +110,13 @@ def from_values(values: Any) -> Guidance:
         return PerImage([from_values(one) for one in values])
     if values == "negative prompt":
         return NegativePrompt()
-    if isinstance(values, dict) and values.keys() == {"categories", *NUMBERS}:
+    if isinstance(values, dict) and values.keys() == {"categories", "neutral", *NUMBERS}:
         kept = [
             Category(**(one | {"strength": from_values(one["strength"])}))
             for one in values["categories"]
         ]
-        return Adaptive(categories=tuple(kept), **{name: values[name] for name in NUMBERS})
+        numbers = {name: values[name] for name in NUMBERS}
+        return Adaptive(categories=tuple(kept), neutral=values["neutral"], **numbers)
     if not isinstance(values, dict) or values.keys() != {field.name for field in fields(SLD)}:
         names = ", ".join(field.name for field in fields(SLD))
         raise BadValueError(f"the saved safety is {values!r}; it must have the settings {names}")

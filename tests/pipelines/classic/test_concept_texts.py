@@ -104,7 +104,7 @@ TWO = Adaptive(
 def by_hand(pipe, adaptive: Adaptive, negative: str = "", scale: float = 7.5) -> torch.Tensor:
     """The loop written out, every estimate evaluated when it is needed."""
     embed = lambda words: pipe.encode_prompt(words, "cpu", 1, False)[0]  # noqa: E731
-    texts = [embed(str(one.concept)) for one in adaptive.categories]
+    texts = [embed(str(one)) for one in adaptive.concepts]
     empty, prompt, user = embed(""), embed(PROMPT), embed(negative)
     latents, scheduler = noise().double(), pipe.scheduler
     scheduler.set_timesteps(STEPS)
@@ -116,7 +116,8 @@ def by_hand(pipe, adaptive: Adaptive, negative: str = "", scale: float = 7.5) ->
         of = lambda words, t=t, x=latents: pipe.unet(x, t, words).sample  # noqa: E731
         e = {"uncond": of(user), "prompt": of(prompt)}
         if i % adaptive.every == 0:
-            e |= {"concepts": tuple(map(of, texts))} | ({"empty": of(empty)} if negative else {})
+            asked = texts[: adaptive.choices(first=i == 0)]
+            e |= {"concepts": tuple(map(of, asked))} | ({"empty": of(empty)} if negative else {})
         else:
             e["concept"] = of(texts[int(state.due)])
         correction, state = adaptive.correct(Estimates(**e), state, i)
@@ -131,7 +132,7 @@ def test_same_latents_as_the_loop_written_out(monkeypatch, joined_up_to, negativ
     pipe = tiny.pipeline().to(torch.float64)
     out = call(guard(pipe, TWO), latents=noise().double(), negative_prompt=negative)
     torch.testing.assert_close(out.images, by_hand(pipe, TWO, negative), atol=1e-6, rtol=0)
-    assert out.receipts[0].evaluations == 3 * STEPS + 3 * (2 if negative else 1)
+    assert out.receipts[0].evaluations == 3 * STEPS + 3 * (2 if negative else 1) + 1
     assert [one["step"] for one in out.receipts[0].categories] == [0, 4, 8]
 
 
@@ -161,7 +162,7 @@ def test_other_families(family, negative):
     given = tiny_families.CALLS[family] | {"negative_prompt": negative, "output_type": "latent"}
     receipt = safe(PROMPT, num_inference_steps=STEPS, **given).receipts[0]
     assert receipt.safety == "adaptive"
-    assert receipt.evaluations == 3 * STEPS + 3 * (2 if negative else 1)
+    assert receipt.evaluations == 3 * STEPS + 3 * (2 if negative else 1) + 1
 
 
 def test_a_guarded_step_reads_no_more_than_a_plain_one(pipe):

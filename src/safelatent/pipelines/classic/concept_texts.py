@@ -22,7 +22,8 @@ class ConceptTexts:
     """The denoiser's text arguments for each concept.
 
     Args:
-        concepts: of each, tensors of one row; position ids have no rows.
+        concepts: of each, tensors of one row; position ids have no rows. A choice evaluates the
+            first so many of them.
         empty: for the empty prompt, where the guidance needs it beside a negative one.
     """
 
@@ -43,7 +44,7 @@ class ConceptTexts:
             chosen: which concept each image needs, (B,); None where there is one, or all are.
         """
         if look.choices:
-            texts = [_expanded(one, rows) for one in self.concepts]
+            texts = [_expanded(one, rows) for one in self.concepts[: look.choices]]
         elif chosen is not None:
             texts = [_gathered(self._all, self.first, chosen)]
         else:
