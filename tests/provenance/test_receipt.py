@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from copy import deepcopy
+from dataclasses import replace
 from uuid import uuid4
 
 import jsonschema
@@ -72,6 +73,15 @@ def test_the_places_of_a_policy_are_in_the_schema():
     assert faults_of(made(FACTS | LATER)) == []
     for name in LATER:
         assert faults_of(made(FACTS | {name: 7})), name
+
+
+def test_the_choices_of_adaptive_guidance_are_in_the_schema():
+    chosen = {"step": 0, "names": ["violence"], "share": 0.2}
+    adaptive = replace(GUARDED, safety="adaptive", categories=[chosen])
+    assert faults_of(made(FACTS | {"receipt": adaptive.as_dict()})) == []
+    for broken in ({"names": []}, {"share": 0}, {"share": 1.5}, {"step": -1}):
+        wrong = replace(adaptive, categories=[chosen | broken])
+        assert faults_of(made(FACTS | {"receipt": wrong.as_dict()})), broken
 
 
 def test_an_unguarded_image_has_no_guard():
