@@ -1,11 +1,10 @@
 """A bare name learns to be a concept.
 
 A guard is told "bananas". Read as a caption, that is one large thing in the middle of the picture,
-and guidance away from such a picture leaves most bananas beside something else: of "an apple and
-a banana", two in three. What takes them away is what the caption of a pair says of its second
-thing: the mean of "an X and a Y" over many X, less the same over all Y. So a last layer of the text
-encoder, an identity at first, learns to add that to bare names, and to leave all other texts as
-they were.
+and guidance away from such a picture leaves the banana of "an apple and a banana" in two pictures
+of three. What takes it away is what the caption of a pair says of its second thing: the mean of "an
+X and a Y" over many X, less the same over all Y. So a last layer of the text encoder, an identity
+at first, learns to add that to bare names, and to leave all other texts as they were.
 """
 
 from __future__ import annotations
@@ -172,9 +171,9 @@ class ConceptsStage:
             ]
         )
         # of a length that the last norm can give
-        plain = (known.states + more - self.norm.bias) / self.norm.weight
-        plain = functional.layer_norm(plain, plain.shape[-1:])
-        return Known(before=known.before, states=plain * self.norm.weight + self.norm.bias)
+        wanted = (known.states + more - self.norm.bias) / self.norm.weight
+        wanted = functional.layer_norm(wanted, wanted.shape[-1:])
+        return Known(before=known.before, states=wanted * self.norm.weight + self.norm.bias)
 
     def _beside(self, others: Sequence[str], name: str) -> Tensor:
         """The mean sketch of "an X and a Y", of the second thing Y."""
