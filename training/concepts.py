@@ -10,14 +10,13 @@ at first, learns to add that to bare names, and to leave all other texts as they
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -32,7 +31,7 @@ from training.scenes import random_safe
 from training.sketch import FACTS_AT, LATENTS
 from training.texts import TextPool
 from training.tokenizer import POSITIONS, token_ids
-from training.tower import READING, finished
+from training.tower import finished, joined, parted
 from training.vae import LATENT_SCALE, sheet, to_pictures
 from training.vocabulary import CATEGORIES, SAFE, UNSAFE, article
 
@@ -205,29 +204,6 @@ class ConceptsStage:
         guided = sampled(self.unet, alphas, noise, levels, [*texts, concepts], STRONG)
         made = torch.cat([plain, guided]) / LATENT_SCALE
         return sheet(to_pictures(self.map.picture(made)), SAMPLES)
-
-
-def parted(text_encoder: CLIPTextModel) -> tuple[CLIPTextModel, nn.Module]:
-    """The layers that read, as a text encoder, and the one after them, which learns: its own, or a
-    new one that changes nothing yet.
-    """
-    reader: Any = deepcopy(text_encoder)
-    layer, reader.encoder.layers = reader.encoder.layers[-1], reader.encoder.layers[:READING]
-    reader.config.num_hidden_layers = READING
-    if len(text_encoder.encoder.layers) == READING:
-        layer = deepcopy(layer)
-        for last in (layer.self_attn.out_proj, layer.mlp.fc2):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-    return reader, layer.requires_grad_(True)
-
-
-def joined(reader: CLIPTextModel, layer: nn.Module) -> CLIPTextModel:
-    """The text encoder that ``parted`` took apart."""
-    whole: Any = deepcopy(reader)
-    whole.encoder.layers.append(deepcopy(layer))
-    whole.config.num_hidden_layers = READING + 1
-    return whole
 
 
 def through(layer: Any, before: Tensor, at: Tensor) -> Tensor:

@@ -10,14 +10,13 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.concepts import joined, parted
 from training.encoder import fit_encoder
 from training.generator import new_scheduler, new_unet
 from training.glyphs import glyphs
 from training.latents import latents
 from training.loop import CHECKPOINT, load_average
 from training.place_words import FILE, moves
-from training.tower import new_text_encoder
+from training.tower import joined, new_text_encoder, parted
 from training.vae import new_vae
 from training.words import Words, row_of
 

@@ -6,6 +6,7 @@ sentence encoder says of texts.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,29 @@ def finished(text_encoder: CLIPTextModel, device: torch.device) -> CLIPTextModel
     return text_encoder.eval().requires_grad_(False).to(device)
 
 
+def parted(text_encoder: CLIPTextModel) -> tuple[CLIPTextModel, nn.Module]:
+    """The layers that read, as a text encoder, and the one after them, which learns: its own, or a
+    new one that changes nothing yet. What is given stays as it is.
+    """
+    reader: Any = deepcopy(text_encoder)
+    layer, reader.encoder.layers = reader.encoder.layers[-1], reader.encoder.layers[:READING]
+    reader.config.num_hidden_layers = READING
+    if len(text_encoder.encoder.layers) == READING:
+        layer = deepcopy(layer)
+        for last in (layer.self_attn.out_proj, layer.mlp.fc2):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+    return reader, layer.requires_grad_(True)
+
+
+def joined(reader: CLIPTextModel, layer: nn.Module) -> CLIPTextModel:
+    """The text encoder that ``parted`` took apart."""
+    whole: Any = deepcopy(reader)
+    whole.encoder.layers.append(deepcopy(layer))
+    whole.config.num_hidden_layers = READING + 1
+    return whole
+
+
 def plain(rng: np.random.Generator) -> tuple[Scene, str]:
     """A scene, and a caption that names what is in it, where it is said, and its background."""
     scene = random_scene(rng, str(rng.choice(list(PLAIN), p=list(PLAIN.values()))))
@@ -107,7 +131,7 @@ class NamesStage:
         self.device = drawings.device
         self.times = drawings.times
         if known is not None:
-            self.text_encoder = CLIPTextModel.from_pretrained(known, dtype=torch.float32)
+            self.text_encoder, _ = parted(CLIPTextModel.from_pretrained(known, dtype=torch.float32))
         else:
             self.text_encoder = new_text_encoder(tokenizer)
             begin(self.text_encoder, tokenizer, self.sketch)

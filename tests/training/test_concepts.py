@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training.test_lesson import TOKENIZER
-from tests.training.test_sketch import made_latents
+from tests.training.test_lesson import POOL, TOKENIZER
+from tests.training.test_sketch import made_drawings, made_latents
 from training import concepts
-from training.concepts import ConceptsStage, joined, parted, through
+from training.concepts import ConceptsStage, through
 from training.device import Place
 from training.generator import new_unet
 from training.loop import CHECKPOINT, Progress
 from training.package import whole_text_encoder
 from training.sketch import FACTS_AT
 from training.tokenizer import POSITIONS, token_ids
-from training.tower import READING, finished, new_text_encoder
+from training.tower import READING, NamesStage, finished, joined, new_text_encoder, parted
 from training.vocabulary import UNSAFE, article
 
 ANY = ConceptsStage._any
@@ -152,3 +152,10 @@ def test_the_layer_is_packaged_with_the_text_encoder(stage, encoder, monkeypatch
 def test_its_sample_shows_pairs_with_and_without_guidance(stage):
     picture = stage.picture()
     assert picture.width == picture.height
+
+
+def test_names_begin_from_the_layers_that_read(encoder, tmp_path):
+    joined(*parted(encoder)).save_pretrained(tmp_path)
+    names = NamesStage(TOKENIZER, POOL, made_drawings(), made_latents(), known=tmp_path)
+    assert len(names.text_encoder.encoder.layers) == READING
+    assert torch.equal(_states(names.text_encoder, TEXTS), _states(encoder, TEXTS))

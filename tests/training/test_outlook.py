@@ -20,7 +20,7 @@ from training.sketch import FACTS_AT
 from training.text_sources import Text
 from training.texts import make_pool
 from training.tokenizer import POSITIONS
-from training.tower import TowerStage
+from training.tower import TowerStage, parted
 from training.vocabulary import ADJECTIVES, CATEGORIES, NOUNS, SAFE, THINGS, words
 
 TOKENIZER = CLIPTokenizer.from_pretrained(PACKAGED / "tokenizer")
@@ -40,7 +40,9 @@ def start(tmp_path_factory):
     """A checkpoint of the part before, with the shipped text encoder."""
     one = TowerStage(TOKENIZER, POOL, made_drawings(), made_latents())
     one.text_encoder.load_state_dict(
-        CLIPTextModel.from_pretrained(PACKAGED / "text_encoder", dtype=torch.float32).state_dict()
+        parted(CLIPTextModel.from_pretrained(PACKAGED / "text_encoder", dtype=torch.float32))[
+            0
+        ].state_dict()
     )
     file = tmp_path_factory.mktemp("tower") / "checkpoint.safetensors"
     Progress(one).save(file)
