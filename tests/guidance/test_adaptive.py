@@ -221,10 +221,11 @@ def test_it_is_followed_counted_and_written_down():
     receipts = call.finish("x")
     assert [r.safety for r in receipts] == ["adaptive"] * 2
     assert receipts[0].evaluations == 150 + 5 * 6 + 1
-    assert [one["share"] for one in receipts[0].categories] == [0.2] * 5
-    assert receipts[0].gamma_ratio < 0.5 * receipts[1].gamma_ratio
+    shares = [[one["share"] for one in r.categories or ()] for r in receipts]
+    assert shares == [[0.2] * 5, [1.0] * 5]
+    held, full = (r.gamma_ratio or 0.0 for r in receipts)
+    assert 0 < held < 0.5 * full
     assert ", 0.2 of the guidance" in str(receipts[0])
-    assert {one["share"] for one in receipts[1].categories} == {1.0}
     assert "of the guidance" not in str(receipts[1])
     for receipt in receipts:
         assert receipt.categories is not None
