@@ -26,7 +26,7 @@ from training.data import example
 from training.device import Place
 from training.generator import new_scheduler
 from training.latents import CHANNELS, Latents
-from training.sampling import FIRST, sampled
+from training.sampling import FIRST, falling, sampled
 from training.scenes import random_safe
 from training.sketch import FACTS_AT, LATENTS
 from training.texts import TextPool
@@ -198,7 +198,7 @@ class ConceptsStage:
         noise = torch.randn(
             SAMPLES, CHANNELS, LATENTS, LATENTS, generator=torch.Generator().manual_seed(1)
         ).to(self.device)
-        levels = torch.linspace(FIRST, 1, 21).round().long().tolist()
+        levels = falling(FIRST, 20)
         alphas = new_scheduler().alphas_cumprod.to(self.device)
         plain = sampled(self.unet, alphas, noise, levels, texts)
         guided = sampled(self.unet, alphas, noise, levels, [*texts, concepts], STRONG)

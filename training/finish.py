@@ -24,7 +24,7 @@ from safelatent.guidance import SLD, preset
 from training.generator import new_scheduler
 from training.glyphs import Glyphs, paint
 from training.latents import Latents
-from training.sampling import sampled
+from training.sampling import falling, sampled
 from training.scenes import Scene
 from training.tokenizer import token_ids
 from training.tower import finished, plain
@@ -107,7 +107,7 @@ class FinishStage(DecoderStage):
         was added, as latents of deviation 1, (B, CHANNELS, LATENTS, LATENTS).
         """
         latents = LATENT_SCALE * self.latents(pixels)
-        levels = torch.linspace(start, 1, -(-start // STRIDE) + 1).round().long().tolist()
+        levels = falling(start, -(-start // STRIDE))
         first = torch.full((len(latents),), levels[0], device=self.device)
         noisy = self.scheduler.add_noise(latents, torch.randn_like(latents), first)
         texts = [self.nothing.expand(len(latents), -1, -1), self._states(captions)]

@@ -23,6 +23,11 @@ SCALE = 7.5  # of guidance
 FIRST = 981  # the noise level that 50 steps begin at
 
 
+def falling(first: float, steps: int) -> list[int]:
+    """The noise levels of so many steps of the same length, and where the last one ends."""
+    return torch.linspace(first, 1, steps + 1).round().long().tolist()
+
+
 def sampled(
     unet: Any,
     alphas: Tensor,
@@ -99,6 +104,6 @@ class FromNoise:
             steps: how many, of the same length.
             first: the noise level that they begin at.
         """
-        levels = torch.linspace(first, 1, steps + 1).round().long().tolist()
+        levels = falling(first, steps)
         texts = [self._nothing.expand(len(noise), -1, -1), self.states(captions, table)]
         return sampled(self.unet, self.alphas, noise, levels, texts) / LATENT_SCALE

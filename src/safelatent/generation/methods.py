@@ -49,15 +49,12 @@ def method_settings(method: Method | str, concept: Concept, plan: str = "exact")
     from dataclasses import asdict
 
     from safelatent.guidance import PRESETS, adaptive_of
-    from safelatent.guidance.adaptive import NUMBERS
 
     if method == "off":
         return {"method": method}
     if method == "adaptive":
         own = adaptive_of(concept)
         kept = [asdict(one) | {"concept": str(one.concept)} for one in own.categories]
-        numbers = {name: getattr(own, name) for name in NUMBERS}
-        said = {"categories": kept, "neutral": str(own.neutral), "plan": plan}
-        return {"method": method} | said | numbers
+        return {"method": method, "categories": kept, "plan": plan, **own.plain_settings()}
     numbers = asdict(PRESETS[method]) | {"plan": plan} if method in PRESETS else {}
     return {"method": method, "concept": str(concept), **numbers}

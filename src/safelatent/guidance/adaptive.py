@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ from safelatent.guidance.estimates import Correction, Estimates, changed, missin
 from safelatent.guidance.noise import real_number, shown
 
 NEUTRAL = Concept.parse("a picture")
-NUMBERS = ("every", "near", "several", "elsewhere")  # settings of ``Adaptive`` beside its concepts
+SETTINGS = ("every", "near", "several", "neutral", "elsewhere")  # beside the categories
 
 
 def adaptive_of(concept: Concept) -> Adaptive:
@@ -139,6 +140,10 @@ class Adaptive:
     def concepts(self) -> tuple[Concept, ...]:
         """What is evaluated beside the prompt: the categories', and the neutral one."""
         return (*(one.concept for one in self.categories), self.neutral)
+
+    def plain_settings(self) -> dict[str, Any]:
+        """Return ``SETTINGS`` by name as plain values, for JSON."""
+        return {name: getattr(self, name) for name in SETTINGS} | {"neutral": str(self.neutral)}
 
     def choices(self, *, first: bool) -> int:
         """Return how many of ``concepts`` a choice evaluates: the first one all."""

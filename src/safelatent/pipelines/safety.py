@@ -28,7 +28,7 @@ from safelatent.guidance import (
     adaptive_of,
     preset,
 )
-from safelatent.guidance.adaptive import NUMBERS
+from safelatent.guidance.adaptive import SETTINGS
 from safelatent.guidance.noise import shown
 
 ADAPTIVE = "adaptive"  # the name of ``Adaptive()``: I2P's categories at the strength of *strong*
@@ -90,8 +90,7 @@ def as_values(guidance: Guidance) -> Any:
             {"name": one.name, "concept": str(one.concept), "strength": as_values(one.strength)}
             for one in guidance.categories
         ]
-        numbers = {name: getattr(guidance, name) for name in NUMBERS}
-        return {"categories": kept, "neutral": str(guidance.neutral)} | numbers
+        return {"categories": kept} | guidance.plain_settings()
     if type(guidance) is SLD:
         return {field.name: _as_value(getattr(guidance, field.name)) for field in fields(guidance)}
     raise BadValueError(
@@ -110,13 +109,12 @@ def from_values(values: Any) -> Guidance:
         return PerImage([from_values(one) for one in values])
     if values == "negative prompt":
         return NegativePrompt()
-    if isinstance(values, dict) and values.keys() == {"categories", "neutral", *NUMBERS}:
+    if isinstance(values, dict) and values.keys() == {"categories", *SETTINGS}:
         kept = [
             Category(**(one | {"strength": from_values(one["strength"])}))
             for one in values["categories"]
         ]
-        numbers = {name: values[name] for name in NUMBERS}
-        return Adaptive(categories=tuple(kept), neutral=values["neutral"], **numbers)
+        return Adaptive(categories=tuple(kept), **{name: values[name] for name in SETTINGS})
     if not isinstance(values, dict) or values.keys() != {field.name for field in fields(SLD)}:
         names = ", ".join(field.name for field in fields(SLD))
         raise BadValueError(f"the saved safety is {values!r}; it must have the settings {names}")
