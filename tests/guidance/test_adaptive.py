@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -195,6 +196,20 @@ def test_several_near_categories_do_not_cancel():
     correction, _ = two.correct(Estimates(uncond=u, prompt=p, concepts=(up, down)), two.init(p), 0)
     assert ((up + down) / 2)[..., 1] == 0
     assert abs(float(correction.gamma[..., 1])) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("steps", "chosen"),
+    [(50, [0, 10, 20, 30, 40]), (20, [0, 10]), (11, [0, 6]), (10, [0, 5]), (2, [0, 1]), (1, [0])],
+)
+def test_it_chooses_again_halfway_at_the_latest(steps, chosen):
+    """A first choice among pure noise alone would hold for a whole call of ten steps."""
+    levels = [1 - i / steps for i in range(steps)]
+    free = replace(STRONG, warmup=0)
+    adaptive = Adaptive(categories=categories(free)).on(levels)
+    plan = EXACT.on(adaptive, levels)
+    assert [i for i, look in enumerate(plan.looks) if look.choices] == chosen
+    assert adaptive.on(levels) == adaptive
 
 
 def test_it_is_followed_counted_and_written_down():
