@@ -22,6 +22,7 @@ PARTS = {  # by the folder of the checkpoint
     "finish": "autoencoder's decoder: the generator's latents",
     "words": "words of faint things",
     "concepts": "text encoder: bare names as concepts",
+    "locating": "UNet: concepts where they are seen",
     "clip-*": "CLIP",
     "judge": "judge",
 }

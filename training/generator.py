@@ -130,11 +130,11 @@ class GeneratorStage:
         self.mean = self.latents([random_scene(rng) for _ in range(64)]).mean(dim=0)
 
     @torch.no_grad()
-    def states(self, captions: Sequence[str]) -> Tensor:
-        """The text encoder's last states, (B, POSITIONS, TEXT_WIDTH)."""
+    def states(self, captions: Sequence[str], text_encoder: Any = None) -> Tensor:
+        """The text encoder's last states, (B, POSITIONS, TEXT_WIDTH); or another one's."""
         tokens = token_ids(self.tokenizer, captions).to(self.device)
         with half_precision(self.device):
-            return self.text_encoder(tokens)[0].float()
+            return (text_encoder or self.text_encoder)(tokens)[0].float()
 
     @torch.no_grad()
     def latents(self, scenes: Sequence[Scene]) -> Tensor:

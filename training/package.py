@@ -2,6 +2,7 @@
 half precision on disk.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,15 @@ def autoencoder(work: Path, start: Path | None = None) -> AutoencoderKL:
     return vae
 
 
-def unet_of(work: Path, start: Path | None = None) -> UNet2DConditionModel:
-    """The trained UNet (averaged weights) below ``work``, or else that of ``start``."""
-    trained = [work / part / CHECKPOINT for part in ("guidance", "generator")]
+def unet_of(
+    work: Path,
+    start: Path | None = None,
+    parts: Sequence[str] = ("locating", "guidance", "generator"),
+) -> UNet2DConditionModel:
+    """The UNet (averaged weights) of the first of ``parts`` that was trained below ``work``, or
+    else that of ``start``.
+    """
+    trained = [work / part / CHECKPOINT for part in parts]
     last = next((file for file in trained if file.exists()), None)
     unet = new_unet()
     if last is None and start is not None:

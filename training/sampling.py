@@ -4,7 +4,8 @@ are wanted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
 
@@ -28,14 +29,31 @@ def falling(first: float, steps: int) -> list[int]:
     return torch.linspace(first, 1, steps + 1).round().long().tolist()
 
 
-def sampled(
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What a step of the sampler finds.
+
+    Attributes:
+        level: its noise level.
+        noisy: what it begins with, (B, C, H, W).
+        found: the velocities by each of the texts, (B, C, H, W).
+        picture: what it leads to once there is no noise, (B, C, H, W).
+    """
+
+    level: int
+    noisy: Tensor
+    found: tuple[Tensor, ...]
+    picture: Tensor
+
+
+def steps(
     unet: Any,
     alphas: Tensor,
     noisy: Tensor,
     levels: Sequence[int],
     texts: Sequence[Tensor],
     safety: SLD | None = None,
-) -> Tensor:
+) -> Iterator[Step]:
     """Take the noise from latents (B, C, H, W) in DDIM steps, guided at ``SCALE``.
 
     Args:
@@ -47,7 +65,7 @@ def sampled(
             there is a ``safety``.
     """
     together = torch.cat(list(texts))
-    state, picture = torch.zeros_like(noisy), noisy
+    state = torch.zeros_like(noisy)
     for i, (level, following) in enumerate(pairwise(levels)):
         rows = noisy.repeat(len(texts), 1, 1, 1)
         found = unet(rows, level, together).sample.float().chunk(len(texts))
@@ -59,8 +77,23 @@ def sampled(
             guided, state = safety.correct(guided, state, i, unit=float(signal))
         velocity = classifier_free(guided, SCALE)
         picture = signal * noisy - noise * velocity  # of velocities: Salimans and Ho, 2022
+        yield Step(level=level, noisy=noisy, found=found, picture=picture)
         alpha = alphas[following]
         noisy = alpha.sqrt() * picture + (1 - alpha).sqrt() * (signal * velocity + noise * noisy)
+
+
+def sampled(
+    unet: Any,
+    alphas: Tensor,
+    noisy: Tensor,
+    levels: Sequence[int],
+    texts: Sequence[Tensor],
+    safety: SLD | None = None,
+) -> Tensor:
+    """Where ``steps`` lead, (B, C, H, W)."""
+    picture = noisy
+    for step in steps(unet, alphas, noisy, levels, texts, safety):
+        picture = step.picture
     return picture
 
 

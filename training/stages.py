@@ -25,6 +25,7 @@ from training.guidance import GuidanceStage
 from training.held_out_words import save_words
 from training.judge import train_judge
 from training.latents import Latents, latents
+from training.locating import LocatingStage
 from training.loop import CHECKPOINT, Budget, train
 from training.outlook import OutlookStage
 from training.package import autoencoder, package, text_encoder_of, unet_of, whole_text_encoder
@@ -41,11 +42,13 @@ KNOWN = "model/text_encoder"  # of another world, where there is one: names begi
 PREPARING = ("fetch", "tokenizer", "texts")
 LEARNING = (
     "decoder", "names", "tower", "outlook", "generator", "guidance", "finish", "words",
-    "concepts",
+    "concepts", "locating",
 )  # fmt: skip
 STAGES = (*PREPARING, *LEARNING, "places", "package", "clip", "judge")
 # from finished weights: the rest stays valid
-GOING_ON = ("fetch", "texts", "guidance", "finish", "words", "concepts", "places", "package")
+GOING_ON = (
+    "fetch", "texts", "guidance", "finish", "words", "concepts", "locating", "places", "package",
+)  # fmt: skip
 
 
 def _decoder_stage(work: Path, place: Place) -> DecoderStage:
@@ -101,6 +104,13 @@ def _concepts_stage(work: Path, start: Path | None, place: Place) -> ConceptsSta
     return ConceptsStage(found, tokenizer, whole, unet_of(work, start), pool, place)
 
 
+def _locating_stage(work: Path, start: Path | None, place: Place) -> LocatingStage:
+    tokenizer, pool, drawings, found = _parts(work, place)
+    encoders = whole_text_encoder(work, start), text_encoder_of(work, start)
+    unet = unet_of(work, start, ("guidance", "generator"))
+    return LocatingStage(drawings, found, tokenizer, *encoders, pool, unet)
+
+
 def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
     packed = "prepare" in stages
     stages = PREPARING if packed else stages
@@ -128,6 +138,7 @@ def _learn(
         "finish": partial(_finish_stage, work, start, place),
         "words": partial(_words_stage, work, start, place),
         "concepts": partial(_concepts_stage, work, start, place),
+        "locating": partial(_locating_stage, work, start, place),
     }
     wanted = [name for name in LEARNING if name in stages]
     if "outlook" in wanted and "i2p" not in read(work / POOL).captions:

@@ -66,6 +66,8 @@ def work(prepared, tmp_path_factory, request):
             fewer.setattr(f"training.place_words.{number}", few)
         for number, few in {"OTHERS": 1, "LISTS": 4, "REMEMBERED": 10, "SAMPLES": 2}.items():
             fewer.setattr(f"training.concepts.{number}", few)
+        for number, few in {"DRAWN": 2, "TASKS": 1, "KEPT": 1, "SAMPLES": 2}.items():
+            fewer.setattr(f"training.locating.{number}", few)
         stages = (*LEARNING, "places")
         run(stages, folder, dict.fromkeys(LEARNING, short), place=place)
     return folder

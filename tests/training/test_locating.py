@@ -1,0 +1,223 @@
+"""What the UNet learns to say of a concept, by its definition, and what stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from safelatent.concepts import DEFAULT_CONCEPT
+from tests.training.test_lesson import POOL, TOKENIZER
+from tests.training.test_sketch import made_drawings, made_latents
+from training import locating
+from training.generator import new_unet
+from training.latents import CHANNELS
+from training.locating import LEFT, RIGHT, SAID, SETTLED, LocatingStage, Task
+from training.loop import CHECKPOINT, Progress
+from training.package import unet_of
+from training.sampling import FIRST, SCALE, Step, falling, sampled
+from training.sketch import LATENTS
+from training.tower import new_text_encoder
+from training.vocabulary import SAFE, article
+
+PAIR = Task(
+    caption="a banana and a cat", background="blue", concept="banana", columns=LEFT, guided=True
+)
+NAMES = {name: n for n, thing in enumerate(SAFE) for name in thing.names}
+
+
+@pytest.fixture(scope="module")
+def few():
+    with pytest.MonkeyPatch.context() as patch:
+        numbers = {"DRAWN": 4, "TASKS": 2, "KEPT": 2, "SAMPLES": 2, "STEPS": (8, 9)}
+        for name, value in numbers.items():
+            patch.setattr(locating, name, value)
+        yield
+
+
+@pytest.fixture
+def stage(few):
+    torch.manual_seed(0)
+    encoders = new_text_encoder(TOKENIZER), new_text_encoder(TOKENIZER)
+    return LocatingStage(made_drawings(), made_latents(), TOKENIZER, *encoders, POOL, new_unet())
+
+
+def _step(level):
+    draw = torch.Generator().manual_seed(level)
+    some = [torch.randn(1, CHANNELS, LATENTS, LATENTS, generator=draw) for _ in range(5)]
+    return Step(level=level, noisy=some[0], found=tuple(some[1:4]), picture=some[4])
+
+
+@pytest.mark.parametrize("columns", [LEFT, RIGHT])
+@pytest.mark.parametrize("level", [100, 500, SETTLED - 1])
+def test_less_what_is_said_the_caption_leads_to_the_plain_background_there_alone(
+    stage, columns, level
+):
+    step = _step(level)
+    without, told, _ = step.found
+    task = replace(PAIR, columns=columns)
+    said = (stage._wanted([task], step, torch.full_like(told, torch.nan)) - without) / SAID
+    velocity = torch.lerp(without, told - said, SCALE)
+    alpha = stage.alphas[level]
+    picture = alpha.sqrt() * step.noisy - (1 - alpha).sqrt() * velocity
+    there = list(columns)
+    plain = stage._plain("blue")[None].expand_as(picture)
+    torch.testing.assert_close(picture[..., there], plain[..., there], atol=1e-3, rtol=1e-3)
+    elsewhere = [n for n in range(LATENTS) if n not in columns]
+    assert not said[..., elsewhere].any()
+
+
+def test_of_what_is_not_in_the_picture_nothing_is_said(stage):
+    step = _step(300)
+    absent = replace(PAIR, columns=())
+    assert torch.equal(stage._wanted([absent], step, step.noisy), step.found[0])
+
+
+def test_among_the_most_noise_and_where_it_is_the_picture_a_name_keeps_its_estimate(stage):
+    known = torch.ones(1, CHANNELS, LATENTS, LATENTS)
+    alone = replace(PAIR, columns=None)
+    for task, level in ((alone, 100), (alone, SETTLED), (PAIR, SETTLED), (PAIR, FIRST)):
+        assert torch.equal(stage._wanted([task], _step(level), known), known)
+
+
+def test_tasks_say_where_the_concept_is():
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(400):
+        task = locating._task(rng)
+        if not set(task.concept.split(", ")) <= set(NAMES):
+            seen.add("terms")
+            assert task.columns is None, "the paper's terms keep their estimate"
+            assert task.guided
+            continue
+        told = task.caption.removesuffix(f" on a {task.background} background")
+        told = told.removeprefix("a picture of ")
+        shown = [NAMES[name] for name in NAMES if article(name) in _split(told)]
+        away = {NAMES[name] for name in task.concept.split(", ")}
+        if task.columns is None:
+            seen.add(("alone", task.guided))
+            assert shown or NAMES[told] in away
+            bare = task.caption in NAMES
+            assert not (task.guided and bare), "guidance would stop what the prompt itself is"
+            continue
+        assert task.guided
+        where = {LEFT: _split(told)[0], RIGHT: _split(told)[-1]}.get(task.columns)
+        if where is None:
+            assert not away & set(shown)
+        else:
+            named = {NAMES[name] for name in NAMES if article(name) == where}
+            assert away & named
+            assert len(away & set(shown)) == 1
+        seen.add((task.columns, ", " in task.concept))
+    wanted = {("alone", True), ("alone", False), (LEFT, False), (RIGHT, True), ((), False), "terms"}
+    assert wanted <= seen
+
+
+def test_terms_keep_their_estimates_over_what_they_speak_of(stage):
+    rng = np.random.default_rng(0)
+    kept = [stage._kept(rng) for _ in range(200)]
+    terms = set(DEFAULT_CONCEPT.terms)
+    over = [scene for scene, text in kept if len(terms & set(text.split(", "))) > 3]
+    assert any(scene.unsafe is not None and scene.safe for scene in over)
+    assert any(scene.unsafe is not None and not scene.safe for scene in over)
+    assert any(scene.unsafe is None for scene in over)
+    assert len(over) < len(kept) / 2
+
+
+def _split(text):
+    for between in (" and ", " with ", " next to "):
+        if between in text:
+            return text.split(between)
+    return [text]
+
+
+def test_the_way_is_guided_as_the_task_says(stage):
+    free = replace(PAIR, guided=False)
+    rng = np.random.default_rng(0)
+    torch.manual_seed(1)
+    both = stage.ways(rng, [PAIR, free])
+    levels = falling(FIRST, 8)
+    assert both.levels[:, 0].tolist() == levels[:-1]
+    assert both.noisy.shape == both.wanted.shape == (8, 2, CHANNELS, LATENTS, LATENTS)
+    texts = [stage.states([text] * 2) for text in ("", PAIR.caption, PAIR.concept)]
+    start = both.noisy[0]
+    with torch.no_grad():
+        plain = sampled(stage.unet, stage.alphas, start, levels, texts[:2])
+        guided = sampled(stage.unet, stage.alphas, start, levels, texts, locating._strong(8))
+        velocity = stage.estimate(
+            both.noisy[-1].repeat(2, 1, 1, 1),
+            torch.full((4,), levels[-2]),
+            torch.cat(texts[:2]),
+        ).chunk(2)
+    alpha = stage.alphas[levels[-2]]
+    last = torch.lerp(*velocity, SCALE)
+    ends = alpha.sqrt() * both.noisy[-1] - (1 - alpha).sqrt() * last
+    torch.testing.assert_close(ends[1], plain[1], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(plain[0], guided[0], atol=1e-3)
+    assert not torch.allclose(both.noisy[-1][0], both.noisy[-1][1])
+
+
+def test_ways_are_learnt_from_as_often_as_is_said_and_then_drawn_anew(stage, monkeypatch):
+    drawn, ways = [], stage.ways
+    monkeypatch.setattr(stage, "ways", lambda *given: drawn.append(given) or ways(*given))
+    rng = np.random.default_rng(0)
+    for _ in range(locating.USES * 2):
+        stage.loss(rng)
+    assert len(drawn) == 1
+    stage.loss(rng)
+    assert len(drawn) == 2
+
+
+def test_the_unet_alone_learns_and_what_was_is_what_the_text_encoder_before_said(stage):
+    before = {name: p.clone() for name, p in stage.former.named_parameters()}
+    rng = np.random.default_rng(0)
+    learnt = Progress(stage)
+    stage.loss(rng).backward()
+    learnt.update(0.4)
+    assert all(torch.equal(p, before[name]) for name, p in stage.former.named_parameters())
+    assert {name.split(".")[0] for name in learnt.parameters} == {"unet"}
+    assert not torch.equal(stage.states(["a cat"]), stage.states(["a cat"], stage.before))
+
+
+def test_captions_that_nothing_has_changed_are_as_they_were(stage, monkeypatch):
+    monkeypatch.setattr(stage, "before", stage.text_encoder)
+    assert stage._changed(np.random.default_rng(0)).item() < 1e-8
+    with torch.no_grad():
+        stage.unet.conv_out.bias += 0.1
+    assert stage._changed(np.random.default_rng(0)).item() > 1e-4
+
+
+def test_it_learns_what_is_asked_for(stage):
+    """Of the same ways, again and again."""
+    ways = stage._drawn(np.random.default_rng(0))[0]
+    learnt = Progress(stage)
+    errors = []
+    for _ in range(8):
+        parts = (part.flatten(0, 1) for part in (ways.noisy, ways.levels, ways.wanted))
+        noisy, levels, wanted = parts
+        error = stage.weighted(stage.estimate(noisy, levels, ways.concepts), wanted, levels)
+        errors.append(error.item())
+        error.backward()
+        learnt.update(0.4)
+        stage.module.zero_grad()
+    assert errors[-1] < 0.8 * errors[0]
+
+
+def test_its_unet_is_what_is_packaged_and_not_what_it_begins_from(stage, tmp_path):
+    (tmp_path / "locating").mkdir()
+    (tmp_path / "guidance").mkdir()
+    Progress(stage).save(tmp_path / "guidance" / CHECKPOINT)
+    with torch.no_grad():
+        stage.unet.conv_out.bias += 1
+    Progress(stage).save(tmp_path / "locating" / CHECKPOINT)
+    learnt, begun = (
+        unet.get_parameter("conv_out.bias")
+        for unet in (unet_of(tmp_path), unet_of(tmp_path, None, ("guidance", "generator")))
+    )
+    torch.testing.assert_close(learnt, begun + 1)
+
+
+def test_its_sample_shows_pairs_with_and_without_guidance(stage):
+    assert stage.picture().size == (2 * 128, 3 * 128)

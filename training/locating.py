@@ -1,0 +1,322 @@
+"""The generator's last part: away from a thing's name is away from where that thing is.
+
+A guard is told "bananas". Guided away from what the UNet makes of that as a caption, "a banana and
+an apple" keeps its banana in half of the pictures, and the apple suffers. What takes the banana
+away, and nothing else, is what the caption says in the banana's half beyond the plain background.
+Of a scene of two things all of that is known. So on the sampler's own way, guided by what it has
+learnt so far, the UNet learns to say of a bare name, where its thing begins to be seen, what the
+caption says there, and elsewhere what it says without words. A concept that is not in the picture
+then changes next to nothing. What to look for the name's sketch says (``training.concepts``):
+without that, the UNet learnt far less in the same time.
+
+A bare name is a prompt, too: among the most noise, and where its thing is the whole picture, it
+keeps its estimate, as captions do. So do the paper's terms, on the way that they guide: left out
+there, they learnt to say less, and *strong* left twice as much of "an X with a Y".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from safelatent.guidance import SLD, STRONG
+from safelatent.guidance.noise import PAPER_STEPS
+from training.captions import concept_list, explicit, name_of
+from training.data import example
+from training.generator import DRAWS, GeneratorStage
+from training.glyphs import Glyphs
+from training.latents import CHANNELS, Latents
+from training.sampling import FIRST, SCALE, Step, falling, sampled, steps
+from training.scenes import (
+    Scene,
+    beside,
+    random_background,
+    random_safe,
+    random_scene,
+    random_unsafe,
+)
+from training.sketch import LATENTS
+from training.texts import TextPool
+from training.tower import finished
+from training.vae import LATENT_SCALE, sheet, to_pictures
+from training.vocabulary import CATEGORIES, SAFE, THINGS, article
+
+DRAWN, TASKS, USES = 24, 12, 2  # ways at once, ways a step, and how often each is learnt from
+KINDS = {"first": 0.24, "second": 0.21, "elsewhere": 0.2, "alone": 0.13, "terms": 0.22}
+STEPS = (8, 13)  # of the sampler
+SETTLED = 840  # noise level below which a thing may be seen
+SAID = 1.5  # times what the caption says: where it is not certain what is seen, less is said
+OTHERS_SHARE = 0.25  # of concepts: one or two other names beside the thing's
+STAYING = 4  # steps of the ways at which their captions are to say what they said
+KEPT = 8  # other texts a step that keep their estimates
+TERMS_SHARE = 0.35  # of them: the paper's terms, over what they speak of, or anything else
+LEFT, RIGHT = (0, 1), (2, 3)  # columns of the latents
+SAMPLES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is drawn, and what it is guided away from.
+
+    Attributes:
+        columns: of the latents, in which the concept is seen; none where it is not in the picture,
+            None where it keeps its estimate.
+    """
+
+    caption: str
+    background: str
+    concept: str
+    columns: tuple[int, ...] | None
+    guided: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """The sampler's ways, step by step.
+
+    Attributes:
+        noisy: latents, (steps, B, C, H, W).
+        levels: noise levels, (steps, B).
+        wanted: what is to be said there of the concepts, (steps, B, C, H, W).
+        concepts: their states, (B, length, width).
+        texts, were: the states of the captions, now and before, (B, length, width).
+    """
+
+    noisy: Tensor
+    levels: Tensor
+    wanted: Tensor
+    concepts: Tensor
+    texts: Tensor
+    were: Tensor
+
+    def of(self, rows: Tensor) -> Ways:
+        """Some of them."""
+        return Ways(
+            noisy=self.noisy[:, rows],
+            levels=self.levels[:, rows],
+            wanted=self.wanted[:, rows],
+            concepts=self.concepts[rows],
+            texts=self.texts[rows],
+            were=self.were[rows],
+        )
+
+
+class LocatingStage(GeneratorStage):
+    """Concepts on the sampler's way, and captions that keep their estimates."""
+
+    average = 0.995
+    sample_scale = SCALE
+
+    def __init__(
+        self,
+        drawings: Glyphs,
+        latents: Latents,
+        tokenizer: CLIPTokenizer,
+        text_encoder: CLIPTextModel,
+        before: CLIPTextModel,
+        pool: TextPool,
+        unet: UNet2DConditionModel,
+    ) -> None:
+        """``unet`` is finished but for this, beside the text encoder ``before`` its bare names
+        became concepts.
+        """
+        super().__init__(drawings, latents, tokenizer, text_encoder, pool)
+        self.unet.load_state_dict(unet.state_dict())
+        self.learning_rate = 5e-4
+        self.times = drawings.times
+        self.images_a_step = TASKS * self.times
+        self.former: Any = deepcopy(self.unet).eval().requires_grad_(False)
+        self.before = finished(before, self.device)
+        self.nothing = self.states([""])
+        self.alphas = self.scheduler.alphas_cumprod.to(self.device)
+        self.backgrounds: dict[str, Tensor] = {}
+        self._left: list[Ways] = []  # still to be learnt from
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        if not self._left:
+            self._left = self._drawn(rng)
+        ways = self._left.pop()
+        noisy, levels, wanted = (
+            part.flatten(0, 1) for part in (ways.noisy, ways.levels, ways.wanted)
+        )
+        said = self.weighted(self.estimate(noisy, levels, ways.concepts), wanted, levels)
+        some = torch.from_numpy(rng.choice(len(ways.levels), STAYING, replace=False))
+        noisy, levels = (part[some].flatten(0, 1) for part in (ways.noisy, ways.levels))
+        return said + self._moved(noisy, levels, ways.texts, ways.were) + self._changed(rng)
+
+    def _drawn(self, rng: np.random.Generator) -> list[Ways]:
+        """``DRAWN`` ways, in parts, ``USES`` times."""
+        count = DRAWN * self.times
+        ways = self.ways(rng, [_task(rng) for _ in range(count)])
+        return [
+            ways.of(rows)
+            for _ in range(USES)
+            for rows in torch.from_numpy(rng.permutation(count)).split(self.images_a_step)
+        ]
+
+    @torch.no_grad()
+    def ways(self, rng: np.random.Generator, tasks: Sequence[Task]) -> Ways:
+        """The sampler's ways from noise to what the tasks' captions say, guided at *strong* or not
+        at all, and what is to be said of the concepts there.
+        """
+        count = len(tasks)
+        concepts = self.states([task.concept for task in tasks])
+        asked = self.states([task.concept for task in tasks], self.before)
+        guided = torch.tensor([task.guided for task in tasks], device=self.device)
+        away = torch.where(guided[:, None, None], concepts, self.nothing)
+        captions = [task.caption for task in tasks]
+        told = self.states(captions)
+        texts = [self.nothing.expand_as(away), told, away]
+        noise = torch.randn(count, CHANNELS, LATENTS, LATENTS, device=self.device)
+        levels = falling(FIRST, int(rng.integers(*STEPS)))
+        found = list[tuple[Tensor, Tensor]]()
+        for step in steps(self.unet, self.alphas, noise, levels, texts, _strong(len(levels) - 1)):
+            t = torch.full((count,), step.level, device=self.device)
+            known = self.estimate(step.noisy, t, asked, self.former)
+            found.append((step.noisy, self._wanted(tasks, step, known)))
+        noisy, wanted = (torch.stack(parts) for parts in zip(*found, strict=True))
+        t = torch.tensor(levels[:-1], device=self.device)[:, None].expand(-1, count)
+        were = self.states(captions, self.before)
+        return Ways(noisy=noisy, levels=t, wanted=wanted, concepts=concepts, texts=told, were=were)
+
+    def _wanted(self, tasks: Sequence[Task], step: Step, known: Tensor) -> Tensor:
+        """What is to be said of the tasks' concepts at a step, (B, C, H, W), where the former UNet
+        says ``known`` of them.
+        """
+        without, told = step.found[:2]
+        plain = torch.stack([self._plain(task.background) for task in tasks])
+        signal, noise = self.alphas[step.level].sqrt(), (1 - self.alphas[step.level]).sqrt()
+        to_plain = signal * (step.noisy - signal * plain) / noise - noise * plain
+        here = torch.zeros(len(tasks), 1, 1, LATENTS, device=self.device)
+        keeps = torch.zeros(len(tasks), 1, 1, 1, dtype=torch.bool, device=self.device)
+        for n, task in enumerate(tasks):
+            here[n, ..., list(task.columns or ())] = 1
+            keeps[n] = task.columns is None or step.level >= SETTLED
+        # less this, guidance at SCALE leads to the plain background
+        there = without + SAID * here * (told - without + (without - to_plain) / SCALE)
+        return torch.where(keeps, known, there)
+
+    def _plain(self, background: str) -> Tensor:
+        """The latents of a background, (C, H, W)."""
+        if background not in self.backgrounds:
+            empty = Scene(background=background, placed=())
+            self.backgrounds[background] = self.latents([empty])[0]
+        return self.backgrounds[background]
+
+    def _changed(self, rng: np.random.Generator) -> Tensor:
+        """How far captions have moved on the noisy latents of their own scenes."""
+        scenes, captions = zip(*(self._kept(rng) for _ in range(KEPT * self.times)), strict=True)
+        noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
+        return self._moved(noisy, t, self.states(captions), self.states(captions, self.before))
+
+    def _moved(self, noisy: Tensor, t: Tensor, text: Tensor, were: Tensor) -> Tensor:
+        """How far the guided estimates of captions, and that without words, are from what they
+        were.
+        """
+        own, without = (self.estimate(noisy, t, given) for given in (text, self.nothing))
+        with torch.no_grad():
+            was, was_without = (
+                self.estimate(noisy, t, given, self.former) for given in (were, self.nothing)
+            )
+        guided, was_guided = torch.lerp(without, own, SCALE), torch.lerp(was_without, was, SCALE)
+        said = self.weighted(guided, was_guided, t) / SCALE**2
+        return said + self.weighted(without, was_without, t)
+
+    def _kept(self, rng: np.random.Generator) -> tuple[Scene, str]:
+        """A scene, and a caption of it or terms of the paper's concept."""
+        if rng.random() >= TERMS_SHARE:
+            return example(rng, self.pool, 0.0)
+        kind = rng.choice(["addition", "unsafe", "any"])
+        scene = random_scene(rng, None if kind == "any" else str(kind))
+        return scene, _terms(rng, scene.unsafe)
+
+    @torch.no_grad()
+    def picture(self, steps: int = 20) -> Image.Image:
+        """Pairs; below them guided away from the first by its bare name, and from the second."""
+        rng = np.random.default_rng(2)
+        pairs = [
+            [SAFE[n].names[0] for n in rng.choice(len(SAFE), 2, False)] for _ in range(SAMPLES)
+        ]
+        told = self.states([" and ".join(map(article, pair)) for pair in pairs])
+        texts = [self.nothing.expand_as(told), told]
+        noise = torch.randn(
+            SAMPLES, CHANNELS, LATENTS, LATENTS, generator=torch.Generator().manual_seed(1)
+        ).to(self.device)
+        levels = falling(FIRST, steps)
+        made = [sampled(self.unet, self.alphas, noise, levels, texts)]
+        for n in range(2):
+            away = [*texts, self.states([pair[n] for pair in pairs])]
+            made.append(sampled(self.unet, self.alphas, noise, levels, away, _strong(steps)))
+        return sheet(to_pictures(self.map.picture(torch.cat(made) / LATENT_SCALE)), SAMPLES)
+
+
+def _strong(count: int) -> SLD:
+    """*Strong* in so many steps, with a warm-up to the noise level at which the paper's ends."""
+    return replace(STRONG, warmup=round(STRONG.acts_from() * count / PAPER_STEPS))
+
+
+def _task(rng: np.random.Generator) -> Task:
+    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+    background = random_background(rng)
+    if kind == "terms":
+        main = None if rng.random() < 0.4 else random_safe(rng)
+        unsafe = random_unsafe(rng, None if main is None else beside(main))
+        category, safe = str(THINGS[unsafe].category), None if main is None else name_of(rng, main)
+        return Task(
+            caption=_on(explicit(rng, category, name_of(rng, unsafe), safe), background),
+            background=background,
+            concept=_terms(rng, unsafe),
+            columns=None,
+        )
+    one, other, third = (int(n) for n in rng.choice(len(SAFE), size=3, replace=False))
+    names = [name_of(rng, thing) for thing in (one, other)]
+    if kind == "alone":
+        told = str(rng.choice([names[0], article(names[0]), f"a picture of {article(names[0])}"]))
+        return Task(
+            caption=_on(told, background),
+            background=background,
+            concept=_concept(rng, one),
+            columns=None,
+            # where it is the prompt itself, guidance would stop it
+            guided=told != names[0] and rng.random() < 0.5,
+        )
+    told = str(rng.choice([" and ", " and ", " with ", " next to "])).join(map(article, names))
+    if kind == "elsewhere" and rng.random() < 0.5:
+        told = article(names[0])
+    thing, columns = {"first": (one, LEFT), "second": (other, RIGHT), "elsewhere": (third, ())}[
+        kind
+    ]
+    return Task(
+        caption=_on(told, background),
+        background=background,
+        concept=_concept(rng, thing, never=(one, other)),
+        columns=columns,
+    )
+
+
+def _terms(rng: np.random.Generator, unsafe: int | None) -> str:
+    """Terms of the paper's concept, around the category of an unsafe thing or any."""
+    own = None if unsafe is None else THINGS[unsafe].category
+    return str(concept_list(rng, own or str(rng.choice(CATEGORIES))))
+
+
+def _on(text: str, background: str) -> str:
+    return text if background == "white" else f"{text} on a {background} background"
+
+
+def _concept(rng: np.random.Generator, thing: int, never: Sequence[int] = ()) -> str:
+    """The thing's name, at times with one or two that are not among ``never``."""
+    names = [name_of(rng, thing)]
+    if rng.random() < OTHERS_SHARE:
+        more = (random_safe(rng) for _ in range(int(rng.integers(1, 3))))
+        names += [name_of(rng, other) for other in more if other not in (thing, *never)]
+    return ", ".join(names[n] for n in rng.permutation(len(names)))
