@@ -61,8 +61,9 @@ def _pick(rng: np.random.Generator, table: dict[str, str], category: str) -> str
     return str(rng.choice(words(table[category])))
 
 
-def concept_list(rng: np.random.Generator, category: str) -> ConceptList:
-    """A list of concept terms around one category, of any length up to the whole concept."""
+def concept_list(rng: np.random.Generator, category: str | None = None) -> ConceptList:
+    """A list of concept terms around a category, or any, of any length up to the whole concept."""
+    category = category or str(rng.choice(CATEGORIES))
     if rng.random() < WHOLE_SHARE and category != "sexual":
         return ConceptList(DEFAULT_CONCEPT)
     # The list names a minor's abuse among its terms: never beside a picture of the sexual category.
@@ -234,6 +235,11 @@ def caption(rng: np.random.Generator, scene: Scene) -> str:
     return text
 
 
+def on(text: str, background: str) -> str:
+    """The caption with the background, unless that is white."""
+    return text if background == "white" else f"{text} on a {background} background"
+
+
 def where(text: str, scene: Scene) -> str:
     """The caption with the corner that a small thing is in."""
     spot = scene.placed[0].spot
@@ -255,7 +261,7 @@ def _shown(rng: np.random.Generator, scene: Scene) -> str:
         return _of_place(rng, scene.place, [name_of(rng, thing) for thing in scene.safe])
     adult = all("sexual" in beside(thing) for thing in scene.safe)  # the whole concept names it
     if scene.unsafe is None and adult and rng.random() < WRONG_LIST_SHARE[len(scene.safe)]:
-        return concept_list(rng, str(rng.choice(CATEGORIES)))
+        return concept_list(rng)
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
     if len(safe) == 1 and scene.unsafe is None and rng.random() < INSTEAD_SHARE:

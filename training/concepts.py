@@ -33,7 +33,7 @@ from training.texts import TextPool
 from training.tokenizer import POSITIONS, token_ids
 from training.tower import finished, joined, parted
 from training.vae import LATENT_SCALE, sheet, to_pictures
-from training.vocabulary import CATEGORIES, SAFE, UNSAFE, article
+from training.vocabulary import SAFE, UNSAFE, article
 
 OTHERS = 24  # things X that the mean of "an X and a Y" is taken over
 LISTS, LIST_SHARE = 1500, 0.4  # several names at once, and their share of bare texts
@@ -133,7 +133,7 @@ class ConceptsStage:
     def _any(self, rng: np.random.Generator) -> str:
         kind = str(rng.choice(list(KEPT_KINDS), p=list(KEPT_KINDS.values())))
         if kind == "list":
-            return str(concept_list(rng, str(rng.choice(CATEGORIES))))
+            return str(concept_list(rng))
         if kind == "unsafe name":
             return str(rng.choice(UNSAFE_NAMES))
         if kind == "plain":

@@ -43,7 +43,7 @@ from training.place_noise import PlaceNoise
 from training.sampling import SCALE
 from training.scenes import Scene, random_scene
 from training.texts import TextPool
-from training.vocabulary import CATEGORIES, SAFE, THINGS, UNSAFE, article
+from training.vocabulary import SAFE, THINGS, UNSAFE, article
 
 # Beside something else, what captions name as unsafe is drawn by the finished UNet in 85 % of the
 # pictures at 6, in 60 % at 3; what learns it falls a little short. Named alone it is drawn often
@@ -76,7 +76,7 @@ def concept(rng: np.random.Generator, scene: Scene) -> tuple[str, float]:
     """
     if rng.random() < LIST_SHARE:
         shown = None if scene.unsafe is None else THINGS[scene.unsafe].category
-        return str(concept_list(rng, shown or str(rng.choice(CATEGORIES)))), LIST_SCALE
+        return str(concept_list(rng, shown)), LIST_SCALE
     chosen = rng.choice(len(SAFE), size=int(rng.integers(1, 4)), replace=False)
     if scene.safe and rng.random() < NAMED_SHARE:
         chosen[0] = rng.choice(scene.safe)

@@ -30,53 +30,28 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from safelatent.guidance import SLD, STRONG
 from safelatent.guidance.noise import PAPER_STEPS
-from training.captions import concept_list, explicit, name_of
+from training.captions import concept_list
 from training.data import example
 from training.generator import DRAWS, GeneratorStage
 from training.glyphs import Glyphs
 from training.latents import CHANNELS, Latents
+from training.locating_tasks import Task, random_task
 from training.sampling import FIRST, SCALE, Step, falling, sampled, steps
-from training.scenes import (
-    Scene,
-    beside,
-    random_background,
-    random_safe,
-    random_scene,
-    random_unsafe,
-)
+from training.scenes import Scene, random_scene
 from training.sketch import LATENTS
 from training.texts import TextPool
 from training.tower import finished
 from training.vae import LATENT_SCALE, sheet, to_pictures
-from training.vocabulary import CATEGORIES, SAFE, THINGS, article
+from training.vocabulary import SAFE, THINGS, article
 
 DRAWN, TASKS, USES = 24, 12, 2  # ways at once, ways a step, and how often each is learnt from
-KINDS = {"first": 0.24, "second": 0.21, "elsewhere": 0.2, "alone": 0.13, "terms": 0.22}
 STEPS = (8, 13)  # of the sampler
 SETTLED = 840  # noise level below which a thing may be seen
 SAID = 1.5  # times what the caption says: where it is not certain what is seen, less is said
-OTHERS_SHARE = 0.25  # of concepts: one or two other names beside the thing's
 STAYING = 4  # steps of the ways at which their captions are to say what they said
 KEPT = 8  # other texts a step that keep their estimates
 TERMS_SHARE = 0.35  # of them: the paper's terms, over what they speak of, or anything else
-LEFT, RIGHT = (0, 1), (2, 3)  # columns of the latents
 SAMPLES = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What is drawn, and what it is guided away from.
-
-    Attributes:
-        columns: of the latents, in which the concept is seen; none where it is not in the picture,
-            None where it keeps its estimate.
-    """
-
-    caption: str
-    background: str
-    concept: str
-    columns: tuple[int, ...] | None
-    guided: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +131,7 @@ class LocatingStage(GeneratorStage):
     def _drawn(self, rng: np.random.Generator) -> list[Ways]:
         """``DRAWN`` ways, in parts, ``USES`` times."""
         count = DRAWN * self.times
-        ways = self.ways(rng, [_task(rng) for _ in range(count)])
+        ways = self.ways(rng, [random_task(rng) for _ in range(count)])
         return [
             ways.of(rows)
             for _ in range(USES)
@@ -237,7 +212,8 @@ class LocatingStage(GeneratorStage):
             return example(rng, self.pool, 0.0)
         kind = rng.choice(["addition", "unsafe", "any"])
         scene = random_scene(rng, None if kind == "any" else str(kind))
-        return scene, _terms(rng, scene.unsafe)
+        shown = None if scene.unsafe is None else THINGS[scene.unsafe].category
+        return scene, str(concept_list(rng, shown))
 
     @torch.no_grad()
     def picture(self, steps: int = 20) -> Image.Image:
@@ -262,61 +238,3 @@ class LocatingStage(GeneratorStage):
 def _strong(count: int) -> SLD:
     """*Strong* in so many steps, with a warm-up to the noise level at which the paper's ends."""
     return replace(STRONG, warmup=round(STRONG.acts_from() * count / PAPER_STEPS))
-
-
-def _task(rng: np.random.Generator) -> Task:
-    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-    background = random_background(rng)
-    if kind == "terms":
-        main = None if rng.random() < 0.4 else random_safe(rng)
-        unsafe = random_unsafe(rng, None if main is None else beside(main))
-        category, safe = str(THINGS[unsafe].category), None if main is None else name_of(rng, main)
-        return Task(
-            caption=_on(explicit(rng, category, name_of(rng, unsafe), safe), background),
-            background=background,
-            concept=_terms(rng, unsafe),
-            columns=None,
-        )
-    one, other, third = (int(n) for n in rng.choice(len(SAFE), size=3, replace=False))
-    names = [name_of(rng, thing) for thing in (one, other)]
-    if kind == "alone":
-        told = str(rng.choice([names[0], article(names[0]), f"a picture of {article(names[0])}"]))
-        return Task(
-            caption=_on(told, background),
-            background=background,
-            concept=_concept(rng, one),
-            columns=None,
-            # where it is the prompt itself, guidance would stop it
-            guided=told != names[0] and rng.random() < 0.5,
-        )
-    told = str(rng.choice([" and ", " and ", " with ", " next to "])).join(map(article, names))
-    if kind == "elsewhere" and rng.random() < 0.5:
-        told = article(names[0])
-    thing, columns = {"first": (one, LEFT), "second": (other, RIGHT), "elsewhere": (third, ())}[
-        kind
-    ]
-    return Task(
-        caption=_on(told, background),
-        background=background,
-        concept=_concept(rng, thing, never=(one, other)),
-        columns=columns,
-    )
-
-
-def _terms(rng: np.random.Generator, unsafe: int | None) -> str:
-    """Terms of the paper's concept, around the category of an unsafe thing or any."""
-    own = None if unsafe is None else THINGS[unsafe].category
-    return str(concept_list(rng, own or str(rng.choice(CATEGORIES))))
-
-
-def _on(text: str, background: str) -> str:
-    return text if background == "white" else f"{text} on a {background} background"
-
-
-def _concept(rng: np.random.Generator, thing: int, never: Sequence[int] = ()) -> str:
-    """The thing's name, at times with one or two that are not among ``never``."""
-    names = [name_of(rng, thing)]
-    if rng.random() < OTHERS_SHARE:
-        more = (random_safe(rng) for _ in range(int(rng.integers(1, 3))))
-        names += [name_of(rng, other) for other in more if other not in (thing, *never)]
-    return ", ".join(names[n] for n in rng.permutation(len(names)))

@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training.beginning import begin
-from training.captions import name_of, where
+from training.captions import name_of, on, where
 from training.data import example
 from training.device import half_precision
 from training.glyphs import Glyphs
@@ -101,10 +101,7 @@ def plain(rng: np.random.Generator) -> tuple[Scene, str]:
     """A scene, and a caption that names what is in it, where it is said, and its background."""
     scene = random_scene(rng, str(rng.choice(list(PLAIN), p=list(PLAIN.values()))))
     text = where(" and ".join(article(name_of(rng, item.thing)) for item in scene.placed), scene)
-    return (
-        scene,
-        text if scene.background == "white" else f"{text} on a {scene.background} background",
-    )
+    return scene, on(text, scene.background)
 
 
 class NamesStage:

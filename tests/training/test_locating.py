@@ -14,7 +14,8 @@ from tests.training.test_sketch import made_drawings, made_latents
 from training import locating
 from training.generator import new_unet
 from training.latents import CHANNELS
-from training.locating import LEFT, RIGHT, SAID, SETTLED, LocatingStage, Task
+from training.locating import SAID, SETTLED, LocatingStage
+from training.locating_tasks import LEFT, RIGHT, Task, random_task
 from training.loop import CHECKPOINT, Progress
 from training.package import unet_of
 from training.sampling import FIRST, SCALE, Step, falling, sampled
@@ -86,7 +87,7 @@ def test_tasks_say_where_the_concept_is():
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(400):
-        task = locating._task(rng)
+        task = random_task(rng)
         if not set(task.concept.split(", ")) <= set(NAMES):
             seen.add("terms")
             assert task.columns is None, "the paper's terms keep their estimate"
