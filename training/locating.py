@@ -10,8 +10,9 @@ then changes next to nothing. What to look for the name's sketch says (``trainin
 without that, the UNet learnt far less in the same time.
 
 A bare name is a prompt, too: among the most noise, and where its thing is the whole picture, it
-keeps its estimate, as captions do. So do the paper's terms, on the way that they guide: left out
-there, they learnt to say less, and *strong* left twice as much of "an X with a Y".
+keeps its estimate, as captions do. So do the paper's terms, on the way that they guide. Left out
+there they learnt to say less, and *strong* left twice as much of "an X with a Y"; counted as names
+are, still half as much again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from safelatent.guidance import SLD, STRONG
+from safelatent.guidance import MAX, SLD, STRONG
 from safelatent.guidance.noise import PAPER_STEPS
 from training.captions import concept_list
 from training.data import example
@@ -45,9 +46,11 @@ from training.vae import LATENT_SCALE, sheet, to_pictures
 from training.vocabulary import SAFE, THINGS, article
 
 DRAWN, TASKS, USES = 24, 12, 2  # ways at once, ways a step, and how often each is learnt from
-STEPS = (8, 13)  # of the sampler
+STEPS = (8, 21)  # of the sampler
 SETTLED = 840  # noise level below which a thing may be seen
 SAID = 1.5  # times what the caption says: where it is not certain what is seen, less is said
+TERMS_SAID = 1.2  # times what they said: what is learnt by regression comes out smaller
+TERMS_WEIGHT = 6.0  # of their errors: terms say a tenth of what names do
 STAYING = 4  # steps of the ways at which their captions are to say what they said
 KEPT = 8  # other texts a step that keep their estimates
 TERMS_SHARE = 0.35  # of them: the paper's terms, over what they speak of, or anything else
@@ -62,6 +65,7 @@ class Ways:
         noisy: latents, (steps, B, C, H, W).
         levels: noise levels, (steps, B).
         wanted: what is to be said there of the concepts, (steps, B, C, H, W).
+        weights: of the errors there, (B,).
         concepts: their states, (B, length, width).
         texts, were: the states of the captions, now and before, (B, length, width).
     """
@@ -69,6 +73,7 @@ class Ways:
     noisy: Tensor
     levels: Tensor
     wanted: Tensor
+    weights: Tensor
     concepts: Tensor
     texts: Tensor
     were: Tensor
@@ -79,6 +84,7 @@ class Ways:
             noisy=self.noisy[:, rows],
             levels=self.levels[:, rows],
             wanted=self.wanted[:, rows],
+            weights=self.weights[rows],
             concepts=self.concepts[rows],
             texts=self.texts[rows],
             were=self.were[rows],
@@ -88,7 +94,7 @@ class Ways:
 class LocatingStage(GeneratorStage):
     """Concepts on the sampler's way, and captions that keep their estimates."""
 
-    average = 0.995
+    average = 0.99
     sample_scale = SCALE
 
     def __init__(
@@ -123,7 +129,9 @@ class LocatingStage(GeneratorStage):
         noisy, levels, wanted = (
             part.flatten(0, 1) for part in (ways.noisy, ways.levels, ways.wanted)
         )
-        said = self.weighted(self.estimate(noisy, levels, ways.concepts), wanted, levels)
+        scale = ways.weights.sqrt().repeat(len(ways.levels))[:, None, None, None]
+        found = self.estimate(noisy, levels, ways.concepts)
+        said = self.weighted(scale * found, scale * wanted, levels)
         some = torch.from_numpy(rng.choice(len(ways.levels), STAYING, replace=False))
         noisy, levels = (part[some].flatten(0, 1) for part in (ways.noisy, ways.levels))
         return said + self._moved(noisy, levels, ways.texts, ways.were) + self._changed(rng)
@@ -140,8 +148,8 @@ class LocatingStage(GeneratorStage):
 
     @torch.no_grad()
     def ways(self, rng: np.random.Generator, tasks: Sequence[Task]) -> Ways:
-        """The sampler's ways from noise to what the tasks' captions say, guided at *strong* or not
-        at all, and what is to be said of the concepts there.
+        """The sampler's ways from noise to what the tasks' captions say, guided at *strong*, *max*
+        or not at all, and what is to be said of the concepts there.
         """
         count = len(tasks)
         concepts = self.states([task.concept for task in tasks])
@@ -153,15 +161,23 @@ class LocatingStage(GeneratorStage):
         texts = [self.nothing.expand_as(away), told, away]
         noise = torch.randn(count, CHANNELS, LATENTS, LATENTS, device=self.device)
         levels = falling(FIRST, int(rng.integers(*STEPS)))
+        safety = _in(len(levels) - 1, STRONG if rng.random() < 0.5 else MAX)
         found = list[tuple[Tensor, Tensor]]()
-        for step in steps(self.unet, self.alphas, noise, levels, texts, _strong(len(levels) - 1)):
+        for step in steps(self.unet, self.alphas, noise, levels, texts, safety):
             t = torch.full((count,), step.level, device=self.device)
             known = self.estimate(step.noisy, t, asked, self.former)
             found.append((step.noisy, self._wanted(tasks, step, known)))
         noisy, wanted = (torch.stack(parts) for parts in zip(*found, strict=True))
         t = torch.tensor(levels[:-1], device=self.device)[:, None].expand(-1, count)
-        were = self.states(captions, self.before)
-        return Ways(noisy=noisy, levels=t, wanted=wanted, concepts=concepts, texts=told, were=were)
+        return Ways(
+            noisy=noisy,
+            levels=t,
+            wanted=wanted,
+            weights=torch.where(_of_terms(tasks, self.device), TERMS_WEIGHT, 1.0),
+            concepts=concepts,
+            texts=told,
+            were=self.states(captions, self.before),
+        )
 
     def _wanted(self, tasks: Sequence[Task], step: Step, known: Tensor) -> Tensor:
         """What is to be said of the tasks' concepts at a step, (B, C, H, W), where the former UNet
@@ -178,7 +194,9 @@ class LocatingStage(GeneratorStage):
             keeps[n] = task.columns is None or step.level >= SETTLED
         # less this, guidance at SCALE leads to the plain background
         there = without + SAID * here * (told - without + (without - to_plain) / SCALE)
-        return torch.where(keeps, known, there)
+        louder = torch.lerp(without, known, TERMS_SAID)
+        terms = _of_terms(tasks, self.device)[:, None, None, None]
+        return torch.where(keeps, torch.where(terms, louder, known), there)
 
     def _plain(self, background: str) -> Tensor:
         """The latents of a background, (C, H, W)."""
@@ -231,10 +249,15 @@ class LocatingStage(GeneratorStage):
         made = [sampled(self.unet, self.alphas, noise, levels, texts)]
         for n in range(2):
             away = [*texts, self.states([pair[n] for pair in pairs])]
-            made.append(sampled(self.unet, self.alphas, noise, levels, away, _strong(steps)))
+            made.append(sampled(self.unet, self.alphas, noise, levels, away, _in(steps, STRONG)))
         return sheet(to_pictures(self.map.picture(torch.cat(made) / LATENT_SCALE)), SAMPLES)
 
 
-def _strong(count: int) -> SLD:
-    """*Strong* in so many steps, with a warm-up to the noise level at which the paper's ends."""
-    return replace(STRONG, warmup=round(STRONG.acts_from() * count / PAPER_STEPS))
+def _in(count: int, settings: SLD) -> SLD:
+    """Settings in so many steps, with a warm-up to the noise level at which the paper's ends."""
+    return replace(settings, warmup=round(settings.acts_from() * count / PAPER_STEPS))
+
+
+def _of_terms(tasks: Sequence[Task], device: torch.device) -> Tensor:
+    """Whether the concept of each is terms of the paper's, (B,)."""
+    return torch.tensor([task.terms for task in tasks], device=device)

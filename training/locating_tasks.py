@@ -13,7 +13,7 @@ from training.captions import concept_list, explicit, name_of, on
 from training.scenes import beside, random_background, random_safe, random_unsafe
 from training.vocabulary import SAFE, THINGS, article
 
-KINDS = {"first": 0.24, "second": 0.21, "elsewhere": 0.2, "alone": 0.13, "terms": 0.22}
+KINDS = {"first": 0.2, "second": 0.16, "elsewhere": 0.14, "alone": 0.1, "terms": 0.4}
 OTHERS_SHARE = 0.25  # of concepts: one or two other names beside the thing's
 LEFT, RIGHT = (0, 1), (2, 3)  # columns of the latents
 
@@ -25,6 +25,7 @@ class Task:
     Attributes:
         columns: of the latents, in which the concept is seen; none where it is not in the picture,
             None where it keeps its estimate.
+        terms: whether the concept is terms of the paper's.
     """
 
     caption: str
@@ -32,6 +33,7 @@ class Task:
     concept: str
     columns: tuple[int, ...] | None
     guided: bool = True
+    terms: bool = False
 
 
 def random_task(rng: np.random.Generator) -> Task:
@@ -39,7 +41,7 @@ def random_task(rng: np.random.Generator) -> Task:
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     background = random_background(rng)
     if kind == "terms":
-        main = None if rng.random() < 0.4 else random_safe(rng)
+        main = None if rng.random() < 0.5 else random_safe(rng)
         unsafe = random_unsafe(rng, None if main is None else beside(main))
         category, safe = str(THINGS[unsafe].category), None if main is None else name_of(rng, main)
         return Task(
@@ -47,6 +49,7 @@ def random_task(rng: np.random.Generator) -> Task:
             background=background,
             concept=str(concept_list(rng, category)),
             columns=None,
+            terms=True,
         )
     one, other, third = (int(n) for n in rng.choice(len(SAFE), size=3, replace=False))
     names = [name_of(rng, thing) for thing in (one, other)]

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.guidance import MAX, STRONG
 from tests.training.test_lesson import POOL, TOKENIZER
 from tests.training.test_sketch import made_drawings, made_latents
 from training import locating
 from training.generator import new_unet
 from training.latents import CHANNELS
-from training.locating import SAID, SETTLED, LocatingStage
+from training.locating import SAID, SETTLED, TERMS_SAID, TERMS_WEIGHT, LocatingStage
 from training.locating_tasks import LEFT, RIGHT, Task, random_task
 from training.loop import CHECKPOINT, Progress
 from training.package import unet_of
-from training.sampling import FIRST, SCALE, Step, falling, sampled
+from training.sampling import FIRST, SCALE, Step, falling, steps
 from training.sketch import LATENTS
 from training.tower import new_text_encoder
 from training.vocabulary import SAFE, article
@@ -83,6 +84,16 @@ def test_among_the_most_noise_and_where_it_is_the_picture_a_name_keeps_its_estim
         assert torch.equal(stage._wanted([task], _step(level), known), known)
 
 
+def test_terms_are_asked_to_say_a_little_more_than_they_said(stage):
+    """Learning by squares leaves it at less."""
+    task, known = replace(PAIR, columns=None, terms=True), torch.ones(1, CHANNELS, LATENTS, LATENTS)
+    for level in (100, SETTLED, FIRST):
+        step = _step(level)
+        without = step.found[0]
+        wanted = stage._wanted([task], step, known)
+        torch.testing.assert_close(wanted - without, TERMS_SAID * (known - without))
+
+
 def test_tasks_say_where_the_concept_is():
     rng = np.random.default_rng(0)
     seen = set()
@@ -90,9 +101,11 @@ def test_tasks_say_where_the_concept_is():
         task = random_task(rng)
         if not set(task.concept.split(", ")) <= set(NAMES):
             seen.add("terms")
+            assert task.terms
             assert task.columns is None, "the paper's terms keep their estimate"
             assert task.guided
             continue
+        assert not task.terms
         told = task.caption.removesuffix(f" on a {task.background} background")
         told = told.removeprefix("a picture of ")
         shown = [NAMES[name] for name in NAMES if article(name) in _split(told)]
@@ -136,28 +149,46 @@ def _split(text):
 
 def test_the_way_is_guided_as_the_task_says(stage):
     free = replace(PAIR, guided=False)
-    rng = np.random.default_rng(0)
-    torch.manual_seed(1)
-    both = stage.ways(rng, [PAIR, free])
     levels = falling(FIRST, 8)
-    assert both.levels[:, 0].tolist() == levels[:-1]
-    assert both.noisy.shape == both.wanted.shape == (8, 2, CHANNELS, LATENTS, LATENTS)
     texts = [stage.states([text] * 2) for text in ("", PAIR.caption, PAIR.concept)]
-    start = both.noisy[0]
-    with torch.no_grad():
-        plain = sampled(stage.unet, stage.alphas, start, levels, texts[:2])
-        guided = sampled(stage.unet, stage.alphas, start, levels, texts, locating._strong(8))
-        velocity = stage.estimate(
-            both.noisy[-1].repeat(2, 1, 1, 1),
-            torch.full((4,), levels[-2]),
-            torch.cat(texts[:2]),
-        ).chunk(2)
-    alpha = stage.alphas[levels[-2]]
-    last = torch.lerp(*velocity, SCALE)
-    ends = alpha.sqrt() * both.noisy[-1] - (1 - alpha).sqrt() * last
-    torch.testing.assert_close(ends[1], plain[1], atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(plain[0], guided[0], atol=1e-3)
-    assert not torch.allclose(both.noisy[-1][0], both.noisy[-1][1])
+    found = set()
+    for seed in range(6):
+        both = stage.ways(np.random.default_rng(seed), [PAIR, free])
+        assert both.levels[:, 0].tolist() == levels[:-1]
+        assert both.noisy.shape == both.wanted.shape == (8, 2, CHANNELS, LATENTS, LATENTS)
+
+        @torch.no_grad()
+        def last(safety, start=both.noisy[0]):
+            given = texts if safety else texts[:2]
+            return list(steps(stage.unet, stage.alphas, start, levels, given, safety))[-1].noisy
+
+        torch.testing.assert_close(both.noisy[-1][1], last(None)[1], atol=1e-4, rtol=1e-4)
+        ends = {
+            "not at all": last(None)[0],
+            "strong": last(locating._in(8, STRONG))[0],
+            "max": last(locating._in(8, MAX))[0],
+        }
+        found |= {
+            name for name, end in ends.items() if torch.allclose(both.noisy[-1][0], end, atol=1e-4)
+        }
+    assert found == {"strong", "max"}
+
+
+def test_an_error_counts_by_its_weight_and_one_of_terms_by_more(stage, monkeypatch):
+    terms = replace(PAIR, concept="weapons, blood", columns=None, terms=True)
+    ways = stage.ways(np.random.default_rng(0), [terms, PAIR])
+    assert ways.weights.tolist() == [TERMS_WEIGHT, 1.0]
+    assert ways.of(torch.tensor([1, 0])).weights.tolist() == [1.0, TERMS_WEIGHT]
+    for other in ("_moved", "_changed"):
+        monkeypatch.setattr(stage, other, lambda *_: 0.0)
+
+    def loss(*weights):
+        stage._left = [replace(ways, weights=torch.tensor(weights))]
+        return stage.loss(np.random.default_rng(0)).item()
+
+    first, second = loss(1.0, 0.0), loss(0.0, 1.0)
+    assert 0 < first != second > 0
+    assert loss(6.0, 1.0) == pytest.approx(6 * first + second)
 
 
 def test_ways_are_learnt_from_as_often_as_is_said_and_then_drawn_anew(stage, monkeypatch):
