@@ -161,7 +161,7 @@ class LocatingStage(GeneratorStage):
         texts = [self.nothing.expand_as(away), told, away]
         noise = torch.randn(count, CHANNELS, LATENTS, LATENTS, device=self.device)
         levels = falling(FIRST, int(rng.integers(*STEPS)))
-        safety = _in(len(levels) - 1, STRONG if rng.random() < 0.5 else MAX)
+        safety = _in_steps(len(levels) - 1, STRONG if rng.random() < 0.5 else MAX)
         found = list[tuple[Tensor, Tensor]]()
         for step in steps(self.unet, self.alphas, noise, levels, texts, safety):
             t = torch.full((count,), step.level, device=self.device)
@@ -249,11 +249,13 @@ class LocatingStage(GeneratorStage):
         made = [sampled(self.unet, self.alphas, noise, levels, texts)]
         for n in range(2):
             away = [*texts, self.states([pair[n] for pair in pairs])]
-            made.append(sampled(self.unet, self.alphas, noise, levels, away, _in(steps, STRONG)))
+            made.append(
+                sampled(self.unet, self.alphas, noise, levels, away, _in_steps(steps, STRONG))
+            )
         return sheet(to_pictures(self.map.picture(torch.cat(made) / LATENT_SCALE)), SAMPLES)
 
 
-def _in(count: int, settings: SLD) -> SLD:
+def _in_steps(count: int, settings: SLD) -> SLD:
     """Settings in so many steps, with a warm-up to the noise level at which the paper's ends."""
     return replace(settings, warmup=round(settings.acts_from() * count / PAPER_STEPS))
 

@@ -165,8 +165,8 @@ def test_the_way_is_guided_as_the_task_says(stage):
         torch.testing.assert_close(both.noisy[-1][1], last(None)[1], atol=1e-4, rtol=1e-4)
         ends = {
             "not at all": last(None)[0],
-            "strong": last(locating._in(8, STRONG))[0],
-            "max": last(locating._in(8, MAX))[0],
+            "strong": last(locating._in_steps(8, STRONG))[0],
+            "max": last(locating._in_steps(8, MAX))[0],
         }
         found |= {
             name for name, end in ends.items() if torch.allclose(both.noisy[-1][0], end, atol=1e-4)
