@@ -169,10 +169,14 @@ class GeneratorStage:
         with half_precision(self.device):
             return (unet or self.unet)(noisy, t, text).sample.float()
 
-    def weighted(self, predicted: Tensor, wanted: Tensor, t: Tensor) -> Tensor:
-        """Squared error of estimates, (B, C, H, W), by what it counts at the noise levels (B,)."""
+    def weighted(
+        self, predicted: Tensor, wanted: Tensor, t: Tensor, times: Tensor | float = 1.0
+    ) -> Tensor:
+        """Squared error of estimates, (B, C, H, W), by what it counts at the noise levels (B,), and
+        so many times that, (B,).
+        """
         error = functional.mse_loss(predicted, wanted, reduction="none").mean(dim=(1, 2, 3))
-        return (error * self.weights[t]).mean()
+        return (error * self.weights[t] * times).mean()
 
     @torch.no_grad()
     def picture(self, steps: int = 20) -> Image.Image:

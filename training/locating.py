@@ -129,9 +129,8 @@ class LocatingStage(GeneratorStage):
         noisy, levels, wanted = (
             part.flatten(0, 1) for part in (ways.noisy, ways.levels, ways.wanted)
         )
-        scale = ways.weights.sqrt().repeat(len(ways.levels))[:, None, None, None]
-        found = self.estimate(noisy, levels, ways.concepts)
-        said = self.weighted(scale * found, scale * wanted, levels)
+        times = ways.weights.repeat(len(ways.levels))
+        said = self.weighted(self.estimate(noisy, levels, ways.concepts), wanted, levels, times)
         some = torch.from_numpy(rng.choice(len(ways.levels), STAYING, replace=False))
         noisy, levels = (part[some].flatten(0, 1) for part in (ways.noisy, ways.levels))
         return said + self._moved(noisy, levels, ways.texts, ways.were) + self._changed(rng)
