@@ -17,6 +17,7 @@ from training.glyphs import glyphs
 from training.latents import latents
 from training.loop import CHECKPOINT, load_average
 from training.place_words import FILE, moves
+from training.plurals import add_other_numbers
 from training.tower import joined, new_text_encoder, parted
 from training.vae import new_vae
 from training.words import Words, row_of
@@ -102,9 +103,11 @@ def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
     UNet trained on from there.
     """
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
+    text_encoder = whole_text_encoder(work, start)
+    add_other_numbers(tokenizer, text_encoder)
     return StableDiffusionPipeline(
         vae=autoencoder(work, start),
-        text_encoder=whole_text_encoder(work, start),
+        text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet_of(work, start),
         scheduler=new_scheduler(),

@@ -11,7 +11,7 @@ category has its own adults.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from training.vocabulary import SAFE, article, words
+from training.vocabulary import SAFE, article, plural, words
 
 Slots = Mapping[str, Sequence[str]]
 
@@ -56,11 +56,10 @@ _ADULT_PLACES = (
     "the cinema, in a taxi, on a boat, "
     "in the desert, by the camp fire, at the harbour, in the hotel"
 )
-_PLURALS = {"fox": "foxes"}
 
 SLOTS = {
     "being": words(_BEINGS),
-    "beings": tuple(_PLURALS.get(name, f"{name}s") for name in words(_BEINGS)),
+    "beings": tuple(map(plural, words(_BEINGS))),
     "a_being": tuple(map(article, words(_BEINGS))),
     "object": words(_OBJECTS),
     "an_object": tuple(map(article, words(_OBJECTS))),

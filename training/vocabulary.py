@@ -134,3 +134,20 @@ def article(name: str) -> str:
     bare = name.split(" of ")[0].endswith(_PLURAL) or name in _MASS
     vowel = name[0] in "aeio" or name.startswith(("umb", "hour"))
     return name if bare else f"{'an' if vowel else 'a'} {name}"
+
+
+_ALIKE = words("deer, dice, fish, luggage, sheep")
+_ENDINGS = (
+    ("man", "men"), ("mouse", "mice"), ("knife", "knives"), ("leaf", "leaves"), ("scarf", "scarves"),
+    ("thief", "thieves"), ("wolf", "wolves"), ("tomato", "tomatoes"), ("tornado", "tornadoes"),
+    ("volcano", "volcanoes"), ("ay", "ays"), ("ey", "eys"), ("oy", "oys"), ("y", "ies"),
+    ("s", "ses"), ("x", "xes"), ("ch", "ches"), ("sh", "shes"), ("", "s"),
+)  # fmt: skip
+
+
+def plural(noun: str) -> str:
+    """The plural of a word that ends a name."""
+    if noun in _ALIKE:
+        return noun
+    ending, other = next(pair for pair in _ENDINGS if noun.endswith(pair[0]))
+    return noun.removesuffix(ending) + other
