@@ -25,7 +25,7 @@ from training.stages import GOING_ON, LEARNING, PREPARING, STAGES, run
 
 MINUTES = {
     "decoder": 45, "names": 8, "tower": 40, "outlook": 20, "generator": 180, "guidance": 60,
-    "finish": 60, "words": 3, "concepts": 15, "locating": 30, "clip": 60, "judge": 22,
+    "finish": 60, "words": 3, "concepts": 15, "locating": 75, "clip": 60, "judge": 22,
 }  # fmt: skip
 # Of all minutes, where --minutes is given. The rest is for imports, reading, sample sheets,
 # packaging and the detectors.
