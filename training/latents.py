@@ -4,7 +4,8 @@ without training.
 The map is the principal components of the world's patches, so that decoder, text encoder and UNet
 learn apart from each other, in any order and over any number of runs: the latents never move under
 them. The autoencoder's encoder is fitted to the map (``training.encoder``), and its decoder
-learns the drawings behind the latents (``training.vae``).
+learns the drawings behind the latents (``training.vae``). The components of another machine, or of
+other scenes, are not quite these: what trains on from finished weights goes by their encoder's map.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,12 +81,34 @@ def make_latents(drawings: Glyphs, scenes: int) -> Latents:
     return Latents(mean=mean.unflatten(0, shape).cpu(), weight=rows.unflatten(1, shape).cpu())
 
 
-def latents(work: Path) -> Latents:
-    """The map of the drawings below ``work``, made once and kept there."""
+@torch.no_grad()
+def latents_of(vae: Any) -> Latents:
+    """The map that an autoencoder's encoder computes, patch by patch (``training.encoder``).
+
+    A fitted encoder is as good as linear: its answers to single pixels are the map's columns.
+    """
+    shape = (3, FACTOR, FACTOR)
+    pixels = torch.eye(int(np.prod(shape))).unflatten(1, shape)
+
+    def encoded(patches: Tensor) -> Tensor:
+        return vae.encode(patches).latent_dist.mode().flatten(1)
+
+    columns = [(encoded(some) - encoded(-some)) / 2 for some in pixels.split(256)]
+    rows = torch.cat(columns).T
+    mean = -torch.linalg.pinv(rows) @ encoded(torch.zeros(1, *shape))[0]
+    return Latents(mean=mean.unflatten(0, shape), weight=rows.unflatten(1, shape))
+
+
+def keep(made: Latents, work: Path) -> None:
+    """Write the map, which ``latents`` reads, whole."""
     file = work / BASIS
-    if not file.exists():
-        made = make_latents(glyphs(work), SCENES)
-        aside = file.with_suffix(".tmp")
-        save_file({"mean": made.mean, "weight": made.weight.contiguous()}, aside)
-        os.replace(aside, file)
-    return Latents(**load_file(file))
+    aside = file.with_suffix(".tmp")
+    save_file({"mean": made.mean.contiguous(), "weight": made.weight.contiguous()}, aside)
+    os.replace(aside, file)
+
+
+def latents(work: Path) -> Latents:
+    """The map below ``work``: of its drawings, unless one is kept there."""
+    if not (work / BASIS).exists():
+        keep(make_latents(glyphs(work), SCENES), work)
+    return Latents(**load_file(work / BASIS))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,15 +29,14 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from safelatent.guidance import MAX, SLD, STRONG
-from safelatent.guidance.noise import PAPER_STEPS
+from safelatent.guidance import MAX, STRONG
 from training.captions import concept_list
 from training.data import example
 from training.generator import DRAWS, GeneratorStage
 from training.glyphs import Glyphs
 from training.latents import CHANNELS, Latents
 from training.locating_tasks import Task, random_task
-from training.sampling import FIRST, SCALE, Step, falling, sampled, steps
+from training.sampling import FIRST, SCALE, Step, falling, in_steps, sampled, steps
 from training.scenes import Scene, random_scene
 from training.sketch import LATENTS
 from training.texts import TextPool
@@ -114,6 +113,7 @@ class LocatingStage(GeneratorStage):
         self.unet.load_state_dict(unet.state_dict())
         self.learning_rate = 5e-4
         self.times = drawings.times
+        self.kept = KEPT * self.times
         self.images_a_step = TASKS * self.times
         self.former: Any = deepcopy(self.unet).eval().requires_grad_(False)
         self.before = finished(before, self.device)
@@ -160,7 +160,7 @@ class LocatingStage(GeneratorStage):
         texts = [self.nothing.expand_as(away), told, away]
         noise = torch.randn(count, CHANNELS, LATENTS, LATENTS, device=self.device)
         levels = falling(FIRST, int(rng.integers(*STEPS)))
-        safety = _in_steps(len(levels) - 1, STRONG if rng.random() < 0.5 else MAX)
+        safety = in_steps(len(levels) - 1, STRONG if rng.random() < 0.5 else MAX)
         found = list[tuple[Tensor, Tensor]]()
         for step in steps(self.unet, self.alphas, noise, levels, texts, safety):
             t = torch.full((count,), step.level, device=self.device)
@@ -206,7 +206,7 @@ class LocatingStage(GeneratorStage):
 
     def _changed(self, rng: np.random.Generator) -> Tensor:
         """How far captions have moved on the noisy latents of their own scenes."""
-        scenes, captions = zip(*(self._kept(rng) for _ in range(KEPT * self.times)), strict=True)
+        scenes, captions = zip(*(self._kept(rng) for _ in range(self.kept)), strict=True)
         noisy, t, _ = self.noisy(self.latents(scenes).repeat(DRAWS, 1, 1, 1))
         return self._moved(noisy, t, self.states(captions), self.states(captions, self.before))
 
@@ -249,14 +249,9 @@ class LocatingStage(GeneratorStage):
         for n in range(2):
             away = [*texts, self.states([pair[n] for pair in pairs])]
             made.append(
-                sampled(self.unet, self.alphas, noise, levels, away, _in_steps(steps, STRONG))
+                sampled(self.unet, self.alphas, noise, levels, away, in_steps(steps, STRONG))
             )
         return sheet(to_pictures(self.map.picture(torch.cat(made) / LATENT_SCALE)), SAMPLES)
-
-
-def _in_steps(count: int, settings: SLD) -> SLD:
-    """Settings in so many steps, with a warm-up to the noise level at which the paper's ends."""
-    return replace(settings, warmup=round(settings.acts_from() * count / PAPER_STEPS))
 
 
 def _of_terms(tasks: Sequence[Task], device: torch.device) -> Tensor:

@@ -5,7 +5,7 @@ are wanted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from torch.func import functional_call
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from safelatent.guidance import SLD, Correction, Estimates, classifier_free
+from safelatent.guidance.noise import PAPER_STEPS
 from training.generator import new_scheduler
 from training.tokenizer import token_ids
 from training.tower import finished
@@ -95,6 +96,11 @@ def sampled(
     for step in steps(unet, alphas, noisy, levels, texts, safety):
         picture = step.picture
     return picture
+
+
+def in_steps(count: int, settings: SLD) -> SLD:
+    """Settings in so many steps, with a warm-up to the noise level at which the paper's ends."""
+    return replace(settings, warmup=round(settings.acts_from() * count / PAPER_STEPS))
 
 
 class FromNoise:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP
@@ -24,7 +25,7 @@ from training.glyphs import Glyphs, glyphs
 from training.guidance import GuidanceStage
 from training.held_out_words import save_words
 from training.judge import train_judge
-from training.latents import Latents, latents
+from training.latents import Latents, keep, latents, latents_of
 from training.locating import LocatingStage
 from training.loop import CHECKPOINT, Budget, train
 from training.outlook import OutlookStage
@@ -187,8 +188,9 @@ def run(
         models: the folder of the package's models, that the finished weights are written to.
     """
     place = place or Place()
-    if start is not None:  # the UNet trains on in words it knows
+    if start is not None:  # the UNet trains on in words and latents that it knows
         shutil.copytree(start / "tokenizer", work / "model/tokenizer", dirs_exist_ok=True)
+        keep(latents_of(AutoencoderKL.from_pretrained(start / "vae")), work)
     _prepare(stages, work, files)
     _learn(stages, work, budgets, start, place)
     if "places" in stages:

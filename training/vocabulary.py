@@ -138,10 +138,11 @@ def article(name: str) -> str:
 
 _ALIKE = words("deer, dice, fish, luggage, sheep")
 _ENDINGS = (
-    ("man", "men"), ("mouse", "mice"), ("knife", "knives"), ("leaf", "leaves"), ("scarf", "scarves"),
-    ("thief", "thieves"), ("wolf", "wolves"), ("tomato", "tomatoes"), ("tornado", "tornadoes"),
-    ("volcano", "volcanoes"), ("ay", "ays"), ("ey", "eys"), ("oy", "oys"), ("y", "ies"),
-    ("s", "ses"), ("x", "xes"), ("ch", "ches"), ("sh", "shes"), ("", "s"),
+    ("man", "men"), ("mouse", "mice"), ("knife", "knives"), ("leaf", "leaves"),
+    ("scarf", "scarves"), ("thief", "thieves"), ("wolf", "wolves"), ("tomato", "tomatoes"),
+    ("tornado", "tornadoes"), ("volcano", "volcanoes"), ("ay", "ays"), ("ey", "eys"),
+    ("oy", "oys"), ("y", "ies"), ("s", "ses"), ("x", "xes"), ("ch", "ches"), ("sh", "shes"),
+    ("", "s"),
 )  # fmt: skip
 
 

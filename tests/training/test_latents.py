@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tests.training.test_sketch import made_drawings
 from training.encoder import UNSURE, fit_encoder
 from training.glyphs import paint
-from training.latents import BASIS, CHANNELS, latents, make_latents
+from training.latents import BASIS, CHANNELS, Latents, keep, latents, latents_of, make_latents
 from training.scenes import SIZE, random_scene
 from training.vae import new_vae, psnr
 
@@ -69,3 +69,25 @@ def test_the_map_is_made_once(tmp_path):
     made = {"mean": torch.zeros(3, 2, 2), "weight": torch.ones(1, 3, 2, 2)}
     save_file(made, tmp_path / BASIS)
     assert torch.equal(latents(tmp_path).weight, made["weight"])
+
+
+def test_the_map_of_finished_weights_is_read_off_their_encoder(world):
+    """Components with other signs, as another machine finds them, are another map."""
+    drawings, found, pixels = world
+    signs = torch.from_numpy(np.random.default_rng(3).choice([-1.0, 1.0], CHANNELS)).float()
+    other = Latents(mean=found.mean, weight=found.weight * signs[:, None, None, None])
+    vae = new_vae().eval()
+    fit_encoder(vae, drawings, other, scenes=60)
+    read = latents_of(vae)
+    with torch.no_grad():
+        encoded = vae.encode(pixels).latent_dist.mode()
+    assert (read(pixels) - encoded).square().mean() < 1e-3
+    assert (read(pixels) - other(pixels)).square().mean() < 0.03
+    assert (read(pixels) - found(pixels)).square().mean() > 0.3
+    assert psnr(read.picture(encoded), pixels) > psnr(found.picture(encoded), pixels) + 3
+
+
+def test_a_map_that_is_kept_is_the_one_that_is_read(world, tmp_path):
+    keep(world[1], tmp_path)
+    assert torch.equal(latents(tmp_path).weight, world[1].weight)
+    assert [file.name for file in tmp_path.iterdir()] == [BASIS]

@@ -19,7 +19,7 @@ from training.locating import SAID, SETTLED, TERMS_SAID, TERMS_WEIGHT, LocatingS
 from training.locating_tasks import LEFT, RIGHT, Task, random_task
 from training.loop import CHECKPOINT, Progress
 from training.package import unet_of
-from training.sampling import FIRST, SCALE, Step, falling, steps
+from training.sampling import FIRST, SCALE, Step, falling, in_steps, steps
 from training.sketch import LATENTS
 from training.tower import new_text_encoder
 from training.vocabulary import SAFE, article
@@ -165,8 +165,8 @@ def test_the_way_is_guided_as_the_task_says(stage):
         torch.testing.assert_close(both.noisy[-1][1], last(None)[1], atol=1e-4, rtol=1e-4)
         ends = {
             "not at all": last(None)[0],
-            "strong": last(locating._in_steps(8, STRONG))[0],
-            "max": last(locating._in_steps(8, MAX))[0],
+            "strong": last(in_steps(8, STRONG))[0],
+            "max": last(in_steps(8, MAX))[0],
         }
         found |= {
             name for name, end in ends.items() if torch.allclose(both.noisy[-1][0], end, atol=1e-4)

@@ -10,14 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from safelatent import DEFAULT_CONCEPT, guard, load
 from safelatent.detectors.pixel_judge import load_judge
 from training import glyphs, stages
 from training.device import Place
 from training.judge import JudgeStage, both_named, judge, mush, new_judge, train_judge
+from training.latents import CHANNELS, FACTOR, Latents, keep, latents
 from training.loop import Budget
-from training.package import package
+from training.package import PACKAGED, package
 from training.place_words import FILE, moves
 from training.prepared import MOST, PREPARED, unpack
 from training.scenes import LARGE, SIZE, SMALL
@@ -118,6 +120,18 @@ def test_detectors_are_made_where_all_else_is_and_words_are_written_beside_the_p
     assert not words
     run(("package", "clip"), tmp_path, budget)
     assert words == [{}]
+
+
+def test_training_on_goes_by_the_latents_of_the_weights_that_it_trains_on(tmp_path):
+    """Not by the components that this machine finds, which may be others."""
+    vae = AutoencoderKL.from_pretrained(PACKAGED / "vae")
+    pixels = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    weight = torch.randn(CHANNELS, 3, FACTOR, FACTOR, generator=torch.Generator().manual_seed(2))
+    keep(Latents(mean=torch.zeros(3, FACTOR, FACTOR), weight=weight / 50), tmp_path)
+    run((), tmp_path, {}, start=PACKAGED)
+    with torch.no_grad():
+        encoded = vae.encode(pixels).latent_dist.mode()
+    assert (latents(tmp_path)(pixels) - encoded).square().mean() < 1e-3 * encoded.square().mean()
 
 
 @pytest.mark.slow
