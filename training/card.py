@@ -23,6 +23,7 @@ PARTS = {  # by the folder of the checkpoint
     "words": "words of faint things",
     "concepts": "text encoder: bare names as concepts",
     "locating": "UNet: concepts where they are seen",
+    "ending": "UNet: where the sampler ends",
     "clip-*": "CLIP",
     "judge": "judge",
 }

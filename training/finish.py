@@ -33,8 +33,8 @@ from training.vae import LATENT_SCALE, DecoderStage, psnr, sheet, to_pictures
 GENERATED_SHARE = 0.6  # of a step's pictures; the others are of the scenes' own latents
 DRAWN, USES = 40, 2  # generated at once, and how often each is learnt from
 # Noise levels from which the sampler begins. Much of a scene is left at all of them; the unsafe
-# things' are lower: at high ones the generator may leave them out, as it has learnt to.
-FROM, FROM_UNSAFE = (300, 950), (300, 600)
+# things' are lower: among the most of it the generator may leave them out.
+FROM, FROM_UNSAFE = (300, 950), (300, 850)
 STRIDE = 80  # noise levels a step
 GUARDED_SHARE = 0.5  # of harmless scenes
 # Without a warm-up: the sampler begins where most of it would be over.

@@ -76,7 +76,7 @@ def autoencoder(work: Path, start: Path | None = None) -> AutoencoderKL:
 def unet_of(
     work: Path,
     start: Path | None = None,
-    parts: Sequence[str] = ("locating", "guidance", "generator"),
+    parts: Sequence[str] = ("ending", "locating", "guidance", "generator"),
 ) -> UNet2DConditionModel:
     """The UNet (averaged weights) of the first of ``parts`` that was trained below ``work``, or
     else that of ``start``.

@@ -18,6 +18,7 @@ from training.clip import train_clip
 from training.clip_detectors import Workshop, make_detectors
 from training.concepts import ConceptsStage
 from training.device import Place
+from training.ending import EndingStage
 from training.fetch import fetch, fetch_sentence_encoder
 from training.finish import FinishStage
 from training.generator import GeneratorStage
@@ -42,13 +43,14 @@ from training.world_moments import make_scene_moments
 KNOWN = "model/text_encoder"  # of another world, where there is one: names begin from it
 PREPARING = ("fetch", "tokenizer", "texts")
 LEARNING = (
-    "decoder", "names", "tower", "outlook", "generator", "guidance", "finish", "words",
-    "concepts", "locating",
+    "decoder", "names", "tower", "outlook", "generator", "guidance", "words", "concepts",
+    "locating", "ending", "finish",
 )  # fmt: skip
 STAGES = (*PREPARING, *LEARNING, "places", "package", "clip", "judge")
 # from finished weights: the rest stays valid
 GOING_ON = (
-    "fetch", "texts", "guidance", "finish", "words", "concepts", "locating", "places", "package",
+    "fetch", "texts", "guidance", "words", "concepts", "locating", "ending", "finish", "places",
+    "package",
 )  # fmt: skip
 
 
@@ -112,6 +114,13 @@ def _locating_stage(work: Path, start: Path | None, place: Place) -> LocatingSta
     return LocatingStage(drawings, found, tokenizer, *encoders, pool, unet)
 
 
+def _ending_stage(work: Path, start: Path | None, place: Place) -> EndingStage:
+    tokenizer, pool, drawings, found = _parts(work, place)
+    whole = whole_text_encoder(work, start)
+    unet = unet_of(work, start, ("locating", "guidance", "generator"))
+    return EndingStage(drawings, found, tokenizer, whole, whole, pool, unet)
+
+
 def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
     packed = "prepare" in stages
     stages = PREPARING if packed else stages
@@ -136,10 +145,11 @@ def _learn(
         "outlook": partial(_outlook_stage, work, place),
         "generator": partial(_generator_stage, work, place),
         "guidance": partial(_guidance_stage, work, start, place),
-        "finish": partial(_finish_stage, work, start, place),
         "words": partial(_words_stage, work, start, place),
         "concepts": partial(_concepts_stage, work, start, place),
         "locating": partial(_locating_stage, work, start, place),
+        "ending": partial(_ending_stage, work, start, place),
+        "finish": partial(_finish_stage, work, start, place),
     }
     wanted = [name for name in LEARNING if name in stages]
     if "outlook" in wanted and "i2p" not in read(work / POOL).captions:

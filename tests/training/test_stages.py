@@ -70,6 +70,8 @@ def work(prepared, tmp_path_factory, request):
             fewer.setattr(f"training.concepts.{number}", few)
         for number, few in {"DRAWN": 2, "TASKS": 1, "KEPT": 1, "SAMPLES": 2}.items():
             fewer.setattr(f"training.locating.{number}", few)
+        for number, few in {"BATCHES": (1, 1), "KEPT": 1, "STEPS": (2, 3)}.items():
+            fewer.setattr(f"training.ending.{number}", few)
         stages = (*LEARNING, "places")
         run(stages, folder, dict.fromkeys(LEARNING, short), place=place)
     return folder
