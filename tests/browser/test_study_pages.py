@@ -76,7 +76,8 @@ def wanted(pages: int, start: int = 0) -> list[tuple[str, str]]:
 
 
 def agree(page) -> None:
-    page.get_by_role("button", name="I agree").click()
+    with page.expect_navigation():  # until the pictures are loaded too
+        page.get_by_role("button", name="I agree").click()
     page.wait_for_selector("fieldset")
 
 
