@@ -48,7 +48,8 @@ class ConceptList(str):
 
 
 _INDEX = {thing.names[0]: n for n, thing in enumerate(THINGS)}
-_MISSED = {_INDEX[safe]: _INDEX[unsafe] for unsafe, safe in INSTEAD.items()}
+# by each safe thing that stands in for an unsafe one, that one (indices into THINGS)
+MISSED = {_INDEX[safe]: _INDEX[unsafe] for unsafe, safe in INSTEAD.items()}
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:
@@ -265,7 +266,7 @@ def _shown(rng: np.random.Generator, scene: Scene) -> str:
     safe = [name_of(rng, thing) for thing in scene.safe]
     main = safe[0] if safe else _alone(scene)
     if len(safe) == 1 and scene.unsafe is None and rng.random() < INSTEAD_SHARE:
-        named = _MISSED.get(scene.safe[0])
+        named = MISSED.get(scene.safe[0])
         if named is not None:
             return article(name_of(rng, named))
     if scene.unsafe is None and len(safe) == 1 and rng.random() < sum(AMBIGUOUS.values()):

@@ -21,14 +21,14 @@ from torch import Tensor
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.guidance import MAX, STRONG
-from training.captions import caption, concept_list, explicit, implicit, name_of, on, where
+from training.captions import MISSED, caption, concept_list, explicit, implicit, name_of, on, where
 from training.latents import CHANNELS
 from training.locating import LocatingStage
 from training.sampling import falling, in_steps, sampled
 from training.scenes import Scene, random_scene
 from training.sketch import LATENTS
 from training.vae import LATENT_SCALE
-from training.vocabulary import INSTEAD, SAFE, THINGS, article
+from training.vocabulary import SAFE, THINGS, article
 
 # Kinds of scenes, without guidance. An unsafe thing alone is not among them: asked for from any
 # noise, it was drawn in 19 of 20, and stayed in three quarters of these at *strong*.
@@ -42,8 +42,7 @@ STEPS, BEGIN = (8, 14), (900, 985)  # of the sampler, and noise levels at which 
 CERTAIN = 0.05  # mean square error below which less is gained
 KEPT = 4  # captions a step that keep their estimates
 KEPT_TERMS, KEPT_TEXTS = 0.3, 0.3  # of them
-_NUMBERS = {thing.names[0]: n for n, thing in enumerate(THINGS)}
-_INSTEAD = {_NUMBERS[unsafe]: _NUMBERS[safe] for unsafe, safe in INSTEAD.items()}
+_INSTEAD = {unsafe: safe for safe, unsafe in MISSED.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
