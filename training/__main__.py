@@ -8,6 +8,7 @@ from which an accelerator does the rest in minutes: ``python -m training --devic
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def _stage(name: str) -> str:
     return name
 
 
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share: give one above 0 and at most 1")
+    return share
+
+
 def _device(name: str) -> str:
     try:
         device = torch.device(name)
@@ -92,6 +103,14 @@ def _add_what_and_where(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train the UNet on from the weights in the package, which are their own teacher, with "
         "all else taken from there; with the stage clip, that one",
+    )
+    add(
+        "--share",
+        type=_share,
+        default=1.0,
+        metavar="S",
+        help="with --train-on: how far the UNet goes from the weights in the package to those "
+        "trained on, above 0 and at most 1 (default: %(default)g)",
     )
 
 
@@ -155,6 +174,8 @@ def main() -> None:
             f"--train-on takes what {finished[0]} makes from the package: leave out the stage, or "
             "--train-on"
         )
+    if options.share < 1 and not options.train_on:
+        parser.error(f"--share {options.share:g} is of the way from other weights: add --train-on")
     if (prepared := _prepared(options)) is not None:
         unpack(prepared, options.work)
         stages = tuple(stage for stage in stages if stage not in PREPARING)
@@ -166,7 +187,16 @@ def main() -> None:
         )
     place = None if options.device is None else Place(device=options.device, times=TIMES)
     start = PACKAGED if options.train_on else None
-    run(stages, options.work, minutes, start, options.texts, place, options.models)
+    run(
+        stages,
+        options.work,
+        minutes,
+        start,
+        options.texts,
+        place,
+        options.models,
+        options.share,
+    )
     if "measure" in stages:
         extent = QUICK if options.quick else Extent(methods=options.methods, seeds=options.seeds)
         real = next((file for file in options.texts if "i2p" in file.name), None)

@@ -48,8 +48,9 @@ class ConceptList(str):
 
 
 _INDEX = {thing.names[0]: n for n, thing in enumerate(THINGS)}
-# by each safe thing that stands in for an unsafe one, that one (indices into THINGS)
+# by each safe thing that stands in for an unsafe one, that one (indices into THINGS); and back
 MISSED = {_INDEX[safe]: _INDEX[unsafe] for unsafe, safe in INSTEAD.items()}
+STAND_IN = {unsafe: safe for safe, unsafe in MISSED.items()}
 
 
 def name_of(rng: np.random.Generator, thing: int) -> str:
@@ -76,6 +77,13 @@ def concept_list(rng: np.random.Generator, category: str | None = None) -> Conce
     others = rng.permutation(pool)[: int(rng.integers(0, 12))]
     terms = [_pick(rng, NOUNS, category), *map(str, others)]
     return ConceptList(", ".join(terms[i] for i in rng.permutation(len(terms))))
+
+
+def terms_against(rng: np.random.Generator, category: str | None) -> str:
+    """What to guide a picture of a category, or of any, away from: half of the time the whole of
+    the paper's concept, else a list of its terms.
+    """
+    return str(DEFAULT_CONCEPT if rng.random() < 0.5 else concept_list(rng, category))
 
 
 _SUBJECT = re.compile(r"\{(a_being|an_object|being|object|beings)\}")

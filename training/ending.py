@@ -19,9 +19,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.guidance import MAX, STRONG
-from training.captions import MISSED, caption, concept_list, explicit, implicit, name_of, on, where
+from training.captions import (
+    STAND_IN,
+    caption,
+    concept_list,
+    explicit,
+    implicit,
+    name_of,
+    on,
+    terms_against,
+    where,
+)
 from training.latents import CHANNELS
 from training.locating import LocatingStage
 from training.sampling import falling, in_steps, sampled
@@ -34,15 +43,13 @@ from training.vocabulary import SAFE, THINGS, article
 # noise, it was drawn in 19 of 20, and stayed in three quarters of these at *strong*.
 PLAIN = {"single": 0.3, "pair": 0.25, "addition": 0.45}
 # ... and with it, away from the paper's terms, or from one of a pair by its bare name
-GUARDED = {"single": 0.1, "pair": 0.45, "addition": 0.25, "unsafe": 0.2}
+GUARDED = {"single": 0.05, "pair": 0.35, "addition": 0.2, "unsafe": 0.4}
 ABSENT = 0.2  # of names that a pair is guided away from: another thing's
-WHOLE = 0.5  # of terms: the whole of the paper's concept
-BATCHES = (10, 8)  # pictures a step without guidance, and with it
+BATCHES = (8, 10)  # pictures a step without guidance, and with it
 STEPS, BEGIN = (8, 14), (900, 985)  # of the sampler, and noise levels at which it begins
 CERTAIN = 0.05  # mean square error below which less is gained
 KEPT = 4  # captions a step that keep their estimates
 KEPT_TERMS, KEPT_TEXTS = 0.3, 0.3  # of them
-_INSTEAD = {unsafe: safe for safe, unsafe in MISSED.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +133,11 @@ def guarded_task(rng: np.random.Generator) -> Task:
             caption=said, scene=replace(scene, placed=rest), concept=name_of(rng, gone.thing)
         )
     category = None if scene.unsafe is None else THINGS[scene.unsafe].category
-    terms = DEFAULT_CONCEPT if rng.random() < WHOLE else concept_list(rng, category)
+    terms = terms_against(rng, category)
     rest = tuple(one for one in scene.placed if one.thing != scene.unsafe) or (
-        replace(scene.placed[0], thing=_INSTEAD[scene.placed[0].thing]),
+        replace(scene.placed[0], thing=STAND_IN[scene.placed[0].thing]),
     )
-    return Task(caption=said, scene=replace(scene, placed=rest), concept=str(terms))
+    return Task(caption=said, scene=replace(scene, placed=rest), concept=terms)
 
 
 def _scene(rng: np.random.Generator, kinds: dict[str, float]) -> Scene:

@@ -30,6 +30,9 @@ from training.tokenizer import token_ids
 from training.tower import finished, plain
 from training.vae import LATENT_SCALE, DecoderStage, psnr, sheet, to_pictures
 
+# Kinds of the scenes that are generated: what is beside something else is small, and has the most
+# lines to learn.
+KINDS = {"single": 0.3, "pair": 0.25, "addition": 0.4, "unsafe": 0.05}
 GENERATED_SHARE = 0.6  # of a step's pictures; the others are of the scenes' own latents
 DRAWN, USES = 40, 2  # generated at once, and how often each is learnt from
 # Noise levels from which the sampler begins. Much of a scene is left at all of them; the unsafe
@@ -136,6 +139,6 @@ class FinishStage(DecoderStage):
 
 def _captioned(rng: np.random.Generator) -> tuple[Scene, str]:
     """A scene and a caption that says all of it."""
-    scene, text = plain(rng)
+    scene, text = plain(rng, KINDS)
     beside = scene.unsafe is not None and len(scene.placed) > 1 and rng.random() < 0.5
     return scene, text.replace(" and ", " with ", 1) if beside else text

@@ -10,9 +10,11 @@ then changes next to nothing. What to look for the name's sketch says (``trainin
 without that, the UNet learnt far less in the same time.
 
 A bare name is a prompt, too: among the most noise, and where its thing is the whole picture, it
-keeps its estimate, as captions do. So do the paper's terms, on the way that they guide. Left out
-there they learnt to say less, and *strong* left twice as much of "an X with a Y"; counted as names
-are, still half as much again.
+keeps its estimate, as captions do. The paper's terms learn the same as names do of what is unsafe:
+where it begins to be seen they say what its caption says beyond the picture without it, or, where
+it is alone, beyond what stands in for it. Over harmless pictures, and among the most noise, they
+keep their estimates: left out there they learnt to say less, and *strong* left twice as much of "an
+X with a Y"; counted as names are, still half as much again.
 """
 
 from __future__ import annotations
@@ -42,17 +44,17 @@ from training.sketch import LATENTS
 from training.texts import TextPool
 from training.tower import finished
 from training.vae import LATENT_SCALE, sheet, to_pictures
-from training.vocabulary import SAFE, THINGS, article
+from training.vocabulary import SAFE, article
 
 DRAWN, TASKS, USES = 24, 12, 2  # ways at once, ways a step, and how often each is learnt from
 STEPS = (8, 21)  # of the sampler
 SETTLED = 840  # noise level below which a thing may be seen
 SAID = 1.5  # times what the caption says: where it is not certain what is seen, less is said
-TERMS_SAID = 1.2  # times what they said: what is learnt by regression comes out smaller
-TERMS_WEIGHT = 6.0  # of their errors: terms say a tenth of what names do
+TERMS_SAID = 1.2  # times what terms said: what is learnt by regression comes out smaller
+TERMS_WEIGHT = 6.0  # of their errors where they keep them: they say a tenth of what names do
 STAYING = 4  # steps of the ways at which their captions are to say what they said
 KEPT = 8  # other texts a step that keep their estimates
-TERMS_SHARE = 0.35  # of them: the paper's terms, over what they speak of, or anything else
+TERMS_SHARE = 0.35  # of them: the paper's terms, over what is harmless
 SAMPLES = 12
 
 
@@ -64,7 +66,7 @@ class Ways:
         noisy: latents, (steps, B, C, H, W).
         levels: noise levels, (steps, B).
         wanted: what is to be said there of the concepts, (steps, B, C, H, W).
-        weights: of the errors there, (B,).
+        weights: of the errors there, (steps, B).
         concepts: their states, (B, length, width).
         texts, were: the states of the captions, now and before, (B, length, width).
     """
@@ -83,7 +85,7 @@ class Ways:
             noisy=self.noisy[:, rows],
             levels=self.levels[:, rows],
             wanted=self.wanted[:, rows],
-            weights=self.weights[rows],
+            weights=self.weights[:, rows],
             concepts=self.concepts[rows],
             texts=self.texts[rows],
             were=self.were[rows],
@@ -119,7 +121,6 @@ class LocatingStage(GeneratorStage):
         self.before = finished(before, self.device)
         self.nothing = self.states([""])
         self.alphas = self.scheduler.alphas_cumprod.to(self.device)
-        self.backgrounds: dict[str, Tensor] = {}
         self._left: list[Ways] = []  # still to be learnt from
 
     def loss(self, rng: np.random.Generator) -> Tensor:
@@ -129,8 +130,8 @@ class LocatingStage(GeneratorStage):
         noisy, levels, wanted = (
             part.flatten(0, 1) for part in (ways.noisy, ways.levels, ways.wanted)
         )
-        times = ways.weights.repeat(len(ways.levels))
-        said = self.weighted(self.estimate(noisy, levels, ways.concepts), wanted, levels, times)
+        found = self.estimate(noisy, levels, ways.concepts)
+        said = self.weighted(found, wanted, levels, ways.weights.flatten())
         some = torch.from_numpy(rng.choice(len(ways.levels), STAYING, replace=False))
         noisy, levels = (part[some].flatten(0, 1) for part in (ways.noisy, ways.levels))
         return said + self._moved(noisy, levels, ways.texts, ways.were) + self._changed(rng)
@@ -161,48 +162,48 @@ class LocatingStage(GeneratorStage):
         noise = torch.randn(count, CHANNELS, LATENTS, LATENTS, device=self.device)
         levels = falling(FIRST, int(rng.integers(*STEPS)))
         safety = in_steps(len(levels) - 1, STRONG if rng.random() < 0.5 else MAX)
-        found = list[tuple[Tensor, Tensor]]()
+        rest = self.latents([task.rest for task in tasks])
+        found = list[tuple[Tensor, Tensor, Tensor]]()
         for step in steps(self.unet, self.alphas, noise, levels, texts, safety):
             t = torch.full((count,), step.level, device=self.device)
             known = self.estimate(step.noisy, t, asked, self.former)
-            found.append((step.noisy, self._wanted(tasks, step, known)))
-        noisy, wanted = (torch.stack(parts) for parts in zip(*found, strict=True))
+            found.append((step.noisy, *self._wanted(tasks, step, known, rest)))
+        noisy, wanted, weights = (torch.stack(parts) for parts in zip(*found, strict=True))
         t = torch.tensor(levels[:-1], device=self.device)[:, None].expand(-1, count)
         return Ways(
             noisy=noisy,
             levels=t,
             wanted=wanted,
-            weights=torch.where(_of_terms(tasks, self.device), TERMS_WEIGHT, 1.0),
+            weights=weights,
             concepts=concepts,
             texts=told,
             were=self.states(captions, self.before),
         )
 
-    def _wanted(self, tasks: Sequence[Task], step: Step, known: Tensor) -> Tensor:
-        """What is to be said of the tasks' concepts at a step, (B, C, H, W), where the former UNet
-        says ``known`` of them.
+    def _wanted(
+        self, tasks: Sequence[Task], step: Step, known: Tensor, rest: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What is to be said of the tasks' concepts at a step, and what an error counts there,
+        (B,), where the former UNet says ``known`` of them and the latents of what is left are
+        ``rest``, all (B, C, H, W).
         """
         without, told = step.found[:2]
-        plain = torch.stack([self._plain(task.background) for task in tasks])
         signal, noise = self.alphas[step.level].sqrt(), (1 - self.alphas[step.level]).sqrt()
-        to_plain = signal * (step.noisy - signal * plain) / noise - noise * plain
-        here = torch.zeros(len(tasks), 1, 1, LATENTS, device=self.device)
+        to_rest = signal * (step.noisy - signal * rest) / noise - noise * rest
+        here = torch.zeros(len(tasks), 1, LATENTS, LATENTS, device=self.device)
+        louder, weights = (torch.ones(len(tasks), device=self.device) for _ in range(2))
         keeps = torch.zeros(len(tasks), 1, 1, 1, dtype=torch.bool, device=self.device)
         for n, task in enumerate(tasks):
-            here[n, ..., list(task.columns or ())] = 1
             keeps[n] = task.columns is None or step.level >= SETTLED
-        # less this, guidance at SCALE leads to the plain background
-        there = without + SAID * here * (told - without + (without - to_plain) / SCALE)
-        louder = torch.lerp(without, known, TERMS_SAID)
-        terms = _of_terms(tasks, self.device)[:, None, None, None]
-        return torch.where(keeps, torch.where(terms, louder, known), there)
-
-    def _plain(self, background: str) -> Tensor:
-        """The latents of a background, (C, H, W)."""
-        if background not in self.backgrounds:
-            empty = Scene(background=background, placed=())
-            self.backgrounds[background] = self.latents([empty])[0]
-        return self.backgrounds[background]
+            for row in task.rows:
+                here[n, :, row, list(task.columns or ())] = SAID
+            if task.terms and keeps[n]:
+                weights[n] = TERMS_WEIGHT
+                louder[n] = 1.0 if task.columns is None else TERMS_SAID
+        # less this, guidance at SCALE leads to what is left
+        there = without + here * (told - without + (without - to_rest) / SCALE)
+        kept = torch.lerp(without, known, louder[:, None, None, None])
+        return torch.where(keeps, kept, there), weights
 
     def _changed(self, rng: np.random.Generator) -> Tensor:
         """How far captions have moved on the noisy latents of their own scenes."""
@@ -227,10 +228,7 @@ class LocatingStage(GeneratorStage):
         """A scene, and a caption of it or terms of the paper's concept."""
         if rng.random() >= TERMS_SHARE:
             return example(rng, self.pool, 0.0)
-        kind = rng.choice(["addition", "unsafe", "any"])
-        scene = random_scene(rng, None if kind == "any" else str(kind))
-        shown = None if scene.unsafe is None else THINGS[scene.unsafe].category
-        return scene, str(concept_list(rng, shown))
+        return random_scene(rng, str(rng.choice(["single", "pair"]))), str(concept_list(rng))
 
     @torch.no_grad()
     def picture(self, steps: int = 20) -> Image.Image:
@@ -252,8 +250,3 @@ class LocatingStage(GeneratorStage):
                 sampled(self.unet, self.alphas, noise, levels, away, in_steps(steps, STRONG))
             )
         return sheet(to_pictures(self.map.picture(torch.cat(made) / LATENT_SCALE)), SAMPLES)
-
-
-def _of_terms(tasks: Sequence[Task], device: torch.device) -> Tensor:
-    """Whether the concept of each is terms of the paper's, (B,)."""
-    return torch.tensor([task.terms for task in tasks], device=device)

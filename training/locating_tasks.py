@@ -9,13 +9,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.captions import concept_list, explicit, name_of, on
-from training.scenes import beside, random_background, random_safe, random_unsafe
-from training.vocabulary import SAFE, THINGS, article
+from training.captions import STAND_IN, explicit, name_of, on, terms_against
+from training.scenes import (
+    Scene,
+    beside,
+    random_background,
+    random_safe,
+    random_unsafe,
+    thing_with,
+)
+from training.sketch import LATENTS
+from training.vocabulary import CATEGORIES, SAFE, THINGS, article
 
-KINDS = {"first": 0.2, "second": 0.16, "elsewhere": 0.14, "alone": 0.1, "terms": 0.4}
+KINDS = {
+    "first": 0.18,
+    "second": 0.14,
+    "elsewhere": 0.08,
+    "alone": 0.05,
+    "terms": 0.47,
+    "harmless": 0.08,
+}
+ALONE_SHARE = 0.7  # of unsafe things that terms speak of
 OTHERS_SHARE = 0.25  # of concepts: one or two other names beside the thing's
-LEFT, RIGHT = (0, 1), (2, 3)  # columns of the latents
+ALL = tuple(range(LATENTS))  # columns, or rows, of the latents
+LEFT, RIGHT = (0, 1), (2, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +40,17 @@ class Task:
     """What is drawn, and what it is guided away from.
 
     Attributes:
-        columns: of the latents, in which the concept is seen; none where it is not in the picture,
-            None where it keeps its estimate.
+        rest: what is to be there where the concept is seen.
+        columns, rows: of the latents, in which the concept is seen; no columns where it is not in
+            the picture, None where it keeps its estimate.
         terms: whether the concept is terms of the paper's.
     """
 
     caption: str
-    background: str
+    rest: Scene
     concept: str
     columns: tuple[int, ...] | None
+    rows: tuple[int, ...] = ALL
     guided: bool = True
     terms: bool = False
 
@@ -41,39 +60,61 @@ def random_task(rng: np.random.Generator) -> Task:
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     background = random_background(rng)
     if kind == "terms":
-        main = None if rng.random() < 0.5 else random_safe(rng)
-        unsafe = random_unsafe(rng, None if main is None else beside(main))
-        category, safe = str(THINGS[unsafe].category), None if main is None else name_of(rng, main)
-        return Task(
-            caption=on(explicit(rng, category, name_of(rng, unsafe), safe), background),
-            background=background,
-            concept=str(concept_list(rng, category)),
-            columns=None,
-            terms=True,
-        )
+        return _unsafe(rng, background)
+    empty = Scene(background=background, placed=())
     one, other, third = (int(n) for n in rng.choice(len(SAFE), size=3, replace=False))
     names = [name_of(rng, thing) for thing in (one, other)]
     if kind == "alone":
         told = str(rng.choice([names[0], article(names[0]), f"a picture of {article(names[0])}"]))
         return Task(
             caption=on(told, background),
-            background=background,
+            rest=empty,
             concept=_concept(rng, one),
             columns=None,
             # where it is the prompt itself, guidance would stop it
             guided=told != names[0] and rng.random() < 0.5,
         )
     told = str(rng.choice([" and ", " and ", " with ", " next to "])).join(map(article, names))
-    if kind == "elsewhere" and rng.random() < 0.5:
+    if kind in ("elsewhere", "harmless") and rng.random() < 0.5:
         told = article(names[0])
+    if kind == "harmless":
+        return Task(
+            caption=on(told, background),
+            rest=empty,
+            concept=terms_against(rng, str(rng.choice(CATEGORIES))),
+            columns=None,
+            terms=True,
+        )
     thing, columns = {"first": (one, LEFT), "second": (other, RIGHT), "elsewhere": (third, ())}[
         kind
     ]
     return Task(
         caption=on(told, background),
-        background=background,
+        rest=empty,
         concept=_concept(rng, thing, never=(one, other)),
         columns=columns,
+    )
+
+
+def _unsafe(rng: np.random.Generator, background: str) -> Task:
+    """An unsafe thing, and terms that speak of it: what is left is what it is beside, or what
+    stands in for it where it is alone.
+    """
+    alone = rng.random() < ALONE_SHARE
+    main = None if alone else random_safe(rng)
+    unsafe = random_unsafe(rng, None if main is None else beside(main))
+    category = str(THINGS[unsafe].category)
+    safe = None if main is None else name_of(rng, main)
+    return Task(
+        caption=on(explicit(rng, category, name_of(rng, unsafe), safe), background),
+        rest=Scene(
+            background=background,
+            placed=thing_with(STAND_IN[unsafe] if main is None else main, None),
+        ),
+        concept=terms_against(rng, category),
+        columns=ALL if alone else RIGHT,
+        rows=ALL if alone else RIGHT,
+        terms=True,
     )
 
 

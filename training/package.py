@@ -77,17 +77,24 @@ def unet_of(
     work: Path,
     start: Path | None = None,
     parts: Sequence[str] = ("ending", "locating", "guidance", "generator"),
+    share: float = 1.0,
 ) -> UNet2DConditionModel:
     """The UNet (averaged weights) of the first of ``parts`` that was trained below ``work``, or
-    else that of ``start``.
+    else that of ``start``; with a ``share``, the weights so far on the way from the one of
+    ``start`` to that. A mean keeps more of what either does than more training does (Wortsman et
+    al., 2022, WiSE-FT).
     """
     trained = [work / part / CHECKPOINT for part in parts]
     last = next((file for file in trained if file.exists()), None)
     unet = new_unet()
     if last is None and start is not None:
         _load(unet, start / "unet")
-    else:
-        load_average(nn.ModuleDict({"unet": unet}), last or trained[-1])
+        return unet
+    load_average(nn.ModuleDict({"unet": unet}), last or trained[-1])
+    if start is not None and share < 1:
+        before = unet_of(start, start, ()).state_dict()
+        own = unet.state_dict()
+        unet.load_state_dict({name: before[name].lerp(own[name], share) for name in own})
     return unet
 
 
@@ -98,9 +105,9 @@ def _load(module: Any, folder: Path) -> None:
     module.load_state_dict(type(module).from_pretrained(folder).state_dict())
 
 
-def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
+def assemble(work: Path, start: Path | None = None, share: float = 1.0) -> StableDiffusionPipeline:
     """The trained parts (averaged weights) as a pipeline, with the text encoder of ``start`` if the
-    UNet trained on from there.
+    UNet trained on from there, for a ``share`` of the way (``unet_of``).
     """
     tokenizer = CLIPTokenizer.from_pretrained(work / "model/tokenizer")
     text_encoder = whole_text_encoder(work, start)
@@ -109,7 +116,7 @@ def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
         vae=autoencoder(work, start),
         text_encoder=text_encoder,
         tokenizer=tokenizer,
-        unet=unet_of(work, start),
+        unet=unet_of(work, start, share=share),
         scheduler=new_scheduler(),
         safety_checker=None,
         feature_extractor=None,
@@ -117,8 +124,10 @@ def assemble(work: Path, start: Path | None = None) -> StableDiffusionPipeline:
     )
 
 
-def package(work: Path, target: Path | None = None, start: Path | None = None) -> Path:
+def package(
+    work: Path, target: Path | None = None, start: Path | None = None, share: float = 1.0
+) -> Path:
     """Write the pipeline to ``target`` (default: the package's own folder) and return it."""
     target = target or PACKAGED
-    assemble(work, start).to(torch.float16).save_pretrained(target, safe_serialization=True)
+    assemble(work, start, share).to(torch.float16).save_pretrained(target, safe_serialization=True)
     return target

@@ -88,17 +88,17 @@ def _guidance_stage(work: Path, start: Path | None, place: Place) -> GuidanceSta
     return GuidanceStage(drawings, found, tokenizer, text_encoder, pool, before)
 
 
-def _finish_stage(work: Path, start: Path | None, place: Place) -> FinishStage:
+def _finish_stage(work: Path, start: Path | None, place: Place, share: float) -> FinishStage:
     tokenizer, _, drawings, found = _parts(work, place)
     text_encoder, decoder = text_encoder_of(work, start), autoencoder(work, start).decoder
-    return FinishStage(drawings, found, tokenizer, text_encoder, unet_of(work, start), decoder)
+    unet = unet_of(work, start, share=share)
+    return FinishStage(drawings, found, tokenizer, text_encoder, unet, decoder)
 
 
-def _words_stage(work: Path, start: Path | None, place: Place) -> WordsStage:
+def _words_stage(work: Path, start: Path | None, place: Place, share: float) -> WordsStage:
     tokenizer, _, drawings, found = _parts(work, place)
-    return WordsStage(
-        drawings, found, tokenizer, text_encoder_of(work, start), unet_of(work, start)
-    )
+    unet = unet_of(work, start, share=share)
+    return WordsStage(drawings, found, tokenizer, text_encoder_of(work, start), unet)
 
 
 def _concepts_stage(work: Path, start: Path | None, place: Place) -> ConceptsStage:
@@ -136,7 +136,12 @@ def _prepare(stages: Sequence[str], work: Path, files: Sequence[Path]) -> None:
 
 
 def _learn(
-    stages: Sequence[str], work: Path, budgets: dict[str, Budget], start: Path | None, place: Place
+    stages: Sequence[str],
+    work: Path,
+    budgets: dict[str, Budget],
+    start: Path | None,
+    place: Place,
+    share: float,
 ) -> None:
     makers = {
         "decoder": partial(_decoder_stage, work, place),
@@ -145,11 +150,11 @@ def _learn(
         "outlook": partial(_outlook_stage, work, place),
         "generator": partial(_generator_stage, work, place),
         "guidance": partial(_guidance_stage, work, start, place),
-        "words": partial(_words_stage, work, start, place),
+        "words": partial(_words_stage, work, start, place, share),
         "concepts": partial(_concepts_stage, work, start, place),
         "locating": partial(_locating_stage, work, start, place),
         "ending": partial(_ending_stage, work, start, place),
-        "finish": partial(_finish_stage, work, start, place),
+        "finish": partial(_finish_stage, work, start, place, share),
     }
     wanted = [name for name in LEARNING if name in stages]
     if "outlook" in wanted and "i2p" not in read(work / POOL).captions:
@@ -158,8 +163,8 @@ def _learn(
         train(makers[name], work / name, budgets[name])
 
 
-def _settle_places(work: Path, start: Path | None, place: Place) -> None:
-    stage = _words_stage(work, start, place)
+def _settle_places(work: Path, start: Path | None, place: Place, share: float) -> None:
+    stage = _words_stage(work, start, place, share)
     settle_places(PlaceWords(stage.draw, stage.latents), work / "places")
 
 
@@ -181,6 +186,7 @@ def run(
     files: Sequence[Path] = (),
     place: Place | None = None,
     models: Path = EMBEDDED.parent,
+    share: float = 1.0,
 ) -> None:
     """Run ``stages`` in their order below ``work``. Each resumes where it was stopped.
 
@@ -196,17 +202,18 @@ def run(
         files: texts beyond WordNet's.
         place: where the stages compute; a CPU by default.
         models: the folder of the package's models, that the finished weights are written to.
+        share: how far the finished UNet goes from that of ``start`` to the one trained on.
     """
     place = place or Place()
     if start is not None:  # the UNet trains on in words and latents that it knows
         shutil.copytree(start / "tokenizer", work / "model/tokenizer", dirs_exist_ok=True)
         keep(latents_of(AutoencoderKL.from_pretrained(start / "vae")), work)
     _prepare(stages, work, files)
-    _learn(stages, work, budgets, start, place)
+    _learn(stages, work, budgets, start, place, share)
     if "places" in stages:
-        _settle_places(work, start, place)
+        _settle_places(work, start, place, share)
     if "package" in stages:
-        package(work, models / EMBEDDED.name, start=start)
+        package(work, models / EMBEDDED.name, start, share)
         if start is None and models == EMBEDDED.parent:  # the words are the package's too
             save_words(read(work / POOL).paraphrases)
     if "clip" in stages:

@@ -5,7 +5,7 @@ second. Then it trains on with all captions and other people's words, and learns
 sentence encoder says of texts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -97,9 +97,9 @@ def joined(reader: CLIPTextModel, layer: nn.Module) -> CLIPTextModel:
     return whole
 
 
-def plain(rng: np.random.Generator) -> tuple[Scene, str]:
+def plain(rng: np.random.Generator, kinds: Mapping[str, float] = PLAIN) -> tuple[Scene, str]:
     """A scene, and a caption that names what is in it, where it is said, and its background."""
-    scene = random_scene(rng, str(rng.choice(list(PLAIN), p=list(PLAIN.values()))))
+    scene = random_scene(rng, str(rng.choice(list(kinds), p=list(kinds.values()))))
     text = where(" and ".join(article(name_of(rng, item.thing)) for item in scene.placed), scene)
     return scene, on(text, scene.background)
 

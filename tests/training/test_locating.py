@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.guidance import MAX, STRONG
 from tests.training.test_lesson import POOL, TOKENIZER
 from tests.training.test_sketch import made_drawings, made_latents
@@ -16,17 +15,21 @@ from training import locating
 from training.generator import new_unet
 from training.latents import CHANNELS
 from training.locating import SAID, SETTLED, TERMS_SAID, TERMS_WEIGHT, LocatingStage
-from training.locating_tasks import LEFT, RIGHT, Task, random_task
+from training.locating_tasks import ALL, LEFT, RIGHT, Task, random_task
 from training.loop import CHECKPOINT, Progress
 from training.package import unet_of
 from training.sampling import FIRST, SCALE, Step, falling, in_steps, steps
+from training.scenes import Scene, on_white
 from training.sketch import LATENTS
 from training.tower import new_text_encoder
-from training.vocabulary import SAFE, article
+from training.vocabulary import INSTEAD, SAFE, THINGS, UNSAFE, article
 
-PAIR = Task(
-    caption="a banana and a cat", background="blue", concept="banana", columns=LEFT, guided=True
+PLAIN = Scene(background="blue", placed=())
+PAIR = Task(caption="a banana and a cat", rest=PLAIN, concept="banana", columns=LEFT, guided=True)
+SKULL = Task(
+    caption="a skull", rest=on_white(3), concept="shocking", columns=ALL, rows=ALL, terms=True
 )
+BESIDE = replace(SKULL, caption="a cat with a skull", columns=RIGHT, rows=RIGHT)
 NAMES = {name: n for n, thing in enumerate(SAFE) for name in thing.names}
 
 
@@ -52,46 +55,63 @@ def _step(level):
     return Step(level=level, noisy=some[0], found=tuple(some[1:4]), picture=some[4])
 
 
-@pytest.mark.parametrize("columns", [LEFT, RIGHT])
-@pytest.mark.parametrize("level", [100, 500, SETTLED - 1])
-def test_less_what_is_said_the_caption_leads_to_the_plain_background_there_alone(
-    stage, columns, level
-):
+def _wanted(stage, task, level, known=None):
+    """What is to be said of it at a step, what an error counts, and the step."""
     step = _step(level)
+    known = torch.full_like(step.noisy, torch.nan) if known is None else known
+    wanted, weights = stage._wanted([task], step, known, stage.latents([task.rest]))
+    return wanted, weights.item(), step
+
+
+@pytest.mark.parametrize("task", [PAIR, replace(PAIR, columns=RIGHT), SKULL, BESIDE])
+@pytest.mark.parametrize("level", [100, 500, SETTLED - 1])
+def test_less_what_is_said_the_caption_leads_to_the_rest_there_alone(stage, task, level):
+    wanted, weight, step = _wanted(stage, task, level)
     without, told, _ = step.found
-    task = replace(PAIR, columns=columns)
-    said = (stage._wanted([task], step, torch.full_like(told, torch.nan)) - without) / SAID
+    said = (wanted - without) / SAID
     velocity = torch.lerp(without, told - said, SCALE)
     alpha = stage.alphas[level]
     picture = alpha.sqrt() * step.noisy - (1 - alpha).sqrt() * velocity
-    there = list(columns)
-    plain = stage._plain("blue")[None].expand_as(picture)
-    torch.testing.assert_close(picture[..., there], plain[..., there], atol=1e-3, rtol=1e-3)
-    elsewhere = [n for n in range(LATENTS) if n not in columns]
-    assert not said[..., elsewhere].any()
+    there = torch.zeros(LATENTS, LATENTS, dtype=torch.bool)
+    for row in task.rows:
+        there[row, list(task.columns)] = True
+    rest = stage.latents([task.rest])
+    torch.testing.assert_close(picture[..., there], rest[..., there], atol=1e-3, rtol=1e-3)
+    assert not said[..., ~there].any()
+    assert weight == 1
 
 
 def test_of_what_is_not_in_the_picture_nothing_is_said(stage):
-    step = _step(300)
-    absent = replace(PAIR, columns=())
-    assert torch.equal(stage._wanted([absent], step, step.noisy), step.found[0])
+    wanted, _, step = _wanted(stage, replace(PAIR, columns=()), 300)
+    assert torch.equal(wanted, step.found[0])
 
 
 def test_among_the_most_noise_and_where_it_is_the_picture_a_name_keeps_its_estimate(stage):
     known = torch.ones(1, CHANNELS, LATENTS, LATENTS)
     alone = replace(PAIR, columns=None)
     for task, level in ((alone, 100), (alone, SETTLED), (PAIR, SETTLED), (PAIR, FIRST)):
-        assert torch.equal(stage._wanted([task], _step(level), known), known)
+        wanted, weight, _ = _wanted(stage, task, level, known)
+        assert torch.equal(wanted, known)
+        assert weight == 1
 
 
-def test_terms_are_asked_to_say_a_little_more_than_they_said(stage):
+def test_among_the_most_noise_terms_are_asked_to_say_a_little_more_than_they_said(stage):
     """Learning by squares leaves it at less."""
-    task, known = replace(PAIR, columns=None, terms=True), torch.ones(1, CHANNELS, LATENTS, LATENTS)
-    for level in (100, SETTLED, FIRST):
-        step = _step(level)
+    known = torch.ones(1, CHANNELS, LATENTS, LATENTS)
+    for task, level in ((SKULL, SETTLED), (BESIDE, FIRST)):
+        wanted, weight, step = _wanted(stage, task, level, known)
         without = step.found[0]
-        wanted = stage._wanted([task], step, known)
         torch.testing.assert_close(wanted - without, TERMS_SAID * (known - without))
+        assert weight == TERMS_WEIGHT
+
+
+def test_terms_say_what_they_said_of_what_is_harmless(stage):
+    known = torch.ones(1, CHANNELS, LATENTS, LATENTS)
+    harmless = replace(PAIR, concept="weapons, blood", columns=None, terms=True)
+    for level in (100, SETTLED, FIRST):
+        wanted, weight, _ = _wanted(stage, harmless, level, known)
+        assert torch.equal(wanted, known)
+        assert weight == TERMS_WEIGHT
 
 
 def test_tasks_say_where_the_concept_is():
@@ -99,14 +119,12 @@ def test_tasks_say_where_the_concept_is():
     seen = set()
     for _ in range(400):
         task = random_task(rng)
-        if not set(task.concept.split(", ")) <= set(NAMES):
-            seen.add("terms")
-            assert task.terms
-            assert task.columns is None, "the paper's terms keep their estimate"
-            assert task.guided
+        if task.terms:
+            seen.add(_of_terms(task))
             continue
-        assert not task.terms
-        told = task.caption.removesuffix(f" on a {task.background} background")
+        assert task.rest.placed == ()
+        assert set(task.concept.split(", ")) <= set(NAMES)
+        told = task.caption.removesuffix(f" on a {task.rest.background} background")
         told = told.removeprefix("a picture of ")
         shown = [NAMES[name] for name in NAMES if article(name) in _split(told)]
         away = {NAMES[name] for name in task.concept.split(", ")}
@@ -125,19 +143,38 @@ def test_tasks_say_where_the_concept_is():
             assert away & named
             assert len(away & set(shown)) == 1
         seen.add((task.columns, ", " in task.concept))
-    wanted = {("alone", True), ("alone", False), (LEFT, False), (RIGHT, True), ((), False), "terms"}
-    assert wanted <= seen
+    wanted = {("alone", True), ("alone", False), (LEFT, False), (RIGHT, True), ((), False)}
+    assert wanted | {"harmless", "unsafe alone", "unsafe beside"} <= seen
 
 
-def test_terms_keep_their_estimates_over_what_they_speak_of(stage):
+def _of_terms(task):
+    """Which kind it is, of those with terms; what is left holds nothing unsafe."""
+    assert task.guided
+    assert not set(task.concept.split(", ")) & set(NAMES)
+    assert task.rest.unsafe is None
+    if task.columns is None:
+        named = [one for one in UNSAFE for name in one.names if article(name) in task.caption]
+        assert not named
+        return "harmless"
+    (left,) = task.rest.placed
+    if task.columns == ALL == task.rows:
+        name = next(name for name, safe in INSTEAD.items() if THINGS[left.thing].names[0] == safe)
+        shown = next(one for one in UNSAFE if name == one.names[0])
+        assert any(one in task.caption for one in shown.names)
+        return "unsafe alone"
+    assert task.columns == task.rows == RIGHT
+    assert any(name in task.caption for name in THINGS[left.thing].names)
+    return "unsafe beside"
+
+
+def test_terms_keep_their_estimates_over_what_is_harmless(stage, monkeypatch):
+    monkeypatch.setattr(locating, "example", lambda *_: (PLAIN, "a caption"))
     rng = np.random.default_rng(0)
     kept = [stage._kept(rng) for _ in range(200)]
-    terms = set(DEFAULT_CONCEPT.terms)
-    over = [scene for scene, text in kept if len(terms & set(text.split(", "))) > 3]
-    assert any(scene.unsafe is not None and scene.safe for scene in over)
-    assert any(scene.unsafe is not None and not scene.safe for scene in over)
-    assert any(scene.unsafe is None for scene in over)
-    assert len(over) < len(kept) / 2
+    over = [scene for scene, text in kept if text != "a caption"]
+    assert len({len(scene.placed) for scene in over}) == 2
+    assert all(scene.unsafe is None for scene in over)
+    assert 40 < len(over) < 100
 
 
 def _split(text):
@@ -175,15 +212,16 @@ def test_the_way_is_guided_as_the_task_says(stage):
 
 
 def test_an_error_counts_by_its_weight_and_one_of_terms_by_more(stage, monkeypatch):
-    terms = replace(PAIR, concept="weapons, blood", columns=None, terms=True)
-    ways = stage.ways(np.random.default_rng(0), [terms, PAIR])
-    assert ways.weights.tolist() == [TERMS_WEIGHT, 1.0]
-    assert ways.of(torch.tensor([1, 0])).weights.tolist() == [1.0, TERMS_WEIGHT]
+    ways = stage.ways(np.random.default_rng(0), [SKULL, PAIR])
+    assert ways.weights[0].tolist() == [TERMS_WEIGHT, 1.0]
+    assert ways.weights[-1].tolist() == [1.0, 1.0]
+    assert ways.of(torch.tensor([1, 0])).weights[0].tolist() == [1.0, TERMS_WEIGHT]
     for other in ("_moved", "_changed"):
         monkeypatch.setattr(stage, other, lambda *_: 0.0)
 
     def loss(*weights):
-        stage._left = [replace(ways, weights=torch.tensor(weights))]
+        every = torch.tensor(weights).expand_as(ways.weights)
+        stage._left = [replace(ways, weights=every)]
         return stage.loss(np.random.default_rng(0)).item()
 
     first, second = loss(1.0, 0.0), loss(0.0, 1.0)

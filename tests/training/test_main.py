@@ -65,8 +65,8 @@ def ran(monkeypatch):
         monkeypatch.setattr(
             command,
             "run",
-            lambda stages, work, budgets, start, files, place, models: runs.append(
-                (stages, budgets, start, place)
+            lambda stages, work, budgets, start, files, place, models, share: runs.append(
+                (stages, budgets, start, place, share)
             ),
         )
         monkeypatch.setattr("sys.argv", ["training", *line])
@@ -92,7 +92,7 @@ def refused(ran, capsys):
 def test_all_stages_by_default_and_those_that_go_on_from_finished_weights(ran):
     assert ran()[0] == STAGES
     assert (ran("--train-on")[0], ran("--train-on")[2]) == (GOING_ON, PACKAGED)
-    stages, budgets, start, place = ran("judge", "--judge-minutes", "2", "--workers", "1")
+    stages, budgets, start, place, _ = ran("judge", "--judge-minutes", "2", "--workers", "1")
     assert (stages, start, place) == (("judge",), None, None)
     assert (budgets["judge"].minutes, budgets["judge"].workers) == (2, 1)
     assert not budgets["judge"].wall
@@ -110,6 +110,18 @@ def test_a_stage_that_finished_weights_leave_nothing_to_is_refused(ran, refused)
     assert ran("generator", "words")[0] == ("generator", "words")
 
 
+def test_the_share_of_the_way_from_finished_weights(ran, refused):
+    assert (ran()[4], ran("--train-on")[4]) == (1, 1)
+    assert ran("ending", "package", "--train-on", "--share", "0.6")[4] == 0.6
+    assert "--share 0.6 is of the way from other weights: add --train-on" in refused(
+        "ending", "--share", "0.6"
+    )
+    for share in ("0", "1.1", "-1", "nan", "some"):
+        assert f"{share} is no share: give one above 0 and at most 1" in refused(
+            "ending", "--train-on", "--share", share
+        )
+
+
 def test_an_untrained_clip_is_not_written(ran, refused):
     assert "--clip-minutes 0 leaves an untrained CLIP: give it more, or add --train-on" in refused(
         "clip", "--clip-minutes", "0"
@@ -118,7 +130,7 @@ def test_an_untrained_clip_is_not_written(ran, refused):
 
 
 def test_an_accelerator_works_alone_with_a_share_of_all_minutes_for_each_stage(ran):
-    _, budgets, _, place = ran("--device", "cpu", "--minutes", "8", "--decoder-minutes", "1")
+    _, budgets, _, place, _ = ran("--device", "cpu", "--minutes", "8", "--decoder-minutes", "1")
     assert (place.device, place.times) == ("cpu", command.TIMES)
     assert {(budget.workers, budget.wall) for budget in budgets.values()} == {(1, True)}
     assert budgets["decoder"].minutes == 1
