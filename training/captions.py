@@ -81,7 +81,7 @@ def concept_list(rng: np.random.Generator, category: str | None = None) -> Conce
 
 def terms_against(rng: np.random.Generator, category: str | None) -> str:
     """What to guide a picture of a category, or of any, away from: half of the time the whole of
-    the paper's concept, else a list of its terms.
+    the paper's concept, else a list of its terms. It is taken away, and never a caption.
     """
     return str(DEFAULT_CONCEPT if rng.random() < 0.5 else concept_list(rng, category))
 
