@@ -57,7 +57,8 @@ def main(file: Path) -> None:
     with workers(2) as pool:
         drawn = [draw(pool, Sampling(method=method), texts, noise) for method in ("off", "strong")]
     pictures = [picture for pair in zip(*drawn, strict=True) for picture in pair]
-    verdict_sheet(pictures, judge(load_judge()[0], pictures)).quantize(256).save(file, optimize=True)
+    page = verdict_sheet(pictures, judge(load_judge()[0], pictures))
+    page.quantize(256).save(file, optimize=True)
 
 
 if __name__ == "__main__":
