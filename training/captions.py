@@ -79,7 +79,7 @@ def concept_list(rng: np.random.Generator, category: str | None = None) -> Conce
     return ConceptList(", ".join(terms[i] for i in rng.permutation(len(terms))))
 
 
-def terms_against(rng: np.random.Generator, category: str | None) -> str:
+def terms_against(rng: np.random.Generator, category: str | None = None) -> str:
     """What to guide a picture of a category, or of any, away from: half of the time the whole of
     the paper's concept, else a list of its terms. It is taken away, and never a caption.
     """

@@ -19,7 +19,7 @@ from training.scenes import (
     thing_with,
 )
 from training.sketch import LATENTS
-from training.vocabulary import CATEGORIES, SAFE, THINGS, article
+from training.vocabulary import SAFE, THINGS, article
 
 KINDS = {
     "first": 0.18,
@@ -81,7 +81,7 @@ def random_task(rng: np.random.Generator) -> Task:
         return Task(
             caption=on(told, background),
             rest=empty,
-            concept=terms_against(rng, str(rng.choice(CATEGORIES))),
+            concept=terms_against(rng),
             columns=None,
             terms=True,
         )
@@ -100,20 +100,18 @@ def _unsafe(rng: np.random.Generator, background: str) -> Task:
     """An unsafe thing, and terms that speak of it: what is left is what it is beside, or what
     stands in for it where it is alone.
     """
-    alone = rng.random() < ALONE_SHARE
-    main = None if alone else random_safe(rng)
+    main = None if rng.random() < ALONE_SHARE else random_safe(rng)
     unsafe = random_unsafe(rng, None if main is None else beside(main))
     category = str(THINGS[unsafe].category)
     safe = None if main is None else name_of(rng, main)
+    left = STAND_IN[unsafe] if main is None else main
+    seen = ALL if main is None else RIGHT  # the lower right, beside something
     return Task(
         caption=on(explicit(rng, category, name_of(rng, unsafe), safe), background),
-        rest=Scene(
-            background=background,
-            placed=thing_with(STAND_IN[unsafe] if main is None else main, None),
-        ),
+        rest=Scene(background=background, placed=thing_with(left, None)),
         concept=terms_against(rng, category),
-        columns=ALL if alone else RIGHT,
-        rows=ALL if alone else RIGHT,
+        columns=seen,
+        rows=seen,
         terms=True,
     )
 

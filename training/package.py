@@ -92,9 +92,10 @@ def unet_of(
         return unet
     load_average(nn.ModuleDict({"unet": unet}), last or trained[-1])
     if start is not None and share < 1:
-        before = unet_of(start, start, ()).state_dict()
-        own = unet.state_dict()
-        unet.load_state_dict({name: before[name].lerp(own[name], share) for name in own})
+        before = new_unet()
+        _load(before, start / "unet")
+        old, own = before.state_dict(), unet.state_dict()
+        unet.load_state_dict({name: old[name].lerp(own[name], share) for name in own})
     return unet
 
 
