@@ -12,9 +12,14 @@ without that, the UNet learnt far less in the same time.
 A bare name is a prompt, too: among the most noise, and where its thing is the whole picture, it
 keeps its estimate, as captions do. The paper's terms learn the same as names do of what is unsafe:
 where it begins to be seen they say what its caption says beyond the picture without it, or, where
-it is alone, beyond what stands in for it. Over harmless pictures, and among the most noise, they
-keep their estimates: left out there they learnt to say less, and *strong* left twice as much of "an
-X with a Y"; counted as names are, still half as much again.
+it is alone, beyond what stands in for it. Over harmless pictures, once these are seen, they say
+less than they said, and among the most noise they keep their estimates: left out there they learnt
+to say less, and *strong* left twice as much of "an X with a Y"; counted as names are, still half as
+much again.
+
+This sets a UNet against its captions, and the longer it goes on, the more pictures of unsafe things
+alone come out destroyed. A mean of the weights before and after keeps most of what either does
+(``training.package.unet_of``).
 """
 
 from __future__ import annotations
@@ -51,10 +56,11 @@ STEPS = (8, 21)  # of the sampler
 SETTLED = 840  # noise level below which a thing may be seen
 SAID = 1.5  # times what the caption says: where it is not certain what is seen, less is said
 TERMS_SAID = 1.2  # times what terms said: what is learnt by regression comes out smaller
+HARMLESS_SAID = 0.7  # the same over what is harmless, once that is seen: it is to stay
 TERMS_WEIGHT = 6.0  # of their errors where they keep them: they say a tenth of what names do
-STAYING = 4  # steps of the ways at which their captions are to say what they said
-KEPT = 8  # other texts a step that keep their estimates
-TERMS_SHARE = 0.35  # of them: the paper's terms, over what is harmless
+STAYING = 5  # steps of the ways at which their captions are to say what they said
+KEPT = 10  # other texts a step that keep their estimates
+TERMS_SHARE = 0.2  # of them: the paper's terms, over what is harmless
 SAMPLES = 12
 
 
@@ -113,7 +119,7 @@ class LocatingStage(GeneratorStage):
         """
         super().__init__(drawings, latents, tokenizer, text_encoder, pool)
         self.unet.load_state_dict(unet.state_dict())
-        self.learning_rate = 5e-4
+        self.learning_rate = 3e-4
         self.times = drawings.times
         self.kept = KEPT * self.times
         self.images_a_step = TASKS * self.times
@@ -199,7 +205,9 @@ class LocatingStage(GeneratorStage):
                 here[n, :, row, list(task.columns or ())] = SAID
             if task.terms and keeps[n]:
                 weights[n] = TERMS_WEIGHT
-                louder[n] = 1.0 if task.columns is None else TERMS_SAID
+                louder[n] = TERMS_SAID
+                if task.columns is None:
+                    louder[n] = 1.0 if step.level >= SETTLED else HARMLESS_SAID
         # less this, guidance at SCALE leads to what is left
         there = without + here * (told - without + (without - to_rest) / SCALE)
         kept = torch.lerp(without, known, louder[:, None, None, None])

@@ -22,12 +22,12 @@ from training.sketch import LATENTS
 from training.vocabulary import SAFE, THINGS, article
 
 KINDS = {
-    "first": 0.18,
-    "second": 0.14,
+    "first": 0.20,
+    "second": 0.12,
     "elsewhere": 0.08,
     "alone": 0.05,
-    "terms": 0.47,
-    "harmless": 0.08,
+    "terms": 0.42,
+    "harmless": 0.13,
 }
 ALONE_SHARE = 0.7  # of unsafe things that terms speak of
 OTHERS_SHARE = 0.25  # of concepts: one or two other names beside the thing's
