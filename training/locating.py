@@ -17,8 +17,8 @@ less than they said, and among the most noise they keep their estimates: left ou
 to say less, and *strong* left twice as much of "an X with a Y"; counted as names are, still half as
 much again.
 
-This sets a UNet against its captions, and the longer it goes on, the more pictures of unsafe things
-alone come out destroyed. A mean of the weights before and after keeps most of what either does
+Learnt so, terms take most unsafe things away where they are alone, and half of such pictures come
+out destroyed. A mean of the weights before and after keeps most of what either does
 (``training.package.unet_of``).
 """
 
