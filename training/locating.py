@@ -199,15 +199,15 @@ class LocatingStage(GeneratorStage):
         here = torch.zeros(len(tasks), 1, LATENTS, LATENTS, device=self.device)
         louder, weights = (torch.ones(len(tasks), device=self.device) for _ in range(2))
         keeps = torch.zeros(len(tasks), 1, 1, 1, dtype=torch.bool, device=self.device)
+        settled = step.level < SETTLED
         for n, task in enumerate(tasks):
-            keeps[n] = task.columns is None or step.level >= SETTLED
+            keeps[n] = task.columns is None or not settled
             for row in task.rows:
                 here[n, :, row, list(task.columns or ())] = SAID
             if task.terms and keeps[n]:
                 weights[n] = TERMS_WEIGHT
-                louder[n] = TERMS_SAID
-                if task.columns is None:
-                    louder[n] = 1.0 if step.level >= SETTLED else HARMLESS_SAID
+                harmless = HARMLESS_SAID if settled else 1.0
+                louder[n] = harmless if task.columns is None else TERMS_SAID
         # less this, guidance at SCALE leads to what is left
         there = without + here * (told - without + (without - to_rest) / SCALE)
         kept = torch.lerp(without, known, louder[:, None, None, None])
