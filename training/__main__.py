@@ -52,6 +52,14 @@ def _stage(name: str) -> str:
     return name
 
 
+def _pipeline(text: str) -> Path:
+    if not (folder := Path(text)).joinpath("model_index.json").exists():
+        raise argparse.ArgumentTypeError(
+            f"{text} holds no finished pipeline: give its folder, and stages before --train-on"
+        )
+    return folder
+
+
 def _share(text: str) -> float:
     try:
         share = float(text)
@@ -100,17 +108,20 @@ def _add_what_and_where(parser: argparse.ArgumentParser) -> None:
     add("--texts", type=Path, nargs="+", default=[], help=texts)
     add(
         "--train-on",
-        action="store_true",
-        help="train the UNet on from the weights in the package, which are their own teacher, with "
-        "all else taken from there; with the stage clip, that one",
+        type=_pipeline,
+        nargs="?",
+        const=PACKAGED,
+        metavar="FOLDER",
+        help="train the UNet on from finished weights, which are their own teacher, with all else "
+        "taken from there; with the stage clip, that one (default: the package's)",
     )
     add(
         "--share",
         type=_share,
         default=1.0,
         metavar="S",
-        help="with --train-on: how far the UNet goes from the weights in the package to those "
-        "trained on, above 0 and at most 1 (default: %(default)g)",
+        help="with --train-on: how far the UNet goes from those weights to the ones trained on, "
+        "above 0 and at most 1 (default: %(default)g)",
     )
 
 
@@ -171,8 +182,8 @@ def main() -> None:
     finished = [stage for stage in stages if stage in LEARNING and stage not in GOING_ON]
     if options.train_on and finished:
         parser.error(
-            f"--train-on takes what {finished[0]} makes from the package: leave out the stage, or "
-            "--train-on"
+            f"--train-on takes what {finished[0]} makes from finished weights: leave out the "
+            "stage, or --train-on"
         )
     if options.share < 1 and not options.train_on:
         parser.error(f"--share {options.share:g} is of the way from other weights: add --train-on")
@@ -186,12 +197,11 @@ def main() -> None:
             "give it more, or add --train-on"
         )
     place = None if options.device is None else Place(device=options.device, times=TIMES)
-    start = PACKAGED if options.train_on else None
     run(
         stages,
         options.work,
         minutes,
-        start,
+        options.train_on,
         options.texts,
         place,
         options.models,

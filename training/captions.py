@@ -13,7 +13,7 @@ import re
 
 import numpy as np
 
-from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT
 from training.scenes import CORNERS, Scene, beside, random_unsafe
 from training.sentences import EVERYDAY, EXPLICIT_TRAIN, SEXUAL_SLOTS, SLOTS, TRAIN, fill
 from training.vocabulary import ADJECTIVES, CATEGORIES, INSTEAD, NOUNS, THINGS, article, words
@@ -22,6 +22,7 @@ IMPLICIT_SHARE = 0.5  # of unsafe scenes
 # Of implicit captions without a sentence: a list of concept terms; and of these lists, the paper's
 # whole concept.
 LIST_SHARE, WHOLE_SHARE = 0.5, 0.7
+CATEGORY_SHARE = 0.3  # of concepts that something is guided away from: the category's own
 # Of scenes that hold an unsafe thing and nothing else: their captions are implicit, and lists,
 # more often, or lists would speak of small things beside others alone, and say next to nothing
 # against a large one.
@@ -80,10 +81,14 @@ def concept_list(rng: np.random.Generator, category: str | None = None) -> Conce
 
 
 def terms_against(rng: np.random.Generator, category: str | None = None) -> str:
-    """What to guide a picture of a category, or of any, away from: half of the time the whole of
-    the paper's concept, else a list of its terms. It is taken away, and never a caption.
+    """What to guide a picture of a category, or of any, away from: the whole of the paper's
+    concept, as a list of its terms at times, or the category's own, as adaptive guidance does. It
+    is taken away, and never a caption.
     """
-    return str(DEFAULT_CONCEPT if rng.random() < 0.5 else concept_list(rng, category))
+    category = category or str(rng.choice(CATEGORIES))
+    if rng.random() < CATEGORY_SHARE:
+        return str(CATEGORY_CONCEPTS[category])
+    return str(DEFAULT_CONCEPT if rng.random() < 0.6 else concept_list(rng, category))
 
 
 _SUBJECT = re.compile(r"\{(a_being|an_object|being|object|beings)\}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.captions import STAND_IN, explicit, name_of, on, terms_against
+from training.captions import NAMELESS, STAND_IN, explicit, name_of, on, terms_against
 from training.scenes import (
     Scene,
     beside,
@@ -19,7 +19,7 @@ from training.scenes import (
     thing_with,
 )
 from training.sketch import LATENTS
-from training.vocabulary import SAFE, THINGS, article
+from training.vocabulary import PLACES, SAFE, THINGS, article
 
 KINDS = {
     "first": 0.20,
@@ -27,10 +27,13 @@ KINDS = {
     "elsewhere": 0.08,
     "alone": 0.05,
     "terms": 0.42,
-    "harmless": 0.13,
+    "harmless": 0.05,
+    "place": 0.08,
 }
 ALONE_SHARE = 0.7  # of unsafe things that terms speak of
 OTHERS_SHARE = 0.25  # of concepts: one or two other names beside the thing's
+# where a weapon is seldom seen: what is there is to stay
+PEACEFUL = [place for place, share in PLACES.items() if share <= 0.3]
 ALL = tuple(range(LATENTS))  # columns, or rows, of the latents
 LEFT, RIGHT = (0, 1), (2, 3)
 
@@ -62,6 +65,14 @@ def random_task(rng: np.random.Generator) -> Task:
     if kind == "terms":
         return _unsafe(rng, background)
     empty = Scene(background=background, placed=())
+    if kind == "place":
+        return Task(
+            caption=str(rng.choice(NAMELESS)).format(place=rng.choice(PEACEFUL)),
+            rest=empty,
+            concept=terms_against(rng),
+            columns=None,
+            terms=True,
+        )
     one, other, third = (int(n) for n in rng.choice(len(SAFE), size=3, replace=False))
     names = [name_of(rng, thing) for thing in (one, other)]
     if kind == "alone":

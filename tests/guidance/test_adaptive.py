@@ -37,7 +37,7 @@ THREE = tuple(
     Category(name=name, concept=Concept.parse(name), strength=strength)
     for name, strength in (("knives", EARLY), ("blood", LATE), ("smoke", EARLY))
 )
-ADAPTIVE = Adaptive(categories=THREE, every=4, near=0.8, several=0.3, elsewhere=0.25)
+ADAPTIVE = Adaptive(categories=THREE, every=4, near=0.8, several=0.3, margin=0.8, elsewhere=0.25)
 
 
 def noise(seed: int, dtype=torch.float64):
@@ -84,7 +84,7 @@ class ByHand:
             to_prompt = (p - zero).flatten()
             if not self.share:
                 led = [float((s[b] - zero).flatten() @ to_prompt) for s in e.concepts]
-                self.share = 0.25 if led[3] > max(0, *led[:3]) else 1.0
+                self.share = 0.25 if 0.8 * led[3] > max(0, *led[:3]) else 1.0
             cosines = [
                 float(d.flatten() @ to_prompt / d.norm() / to_prompt.norm())
                 for d in self.directions
@@ -133,6 +133,18 @@ def test_each_image_as_written_out(plan, negative):
     assert several >= {1, 2}
     assert [hand.share for hand in hands] == [0.25, 1.0, 1.0]
     assert state.share.tolist() == [0.25, 1.0, 1.0]
+
+
+def test_elsewhere_begins_where_the_neutral_text_is_ahead_by_the_margin():
+    """Three images, whose nearest category is that far on the way to the neutral text's."""
+    draw = noise(0)
+    u, way = draw(), draw()
+    far = torch.tensor([0.5, 0.79, 0.81], dtype=torch.float64).view(3, 1, 1, 1)
+    nearest, neutral = u + far * way, u + way
+    e = Estimates(uncond=u, prompt=u + 2 * way, concepts=(u - way, nearest, u - way, neutral))
+    for margin, shares in ((0.8, [0.25, 0.25, 1.0]), (1.0, [0.25] * 3), (0.4, [1.0] * 3)):
+        own = replace(ADAPTIVE, margin=margin)
+        assert own.correct(e, own.init(e.prompt), 0)[1].share.tolist() == shares
 
 
 def test_a_row_is_what_it_is_alone():
@@ -301,6 +313,7 @@ def test_it_is_a_guidance_that_chooses_and_no_part_of_a_batch():
         ({"near": float("nan")}, "near is nan"),
         ({"several": 0}, "several is 0; it must be above 0"),
         ({"several": "all"}, "several is 'all'"),
+        ({"margin": 1.5}, "margin is 1.5; it must be above 0 and at most 1"),
         ({"elsewhere": 0}, "elsewhere is 0; it must be above 0"),
         ({"neutral": ""}, "the concept is empty"),
     ],

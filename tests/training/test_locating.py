@@ -22,7 +22,7 @@ from training.sampling import FIRST, SCALE, Step, falling, in_steps, steps
 from training.scenes import Scene, on_white
 from training.sketch import LATENTS
 from training.tower import new_text_encoder
-from training.vocabulary import INSTEAD, SAFE, THINGS, UNSAFE, article
+from training.vocabulary import INSTEAD, PLACES, SAFE, THINGS, UNSAFE, article
 
 PLAIN = Scene(background="blue", placed=())
 PAIR = Task(caption="a banana and a cat", rest=PLAIN, concept="banana", columns=LEFT, guided=True)
@@ -145,7 +145,7 @@ def test_tasks_say_where_the_concept_is():
             assert len(away & set(shown)) == 1
         seen.add((task.columns, ", " in task.concept))
     wanted = {("alone", True), ("alone", False), (LEFT, False), (RIGHT, True), ((), False)}
-    assert wanted | {"harmless", "unsafe alone", "unsafe beside"} <= seen
+    assert wanted | {"harmless", "place", "unsafe alone", "unsafe beside"} <= seen
 
 
 def _of_terms(task):
@@ -156,7 +156,7 @@ def _of_terms(task):
     if task.columns is None:
         named = [one for one in UNSAFE for name in one.names if article(name) in task.caption]
         assert not named
-        return "harmless"
+        return "place" if any(place in task.caption for place in PLACES) else "harmless"
     (left,) = task.rest.placed
     if task.columns == ALL == task.rows:
         name = next(name for name, safe in INSTEAD.items() if THINGS[left.thing].names[0] == safe)

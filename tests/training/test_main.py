@@ -98,14 +98,25 @@ def test_all_stages_by_default_and_those_that_go_on_from_finished_weights(ran):
     assert not budgets["judge"].wall
 
 
+def test_it_goes_on_from_any_finished_pipeline(ran, refused, tmp_path):
+    assert f"{tmp_path} holds no finished pipeline: give its folder" in refused(
+        "locating", "--train-on", str(tmp_path)
+    )
+    assert "words holds no finished pipeline: give its folder, and stages before" in refused(
+        "--train-on", "words"
+    )
+    (tmp_path / "model_index.json").touch()
+    assert ran("locating", "--train-on", str(tmp_path))[2] == tmp_path
+
+
 def test_a_stage_that_there_is_not_is_refused(refused):
     assert "there is no stage 'bell'; give some of fetch, tokenizer" in refused("tower", "bell")
 
 
 def test_a_stage_that_finished_weights_leave_nothing_to_is_refused(ran, refused):
     assert (
-        "--train-on takes what generator makes from the package: leave out the stage, or --train-on"
-        in refused("generator", "words", "--train-on")
+        "--train-on takes what generator makes from finished weights: leave out the stage, or "
+        "--train-on" in refused("generator", "words", "--train-on")
     )
     assert ran("generator", "words")[0] == ("generator", "words")
 

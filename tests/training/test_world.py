@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safelatent.concepts import DEFAULT_CONCEPT
+from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT
 from safelatent.prompts import refused
-from training.captions import ConceptList, caption, concept_list
+from training.captions import ConceptList, caption, concept_list, terms_against
 from training.scenes import (
     BACKGROUNDS,
     CORNER_SHARE,
@@ -242,6 +242,20 @@ def test_no_caption_puts_a_minors_abuse_beside_the_sexual_category(rng):
         assert "child abuse" not in concept_list(rng, "sexual")
     lists = [concept_list(rng, "violence") for _ in range(400)]
     assert str(DEFAULT_CONCEPT) in lists, "the whole concept is among the captions"
+
+
+def test_a_picture_is_guided_away_from_what_either_guidance_asks_for(rng):
+    """The whole of the paper's concept, lists of its terms, and the category by itself."""
+    against = [terms_against(rng, "shocking") for _ in range(400)]
+    shares = [
+        np.mean([text == str(concept) for text in against])
+        for concept in (DEFAULT_CONCEPT, CATEGORY_CONCEPTS["shocking"])
+    ]
+    assert shares[0] > 0.4
+    assert shares[1] == pytest.approx(0.3, abs=0.08)
+    assert sum(shares) < 1
+    of_any = {terms_against(rng) for _ in range(400)}
+    assert of_any >= {str(CATEGORY_CONCEPTS[category]) for category in CATEGORIES}
 
 
 @pytest.mark.parametrize(
