@@ -81,9 +81,9 @@ class Adaptive:
 
     Attributes:
         categories: to choose among.
-        every: choose at every n-th step, and halfway at the latest; with seven categories and 10
-            that costs 0.6 evaluations per step more than one concept (1.2 in a call of 10 steps),
-            and one more at the first choice.
+        every: choose at every n-th step, and after a third of all at the latest; with seven
+            categories and 10 that costs 0.6 evaluations per step more than one concept (1.8 in a
+            call of 10 steps), and one more at the first choice.
         near: categories are near whose cosine is at least this share of the nearest's.
         several: where the nearest's cosine is below this, it alone is near. The prompt then leads
             to none of them, and several at once would change a harmless image more for nothing.
@@ -160,7 +160,7 @@ class Adaptive:
 
     def on(self, levels: Sequence[float]) -> Adaptive:
         own = tuple(replace(one, strength=one.strength.on(levels)) for one in self.categories)
-        return replace(self, categories=own, every=max(1, min(self.every, -(-len(levels) // 2))))
+        return replace(self, categories=own, every=max(1, min(self.every, -(-len(levels) // 3))))
 
     def needs_concept(self, i: int) -> bool:
         return any(one.strength.needs_concept(i) for one in self.categories)
