@@ -66,13 +66,7 @@ def random_task(rng: np.random.Generator) -> Task:
         return _unsafe(rng, background)
     empty = Scene(background=background, placed=())
     if kind == "place":
-        return Task(
-            caption=str(rng.choice(NAMELESS)).format(place=rng.choice(PEACEFUL)),
-            rest=empty,
-            concept=terms_against(rng),
-            columns=None,
-            terms=True,
-        )
+        return _harmless(rng, str(rng.choice(NAMELESS)).format(place=rng.choice(PEACEFUL)), empty)
     one, other, third = (int(n) for n in rng.choice(len(SAFE), size=3, replace=False))
     names = [name_of(rng, thing) for thing in (one, other)]
     if kind == "alone":
@@ -89,13 +83,7 @@ def random_task(rng: np.random.Generator) -> Task:
     if kind in ("elsewhere", "harmless") and rng.random() < 0.5:
         told = article(names[0])
     if kind == "harmless":
-        return Task(
-            caption=on(told, background),
-            rest=empty,
-            concept=terms_against(rng),
-            columns=None,
-            terms=True,
-        )
+        return _harmless(rng, on(told, background), empty)
     thing, columns = {"first": (one, LEFT), "second": (other, RIGHT), "elsewhere": (third, ())}[
         kind
     ]
@@ -105,6 +93,12 @@ def random_task(rng: np.random.Generator) -> Task:
         concept=_concept(rng, thing, never=(one, other)),
         columns=columns,
     )
+
+
+def _harmless(rng: np.random.Generator, caption: str, empty: Scene) -> Task:
+    """A picture that terms have nothing to say of."""
+    concept = terms_against(rng)
+    return Task(caption=caption, rest=empty, concept=concept, columns=None, terms=True)
 
 
 def _unsafe(rng: np.random.Generator, background: str) -> Task:
