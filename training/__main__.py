@@ -1,7 +1,8 @@
 """``python -m training [STAGE...]``: make the embedded model, from nothing to the weights.
 
 Stages: fetch, tokenizer, texts, decoder, names, tower, outlook, generator, guidance, words,
-concepts, locating, ending, finish, places, package, clip, judge (all of these by default).
+concepts, locating, ending, finish, places, package, clip, judge, witness (all of these by
+default).
 ``prepare`` puts all that comes from elsewhere into one file, prepared.zip in the working folder,
 from which an accelerator does the rest in minutes: ``python -m training --device cuda --minutes
 8``. ``measure`` comes after, or by itself: it measures the weights in the package.
@@ -27,13 +28,15 @@ from training.stages import GOING_ON, LEARNING, PREPARING, STAGES, run
 MINUTES = {
     "decoder": 45, "names": 8, "tower": 40, "outlook": 20, "generator": 180, "guidance": 60,
     "finish": 60, "words": 3, "concepts": 15, "locating": 75, "ending": 40, "clip": 60, "judge": 22,
+    "witness": 22,
 }  # fmt: skip
 # Of all minutes, where --minutes is given. The rest is for imports, reading, sample sheets,
 # packaging and the detectors.
 SHARES = {
-    "decoder": 0.10, "names": 0.06, "tower": 0.11, "outlook": 0.04, "generator": 0.15,
+    "decoder": 0.09, "names": 0.06, "tower": 0.11, "outlook": 0.04, "generator": 0.15,
     "guidance": 0.04, "finish": 0.05, "words": 0.03, "concepts": 0.03, "locating": 0.04,
-    "ending": 0.05, "clip": 0.05, "judge": 0.04,
+    "ending": 0.05, "clip": 0.05, "judge": 0.03,
+    "witness": 0.02,
 }  # fmt: skip
 # How often an accelerator's stage, of a minute or so, is saved with a sample sheet, and logged.
 CHECKPOINTS, LOGS = 4, 12

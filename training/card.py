@@ -26,7 +26,9 @@ PARTS = {  # by the folder of the checkpoint
     "ending": "UNet: where the sampler ends",
     "clip-*": "CLIP",
     "judge": "judge",
+    "witness": "witness, a second judge",
 }
+ALWAYS_NEW = ("judge", "witness")  # never go on from other weights
 
 
 def trained_lines(work: Path, before: Sequence[str] = ()) -> list[str]:
@@ -37,7 +39,8 @@ def trained_lines(work: Path, before: Sequence[str] = ()) -> list[str]:
     """
     lines = [*before] or ["| part | steps | minutes | on |", "|---|---|---|---|"]
     for folder, name in PARTS.items():
-        name = f"{name}, from there on" if before else name
+        if before and folder not in ALWAYS_NEW:
+            name = f"{name}, from there on"
         for file in sorted(work.glob(f"{folder}/{CHECKPOINT}")):
             with safe_open(file, "pt") as stored:
                 notes = stored.metadata()

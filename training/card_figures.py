@@ -25,7 +25,7 @@ def _share(rate: Result) -> str:
 
 
 def _scenes(results: Result) -> list[str]:
-    quality, own = results["objects"], results["judge"]
+    quality = results["objects"]
     kinds = ", ".join(
         f"{kind} {100 * rate['share']:.1f} % of {rate['n']}"
         for kind, rate in quality["by kind"].items()
@@ -41,9 +41,12 @@ def _scenes(results: Result) -> list[str]:
         "",
         f"Autoencoder, reconstruction of scenes: {results['vae']['reconstruction']:.1f} dB.",
         "",
-        "The judge itself, on fresh real scenes: "
-        + "; ".join(f"{what} {_words(rate)}" for what, rate in own.items())
-        + ".",
+        *(
+            f"The {name} itself, on fresh real scenes: "
+            + "; ".join(f"{what} {_words(rate)}" for what, rate in results[name].items())
+            + "."
+            for name in ("judge", "witness")
+        ),
         *_detectors(results["clip"]),
     ]
 

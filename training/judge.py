@@ -1,5 +1,6 @@
 """The judge: a small classifier of pixels, trained on real scenes only, that measures the generator
-and never teaches it.
+and never teaches it. And the witness, another one, which must agree where pictures are searched
+for what the judge takes wrongly.
 
 Two answers for a picture: its main thing (one of the safe ones, none, or *nothing recognisable*),
 and its unsafe thing (or none). Destroyed pictures have an answer of their own, so that destroying a
@@ -9,7 +10,7 @@ picture does not count as making it safe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from safelatent.detectors.pixel_judge import SIZE, WEIGHTS, JudgeNet, save_judge
+from safelatent.detectors.pixel_judge import SIZE, WEIGHTS, WITNESS, JudgeNet, save_judge
 from training.device import Place, half_precision
 from training.glyphs import Glyphs, glyphs, paint
 from training.loop import Budget, load_average, train
-from training.scenes import Scene, random_scene
+from training.scenes import Scene, random_scene, without_unsafe
 from training.vae import sheet, shrunk, to_pictures, to_tensor
 from training.variation import vary
 from training.vocabulary import SAFE, UNSAFE
@@ -34,9 +35,32 @@ NO_UNSAFE = len(UNSAFE)
 _KINDS = {"single": 0.34, "addition": 0.26, "unsafe": 0.06, "pair": 0.22, "mush": 0.12}
 
 
-def new_judge() -> JudgeNet:
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a classifier is made of and learns from.
+
+    Attributes:
+        widths: of its parts.
+        smears: share of pictures with something unsafe in which that becomes a smear, and the
+            right answer that nothing unsafe is shown.
+        seed: of its training.
+        file: where its weights go.
+    """
+
+    widths: tuple[int, ...]
+    smears: float = 0.0
+    seed: int
+    file: Path
+
+
+JUDGE = Kind(widths=(24, 48, 96, 192, 256), seed=7, file=WEIGHTS)
+# narrower, and taught what the judge was not: that a smear shows nothing
+SECOND = Kind(widths=(16, 32, 64, 128, 160), smears=0.4, seed=11, file=WITNESS)
+
+
+def new_judge(kind: Kind = JUDGE) -> JudgeNet:
     """Untrained."""
-    return JudgeNet(len(SAFE), len(UNSAFE))
+    return JudgeNet(len(SAFE), len(UNSAFE), kind.widths)
 
 
 def mush(rng: np.random.Generator, pixels: Tensor) -> Tensor:
@@ -57,6 +81,20 @@ def mush(rng: np.random.Generator, pixels: Tensor) -> Tensor:
     return torch.where(kind == 0, blurred, torch.where(kind == 1, several, shuffled)).clamp(-1, 1)
 
 
+def smeared(rng: np.random.Generator, bare: Tensor, things: Tensor) -> Tensor:
+    """Pictures ``bare`` with ``things`` beside, which show as the difference of both, made smears
+    of: (B, 3, SIZE, SIZE).
+
+    Half are heavily blurred, half show several things in one.
+    """
+    difference = things - bare
+    blurred = functional.avg_pool2d(difference, 13, 1, 6, count_include_pad=False)
+    several = sum(difference.roll(by, 0) for by in range(3)) / 3
+    several = functional.avg_pool2d(several, 3, 1, 1, count_include_pad=False)
+    kind = torch.from_numpy(rng.integers(2, size=len(bare))).to(bare.device)
+    return (bare + torch.where(kind[:, None, None, None] == 0, blurred, several)).clamp(-1, 1)
+
+
 def _targets(scene: Scene | None) -> tuple[np.ndarray, int]:
     """The main answer as probabilities (of a pair two are right), the unsafe one as a class."""
     main = np.zeros(NO_MAIN + 2, dtype=np.float32)
@@ -75,10 +113,10 @@ class JudgeStage:
     average = 0.995
     images_a_step = 48
 
-    def __init__(self, drawings: Glyphs) -> None:
-        self.drawings = drawings
+    def __init__(self, drawings: Glyphs, kind: Kind = JUDGE) -> None:
+        self.drawings, self.smears = drawings, kind.smears
         self.images_a_step = self.images_a_step * drawings.times
-        self.module: Any = new_judge().to(drawings.device)
+        self.module: Any = new_judge(kind).to(drawings.device)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, list[Scene | None]]:
         """Pictures (size, 3, SIZE, SIZE), and the scenes they show; a ruined one shows None."""
@@ -86,11 +124,29 @@ class JudgeStage:
         ruined = [kind == "mush" for kind in kinds]
         scenes = [random_scene(rng, None if kind == "mush" else str(kind)) for kind in kinds]
         pixels = shrunk(paint(scenes, self.drawings), SIZE)
+        scenes, pixels = self._with_smears(rng, scenes, pixels)
         chosen = torch.tensor(ruined, device=pixels.device)[:, None, None, None]
         pixels = vary(torch.where(chosen, mush(rng, pixels), pixels))
         shift = tuple(int(by) for by in rng.integers(-3, 4, size=2))
         shown = [None if lost else scene for scene, lost in zip(scenes, ruined, strict=True)]
         return pixels.roll(shift, dims=(2, 3)), shown
+
+    def _with_smears(
+        self, rng: np.random.Generator, scenes: list[Scene], pixels: Tensor
+    ) -> tuple[list[Scene], Tensor]:
+        """The scenes and their pictures; of some, what is unsafe becomes a smear beside the rest,
+        and the scene is what is left of it.
+        """
+        if not self.smears:
+            return scenes, pixels
+        scenes = list(scenes)
+        unsafe = [n for n, one in enumerate(scenes) if one.unsafe is not None and one.safe]
+        if rows := [n for n in unsafe if rng.random() < self.smears]:
+            for n in rows:
+                scenes[n] = without_unsafe(scenes[n])
+            bare = shrunk(paint([scenes[n] for n in rows], self.drawings), SIZE)
+            pixels[rows] = smeared(rng, bare, pixels[rows])
+        return scenes, pixels
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         x, scenes = self.batch(rng, self.images_a_step)
@@ -159,19 +215,25 @@ def both_named(
     return [set(found) == set(pair) for found, pair in zip(likeliest, pairs, strict=True)]
 
 
-def judge_stage(work: Path, place: Place) -> JudgeStage:
+def judge_stage(work: Path, place: Place, kind: Kind) -> JudgeStage:
     """The stage on the drawings below ``work``."""
-    return JudgeStage(glyphs(work).on(place))
+    return JudgeStage(glyphs(work).on(place), kind)
 
 
 def train_judge(
-    work: Path, budget: Budget, file: Path = WEIGHTS, place: Place | None = None
+    work: Path,
+    budget: Budget,
+    kind: Kind = JUDGE,
+    file: Path | None = None,
+    place: Place | None = None,
 ) -> None:
-    """Train, from the checkpoint when there is one, and write the judge to where the package looks
-    for it.
+    """Train, from the checkpoint when there is one, and write the classifier to ``file`` (default:
+    where the package looks for it).
     """
-    model = new_judge()
-    load_average(model, train(partial(judge_stage, work, place or Place()), work / "judge", budget))
+    file = file or kind.file
+    model, folder = new_judge(kind), work / file.stem
+    make = partial(judge_stage, work, place or Place(), kind)
+    load_average(model, train(make, folder, replace(budget, seed=kind.seed)))
     save_judge(
         model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file
     )

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from safelatent import load
-from safelatent.detectors.pixel_judge import WEIGHTS, load_judge
+from safelatent.detectors.pixel_judge import WEIGHTS, WITNESS, load_judge
 from safelatent.errors import BadValueError
 from safelatent.models import model_digest
 from safelatent.models.clip_model import CLIP
@@ -29,11 +29,12 @@ from training.card import write_card
 from training.card_figures import card_lines
 from training.clip_detectors import Workshop
 from training.contact import NAMED, SINGLE, contact_sheet
-from training.drawing import METHODS, rate, workers
-from training.glyphs import Glyphs, paint, render
+from training.drawing import METHODS, workers
+from training.glyphs import Glyphs, paint
 from training.held_out_words import read_words
-from training.judge import JudgeNet, both_named, judge
+from training.judge import JudgeNet
 from training.measure_clip import measure_clip
+from training.measure_judge import measure_judge
 from training.measure_methods import measure_benign, measure_methods
 from training.measure_named import (
     FEW_BY_LEVEL,
@@ -56,25 +57,6 @@ from training.probes import EXPLICIT, IMPLICIT
 from training.scenes import SIZE, random_scene
 from training.vae import psnr, reconstructed
 from training.world_moments import measure_frechet
-
-
-def measure_judge(model: JudgeNet, drawings: Glyphs, count: int) -> Result:
-    """Whether it knows the safe things, on fresh real scenes. What it misses of the unsafe ones is
-    reported with the other detectors.
-    """
-    rng = np.random.default_rng(11)
-    scenes = [random_scene(rng, str(rng.choice(["single", "addition"]))) for _ in range(count)]
-    verdicts = judge(model, [render(scene, drawings) for scene in scenes])
-    pairs = [random_scene(rng, "pair") for _ in range(count)]
-    both = both_named(
-        model, [render(scene, drawings) for scene in pairs], [scene.safe for scene in pairs]
-    )
-    return {
-        "main thing named": rate(
-            [v.main in scene.safe for v, scene in zip(verdicts, scenes, strict=True)]
-        ),
-        "both things of a pair": rate(both),
-    }
 
 
 @torch.no_grad()
@@ -169,6 +151,9 @@ def _undrawn(kept: Parts, work: Path, extent: Extent, shop: Workshop) -> dict[st
     return {
         "speed": kept(f"speed-{max(extent.batches)}", lambda: measure_speed(extent.batches)),
         "judge": kept("judge", lambda: measure_judge(load_judge()[0], shop.drawings, 2000)),
+        "witness": kept(
+            "witness", lambda: measure_judge(load_judge(WITNESS)[0], shop.drawings, 2000)
+        ),
         "vae": kept("vae", lambda: measure_vae(pipe, shop.drawings, 100)),
         "clip": kept(f"clip-{size}", lambda: measure_clip(work, count=size, sets=size // 625)),
         "words": kept("words", lambda: measure_words(pipe, read_words())),

@@ -3,7 +3,7 @@ sizes; does not know words.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -108,6 +108,11 @@ def thing_with(main: int, unsafe: int | None) -> tuple[Placed, ...]:
 def on_white(main: int, unsafe: int | None = None, place: str | None = None) -> Scene:
     """What ``thing_with`` places, as a scene on white."""
     return Scene(background="white", placed=thing_with(main, unsafe), place=place)
+
+
+def without_unsafe(scene: Scene) -> Scene:
+    """What is left of the scene when its unsafe thing goes."""
+    return replace(scene, placed=tuple(p for p in scene.placed if p.thing != scene.unsafe))
 
 
 def random_safe(rng: np.random.Generator) -> int:

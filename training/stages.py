@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from training.generator import GeneratorStage
 from training.glyphs import Glyphs, glyphs
 from training.guidance import GuidanceStage
 from training.held_out_words import save_words
-from training.judge import train_judge
+from training.judge import JUDGE, SECOND, train_judge
 from training.latents import Latents, keep, latents, latents_of
 from training.locating import LocatingStage
 from training.loop import CHECKPOINT, Budget, train
@@ -46,7 +45,7 @@ LEARNING = (
     "decoder", "names", "tower", "outlook", "generator", "guidance", "words", "concepts",
     "locating", "ending", "finish",
 )  # fmt: skip
-STAGES = (*PREPARING, *LEARNING, "places", "package", "clip", "judge")
+STAGES = (*PREPARING, *LEARNING, "places", "package", "clip", "judge", "witness")
 # from finished weights: the rest stays valid
 GOING_ON = (
     "fetch", "texts", "guidance", "words", "concepts", "locating", "ending", "finish", "places",
@@ -218,9 +217,10 @@ def run(
             save_words(read(work / POOL).paraphrases)
     if "clip" in stages:
         _detect(work, budgets["clip"], start, place, models)
-    if "judge" in stages:
-        judge = models / "judge/judge.safetensors"
-        train_judge(work, replace(budgets["judge"], seed=7), judge, place)
-    if models == EMBEDDED.parent and not {"package", "clip", "judge"}.isdisjoint(stages):
+    for name, kind in (("judge", JUDGE), ("witness", SECOND)):
+        if name in stages:
+            train_judge(work, budgets[name], kind, models / f"judge/{name}.safetensors", place)
+    finished = {"package", "clip", "judge", "witness"}
+    if models == EMBEDDED.parent and not finished.isdisjoint(stages):
         before = card_lines("trained") if start else ()
         write_card("trained", trained_lines(work, before))

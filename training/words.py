@@ -30,7 +30,10 @@ from training.sketch import LATENTS
 from training.vae import sheet, to_pictures
 from training.vocabulary import THINGS, article
 
-FAINT = ("knife", "cigarette", "syringe", "chains")  # things, thin or pale
+FAINT = (  # things: thin, pale, or told by little
+    *("knife", "cigarette", "syringe", "chains"),
+    *("middle finger", "fist", "coffin", "bandage", "pistol"),
+)
 NUMBERS = [n for n, thing in enumerate(THINGS) if thing.names[0] in FAINT]
 WORDS = tuple(name for n in NUMBERS for name in THINGS[n].names)  # that learn
 PLAIN_SHARE = 0.5  # of captions: "an X with a Y"

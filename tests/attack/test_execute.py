@@ -128,11 +128,12 @@ def test_what_is_attacked_is_loaded_and_hashed(tmp_path, monkeypatch):
     pipe = tiny.pipeline()
     unsafe, benign = ([f"a {word} {n}" for n in range(40)] for word in ("pistol", "cat"))
     file = calibrate(pipe, unsafe, benign).save(tmp_path / "check.safetensors")
-    readers = {name: dummy_target.Reader(name, 0.5) for name in ("embedded", "embedded-clip")}
+    names = ("embedded-witnessed", "embedded-clip")
+    readers = {name: dummy_target.Reader(name, 0.5) for name in names}
     monkeypatch.setattr(execute, "load_pipeline", lambda *_, **__: pipe)
     monkeypatch.setattr(execute, "named_protocol", lambda name, _: readers[name])
     target, facts = execute._prepared(AttackSettings(calibration=file), tmp_path)
-    assert (target.judge.name, target.output_check.name) == ("embedded", "embedded-clip")
+    assert (target.judge.name, target.output_check.name) == names
     assert set(facts) > {"model_digest", "judge_hash", "calibration_sha256"}
     [found] = target.ask(SETTINGS.defences[1], ["a pistol 3"], PROMPTS[0])
     assert found.refused == "prompt refused"

@@ -26,6 +26,7 @@ def test_every_guidance_meets_every_layer():
         ({"seed": -1}, "the seed is -1"),
         ({"guidances": ("exact", "exakt")}, r"unknown guidance 'exakt' \(did you mean 'exact'\?\)"),
         ({"judge": "embedded-clip"}, "both 'embedded-clip', so no attack could succeed"),
+        ({"output_check": "embedded"}, "both 'embedded', so no attack could succeed"),
         ({"model": "owner/name"}, "needs a calibration; make one with"),
     ],
 )

@@ -4,6 +4,8 @@ in training.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,33 @@ def test_it_names_what_was_drawn(file):
     assert verdict.label == ("inappropriate" if unsafe else "safe")
     assert verdict.score is not None
     assert (verdict.score > verdict.threshold) == bool(unsafe)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_witness_agrees_about_what_was_drawn(file):
+    unsafe = file.stem.partition("+")[2]
+    picture = [open_image(file)]
+    [alone], [both] = (examine(embedded_judge(witness=w), picture) for w in (False, True))
+    assert both.label == ("inappropriate" if unsafe else "safe")
+    assert both.score is not None
+    assert alone.score is not None
+    assert both.score <= alone.score
+    assert both.evidence == alone.evidence
+
+
+def test_a_witness_that_sees_nothing_unsafe_is_believed(tmp_path):
+    """Of two networks that differ in one bias."""
+    judge, names = load_judge()
+    file = tmp_path / "blind.safetensors"
+    torch.nn.init.constant_(judge.unsafe.bias, -50)
+    torch.nn.init.constant_(judge.unsafe.bias[-1:], 50)
+    save_judge(judge, names[0], [(name, category) for name, category in names[1]], file)
+    drawn = [open_image(next(file for file in FILES if "+" in file.stem))]
+    blind = replace(embedded_judge(witness=True), witness=file)
+    [verdict], [plain] = (examine(one, drawn) for one in (blind, embedded_judge()))
+    assert (verdict.label, plain.label) == ("safe", "inappropriate")
+    assert "unsafe" not in verdict.evidence
+    assert blind.fingerprint() != embedded_judge(witness=True).fingerprint()
 
 
 def test_half_of_the_pictures_are_unsafe():
@@ -49,7 +78,7 @@ def test_the_size_of_a_picture_does_not_matter():
 
 def test_what_is_saved_is_loaded(tmp_path):
     torch.manual_seed(0)
-    net = JudgeNet(3, 2).eval()
+    net = JudgeNet(3, 2, (8, 16, 32)).eval()
     names = (["cat", "dog", "cup"], [("axe", "violence"), ("pill", "self-harm")])
     save_judge(net, *names, tmp_path / "judge.safetensors")
     loaded, known = load_judge(tmp_path / "judge.safetensors")

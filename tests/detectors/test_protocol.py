@@ -143,7 +143,7 @@ def test_the_vectors_of_another_clip_are_not_those_of_the_paper(tmp_path, monkey
         named_protocol("i2p-paper", Sources(vectors=file))
 
 
-@pytest.mark.parametrize("name", ["embedded", "embedded-clip"])
+@pytest.mark.parametrize("name", ["embedded", "embedded-witnessed", "embedded-clip"])
 @pytest.mark.parametrize(
     "settings", [{"vectors": "a.npy"}, {"clip": (None, None)}, {"revision": "0" * 40}]
 )
@@ -155,6 +155,12 @@ def test_the_embedded_protocols_take_no_sources(name, settings):
 def test_the_judge_alone_is_the_truth_of_the_embedded_world():
     protocol = named_protocol("embedded", Sources(device="cuda"))
     assert [detector.name for detector in protocol.detectors] == ["judge"]
+
+
+def test_a_witness_makes_another_protocol_of_the_judge():
+    protocol = named_protocol("embedded-witnessed")
+    assert [detector.name for detector in protocol.detectors] == ["judge and witness"]
+    assert protocol.hash != named_protocol("embedded").hash
 
 
 def test_the_embedded_q16_and_checker_are_joined_as_the_paper_joins_its_two():
@@ -174,7 +180,9 @@ def test_the_embedded_q16_and_checker_are_joined_as_the_paper_joins_its_two():
 
 
 def test_a_misspelt_name_is_helped():
-    assert set(PROTOCOLS) == {"i2p-paper", "i2p-authors-script", "embedded", "embedded-clip"}
+    assert set(PROTOCOLS) == {
+        "i2p-paper", "i2p-authors-script", "embedded", "embedded-witnessed", "embedded-clip",
+    }  # fmt: skip
     with pytest.raises(BadValueError, match="did you mean 'i2p-paper'"):
         named_protocol("i2p_paper")
 

@@ -24,18 +24,21 @@ def test_a_part_is_written_between_its_marks(tmp_path):
 
 
 def test_how_long_each_part_was_trained_is_read_from_its_checkpoint(tmp_path):
-    for folder, step, device in (("generator", 12, "an H100"), ("clip-0a1b", 7, "CPU")):
+    parts = (("generator", 12, "an H100"), ("clip-0a1b", 7, "CPU"), ("judge", 9, "CPU"))
+    for folder, step, device in parts:
         (tmp_path / folder).mkdir()
         notes = {"step": str(step), "seconds": "90.0", "device": device}
         save_file({"x": torch.zeros(1)}, tmp_path / folder / CHECKPOINT, notes)
     assert trained_lines(tmp_path)[2:] == [
         "| UNet | 12 | 1.5 | an H100 |",
         "| CLIP | 7 | 1.5 | CPU |",
+        "| judge | 9 | 1.5 | CPU |",
     ]
     known = ["| part |", "|---|", "| UNet | 5 | 1.0 | CPU |"]
     assert trained_lines(tmp_path, known)[3:] == [
         "| UNet, from there on | 12 | 1.5 | an H100 |",
         "| CLIP, from there on | 7 | 1.5 | CPU |",
+        "| judge | 9 | 1.5 | CPU |",  # which never goes on from another
     ]
     told = trained_lines(tmp_path, known)
     assert trained_lines(tmp_path, told) == told, "the same checkpoint is told of once"

@@ -33,6 +33,7 @@ def results():
             },
         },
         "judge": {"main thing named": RATE, "both things of a pair": RATE},
+        "witness": {"main thing named": RATE, "nothing unsafe in a smear": RATE},
         "vae": {"reconstruction": 27.9},
         "objects": {
             "named": RATE,

@@ -16,7 +16,14 @@ from safelatent import DEFAULT_CONCEPT, guard, load
 from safelatent.detectors.pixel_judge import load_judge
 from training import glyphs, stages
 from training.device import Place
-from training.judge import JudgeStage, both_named, judge, mush, new_judge, train_judge
+from training.judge import (
+    JUDGE,
+    SECOND,
+    JudgeStage,
+    judge,
+    mush,
+    train_judge,
+)
 from training.latents import CHANNELS, FACTOR, Latents, keep, latents
 from training.loop import Budget
 from training.package import PACKAGED, package
@@ -155,33 +162,15 @@ def test_the_judge_learns_and_answers(prepared):
 
 
 @pytest.mark.slow
-def test_the_judge_is_trained_into_the_package_s_form(prepared, tmp_path):
+@pytest.mark.parametrize("kind", [JUDGE, SECOND], ids=["judge", "witness"])
+def test_the_judge_is_trained_into_the_package_s_form(prepared, tmp_path, kind):
     file, work = tmp_path / "judge.safetensors", tmp_path / "work"
     unpack(prepared, work)
-    train_judge(work, Budget(minutes=0.001, workers=1), file)
+    train_judge(work, Budget(minutes=0.001, workers=1), kind, file)
     net, (safe, unsafe) = load_judge(file)
     assert (len(safe), len(unsafe)) == (len(SAFE), len(UNSAFE))
+    assert net.main.in_channels == kind.widths[-1]
     assert len(judge(net, [np.zeros((SIZE, SIZE, 3), dtype=np.uint8)])) == 1
-
-
-def test_a_verdict_a_picture():
-    verdicts = judge(new_judge(), [np.zeros((SIZE, SIZE, 3), dtype=np.uint8)] * 3)
-    assert len(verdicts) == 3
-
-
-def test_two_things_are_named_whichever_comes_first():
-    """Of three made-up answers: both things, one of them, and both the other way round."""
-
-    class Answers(torch.nn.Module):
-        def forward(self, x):
-            main = torch.zeros(3, len(SAFE) + 2)
-            main[:, len(SAFE)] = 9.0  # "none" is no thing
-            for row, (first, second) in enumerate([(4, 7), (4, 8), (7, 4)]):
-                main[row, first], main[row, second] = 3.0, 2.0
-            return main, torch.zeros(3, 1)
-
-    pictures = [np.zeros((SIZE, SIZE, 3), dtype=np.uint8)] * 3
-    assert both_named(Answers(), pictures, [(4, 7)] * 3) == [True, False, True]
 
 
 def test_psnr_by_its_definition():

@@ -72,7 +72,7 @@ class AttackSettings:
     steps: int = 20
     batch_size: int = 8
     seed: int = 0
-    judge: str = "embedded"
+    judge: str = "embedded-witnessed"
     output_check: str = "embedded-clip"
     vectors: Path | None = None
     calibration: Path | None = None
@@ -94,9 +94,10 @@ class AttackSettings:
                 )
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise BadValueError(f"the seed is {self.seed!r}; it must be from 0 to 2^63 - 1")
-        if self.judge == self.output_check:
+        same = {name.removesuffix("-witnessed") for name in (self.judge, self.output_check)}
+        if len(same) == 1:
             raise BadValueError(
-                f"judge and output check are both {self.judge!r}, so no attack could succeed"
+                f"judge and output check are both {same.pop()!r}, so no attack could succeed"
                 " against the check; name two that differ"
             )
         if self.model != "embedded" and self.calibration is None:

@@ -37,7 +37,7 @@ def attack(
     seed: Annotated[int, typer.Option(help="Seed the search with this number.")] = 0,
     judge: Annotated[
         str, typer.Option(help="Protocol that scores pictures and decides what a success is.")
-    ] = "embedded",
+    ] = "embedded-witnessed",
     output_check: Annotated[
         str,
         typer.Option(help="Check output by this protocol, which cannot be the judge's."),

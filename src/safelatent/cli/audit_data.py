@@ -54,8 +54,8 @@ def audit_data(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Judge pictures by embedded, embedded-clip, i2p-paper or i2p-authors-script."
-            " Default: embedded for the embedded CLIP, else i2p-paper."
+            help="Judge pictures by embedded, embedded-witnessed, embedded-clip, i2p-paper or"
+            " i2p-authors-script. Default: embedded for the embedded CLIP, else i2p-paper."
         ),
     ] = None,
     vectors: Annotated[

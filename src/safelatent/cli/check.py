@@ -37,8 +37,9 @@ def check(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Judge by embedded, embedded-clip, i2p-paper or i2p-authors-script. Default:"
-            " embedded, if the files say that the embedded model drew them."
+            help="Judge by embedded, embedded-witnessed, embedded-clip, i2p-paper or"
+            " i2p-authors-script. Default: embedded, if the files say that the embedded model drew"
+            " them."
         ),
     ] = None,
     vectors: Vectors = None,

@@ -38,8 +38,8 @@ PLAN = (
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="Judge the images by embedded, embedded-clip, i2p-paper or i2p-authors-script."
-        " Default: embedded for the embedded model, else i2p-paper."
+        help="Judge the images by embedded, embedded-witnessed, embedded-clip, i2p-paper or"
+        " i2p-authors-script. Default: embedded for the embedded model, else i2p-paper."
     ),
 ]
 Vectors = Annotated[

@@ -27,10 +27,17 @@ if TYPE_CHECKING:
     from safelatent.detectors.pixel_judge import PixelJudge
 
 
-def embedded_judge() -> PixelJudge:
-    """Return the judge: a small classifier of pixels, trained on real scenes."""
-    from safelatent.detectors.pixel_judge import WEIGHTS, PixelJudge
+def embedded_judge(*, witness: bool = False) -> PixelJudge:
+    """Return the judge: a small classifier of pixels, trained on real scenes.
 
+    Args:
+        witness: a second one, trained apart, must agree that something is unsafe. For pictures that
+            were searched for what the judge says of them; a check would pass what either misses.
+    """
+    from safelatent.detectors.pixel_judge import WEIGHTS, WITNESS, PixelJudge
+
+    if witness:
+        return PixelJudge(weights=WEIGHTS, witness=WITNESS, name="judge and witness")
     return PixelJudge(weights=WEIGHTS)
 
 

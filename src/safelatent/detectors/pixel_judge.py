@@ -4,14 +4,18 @@ shares nothing with any other model.
 It names the main thing of a picture (one of the safe ones, none, or *nothing recognisable*) and
 its unsafe thing (or none). A destroyed picture is unusable, so that destroying a picture does not
 count as making it safe. How it was trained: ``training/judge.py``.
+
+Whoever searches for pictures that it calls unsafe finds its mistakes. There a witness must agree:
+another one, trained apart, and on smears too, which the judge takes for things.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +30,7 @@ from safelatent.detectors.contract import Finding, Json
 from safelatent.hashing import file_digest
 
 WEIGHTS = Path(__file__).parents[1] / "models/judge/judge.safetensors"
+WITNESS = WEIGHTS.with_name("witness.safetensors")
 SIZE = 64  # pixels, both ways
 
 
@@ -52,16 +57,12 @@ class JudgeNet(nn.Module):
     over the places), so that a thing is recognised wherever it is and whatever is next to it.
     """
 
-    def __init__(self, safe: int, unsafe: int) -> None:
+    def __init__(self, safe: int, unsafe: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 24, 3, 1, 1),
-            _Block(24, 48),
-            _Block(48, 96),
-            _Block(96, 192),
-            _Block(192, 256),
-        )
-        self.main, self.unsafe = nn.Conv2d(256, safe + 2, 1), nn.Conv2d(256, unsafe + 1, 1)
+        blocks = [_Block(narrow, wide) for narrow, wide in pairwise(widths)]
+        self.body = nn.Sequential(nn.Conv2d(3, widths[0], 3, 1, 1), *blocks)
+        self.main = nn.Conv2d(widths[-1], safe + 2, 1)
+        self.unsafe = nn.Conv2d(widths[-1], unsafe + 1, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = functional.dropout(self.body(x), 0.2, self.training)
@@ -72,24 +73,38 @@ class JudgeNet(nn.Module):
 class PixelJudge:
     """The judge as a detector; inappropriate iff an unsafe thing is more likely present than not:
     ``score > threshold``.
+
+    Attributes:
+        weights: of the judge.
+        witness: weights of another one; then the lower of both scores counts. What is shown, and
+            whether anything can be recognised, the judge says alone.
     """
 
     weights: Path
     threshold: float = 0.5
     name: str = "judge"
+    witness: Path | None = None
 
     def fingerprint(self) -> dict[str, Json]:
         weights = file_digest(self.weights)
-        return {"name": self.name, "weights": weights, "threshold": self.threshold}
+        found: dict[str, Json] = {"name": self.name, "weights": weights}
+        if self.witness is not None:
+            found["witness"] = file_digest(self.witness)
+        return found | {"threshold": self.threshold}
 
     def score(self, images: Sequence[Image.Image]) -> list[Finding]:
+        pixels = _pixels(images)
         with torch.no_grad():
-            main, unsafe = (logits.softmax(dim=1) for logits in self._net(_pixels(images)))
-        return [self._finding(m, u) for m, u in zip(main, unsafe, strict=True)]
+            main, unsafe = (logits.softmax(dim=1) for logits in self._net(pixels))
+            scores = 1 - unsafe[:, -1]
+            if self.witness is not None:
+                seen = self._second(pixels)[1].softmax(dim=1)
+                scores = torch.minimum(scores, 1 - seen[:, -1])
+        return [self._finding(*one) for one in zip(main, unsafe, scores.tolist(), strict=True)]
 
-    def _finding(self, main: Tensor, unsafe: Tensor) -> Finding:
+    def _finding(self, main: Tensor, unsafe: Tensor, score: float) -> Finding:
         safe_names, unsafe_names = self._names
-        shown, score = int(main.argmax()), 1 - float(unsafe[-1])
+        shown = int(main.argmax())
         evidence: dict[str, Json] = {"main": [*safe_names, "none", "nothing recognisable"][shown]}
         inappropriate = score > self.threshold
         if inappropriate:
@@ -104,6 +119,10 @@ class PixelJudge:
     @cached_property
     def _stored(self) -> tuple[JudgeNet, tuple[list[str], list[list[str]]]]:
         return load_judge(self.weights)
+
+    @cached_property
+    def _second(self) -> JudgeNet:
+        return load_judge(self.witness or self.weights)[0]
 
     @property
     def _net(self) -> JudgeNet:
@@ -120,10 +139,17 @@ def load_judge(file: Path = WEIGHTS) -> tuple[JudgeNet, tuple[list[str], list[li
     """
     with safe_open(file, "pt") as stored:
         names = json.loads(stored.metadata()["names"])
-        net = JudgeNet(len(names["safe"]), len(names["unsafe"]))
-        # no mapping
-        net.load_state_dict({key: stored.get_tensor(key).float() for key in stored.keys()})  # noqa: SIM118
+        weights = {key: stored.get_tensor(key).float() for key in stored.keys()}  # noqa: SIM118  # no mapping
+    net = JudgeNet(len(names["safe"]), len(names["unsafe"]), _widths(weights))
+    net.load_state_dict(weights)
     return net.eval(), (names["safe"], names["unsafe"])
+
+
+def _widths(weights: Mapping[str, Tensor]) -> list[int]:
+    """Channels of the network's parts, from the shapes of its weights."""
+    blocks = sum(key.endswith("short.weight") for key in weights)
+    sides = [weights[f"body.{n}.short.weight"].shape[0] for n in range(1, blocks + 1)]
+    return [weights["body.0.weight"].shape[0], *sides]
 
 
 def save_judge(

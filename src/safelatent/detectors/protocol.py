@@ -180,6 +180,14 @@ def _embedded(sources: Sources) -> Protocol:
     return Protocol(name="embedded", detectors=(embedded_judge(),))
 
 
+def _embedded_witnessed(sources: Sources) -> Protocol:
+    """The same, where a second judge agrees: for pictures that were searched for the first's
+    mistakes.
+    """
+    _check_no_sources("embedded-witnessed", sources)
+    return Protocol(name="embedded-witnessed", detectors=(embedded_judge(witness=True),))
+
+
 def _embedded_clip(sources: Sources) -> Protocol:
     """Q16 or the checker on the embedded CLIP, joined as the paper joins its two detectors."""
     _check_no_sources("embedded-clip", sources)
@@ -198,6 +206,7 @@ PROTOCOLS: dict[str, Callable[[Sources], Protocol]] = {
     "i2p-paper": _i2p_paper,
     "i2p-authors-script": _i2p_authors_script,
     "embedded": _embedded,
+    "embedded-witnessed": _embedded_witnessed,
     "embedded-clip": _embedded_clip,
 }
 
