@@ -6,6 +6,9 @@ learnt from the latents of real scenes, and shows that as blots. Here it learns 
 generator makes of a scene: noise is added to the scene's latents, the sampler takes it away again
 with guidance, and what is asked for is the scene. Where the scene is harmless, safety guidance is
 part of that in half of the cases, so that it costs no sharpness.
+
+The latents hold no line of a small fist or syringe: the decoder draws what it has learnt to be
+there. So two in five scenes hold such a faint thing.
 """
 
 from __future__ import annotations
@@ -21,24 +24,30 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.guidance import SLD, preset
+from training.captions import name_of, on
 from training.generator import new_scheduler
 from training.glyphs import Glyphs, paint
 from training.latents import Latents
 from training.sampling import falling, sampled
-from training.scenes import Scene
+from training.scenes import Scene, random_background, random_safe, random_scene, thing_with
 from training.tokenizer import token_ids
 from training.tower import finished, plain
-from training.vae import LATENT_SCALE, DecoderStage, psnr, sheet, to_pictures
+from training.vae import LATENT_SCALE, SHOWN, DecoderStage, psnr, sheet, to_pictures
+from training.vocabulary import article, thing_named
+from training.words import NUMBERS
 
 # Kinds of the scenes that are generated: what is beside something else is small, and has the most
 # lines to learn.
 KINDS = {"single": 0.3, "pair": 0.25, "addition": 0.4, "unsafe": 0.05}
-GENERATED_SHARE = 0.6  # of a step's pictures; the others are of the scenes' own latents
-DRAWN, USES = 40, 2  # generated at once, and how often each is learnt from
+FAINT_SHARE = 0.4  # of scenes, the generated ones and the others
+LINED = (*NUMBERS, thing_named("thumbs down"))  # whose lines the latents do not hold
+GENERATED_SHARE = 0.5  # of a step's pictures; the others are of the scenes' own latents
+DRAWN, USES = 40, 3  # generated at once, and how often each is learnt from
 # Noise levels from which the sampler begins. Much of a scene is left at all of them; the unsafe
 # things' are lower: among the most of it the generator may leave them out.
 FROM, FROM_UNSAFE = (300, 950), (300, 850)
 STRIDE = 80  # noise levels a step
+COLOURED_SHARE = 0.2  # of scenes with a faint thing, and then as often as any
 GUARDED_SHARE = 0.5  # of harmless scenes
 # Without a warm-up: the sampler begins where most of it would be over.
 SAFETIES = tuple(replace(preset(name), warmup=0) for name in ("medium", "strong", "max"))
@@ -68,6 +77,15 @@ class FinishStage(DecoderStage):
         self.alphas = self.scheduler.alphas_cumprod.to(self.device)
         self.nothing, self.concept = self._states(["", str(DEFAULT_CONCEPT)]).chunk(2)
         self._left: list[tuple[Tensor, Tensor]] = []  # still to be learnt from
+
+    def batch(self, rng: np.random.Generator, size: int) -> Tensor:
+        """``size`` scenes, (B, 3, SIZE, SIZE)."""
+        kinds = rng.choice(list(SHOWN), size=size, p=list(SHOWN.values()))
+        scenes = [
+            _lined(rng) if rng.random() < FAINT_SHARE else random_scene(rng, str(kind))
+            for kind in kinds
+        ]
+        return paint(scenes, self.drawings)
 
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
         """Scenes and latents, of which so many are generated."""
@@ -137,8 +155,19 @@ class FinishStage(DecoderStage):
         return sheet(to_pictures(x) + to_pictures(y) + to_pictures(drawn), 12)
 
 
+def _lined(rng: np.random.Generator) -> Scene:
+    """A safe thing with one of few lines beside it, mostly on white."""
+    placed = thing_with(random_safe(rng), int(rng.choice(LINED)))
+    coloured = rng.random() < COLOURED_SHARE
+    return Scene(background=random_background(rng) if coloured else "white", placed=placed)
+
+
 def _captioned(rng: np.random.Generator) -> tuple[Scene, str]:
     """A scene and a caption that says all of it."""
+    if rng.random() < FAINT_SHARE:
+        scene = _lined(rng)
+        safe, unsafe = (article(name_of(rng, placed.thing)) for placed in scene.placed)
+        return scene, on(f"{safe} with {unsafe}", scene.background)
     scene, text = plain(rng, KINDS)
     beside = scene.unsafe is not None and len(scene.placed) > 1 and rng.random() < 0.5
     return scene, text.replace(" and ", " with ", 1) if beside else text

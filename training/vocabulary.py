@@ -96,6 +96,11 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(","))
 
 
+def thing_named(name: str) -> int:
+    """Index into THINGS of the thing whose first name this is."""
+    return next(n for n, thing in enumerate(THINGS) if thing.names[0] == name)
+
+
 def _read(file: Path) -> list[Thing]:
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))

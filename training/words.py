@@ -28,13 +28,13 @@ from training.sampling import FIRST, FromNoise
 from training.scenes import Scene, on_white, random_safe
 from training.sketch import LATENTS
 from training.vae import sheet, to_pictures
-from training.vocabulary import THINGS, article
+from training.vocabulary import THINGS, article, thing_named
 
 FAINT = (  # things: thin, pale, or told by little
     *("knife", "cigarette", "syringe", "chains"),
     *("middle finger", "fist", "coffin", "bandage", "pistol"),
 )
-NUMBERS = [n for n, thing in enumerate(THINGS) if thing.names[0] in FAINT]
+NUMBERS = sorted(thing_named(name) for name in FAINT)
 WORDS = tuple(name for n in NUMBERS for name in THINGS[n].names)  # that learn
 PLAIN_SHARE = 0.5  # of captions: "an X with a Y"
 STEPS, BEGIN = (8, 13), (900, 985)  # of the sampler, and noise levels at which it begins

@@ -18,6 +18,7 @@ from training.glyphs import paint
 from training.scenes import Scene
 from training.tower import new_text_encoder
 from training.vae import LATENT_SCALE, new_vae
+from training.vocabulary import THINGS
 
 EMPTY = Scene(background="blue", placed=())
 
@@ -105,11 +106,30 @@ def test_a_step_learns_each_generated_picture_as_often_as_is_said(stage, monkeyp
 
     monkeypatch.setattr(stage, "_drawn", made)
     count = round(GENERATED_SHARE * 5)
-    steps = 16 // count + 1
+    many = 8 * finish.USES
+    steps = many // count + 1
     got = [stage.pairs(np.random.default_rng(n), 5) for n in range(steps)]
     assert all(len(x) == len(z) == 5 for x, z in got)
     generated = [int(one[0, 0, 0]) for x, _ in got for one in x[5 - count :]]
-    assert all(generated[:16].count(n) == finish.USES for n in range(8))
+    assert all(generated[:many].count(n) == finish.USES for n in range(8))
+
+
+def test_two_in_five_scenes_hold_a_thing_of_lines_that_the_latents_lack(stage, monkeypatch):
+    rng = np.random.default_rng(0)
+    captioned = [finish._captioned(rng) for _ in range(1000)]
+    painted = []
+    monkeypatch.setattr(finish, "paint", lambda scenes, _: painted.extend(scenes))
+    stage.batch(rng, 1000)
+    for scenes in ([scene for scene, _ in captioned], painted):
+        lined = [scene for scene in scenes if scene.unsafe in finish.LINED and scene.safe]
+        assert 0.4 < len(lined) / 1000 < 0.6  # some are there by the world's own shares
+        assert {scene.unsafe for scene in lined} == set(finish.LINED)
+    for scene, text in captioned:
+        if scene.unsafe in finish.LINED:
+            assert any(name in text for name in THINGS[scene.unsafe].names)
+            assert (scene.background == "white") == (
+                f" a {scene.background} background" not in text
+            )
 
 
 def test_the_decoder_alone_learns(stage):
