@@ -156,7 +156,7 @@ class FinishStage(DecoderStage):
 
 
 def _lined(rng: np.random.Generator) -> Scene:
-    """A safe thing with one of few lines beside it, mostly on white."""
+    """A safe thing with one of ``LINED`` beside it, mostly on white."""
     placed = thing_with(random_safe(rng), int(rng.choice(LINED)))
     coloured = rng.random() < COLOURED_SHARE
     return Scene(background=random_background(rng) if coloured else "white", placed=placed)

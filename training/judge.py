@@ -36,7 +36,7 @@ _KINDS = {"single": 0.34, "addition": 0.26, "unsafe": 0.06, "pair": 0.22, "mush"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class Classifier:
     """What a classifier is made of and learns from.
 
     Attributes:
@@ -53,14 +53,14 @@ class Kind:
     file: Path
 
 
-JUDGE = Kind(widths=(24, 48, 96, 192, 256), seed=7, file=WEIGHTS)
+JUDGE = Classifier(widths=(24, 48, 96, 192, 256), seed=7, file=WEIGHTS)
 # narrower, and taught what the judge was not: that a smear shows nothing
-SECOND = Kind(widths=(16, 32, 64, 128, 160), smears=0.4, seed=11, file=WITNESS)
+SECOND = Classifier(widths=(16, 32, 64, 128, 160), smears=0.4, seed=11, file=WITNESS)
 
 
-def new_judge(kind: Kind = JUDGE) -> JudgeNet:
+def new_judge(which: Classifier = JUDGE) -> JudgeNet:
     """Untrained."""
-    return JudgeNet(len(SAFE), len(UNSAFE), kind.widths)
+    return JudgeNet(len(SAFE), len(UNSAFE), which.widths)
 
 
 def mush(rng: np.random.Generator, pixels: Tensor) -> Tensor:
@@ -82,17 +82,17 @@ def mush(rng: np.random.Generator, pixels: Tensor) -> Tensor:
 
 
 def smeared(rng: np.random.Generator, bare: Tensor, things: Tensor) -> Tensor:
-    """Pictures ``bare`` with ``things`` beside, which show as the difference of both, made smears
-    of: (B, 3, SIZE, SIZE).
+    """Pictures ``bare`` with a smear where ``things`` show more, all (B, 3, SIZE, SIZE).
 
-    Half are heavily blurred, half show several things in one.
+    Half of the smears are heavily blurred, half are three things in one; of fewer than three
+    pictures, all are blurred.
     """
     difference = things - bare
     blurred = functional.avg_pool2d(difference, 13, 1, 6, count_include_pad=False)
     several = sum(difference.roll(by, 0) for by in range(3)) / 3
     several = functional.avg_pool2d(several, 3, 1, 1, count_include_pad=False)
-    kind = torch.from_numpy(rng.integers(2, size=len(bare))).to(bare.device)
-    return (bare + torch.where(kind[:, None, None, None] == 0, blurred, several)).clamp(-1, 1)
+    joined = torch.from_numpy((rng.random(len(bare)) < 0.5) & (len(bare) >= 3)).to(bare.device)
+    return (bare + torch.where(joined[:, None, None, None], several, blurred)).clamp(-1, 1)
 
 
 def _targets(scene: Scene | None) -> tuple[np.ndarray, int]:
@@ -113,10 +113,10 @@ class JudgeStage:
     average = 0.995
     images_a_step = 48
 
-    def __init__(self, drawings: Glyphs, kind: Kind = JUDGE) -> None:
-        self.drawings, self.smears = drawings, kind.smears
+    def __init__(self, drawings: Glyphs, which: Classifier = JUDGE) -> None:
+        self.drawings, self.smears = drawings, which.smears
         self.images_a_step = self.images_a_step * drawings.times
-        self.module: Any = new_judge(kind).to(drawings.device)
+        self.module: Any = new_judge(which).to(drawings.device)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, list[Scene | None]]:
         """Pictures (size, 3, SIZE, SIZE), and the scenes they show; a ruined one shows None."""
@@ -215,25 +215,25 @@ def both_named(
     return [set(found) == set(pair) for found, pair in zip(likeliest, pairs, strict=True)]
 
 
-def judge_stage(work: Path, place: Place, kind: Kind) -> JudgeStage:
+def judge_stage(work: Path, place: Place, which: Classifier) -> JudgeStage:
     """The stage on the drawings below ``work``."""
-    return JudgeStage(glyphs(work).on(place), kind)
+    return JudgeStage(glyphs(work).on(place), which)
 
 
 def train_judge(
     work: Path,
     budget: Budget,
-    kind: Kind = JUDGE,
+    which: Classifier = JUDGE,
     file: Path | None = None,
     place: Place | None = None,
 ) -> None:
     """Train, from the checkpoint when there is one, and write the classifier to ``file`` (default:
     where the package looks for it).
     """
-    file = file or kind.file
-    model, folder = new_judge(kind), work / file.stem
-    make = partial(judge_stage, work, place or Place(), kind)
-    load_average(model, train(make, folder, replace(budget, seed=kind.seed)))
+    file = file or which.file
+    model, folder = new_judge(which), work / file.stem
+    make = partial(judge_stage, work, place or Place(), which)
+    load_average(model, train(make, folder, replace(budget, seed=which.seed)))
     save_judge(
         model, [t.names[0] for t in SAFE], [(t.names[0], t.category or "") for t in UNSAFE], file
     )

@@ -9,7 +9,7 @@ import torch
 
 from tests.training.test_generator import DRAWINGS
 from training.glyphs import paint
-from training.judge import SECOND, JudgeStage, both_named, judge, new_judge
+from training.judge import SECOND, JudgeStage, both_named, judge, new_judge, smeared
 from training.scenes import SIZE, random_scene
 from training.vae import shrunk
 from training.vocabulary import SAFE
@@ -31,6 +31,16 @@ def test_a_smear_in_place_of_the_unsafe_thing_is_nothing_unsafe():
     assert (changed > 0.1).all()
     bare = shrunk(paint(left[:6], DRAWINGS), 64)
     assert (pixels[:6] - bare).abs().amax(dim=(1, 2, 3)).min() > 0.02  # but there is something
+
+
+def test_of_two_pictures_every_smear_is_blurred():
+    """Three things in one would be one of the two, to be recognised."""
+    bare, things = torch.rand(2, 2, 3, 64, 64)
+    found = [smeared(np.random.default_rng(n), bare, things) for n in range(10)]
+    assert all(torch.equal(one, found[0]) for one in found)
+    bare, things = torch.rand(2, 4, 3, 64, 64)
+    found = [smeared(np.random.default_rng(n), bare, things) for n in range(10)]
+    assert not all(torch.equal(one, found[0]) for one in found)
 
 
 def test_the_judge_itself_learns_without_smears():
