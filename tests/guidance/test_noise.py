@@ -23,7 +23,10 @@ from safelatent.guidance import (
     noise_level,
     paper_noise_level,
 )
-from safelatent.guidance.noise import ROUNDING, real_number, shown
+from safelatent.guidance.estimates import Estimates
+from safelatent.guidance.noise import ROUNDING, paper_steps, real_number, shown
+
+PAPER = [paper_noise_level(step) for step in range(50)]
 
 
 def test_the_presets_levels_are_the_known_ones():
@@ -53,8 +56,56 @@ def test_the_papers_schedule_is_diffusers_own():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_on_the_papers_own_schedule_nothing_changes(name):
-    levels = [paper_noise_level(step) for step in range(50)]
-    assert PRESETS[name].by_noise_level().on(levels) == PRESETS[name]
+    assert PRESETS[name].by_noise_level().on(PAPER) == PRESETS[name]
+
+
+@pytest.mark.parametrize(
+    ("levels", "each"),
+    [
+        (PAPER, 1),
+        (PAPER[25:], 1),  # an image-to-image call
+        (torch.tensor(PAPER, dtype=torch.float32).tolist(), 1),
+        (PAPER[::5], 5),
+        (PAPER[:1], 1),
+        ([1.0, 1.0, 1.0], 1),  # too alike to tell
+        ([0.1, 0.9], 1),  # rising
+    ],
+)
+def test_how_many_of_the_paper_s_steps_one_is(levels, each):
+    assert paper_steps(levels) == each
+
+
+def test_twenty_steps_of_a_multistep_solver_are_some_fifty_of_the_paper_s():
+    from diffusers import DPMSolverMultistepScheduler
+
+    scheduler = DPMSolverMultistepScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+    )
+    scheduler.set_timesteps(20)
+    squares = [float(scheduler.alphas_cumprod[t]) for t in scheduler.timesteps.tolist()]
+    levels = [noise_level(square**0.5, (1 - square) ** 0.5) for square in squares]
+    assert paper_steps(levels) == pytest.approx(2.5, abs=0.1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.floats(0, 0.99))
+def test_on_every_schedule_the_momentum_still_forgets(levels, decay):
+    own = SLD(warmup=NoiseLevel(0.8), decay=decay).on(sorted(levels, reverse=True))
+    assert 0 <= own.decay < 1
+    assert own.decay == 0 or decay > 0
+
+
+def test_over_the_same_noise_the_momentum_forgets_as_much():
+    """One step over the noise of five is the five, where the estimates stay the same."""
+    draw = [torch.Generator().manual_seed(seed) for seed in range(4)]
+    u, p, c, nu = (torch.randn(2, 4, 3, 3, dtype=torch.float64, generator=g) for g in draw)
+    given = SLD(warmup=NoiseLevel(1.0), momentum=0.0, decay=0.7)  # whose factor has no memory
+    estimates = Estimates(uncond=u, prompt=p, concept=c)
+    fine = coarse = nu
+    for _ in range(5):
+        _, fine = given.on(PAPER).correct(estimates, fine, 0)
+    _, coarse = given.on(PAPER[::5]).correct(estimates, coarse, 0)
+    torch.testing.assert_close(coarse, fine)
+    assert (coarse - nu).abs().max() > 0.1
 
 
 def shifted(steps: int, shift: float) -> list[float]:
@@ -122,9 +173,9 @@ def test_every_guidance_has_one_for_a_run():
     levels = [0.9, 0.7, 0.5]
     assert WEAK.on(levels) is WEAK
     assert NegativePrompt().on(levels) == NegativePrompt()
-    assert PerImage([MEDIUM, SLD(warmup=NoiseLevel(0.6))]).on(levels) == PerImage(
-        [MEDIUM, SLD(warmup=2)]
-    )
+    per_image = PerImage([MEDIUM, SLD(warmup=NoiseLevel(0.6))])
+    own = SLD(warmup=2, decay=0.4 ** paper_steps(levels))
+    assert per_image.on(levels) == PerImage([MEDIUM, own])
     by_level = SLD(warmup=NoiseLevel(0.6))
     assert by_level.by_noise_level() is by_level
     with pytest.raises(BadValueError, match="step 60 is not one of the paper's 50"):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from safelatent.errors import BadValueError, nearest
 from safelatent.guidance.estimates import Correction, Estimates, changed, missing_concept
-from safelatent.guidance.noise import NoiseLevel, paper_noise_level, real_number, shown
+from safelatent.guidance.noise import NoiseLevel, paper_noise_level, paper_steps, real_number, shown
 
 _RULES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "warmup": (
@@ -47,7 +47,8 @@ class SLD:
         threshold: ``lambda``, in units of the noise prediction: how near the prompt's prediction
             may come to the concept's (0 to 0.03).
         momentum: ``s_m``, how much of the momentum is added (0 to 0.5).
-        decay: ``beta_m``, how slowly the momentum forgets (0.3 to 0.7).
+        decay: ``beta_m``, how slowly the momentum forgets (0.3 to 0.7), in a step; where the
+            warm-up is a ``NoiseLevel``, in a step of the paper's runs, whatever the call's are.
 
     Raises:
         BadValueError: a value that is not a finite number in its range.
@@ -82,14 +83,17 @@ class SLD:
     def on(self, levels: Sequence[float]) -> SLD:
         """Return the settings for a call whose steps have these noise levels.
 
-        A warm-up that is a ``NoiseLevel`` becomes one in steps.
+        A warm-up that is a ``NoiseLevel`` becomes one in steps, and the momentum forgets as much
+        over the same noise: fewer steps are longer ones.
         """
-        if isinstance(self.warmup, NoiseLevel):
-            return replace(self, warmup=self.warmup.steps(levels))
-        return self
+        if not isinstance(self.warmup, NoiseLevel):
+            return self
+        decay = self.decay ** paper_steps(levels)
+        return replace(self, warmup=self.warmup.steps(levels), decay=decay)
 
     def by_noise_level(self) -> SLD:
-        """Return these settings with a warm-up that is a noise level.
+        """Return these settings with a warm-up that is a noise level, and a momentum that forgets
+        as much over the same noise, in any number of steps.
 
         It is the level at which the paper's runs (50 steps on Stable Diffusion's schedule) end it.
 
