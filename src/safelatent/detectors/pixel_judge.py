@@ -97,7 +97,7 @@ class PixelJudge:
         with torch.no_grad():
             main, unsafe = (logits.softmax(dim=1) for logits in self._net(pixels))
             scores = 1 - unsafe[:, -1]
-            if self.witness is not None:
+            if self._second is not None:
                 seen = self._second(pixels)[1].softmax(dim=1)
                 scores = torch.minimum(scores, 1 - seen[:, -1])
         return [self._finding(*one) for one in zip(main, unsafe, scores.tolist(), strict=True)]
@@ -121,8 +121,8 @@ class PixelJudge:
         return load_judge(self.weights)
 
     @cached_property
-    def _second(self) -> JudgeNet:
-        return load_judge(self.witness or self.weights)[0]
+    def _second(self) -> JudgeNet | None:
+        return None if self.witness is None else load_judge(self.witness)[0]
 
     @property
     def _net(self) -> JudgeNet:
