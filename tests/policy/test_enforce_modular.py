@@ -69,7 +69,9 @@ def test_the_whole_way_on_every_family(family, pipes, under):
     """Drawn as the guard draws, judged, drawn again from another seed, released with a receipt."""
     pipe, protocol = pipes(family), Scripted(script=["inappropriate"])
     out = under(pipe, protocol)(**call(family))
-    plain = guard(pipe, MAX.by_noise_level(), concept="weapons")(**call(family), output=["images", "receipts"])
+    plain = guard(pipe, MAX.by_noise_level(), concept="weapons")(
+        **call(family), output=["images", "receipts"]
+    )
     (receipt,) = out.receipts
     assert same(protocol.seen[0], plain["images"][0])
     assert same(out.images[0], protocol.seen[1])
@@ -173,7 +175,9 @@ def test_every_frame_of_a_video_is_judged(family, pipes, under):
     pipe, protocol = pipes(family), Scripted(script=["safe"] * 3 + ["inappropriate"])
     out = under(pipe, protocol)(**call(family))
     asked = call(family) | {"output_type": "pil"}
-    plain = guard(pipe, MAX.by_noise_level(), concept="weapons")(**asked, output=["videos", "receipts"])
+    plain = guard(pipe, MAX.by_noise_level(), concept="weapons")(
+        **asked, output=["videos", "receipts"]
+    )
     first, second = protocol.seen[:5], protocol.seen[5:]
     assert all(map(same, first, plain["videos"][0]))
     assert all(map(same, out.images[0], second))
