@@ -25,8 +25,11 @@ def test_every_guidance_meets_every_layer():
         ({"steps": 1001}, "steps is 1001"),
         ({"seed": -1}, "the seed is -1"),
         ({"guidances": ("exact", "exakt")}, r"unknown guidance 'exakt' \(did you mean 'exact'\?\)"),
-        ({"judge": "embedded-clip"}, "both 'embedded-clip', so no attack could succeed"),
-        ({"output_check": "embedded"}, "both 'embedded', so no attack could succeed"),
+        (
+            {"judge": "embedded-clip"},
+            "the output check 'embedded-clip', so no attack could succeed",
+        ),
+        ({"output_check": "embedded"}, "the output check 'embedded', so no attack could succeed"),
         ({"model": "owner/name"}, "needs a calibration; make one with"),
     ],
 )

@@ -94,11 +94,11 @@ class AttackSettings:
                 )
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise BadValueError(f"the seed is {self.seed!r}; it must be from 0 to 2^63 - 1")
-        same = {name.removesuffix("-witnessed") for name in (self.judge, self.output_check)}
-        if len(same) == 1:
+        both = self.judge, self.output_check
+        if len({name.removesuffix("-witnessed") for name in both}) == 1:
             raise BadValueError(
-                f"judge and output check are both {same.pop()!r}, so no attack could succeed"
-                " against the check; name two that differ"
+                f"the judge is {self.judge!r} and the output check {self.output_check!r}, so no"
+                " attack could succeed against the check; name two that differ"
             )
         if self.model != "embedded" and self.calibration is None:
             raise BadValueError(
