@@ -29,10 +29,10 @@ from training.generator import new_scheduler
 from training.glyphs import Glyphs, paint
 from training.latents import Latents
 from training.sampling import falling, sampled
-from training.scenes import Scene, random_background, random_safe, random_scene, thing_with
+from training.scenes import Scene, random_background, random_safe, thing_with
 from training.tokenizer import token_ids
 from training.tower import finished, plain
-from training.vae import LATENT_SCALE, SHOWN, DecoderStage, psnr, sheet, to_pictures
+from training.vae import LATENT_SCALE, DecoderStage, psnr, sheet, to_pictures
 from training.vocabulary import article, thing_named
 from training.words import NUMBERS
 
@@ -78,14 +78,9 @@ class FinishStage(DecoderStage):
         self.nothing, self.concept = self._states(["", str(DEFAULT_CONCEPT)]).chunk(2)
         self._left: list[tuple[Tensor, Tensor]] = []  # still to be learnt from
 
-    def batch(self, rng: np.random.Generator, size: int) -> Tensor:
-        """``size`` scenes, (B, 3, SIZE, SIZE)."""
-        kinds = rng.choice(list(SHOWN), size=size, p=list(SHOWN.values()))
-        scenes = [
-            _lined(rng) if rng.random() < FAINT_SHARE else random_scene(rng, str(kind))
-            for kind in kinds
-        ]
-        return paint(scenes, self.drawings)
+    def scene(self, rng: np.random.Generator, kind: str) -> Scene:
+        """One of this kind, or with a faint thing."""
+        return _lined(rng) if rng.random() < FAINT_SHARE else super().scene(rng, kind)
 
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
         """Scenes and latents, of which so many are generated."""

@@ -23,7 +23,7 @@ from torch.nn import functional
 from training.device import half_precision
 from training.glyphs import Glyphs, paint
 from training.latents import CHANNELS, Latents
-from training.scenes import random_scene
+from training.scenes import Scene, random_scene
 
 WIDTHS = (8, 16, 32, 64, 128, 192)  # from the pixels to the latents
 # What the latents (of deviation 1) are multiplied with before noise is added, the pipeline's
@@ -118,7 +118,11 @@ class DecoderStage:
     def batch(self, rng: np.random.Generator, size: int) -> Tensor:
         """``size`` scenes, (B, 3, SIZE, SIZE)."""
         kinds = rng.choice(list(SHOWN), size=size, p=list(SHOWN.values()))
-        return paint([random_scene(rng, str(kind)) for kind in kinds], self.drawings)
+        return paint([self.scene(rng, str(kind)) for kind in kinds], self.drawings)
+
+    def scene(self, rng: np.random.Generator, kind: str) -> Scene:
+        """One of this kind."""
+        return random_scene(rng, kind)
 
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
         """``size`` scenes, and latents to draw them from: their own, with noise or without."""

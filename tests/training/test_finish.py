@@ -11,7 +11,7 @@ import torch
 from tests.training.test_generator import DRAWINGS
 from tests.training.test_lesson import TOKENIZER
 from tests.training.test_sketch import made_latents
-from training import finish
+from training import finish, vae
 from training.finish import FROM_UNSAFE, GENERATED_SHARE, SAFETIES, FinishStage
 from training.generator import new_unet
 from training.glyphs import paint
@@ -118,7 +118,7 @@ def test_two_in_five_scenes_hold_a_thing_of_lines_that_the_latents_lack(stage, m
     rng = np.random.default_rng(0)
     captioned = [finish._captioned(rng) for _ in range(1000)]
     painted = []
-    monkeypatch.setattr(finish, "paint", lambda scenes, _: painted.extend(scenes))
+    monkeypatch.setattr(vae, "paint", lambda scenes, _: painted.extend(scenes))
     stage.batch(rng, 1000)
     for scenes in ([scene for scene, _ in captioned], painted):
         lined = [scene for scene in scenes if scene.unsafe in finish.LINED and scene.safe]

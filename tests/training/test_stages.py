@@ -16,14 +16,7 @@ from safelatent import DEFAULT_CONCEPT, guard, load
 from safelatent.detectors.pixel_judge import load_judge
 from training import glyphs, stages
 from training.device import Place
-from training.judge import (
-    JUDGE,
-    SECOND,
-    JudgeStage,
-    judge,
-    mush,
-    train_judge,
-)
+from training.judge import JUDGE, SECOND, JudgeStage, judge, mush, train_judge
 from training.latents import CHANNELS, FACTOR, Latents, keep, latents
 from training.loop import Budget
 from training.package import PACKAGED, package
