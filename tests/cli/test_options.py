@@ -29,3 +29,9 @@ def test_the_dtypes_are_those_of_a_run():
     from safelatent.runs.settings import Dtype
 
     assert get_args(Dtype) == DTYPES
+
+
+def test_the_protocols_are_all_that_there_are():
+    from safelatent.detectors import PROTOCOLS
+
+    assert sorted(options.PROTOCOLS.replace(" or ", ", ").split(", ")) == sorted(PROTOCOLS)

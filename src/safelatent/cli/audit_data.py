@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safelatent.cli.options import Batch, Device, GroupColumn, Groups, check_place
+from safelatent.cli.options import PROTOCOLS, Batch, Device, GroupColumn, Groups, check_place
 from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.text import printable
 
@@ -54,8 +54,8 @@ def audit_data(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Judge pictures by embedded, embedded-witnessed, embedded-clip, i2p-paper or"
-            " i2p-authors-script. Default: embedded for the embedded CLIP, else i2p-paper."
+            help=f"Judge pictures by {PROTOCOLS}. Default: embedded for the embedded CLIP, else"
+            " i2p-paper."
         ),
     ] = None,
     vectors: Annotated[

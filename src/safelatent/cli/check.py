@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safelatent.cli.options import Vectors, check_place
+from safelatent.cli.options import PROTOCOLS, Vectors, check_place
 from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.text import counted, printable
@@ -37,9 +37,8 @@ def check(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Judge by embedded, embedded-witnessed, embedded-clip, i2p-paper or"
-            " i2p-authors-script. Default: embedded, if the files say that the embedded model drew"
-            " them."
+            help=f"Judge by {PROTOCOLS}. Default: embedded, if the files say that the embedded"
+            " model drew them."
         ),
     ] = None,
     vectors: Vectors = None,
