@@ -144,6 +144,16 @@ def test_no_file_and_too_large_a_file(tmp_path):
         published_vectors(tmp_path / "prompts.p")
 
 
+def test_damaged_text_in_a_pickle_warns_of_nothing(tmp_path):
+    """The pickle module's own reader warns of the escapes that it does not know."""
+    file = tmp_path / "prompts.p"
+    file.write_bytes(b"c\\q\nname\n." + PICKLES["array, protocol 4"])
+    np.testing.assert_array_equal(published_vectors(file).values, VALUES)
+    file.write_bytes(b"c\\\xd9\nname\n.")
+    with pytest.raises(BadValueError, match="holds none of Q16's published vectors"):
+        published_vectors(file)
+
+
 @settings(max_examples=60)
 @given(data=st.data())
 def test_a_damaged_pickle_gives_the_vectors_or_one_line(data, tmp_path_factory):

@@ -75,6 +75,7 @@ def test_nothing_is_run(zipped, tmp_path):
         b"",
         b"PK nothing",
         b"nothing",
+        b"c\\q\nname\n.",  # an escape that the pickle module's own reader would warn of
         pickle.dumps([1, 2]),
         saved([1, 2], zipped=True),
         saved({"a": 1}, zipped=True),

@@ -35,13 +35,11 @@ PLAN = (
     "Evaluations to pay for: exact, fast, or for example concept=5 (the concept's at every fifth"
     " step only); all but exact give other images."
 )
-# Written out, since their module is slow to import.
 PROTOCOLS = "embedded, embedded-witnessed, embedded-clip, i2p-paper or i2p-authors-script"
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help=f"Judge the images by {PROTOCOLS}. Default: embedded for the embedded model, else"
-        " i2p-paper."
+        help=f"Judge by {PROTOCOLS}. Default: embedded for the embedded model, else i2p-paper."
     ),
 ]
 Vectors = Annotated[

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +55,13 @@ def published_vectors(file: str | Path) -> Vectors:
     """
     path = place(file)
     check_size(path)
-    for found in _byte_strings(path.read_bytes(), _DEPTH):
-        for values in _readings(found):
-            vectors = Vectors(values=values)
-            if vectors.published:
-                return vectors
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes in damaged text, which pickletools undoes
+        for found in _byte_strings(path.read_bytes(), _DEPTH):
+            for values in _readings(found):
+                vectors = Vectors(values=values)
+                if vectors.published:
+                    return vectors
     raise BadValueError(
         f"{str(path)!r} holds none of Q16's published vectors ({', '.join(PUBLISHED.values())});"
         " give the authors' prompts.p"

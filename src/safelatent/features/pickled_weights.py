@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,7 +55,9 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
         BadValueError: it is neither, or holds anything but names and dense tensors.
     """
     try:
-        described, stored = _of_zip(data) if data[:2] == b"PK" else _of_legacy(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in damaged text, which pickletools undoes
+            described, stored = _of_zip(data) if data[:2] == b"PK" else _of_legacy(data)
         if not isinstance(described, dict):
             raise ValueError("it is no mapping of names to tensors")
         return {str(name): _read(tensor, stored) for name, tensor in described.items()}
