@@ -108,6 +108,20 @@ class FinishStage(DecoderStage):
         background = random_background(rng) if coloured else "white"
         return Scene(background=background, placed=thing_with(safe, unsafe))
 
+    def named(self, rng: np.random.Generator) -> tuple[Scene, str]:
+        """A scene with a small unsafe thing, and a caption that names both things."""
+        scene = self.small(rng)
+        safe, unsafe = (article(name_of(rng, placed.thing)) for placed in scene.placed)
+        return scene, on(f"{safe} with {unsafe}", scene.background)
+
+    def captioned(self, rng: np.random.Generator) -> tuple[Scene, str]:
+        """A scene and a caption that says all of it."""
+        if rng.random() < SMALL_SHARE:
+            return self.named(rng)
+        scene, text = plain(rng, KINDS)
+        with_it = scene.unsafe is not None and len(scene.placed) > 1 and rng.random() < 0.5
+        return scene, text.replace(" and ", " with ", 1) if with_it else text
+
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
         """Scenes and latents, of which so many are generated."""
         count = round(GENERATED_SHARE * size)
@@ -175,20 +189,6 @@ class FinishStage(DecoderStage):
     @torch.no_grad()
     def _states(self, captions: list[str]) -> Tensor:
         return self.text_encoder(token_ids(self.tokenizer, captions).to(self.device))[0]
-
-    def named(self, rng: np.random.Generator) -> tuple[Scene, str]:
-        """A scene with a small unsafe thing, and a caption that names both things."""
-        scene = self.small(rng)
-        safe, unsafe = (article(name_of(rng, placed.thing)) for placed in scene.placed)
-        return scene, on(f"{safe} with {unsafe}", scene.background)
-
-    def captioned(self, rng: np.random.Generator) -> tuple[Scene, str]:
-        """A scene and a caption that says all of it."""
-        if rng.random() < SMALL_SHARE:
-            return self.named(rng)
-        scene, text = plain(rng, KINDS)
-        with_it = scene.unsafe is not None and len(scene.placed) > 1 and rng.random() < 0.5
-        return scene, text.replace(" and ", " with ", 1) if with_it else text
 
     @torch.no_grad()
     def _shares(self) -> np.ndarray:

@@ -56,7 +56,8 @@ def published_vectors(file: str | Path) -> Vectors:
     path = place(file)
     check_size(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of escapes in damaged text, which pickletools undoes
+        # Damaged text may hold escapes that are none; pickletools tries to undo them.
+        warnings.simplefilter("ignore", DeprecationWarning)
         for found in _byte_strings(path.read_bytes(), _DEPTH):
             for values in _readings(found):
                 vectors = Vectors(values=values)

@@ -56,7 +56,8 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in damaged text, which pickletools undoes
+            # Damaged text may hold escapes that are none; pickletools tries to undo them.
+            warnings.simplefilter("ignore", DeprecationWarning)
             described, stored = _of_zip(data) if data[:2] == b"PK" else _of_legacy(data)
         if not isinstance(described, dict):
             raise ValueError("it is no mapping of names to tensors")
