@@ -12,6 +12,7 @@ from safelatent.guidance import (
     MAX,
     MEDIUM,
     WEAK,
+    Adaptive,
     Estimates,
     NegativePrompt,
     NoiseLevel,
@@ -74,6 +75,48 @@ def test_the_state_is_complete_from_the_start():
         call.correct(estimates(k), guidance_scale=7.5)
     call.finish("x")
     assert set(vars(call)) == before
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("after", [1, 2, 5])
+@pytest.mark.parametrize("plan", [Plan(), Plan(concept=3, uncond=2)], ids=str)
+def test_other_texts_are_chosen_for_anew(order, after, plan):
+    """An image whose first text leads elsewhere gets all of the guidance when its text does not."""
+    call, looks = begin(Adaptive(), 12, order=order, plan=plan), []
+    for k in range(12 * order):
+        if k == after:
+            call.choose_anew()
+        draw = torch.Generator().manual_seed(k)
+        e_0, e_p, other = (torch.randn(1, *SHAPE, generator=draw) for _ in range(3))
+        look = call.look
+        looks.append(look.choices)
+        plain = e_p if k < after else 2 * e_0 - e_p  # the neutral text's: there, or elsewhere
+        concepts = (*[e_0 + 0.1 * torch.randn(1, *SHAPE, generator=draw) for _ in range(7)], plain)
+        call.correct(
+            Estimates(
+                uncond=e_0 if look.uncond == "evaluated" else None,
+                prompt=e_p,
+                concept=other if look.concept == "evaluated" and not look.choices else None,
+                concepts=concepts[: look.choices],
+            ),
+            guidance_scale=7.5,
+        )
+    assert looks[after] == 8  # the neutral text, too
+    if order == 1:
+        assert looks.count(8) == 2
+    (receipt,) = call.finish("x")
+    shares = [one["share"] for one in receipt.categories]
+    assert shares[0] == 0.2
+    assert shares[-1] == 1
+    assert "0.2 of the guidance at some steps" in str(receipt)
+
+
+def test_one_concept_is_not_chosen_anew():
+    call = begin(MAX, 3)
+    for k in range(3):
+        call.choose_anew()
+        assert call.look.choices == 0
+        call.correct(estimates(k), guidance_scale=7.5)
 
 
 def needed(call, e: Estimates) -> Estimates:

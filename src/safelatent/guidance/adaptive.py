@@ -16,7 +16,8 @@ and Eq. 3 to 8 of Safe Latent Diffusion (letters as in ``sld``) are changed in f
 Besides, the first choice tells a prompt that speaks of a category from one that only looks like it.
 Whatever a text names, its direction is in part that of any picture, and so is a category's. Where
 ``e_p - e_0`` leads to a picture of nothing in particular (``neutral``), and far less to any
-category (``margin``), the image gets a share of the guidance alone (``elsewhere``).
+category (``margin``), the image gets a share of the guidance alone (``elsewhere``). Where the text
+changes in the middle of a call, the choice is made again as at the first.
 
 Between two choices one category's estimate is evaluated per step: the near ones take turns, from
 the nearest on, and the directions of the others are as they were last seen. Old ones spoil images:
@@ -34,6 +35,7 @@ from torch import Tensor
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
+from safelatent.guidance.adaptive_state import AdaptiveState, empty_estimate, following, wide
 from safelatent.guidance.categories import Category, categories
 from safelatent.guidance.estimates import Correction, Estimates, changed, missing_concept
 from safelatent.guidance.noise import real_number, shown
@@ -43,36 +45,12 @@ SETTINGS = ("every", "near", "several", "neutral", "margin", "elsewhere")  # bes
 
 
 def adaptive_of(concept: Concept) -> Adaptive:
-    """Return adaptive guidance at the strength of *strong*, among I2P's categories.
-
-    Another concept than the paper's is the one category, which nothing is chosen beside.
+    """Return adaptive guidance at the strength of *strong*, among I2P's categories; away from
+    another concept than the paper's alone.
     """
     if concept == DEFAULT_CONCEPT:
         return Adaptive()
     return Adaptive(categories=categories(concepts={"concept": concept}))
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdaptiveState:
-    """What is passed from step to step.
-
-    Attributes:
-        nu: the momentum, (B, C, H, W).
-        directions: ``e_k - e_0`` as last evaluated, (N, B, C, H, W); None before the first choice.
-        near: which categories an image is guided away from, (N, B) bool.
-        nearest: the one whose settings hold, (B,) whole numbers.
-        due: the one whose estimate is evaluated next, (B,): the near ones take turns.
-        share: how much of the guidance each image gets, (B,), by the first choice.
-        negative: ``e_u - e_0``, of a negative prompt, (B, C, H, W); None without one.
-    """
-
-    nu: Tensor
-    directions: Tensor | None = None
-    near: Tensor | None = None
-    nearest: Tensor | None = None
-    due: Tensor | None = None
-    share: Tensor | None = None
-    negative: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +151,16 @@ class Adaptive:
         """Return the category to evaluate for each image, (B,); None where all must be."""
         return state.due
 
+    def anew(self, state: AdaptiveState) -> AdaptiveState:
+        """Return the state for other texts: what the first choice found does not hold of them."""
+        return replace(state, share=None)
+
+    def again(self, start: AdaptiveState, first: AdaptiveState) -> AdaptiveState:
+        """Return the state of a solver's further look at a step: the momentum of its start, and
+        what was chosen and seen at its first.
+        """
+        return replace(first, nu=start.nu)
+
     def correct(
         self, estimates: Estimates, state: AdaptiveState, i: int, unit: float = 1.0
     ) -> tuple[Correction, AdaptiveState]:
@@ -188,7 +176,7 @@ class Adaptive:
         e_u, e_p = estimates.uncond, estimates.prompt
         if e_u is None:
             raise BadValueError("adaptive guidance needs the unconditional estimate")
-        e_0, state = _empty(e_u, estimates.empty, state)
+        e_0, state = empty_estimate(e_u, estimates.empty, state)
         if not self.needs_concept(i):
             none, acts = torch.zeros_like(e_p), changed(e_p, e_p)
             return Correction(uncond=e_u, prompt=e_p, acts=acts, gamma=none, gate=none), state
@@ -216,12 +204,11 @@ class Adaptive:
         self, to_prompt: Tensor, directions: Tensor, near: Tensor, unit: float
     ) -> tuple[Tensor, Tensor]:
         """Return where the gate of any near category is open, 0 or 1, and what it lets through."""
-        gates = torch.stack(
-            [
-                (to_prompt - direction) * unit <= one.strength.threshold  # Eq. 5, open or closed
-                for direction, one in zip(directions, self.categories, strict=True)
-            ]
-        ) & _wide(near, directions)
+        opened = [
+            (to_prompt - direction) * unit <= one.strength.threshold  # Eq. 5, open or closed
+            for direction, one in zip(directions, self.categories, strict=True)
+        ]
+        gates = torch.stack(opened) & wide(near, directions)
         each = torch.where(gates, directions, 0.0)  # mu_k (e_k - e_0)
         effect = each.gather(0, each.abs().argmax(dim=0, keepdim=True))[0]
         return gates.any(dim=0).to(effect.dtype), effect
@@ -232,9 +219,9 @@ class Adaptive:
             directions, near, due = state.directions, state.near, state.due
             if estimates.concept is None or directions is None or near is None or due is None:
                 return state
-            own = _wide(self._one_hot(due), directions)
-            fresh = torch.where(own, estimates.concept - e_0, directions)
-            return replace(state, directions=fresh, due=_following(near, due))
+            own = wide(self._one_hot(due), directions)
+            directions = torch.where(own, estimates.concept - e_0, directions)
+            return replace(state, directions=directions, due=following(near, due))
         count = len(self.categories)
         directions = torch.stack([e_k - e_0 for e_k in estimates.concepts[:count]])
         to_prompt = (estimates.prompt - e_0).float().flatten(1)
@@ -265,8 +252,7 @@ class Adaptive:
         Each image by the settings of its nearest category, which are numbers: as tensors they
         would be rounded in half precision.
         """
-        gamma, after = torch.zeros_like(effect), torch.zeros_like(nu)
-        acting = torch.zeros_like(effect)
+        gamma, acting, after = (torch.zeros_like(x) for x in (effect, effect, nu))
         for settings in dict.fromkeys(one.strength for one in self.categories):
             own = sum(
                 (nearest == k for k, one in enumerate(self.categories) if one.strength == settings),
@@ -279,22 +265,3 @@ class Adaptive:
             if i >= settings.acts_from():
                 gamma, acting = torch.where(rows, full, gamma), torch.where(rows, 1.0, acting)
         return gamma, after, acting
-
-
-def _empty(e_u: Tensor, e_0: Tensor | None, state: AdaptiveState) -> tuple[Tensor, AdaptiveState]:
-    """Return the estimate for the empty prompt: evaluated, reused, or the unconditional one."""
-    if e_0 is not None:
-        return e_0, replace(state, negative=e_u - e_0)
-    return (e_u if state.negative is None else e_u - state.negative), state
-
-
-def _following(near: Tensor, due: Tensor) -> Tensor:
-    """Return the next of the near categories (N, B) after ``due`` (B,), in their order, (B,)."""
-    count = len(near)
-    ahead = (torch.arange(count, device=due.device)[:, None] - due - 1) % count
-    return torch.where(near, ahead, count).argmin(dim=0)
-
-
-def _wide(flags: Tensor, like: Tensor) -> Tensor:
-    """Return flags (N, B) for (N, B, C, H, W)."""
-    return flags.view(*flags.shape, *[1] * (like.dim() - 2))

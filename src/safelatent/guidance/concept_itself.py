@@ -41,22 +41,52 @@ def refuse_concept_itself(prompt: Any, negative: Any, concept: Any) -> None:
             )
 
 
-class TextCheck:
-    """``refuse_concept_itself`` at every step, where a text is another or was changed in place.
+class TextChange:
+    """Whether the texts of a step are others than those of the step before; at the first they are.
 
-    Comparing makes the host wait for the device, and texts hardly ever change in a call.
+    Comparing makes the host wait for the device, and texts hardly ever change in a call: the same
+    memory, unchanged, is not compared.
     """
 
     def __init__(self) -> None:
         self._texts: tuple[Any, ...] = ()  # kept, so that their memory is not another's
         self._marks: list[Any] | None = None
+        self._copies: list[Any] = []
+
+    def __call__(self, *texts: Any) -> bool:
+        marks = [_mark(text) for text in texts]
+        known = marks == self._marks and None not in marks
+        same = known or (self._marks is not None and _equal(list(texts), self._copies))
+        self._texts, self._marks = texts, marks
+        if not same:
+            self._copies = [_copied(text) for text in texts]
+        return not same
+
+
+class TextCheck:
+    """``refuse_concept_itself`` at every step where a text is another one."""
+
+    def __init__(self) -> None:
+        self._changed = TextChange()
 
     def __call__(self, prompt: Any, negative: Any, concept: Any) -> None:
-        texts = (prompt, negative, concept)
-        marks = [_mark(text) for text in texts]
-        if marks != self._marks or None in marks:
+        if self._changed(prompt, negative, concept):
             refuse_concept_itself(prompt, negative, concept)
-        self._texts, self._marks = texts, marks
+
+
+def _equal(text: Any, before: Any) -> bool:
+    if isinstance(text, list | tuple) and isinstance(before, list | tuple):
+        pairs = list(zip(cast("Sequence[Any]", text), cast("Sequence[Any]", before), strict=False))
+        return len(text) == len(before) and all(_equal(*pair) for pair in pairs)
+    if isinstance(text, Tensor) and isinstance(before, Tensor):
+        return text.device == before.device and torch.equal(text, before)
+    return text is before
+
+
+def _copied(text: Any) -> Any:
+    if isinstance(text, list | tuple):
+        return [_copied(one) for one in cast("Sequence[Any]", text)]
+    return text.detach().clone() if isinstance(text, Tensor) else text
 
 
 def _mark(text: Any) -> tuple[Any, ...] | None:

@@ -163,6 +163,18 @@ class Choosing(Guidance, Protocol):
         """Return which concept to evaluate for each image, (B,); None before the first choice."""
         ...
 
+    def anew(self, state: Any) -> Any:
+        """Return the state for other texts: what the first choice found of those before is not
+        true of them.
+        """
+        ...
+
+    def again(self, start: Any, first: Any) -> Any:
+        """Return the state of a solver's further look at a step, of those before and after its
+        first: the momentum of the one, and what the other has seen.
+        """
+        ...
+
 
 def classifier_free(correction: Correction | Estimates, guidance_scale: float) -> Tensor:
     """Return ``e_u + s_g (e_p - e_u)`` (Ho and Salimans, 2022; the paper's Eq. 2).

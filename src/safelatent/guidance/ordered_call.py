@@ -116,6 +116,8 @@ class OrderedCall(GuidedCall):
         self._state: Any = None  # at the start of the step that is under way
         self._next_state: Any = None
         self._shape: torch.Size | None = None  # of the estimates, from the first on
+        self._choice = next((look for look in self.plan.looks if look.choices), None)  # the first
+        self._chooses_anew = False
 
     @property
     def step(self) -> int:
@@ -134,7 +136,15 @@ class OrderedCall(GuidedCall):
                 f"evaluation {self.evaluated + 1} of a call that has {self.evaluations}: another "
                 "call of this pipeline began in the middle of this one; give each its own pipeline"
             )
-        return self.plan.looks[self.evaluated]
+        look = self.plan.looks[self.evaluated]
+        anew = self._chooses_anew and look.concept != "unused"
+        return self._choice or look if anew else look
+
+    def choose_anew(self) -> None:
+        """Among several concepts, choose at the evaluation that is under way as at the first one:
+        its texts are others than those of the one before.
+        """
+        self._chooses_anew = self.evaluated > 0 and self.choosing is not None
 
     @property
     def chosen(self) -> Tensor | None:
@@ -144,8 +154,7 @@ class OrderedCall(GuidedCall):
         """
         if self.choosing is None or self.look.choices:
             return None
-        first = self.evaluated % self.order == 0
-        return self.choosing.chosen(self._next_state if first else self._state)
+        return self.choosing.chosen(self._current())
 
     def correct(
         self,
@@ -170,18 +179,19 @@ class OrderedCall(GuidedCall):
         self._check_shape(estimates.prompt.shape)
         if k == 0:
             self._next_state = self.guidance.init(estimates.prompt)
+        begun = self._current()
         if look == 0:
-            self._state = self._next_state
+            self._state = begun
         estimates, correction, state = self.correct_at(
             i,
             estimates,
-            self._state,
+            begun,
             self._units[k],
             look=own_look,
             guidance_scale=guidance_scale,
         )
         if look == 0:
-            self._next_state = state
+            self._next_state, self._chooses_anew = state, False
         if self.watch is not None and latents is not None:
             self.watch(
                 StepRecord(
@@ -195,6 +205,17 @@ class OrderedCall(GuidedCall):
             )
         self.evaluated += 1
         return correction
+
+    def _current(self) -> Any:
+        """Return the state with which the evaluation that is under way begins."""
+        state = self._next_state
+        if self.evaluated % self.order:
+            state = self._state
+            if self.choosing is not None:
+                state = self.choosing.again(self._state, self._next_state)
+        if self._chooses_anew and self.choosing is not None:
+            return self.choosing.anew(state)
+        return state
 
     def _check_shape(self, shape: torch.Size) -> None:
         """Refuse another size: the momentum and reused estimates belong to the first one."""

@@ -71,8 +71,10 @@ class Receipt:
             )
             if value is not None
         ]
-        if self.categories and (share := self.categories[0]["share"]) < 1:
-            acted.append(f"{share:g} of the guidance, since the prompt leads elsewhere")
+        shares = {one["share"] for one in self.categories or ()}
+        if shares and (least := min(shares)) < 1:
+            where = "" if len(shares) == 1 else " at some steps"
+            acted.append(f"{least:g} of the guidance{where}, since the prompt leads elsewhere")
         return [
             (
                 "guided",

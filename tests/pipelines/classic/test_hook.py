@@ -375,6 +375,16 @@ def test_a_second_order_solver_updates_the_momentum_once_a_step():
         state = after
 
 
+@pytest.mark.parametrize("plan", ["exact", "concept=3"])
+def test_adaptive_guidance_of_a_second_order_solver(plan):
+    """A further look has the momentum of the step's start, and what its first look chose."""
+    pipe = tiny.pipeline(scheduler=HeunDiscreteScheduler.from_config(tiny.scheduler().config))
+    receipt = call(guard(pipe, "adaptive", plan=plan), num_inference_steps=20).receipts[0]
+    assert receipt.steps == 20
+    assert receipt.guided_steps >= 13
+    assert receipt.categories[0]["step"] == 0
+
+
 def test_weak_costs_135_evaluations_and_gives_the_same_image(monkeypatch, concept_call):
     """To the bit where the concept is a separate call. Joined, batches of two stand against
     batches of three, which some processors round otherwise in the last place: there in double
@@ -577,6 +587,31 @@ def test_embeddings_changed_in_place_are_seen(pipe):
     }
     with pytest.raises(NotGuardedError, match="the prompt is the concept itself"):
         call(guard(pipe, "max"), **settings)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_adaptive_guidance_chooses_anew_for_a_text_put_in_by_a_callback(pipe, in_place):
+    """What the first text led to, and how much of the guidance it got, is not true of another."""
+    prompt, empty = embedded(pipe, PROMPT)
+
+    def change(_pipe, i, _t, values):
+        if i != 3:
+            return {}
+        if in_place:
+            values["prompt_embeds"][1:] = prompt
+            return {}
+        return {"prompt_embeds": torch.cat([empty, prompt])}
+
+    settings = {
+        "callback_on_step_end": change,
+        "callback_on_step_end_tensor_inputs": ["prompt_embeds"],
+        "num_inference_steps": 20,
+    }
+    other = call(guard(pipe, "adaptive"), **settings | {"prompt": "a picture"}).receipts[0]
+    assert [one["step"] for one in other.categories] == [0, 4, 7, 14]
+    same = call(guard(pipe, "adaptive"), **settings)
+    assert [one["step"] for one in same.receipts[0].categories] == [0, 7, 14]
+    assert torch.equal(same.images, call(guard(pipe, "adaptive"), num_inference_steps=20).images)
 
 
 def test_rows_doubled_by_a_callback_are_refused(pipe):

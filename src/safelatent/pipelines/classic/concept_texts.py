@@ -36,6 +36,10 @@ class ConceptTexts:
         """The first concept's, of one row."""
         return self.concepts[0]
 
+    def like(self, arguments: Arguments) -> list[Tensor]:
+        """Return the denoiser's arguments that are text, where a concept has its own."""
+        return _leaves(arguments, self.first)
+
     def needed(self, look: Look, chosen: Tensor | None, rows: int) -> list[Arguments]:
         """Return the texts that a look evaluates beside prompt and negative prompt, each in
         ``rows`` rows.
@@ -75,6 +79,14 @@ def one_batch(texts: Sequence[Arguments]) -> Arguments:
             found[name] = one_batch(values)
         else:
             found[name] = value if name == "txt_ids" else torch.cat(values)
+    return found
+
+
+def _leaves(arguments: Arguments, like: Arguments) -> list[Tensor]:
+    found: list[Tensor] = []
+    for name, value in like.items():
+        own = arguments[name]
+        found += _leaves(own, value) if isinstance(value, dict) else [own]
     return found
 
 

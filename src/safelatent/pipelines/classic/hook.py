@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from safelatent.errors import GuardError, NotGuardedError
 from safelatent.guidance import Estimates, Guidance
-from safelatent.guidance.concept_itself import TextCheck, refuse_replaced_negative
+from safelatent.guidance.concept_itself import TextChange, TextCheck, refuse_replaced_negative
 from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early, no_step
 from safelatent.guidance.plan import EXACT, Plan
@@ -80,7 +80,7 @@ class GuidanceHook(CallHook):
         if self.evaluating.everything and (plan != EXACT or adaptive):
             replaced = self.evaluating.wrapped
             raise refused_plan(family.denoiser, plan, adaptive=adaptive, replaced=replaced)
-        self._check_texts = TextCheck()
+        self._check_texts, self._texts_changed = TextCheck(), TextChange()
         self.call: OrderedCall | None = None  # from the first evaluation on
         self._scheduler: Any = None  # of the call
         # Of a sequential family: the first of a step's two calls.
@@ -205,8 +205,10 @@ class GuidanceHook(CallHook):
             )
         if not self.call.guidance.needs_uncond or self.texts.empty is not None:
             texts[1] = None  # which cannot make the guidance vanish
-        if self.call.choosing is None:  # which guards a prompt that is the concept
+        if self.call.choosing is None:
             self._check_texts(*texts)
+        elif self._texts_changed(*self.texts.like(prompt), *self.texts.like(negative)):
+            self.call.choose_anew()  # a prompt that is the concept is guarded, too
         return self.call
 
     def _begun(self, prompt: Arguments, rows: int) -> OrderedCall:
