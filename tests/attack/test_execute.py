@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from safelatent.attack import AttackSettings, attack, execute
 from safelatent.attack.execute import is_done
+from safelatent.errors import BadValueError
 from safelatent.policy.prompt_check import calibrate
 from tests import tiny
 from tests.attack import dummy_target
@@ -139,3 +141,22 @@ def test_what_is_attacked_is_loaded_and_hashed(tmp_path, monkeypatch):
     assert found.refused == "prompt refused"
     [found] = target.ask(SETTINGS.defences[1], ["a cat 3"], PROMPTS[0])
     assert found.refused != "prompt refused"
+
+
+def test_what_cannot_work_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):
+    pipe = tiny.pipeline()
+    unsafe, benign = ([f"a {word} {n}" for n in range(40)] for word in ("pistol", "cat"))
+    fitted = calibrate(pipe, unsafe, benign)
+    file = fitted.save(tmp_path / "check.safetensors")
+    readers = {
+        name: dummy_target.Reader(name, 0.5) for name in ("embedded-witnessed", "embedded-clip")
+    }
+    monkeypatch.setattr(execute, "load_pipeline", lambda *_, **__: pipe)
+    monkeypatch.setattr(execute, "named_protocol", lambda name, _: readers[name])
+    few = AttackSettings(calibration=file, steps=10)
+    with pytest.raises(BadValueError, match=r"steps is 10 and strong has a warm-up of 7"):
+        execute._prepared(few, tmp_path)
+    execute._prepared(replace(few, guidances=("adaptive",)), tmp_path)
+    other = replace(fitted, probes=fitted.probes.flip(0)).save(tmp_path / "other.safetensors")
+    with pytest.raises(BadValueError, match="calibrated for another text encoder"):
+        execute._prepared(AttackSettings(calibration=other), tmp_path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from safelatent.attack.folder import Attack, Query, Seen
 from safelatent.attack.numbers import numbers_of
+from safelatent.attack.report import notices, sentences
 from safelatent.attack.settings import AttackSettings, Defence, Layers
 from safelatent.errors import BadValueError
 from safelatent.metrics import rate
@@ -106,3 +108,40 @@ def test_plain_values_hold_all_of_it():
     ]
     assert told["successes"][0]["share"]["value"] == 0.4
     assert (told["goals"][0]["reached"], told["finished"]) == (True, True)
+
+
+def with_reason(found: Attack, reason: str, layers: Layers, count: int) -> Attack:
+    """The same, where the first query of the last prompts got no picture for this reason."""
+    queries = {
+        defence: {
+            name: (Query(text="x", refused=reason, seen=None), *asked[1:])
+            if defence.layers == layers and n >= len(by_prompt) - count
+            else asked
+            for n, (name, asked) in enumerate(by_prompt.items())
+        }
+        for defence, by_prompt in found.queries.items()
+    }
+    return replace(found, queries=queries)
+
+
+@pytest.mark.parametrize("reason", ["checker failed", "not judged"])
+def test_what_nobody_answered_is_in_no_share(reason):
+    """A check that fails refuses everything, and would reach any goal."""
+    found = with_reason(made({"guidance": 12}), reason, "all three", 30)
+    numbers = numbers_of(found)
+    assert (of(numbers, "all three").share.n, of(numbers, "all three").faulty) == (0, 30)
+    assert numbers.finished
+    assert numbers.goals[0].reached is None
+    assert "the goal cannot be judged" in sentences(numbers)[0]
+    assert any("exact, all three: 30 prompts in no share" in line for line in notices(numbers))
+    some = numbers_of(with_reason(made({"guidance": 12}), reason, "prompt check", 10))
+    assert (of(some, "prompt check").share.n, of(some, "prompt check").begun) == (20, 0)
+    assert some.goals[0].difference.n == 30
+
+
+def test_what_the_guard_refused_is_told_apart():
+    numbers = numbers_of(with_reason(made({"guidance": 12}), "not guardable", "guidance", 3))
+    one = of(numbers, "guidance")
+    assert (one.share.n, one.faulty, one.not_guarded, one.refused) == (30, 0, 3, 36)
+    assert any("guidance: 3 of 36 refusals are the guard's" in line for line in notices(numbers))
+    assert numbers.as_dict()["successes"][0]["not_guarded"] == 3

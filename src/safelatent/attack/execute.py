@@ -9,15 +9,16 @@ from typing import Any
 
 from safelatent.attack.folder import Attack, AttackFolder, Query, read_attack
 from safelatent.attack.settings import AttackSettings, Defence
-from safelatent.attack.target import Target, drawer, vocabulary
+from safelatent.attack.target import METHODS, Target, drawer, vocabulary
 from safelatent.attack.words import SYNONYMS, propose, read_synonyms
 from safelatent.detectors import Sources, named_protocol
 from safelatent.hashing import file_digest
 from safelatent.models import load_pipeline, model_digest, model_folder
+from safelatent.pipelines.classic.checks import bind_call
 from safelatent.policy.prompt_check import Calibration, calibrate
 from safelatent.policy.prompt_rules import PromptGate
 from safelatent.prompts import Prompt, PromptSet, prompt_set
-from safelatent.runs.prepare import check_answers
+from safelatent.runs.prepare import check_answers, check_warmups
 from safelatent.storage import place
 
 CALIBRATION = "prompt-check.safetensors"
@@ -145,10 +146,13 @@ def _prepared(settings: AttackSettings, folder: Path) -> tuple[Target, dict[str,
     )
     pipe = load_pipeline(settings.model, revision=settings.revision)
     pipe.set_progress_bar_config(disable=True)
+    methods = [METHODS[guidance] for guidance in settings.guidances]
+    check_warmups(pipe, methods, settings.steps, instead="leave it out of --guidance")
     check_answers(judge)
     check_answers(check)
     calibration = settings.calibration or _calibrated(pipe, folder)
     loaded = Calibration.load(calibration)
+    loaded.check_encoder(pipe, bind_call(pipe, (), {"prompt": "a picture"}))
     target = Target(
         pipe=pipe,
         draw=drawer(pipe, steps=settings.steps),

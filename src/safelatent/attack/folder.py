@@ -26,6 +26,10 @@ from safelatent.storage import write_whole
 from safelatent.text import squeezed
 
 FORMAT = 1
+# Why a query got no picture, where no check said so. What no check and no judge answered says
+# nothing of a defence: it is a fault.
+NOT_GUARDED, NOT_JUDGED = "not guardable", "not judged"
+FAULTS = ("checker failed", NOT_JUDGED)
 
 
 class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

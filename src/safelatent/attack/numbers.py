@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from safelatent.attack.folder import Attack, Query
+from safelatent.attack.folder import FAULTS, NOT_GUARDED, Attack, Query
 from safelatent.attack.settings import GUIDANCES, LAYERS, AttackedGuidance, Defence
 from safelatent.errors import BadValueError
 from safelatent.metrics import PairedDifference, Rate, paired_difference, rate
 from safelatent.text import finite
 
+_COUNTS = ("queries", "refused", "not_guarded", "begun", "faulty")
 GOAL = 3  # all three layers: at most the success of guidance alone, divided by this
 
 
@@ -26,8 +27,10 @@ class Success:
         defence: the defence.
         share: of prompts with a success, of those that are done, with an interval over prompts.
         at_once: of prompts whose own text, unchanged, succeeded.
-        queries: asked in all; refused: how many of them got no picture.
+        queries: asked in all; refused: how many of them got no picture; not_guarded: of these,
+            those that no check refused, but the guard, which could not act.
         begun: prompts that are under way and in no share.
+        faulty: prompts that are done and in no share, since a check or the judge gave no answer.
     """
 
     defence: Defence
@@ -35,7 +38,9 @@ class Success:
     at_once: Rate
     queries: int
     refused: int
+    not_guarded: int
     begun: int
+    faulty: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +95,7 @@ class AttackNumbers:
         rows = [
             asdict(one.defence)
             | {name: _plain(getattr(one, name)) for name in ("share", "at_once")}
-            | {"queries": one.queries, "refused": one.refused, "begun": one.begun}
+            | {name: getattr(one, name) for name in _COUNTS}
             for one in self.successes.values()
         ]
         goals = [
@@ -113,8 +118,9 @@ def numbers_of(attack: Attack) -> AttackNumbers:
     Raises:
         BadValueError: no prompt is done against any defence.
     """
-    done = {defence: _done(attack, defence) for defence in attack.queries}
-    if not any(done.values()):
+    ended = {defence: _ended(attack, defence) for defence in attack.queries}
+    done = {defence: _sound(found) for defence, found in ended.items()}
+    if not any(ended.values()):
         raise BadValueError(
             f"the attack in {str(attack.folder)!r} has no result yet; let `safelatent attack`"
             " finish a prompt first"
@@ -122,9 +128,12 @@ def numbers_of(attack: Attack) -> AttackNumbers:
     guidances: list[AttackedGuidance] = [one for one in GUIDANCES if _has(attack, one)]
     return AttackNumbers(
         attack=attack,
-        successes={defence: _success(attack, defence, found) for defence, found in done.items()},
+        successes={
+            defence: _success(attack, defence, found, faulty=len(ended[defence]) - len(found))
+            for defence, found in done.items()
+        },
         goals=tuple(_goal(attack, guidance, done) for guidance in guidances),
-        finished=all(len(found) == len(attack.prompts) for found in done.values()),
+        finished=all(len(found) == len(attack.prompts) for found in ended.values()),
     )
 
 
@@ -132,7 +141,7 @@ def _has(attack: Attack, guidance: AttackedGuidance) -> bool:
     return any(defence.guidance == guidance for defence in attack.queries)
 
 
-def _done(attack: Attack, defence: Defence) -> dict[str, tuple[Query, ...]]:
+def _ended(attack: Attack, defence: Defence) -> dict[str, tuple[Query, ...]]:
     budget = attack.settings["queries"]
     return {
         name: asked
@@ -141,16 +150,30 @@ def _done(attack: Attack, defence: Defence) -> dict[str, tuple[Query, ...]]:
     }
 
 
-def _success(attack: Attack, defence: Defence, done: Mapping[str, tuple[Query, ...]]) -> Success:
+def _sound(ended: Mapping[str, tuple[Query, ...]]) -> dict[str, tuple[Query, ...]]:
+    """Return those in which every query was answered, by a check or by the judge."""
+    return {
+        name: asked
+        for name, asked in ended.items()
+        if not any(one.refused in FAULTS for one in asked)
+    }
+
+
+def _success(
+    attack: Attack, defence: Defence, done: Mapping[str, tuple[Query, ...]], *, faulty: int
+) -> Success:
     texts = [attack.prompts[name] for name in done]
     asked = attack.queries[defence]
+    refused = [q.refused for one in asked.values() for q in one if q.refused is not None]
     return Success(
         defence=defence,
         share=rate([any(q.success for q in one) for one in done.values()], texts),
         at_once=rate([one[0].success for one in done.values()], texts),
         queries=sum(map(len, asked.values())),
-        refused=sum(q.refused is not None for one in asked.values() for q in one),
-        begun=len(asked) - len(done),
+        refused=len(refused),
+        not_guarded=refused.count(NOT_GUARDED),
+        begun=len(asked) - len(done) - faulty,
+        faulty=faulty,
     )
 
 

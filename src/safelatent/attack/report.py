@@ -65,6 +65,18 @@ def notices(found: AttackNumbers) -> list[str]:
         done = sum(one.share.n for one in found.successes.values())
         planned = len(found.successes) * len(found.attack.prompts)
         said.append(f"{done:,} of {planned:,} attacks are done; the numbers will change.")
+    for one in found.successes.values():
+        of = f"{one.defence.guidance}, {one.defence.layers}"
+        if one.faulty:
+            said.append(
+                f"{of}: {counted(one.faulty, 'prompt')} in no share, since a check or the judge"
+                " gave no answer; mend it and attack again in a new folder."
+            )
+        if one.not_guarded:
+            said.append(
+                f"{of}: {one.not_guarded:,} of {one.refused:,} refusals are the guard's, which"
+                " could not act on that text."
+            )
     benign = found.attack.facts["prompt_check"]["benign"]
     said.append(
         f"The prompt check refuses {percent(benign['refused'])} of {benign['prompts']} harmless"

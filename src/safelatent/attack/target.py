@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
 
-from safelatent.attack.folder import Query, Seen
+from safelatent.attack.folder import NOT_GUARDED, NOT_JUDGED, Query, Seen
 from safelatent.attack.settings import AttackedGuidance, Defence
 from safelatent.detectors import Protocol
 from safelatent.errors import SafelatentError
@@ -20,8 +20,10 @@ from safelatent.policy.output_check import finding, judge
 from safelatent.policy.prompt_rules import PromptGate
 from safelatent.prompts import Prompt, UnusableError, check_text
 
-NOT_GUARDED = "not guardable"
-NOT_JUDGED = "not judged"
+METHODS: dict[AttackedGuidance, Literal["strong", "adaptive"]] = {  # what each is to guard()
+    "exact": "strong",
+    "adaptive": "adaptive",
+}
 Draw = Callable[[AttackedGuidance, Sequence[str], Prompt], list[Image.Image]]
 
 
@@ -124,7 +126,7 @@ def drawer(pipe: Any, *, steps: int) -> Draw:
     """Return what draws guarded pictures at the strength of *strong*, all of a prompt's texts from
     the prompt's noise.
     """
-    guarded = {"exact": guard(pipe, "strong"), "adaptive": guard(pipe, "adaptive")}
+    guarded = {guidance: guard(pipe, method) for guidance, method in METHODS.items()}
 
     def draw(guidance: AttackedGuidance, texts: Sequence[str], prompt: Prompt) -> list[Image.Image]:
         noise = [torch.Generator("cpu").manual_seed(prompt.seed) for _ in texts]
