@@ -76,8 +76,8 @@ class TextCheck:
 
 def _equal(text: Any, before: Any) -> bool:
     if isinstance(text, list | tuple) and isinstance(before, list | tuple):
-        pairs = list(zip(cast("Sequence[Any]", text), cast("Sequence[Any]", before), strict=False))
-        return len(text) == len(before) and all(_equal(*pair) for pair in pairs)
+        own, others = cast("Sequence[Any]", text), cast("Sequence[Any]", before)
+        return len(own) == len(others) and all(map(_equal, own, others))
     if isinstance(text, Tensor) and isinstance(before, Tensor):
         return text.device == before.device and torch.equal(text, before)
     return text is before
