@@ -52,7 +52,18 @@ def test_one_process_writes(tmp_path):
         AttackFolder(tmp_path, SETTINGS, PROMPTS, {})
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}'])
+HALF = '{"format": 1, "settings": {"guidances": ["exact"], "queries": 2}, "facts": {}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"format": 2}', '{"format": 1}', HALF + "}"),
+        HALF.replace('["exact"]', '["none"]') + ', "prompts": {}}',
+        HALF.replace('"queries": 2', '"queries": 0') + ', "prompts": {}}',
+        HALF + ', "prompts": {"../../etc": "a"}}',
+    ],
+)
 def test_a_damaged_folder_is_one_clear_line(tmp_path, text):
     (tmp_path / "attack.json").write_text(text)
     with pytest.raises(RunError, match=r"attack\.json cannot be read"):
@@ -80,3 +91,6 @@ def test_a_folder_that_cannot_be_written_says_what_is_saved(tmp_path, monkeypatc
         monkeypatch.setattr("safelatent.attack.folder.write_whole", full)
         with pytest.raises(RunError, match="No space left on device; what was answered before"):
             store.save(SETTINGS.defences[0], "p-0", ASKED)
+    monkeypatch.setattr("safelatent.attack.folder.write_whole", full)
+    with pytest.raises(RunError, match=r"attack\.json cannot be written: No space left on device"):
+        AttackFolder(tmp_path / "new", SETTINGS, PROMPTS, {})

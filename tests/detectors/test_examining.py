@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -98,7 +99,11 @@ def test_a_detector_that_says_that_it_cannot_work_is_asked_once():
         (lambda images: [finding(score=math.inf)] * len(images), "the score is inf"),
         (lambda images: [finding(score=None, evidence="no idea")] * len(images), "no idea"),
         (lambda images: [finding(score=None, evidence="")] * len(images), "no score, no reason"),
-        (lambda images: [finding(score="high")] * len(images), "ValueError: could not convert"),
+        (lambda images: [finding(score="high")] * len(images), "the score is 'high'"),
+        (lambda images: [finding(score="0.1")] * len(images), "the score is '0.1'"),
+        (lambda images: [finding(score=True)] * len(images), "the score is True"),
+        (lambda images: [finding(inappropriate=0)] * len(images), "inappropriate is 0"),
+        (lambda images: [finding(inappropriate="no")] * len(images), "inappropriate is 'no'"),
         (lambda images: [finding(score=10**400)] * len(images), "OverflowError"),
         (lambda images: [finding(inappropriate=None)] * len(images), "inappropriate is None"),
         (
@@ -266,3 +271,14 @@ def test_the_fingerprint_is_that_of_every_member():
     assert (
         any_of(dataclasses.replace(always(), threshold=0.7), never()).fingerprint() != fingerprint
     )
+
+
+@pytest.mark.parametrize(
+    ("of", "flag"),
+    [(np.float32, np.bool_), (np.array, np.array), (torch.tensor, torch.tensor), (float, bool)],
+)
+def test_an_answer_may_be_of_any_library(of, flag):
+    answers = [finding(score=of(0.75), inappropriate=flag(True))]
+    [verdict] = examine(Scripted(answer=lambda _: answers), [noise(60)])
+    assert (verdict.label, verdict.score) == ("inappropriate", 0.75)
+    assert type(verdict.score) is float

@@ -15,6 +15,18 @@ def batch(i: int, dtype: torch.dtype) -> Estimates:
     return Estimates(uncond=u, prompt=p, concept=s)
 
 
+def test_a_row_has_all_of_the_estimates():
+    noise = torch.Generator().manual_seed(1)
+    u, p, s, e, x, k, m = (torch.randn((3, 4, 6, 6), generator=noise) for _ in range(7))
+    row = Estimates(uncond=u, prompt=p, concept=s, empty=e, either=x, concepts=(k, m)).row(1)
+    for found, whole in (
+        *((row.uncond, u), (row.prompt, p), (row.concept, s), (row.empty, e), (row.either, x)),
+        *zip(row.concepts, (k, m), strict=True),
+    ):
+        assert torch.equal(found, whole[1:2])
+    assert Estimates(uncond=None, prompt=p).row(2).uncond is None
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 def test_each_row_gets_what_it_would_get_alone(dtype):
     rows, first = PerImage(MIXED), batch(0, dtype).prompt
@@ -23,7 +35,8 @@ def test_each_row_gets_what_it_would_get_alone(dtype):
         e = batch(i, dtype)
         correction, after = rows.correct(e, state, i)
         for b, sld in enumerate(MIXED):
-            one, alone[b] = sld.correct(e.row(b), alone[b], i)
+            own = {name: tensor[b : b + 1] for name, tensor in e.named().items()}
+            one, alone[b] = sld.correct(Estimates(**own), alone[b], i)
             for name in ("uncond", "prompt", "acts", "gamma", "gate"):
                 found, expected = getattr(correction, name)[b : b + 1], getattr(one, name)
                 assert torch.equal(found, expected), f"row {b}, step {i}: {name}"

@@ -83,3 +83,21 @@ def test_very_short_calls(sld, levels):
     said = r"the warm-up is [\d,]+ steps and the call has [01],"
     with pytest.raises(NotGuardedError, match=said):
         check_warmup(sld, levels)
+
+
+@pytest.mark.parametrize(
+    "sld", [MEDIUM, MEDIUM.by_noise_level(), replace(MAX, warmup=5)], ids=["steps", "level", "5"]
+)
+def test_timesteps_that_leave_only_faint_noise_are_refused(sld):
+    """Half of the steps, and next to all of the image."""
+    warmup = 10 if sld is MEDIUM else 5
+    levels = [0.93 - 0.01 * i for i in range(warmup)] + [0.1 / (i + 1) for i in range(warmup)]
+    said = r"after the warm-up of \d+ steps the noise level is 0\.10, and the call begins at 0\.93"
+    with pytest.raises(NotGuardedError, match=said):
+        check_warmup(sld, levels)
+
+
+@pytest.mark.parametrize("first", [1.0, 0.5, 0.1])
+def test_what_is_faint_is_measured_by_the_noise_of_the_call(first):
+    """Image to image begins in the middle."""
+    check_warmup(MEDIUM, [first * level for level in PAPER[::2]])

@@ -91,3 +91,23 @@ def test_a_saved_guard_keeps_the_embeddings_and_names_the_words(tmp_path):
     with pytest.raises(Exception, match="does not hold a concept's embeddings") as refused:
         load(str(tmp_path / "safe"))
     assert type(refused.value).__name__ == "UnsupportedError"
+
+
+def test_embeddings_are_no_longer_the_callers():
+    own = EMBEDS.clone()
+    concept = ConceptEmbeds(text="weapons", prompt_embeds=own)
+    own.zero_()
+    assert torch.equal(concept.prompt_embeds, EMBEDS)
+
+
+def test_embeddings_are_written_whole(tmp_path, monkeypatch):
+    file, concept = tmp_path / "concept", ConceptEmbeds(text="weapons", prompt_embeds=EMBEDS)
+    concept.save(file)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        ConceptEmbeds(text="weapons", prompt_embeds=2 * EMBEDS).save(file)
+    assert torch.equal(ConceptEmbeds.load("weapons", file).prompt_embeds, EMBEDS)

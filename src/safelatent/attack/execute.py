@@ -12,6 +12,7 @@ from safelatent.attack.settings import AttackSettings, Defence
 from safelatent.attack.target import METHODS, Target, drawer, vocabulary
 from safelatent.attack.words import SYNONYMS, propose, read_synonyms
 from safelatent.detectors import Sources, named_protocol
+from safelatent.generation.methods import Method
 from safelatent.hashing import file_digest
 from safelatent.models import load_pipeline, model_digest, model_folder
 from safelatent.pipelines.classic.checks import bind_call
@@ -146,7 +147,7 @@ def _prepared(settings: AttackSettings, folder: Path) -> tuple[Target, dict[str,
     )
     pipe = load_pipeline(settings.model, revision=settings.revision)
     pipe.set_progress_bar_config(disable=True)
-    methods = [METHODS[guidance] for guidance in settings.guidances]
+    methods: list[Method] = [METHODS[guidance] for guidance in settings.guidances]
     check_warmups(pipe, methods, settings.steps, instead="leave it out of --guidance")
     check_answers(judge)
     check_answers(check)

@@ -126,7 +126,7 @@ class AttackFolder:
         }
         file = self.folder / "attack.json"
         if not file.exists():
-            write(file, wanted)
+            _written(file, json.dumps(wanted, ensure_ascii=False, indent=1).encode())
             return
         stored = _stored(self.folder)
         if stored != wanted:
@@ -147,14 +147,7 @@ class AttackFolder:
         Raises:
             RunError: the disk is full or the folder read-only. What was saved before is whole.
         """
-        file = _file(self.folder, defence, prompt_id)
-        try:
-            write_whole(file, msgspec.json.encode(list(queries)))
-        except OSError as error:
-            raise RunError(
-                f"{file} cannot be written: {error.strerror}; what was answered before is saved:"
-                " fix the cause and run the same command again to resume"
-            ) from error
+        _written(_file(self.folder, defence, prompt_id), msgspec.json.encode(list(queries)))
 
 
 def read_attack(folder: str | Path) -> Attack:
@@ -191,6 +184,16 @@ def write(file: Path, value: Any) -> Path:
     return write_whole(file, json.dumps(value, ensure_ascii=False, indent=1).encode())
 
 
+def _written(file: Path, content: bytes) -> None:
+    try:
+        write_whole(file, content)
+    except OSError as error:
+        raise RunError(
+            f"{file} cannot be written: {error.strerror}; what was answered before is saved:"
+            " fix the cause and run the same command again to resume"
+        ) from error
+
+
 def _file(folder: Path, defence: Defence, prompt_id: str) -> Path:
     return folder / "queries" / defence.folder / f"{prompt_id}.json"
 
@@ -201,6 +204,10 @@ def _stored(folder: Path) -> dict[str, Any]:
         found = json.loads(file.read_bytes())
         if found["format"] != FORMAT:
             raise ValueError(f"its format is {found['format']!r}, this version reads {FORMAT}")
+        settings, _, prompts = (dict(found[n]) for n in ("settings", "facts", "prompts"))
+        AttackSettings(guidances=tuple(settings["guidances"]), queries=settings["queries"])
+        if paths := [name for name in prompts if Path(name).name != name]:
+            raise ValueError(f"the prompt's id {paths[0]!r} is a path")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file} cannot be read: {squeezed(error)}; name another --out") from None
     return found

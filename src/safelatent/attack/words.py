@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from safelatent.attack.folder import Query
@@ -29,17 +30,18 @@ def read_synonyms(file: Path = SYNONYMS) -> dict[str, tuple[str, ...]]:
         BadValueError: the file cannot be read, or a group has fewer than two words.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(lines_of(file), 1):
-        words = [word.strip().lower() for word in line.split(",") if word.strip()]
-        if not words or line.startswith("#"):
-            continue
-        if len(words) < 2:
-            raise BadValueError(
-                f"{file}, line {number}: {line.strip()!r} is no group; write words of one meaning,"
-                " separated by commas"
-            )
-        for word in words:
-            found[word] = tuple(dict.fromkeys((*found.get(word, ()), *words)))
+    with closing(lines_of(file)) as lines:
+        for number, line in enumerate(lines, 1):
+            words = [word.strip().lower() for word in line.split(",") if word.strip()]
+            if not words or line.startswith("#"):
+                continue
+            if len(words) < 2:
+                raise BadValueError(
+                    f"{file}, line {number}: {line.strip()!r} is no group; write words of one"
+                    " meaning, separated by commas"
+                )
+            for word in words:
+                found[word] = tuple(dict.fromkeys((*found.get(word, ()), *words)))
     return {word: tuple(other for other in group if other != word) for word, group in found.items()}
 
 

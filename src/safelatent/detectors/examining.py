@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -153,18 +154,24 @@ def _verdict(detector: Detector, finding: object) -> Verdict:
             return _no_answer(detector, "unusable", finding.evidence)
         if finding.score is None:
             return _no_answer(detector, "error", finding.evidence or "no score, no reason")
-        score = float(finding.score)
-        if not math.isfinite(score) or finding.inappropriate not in (True, False):
-            reason = f"the score is {score}, inappropriate is {finding.inappropriate}"
+        score, said = _plain(finding.score), _plain(finding.inappropriate)
+        number = isinstance(score, int | float) and not isinstance(score, bool)
+        if not number or not math.isfinite(score) or not isinstance(said, bool):
+            reason = f"the score is {score!r}, inappropriate is {said!r}"
             return _no_answer(detector, "error", reason)
         return Verdict(
-            label="inappropriate" if finding.inappropriate else "safe",
-            score=score,
+            label="inappropriate" if said else "safe",
+            score=float(score),
             threshold=detector.threshold,
             evidence=finding.evidence,
         )
     except Exception as error:  # noqa: BLE001  # a score may be anything, and so may reading it
         return _no_answer(detector, "error", one_line(error))
+
+
+def _plain(value: Any) -> Any:
+    """Return Python's own value of NumPy's, and of tensors without dimensions."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def _no_answer(detector: Detector, label: Label, reason: Evidence) -> Verdict:

@@ -53,13 +53,10 @@ class Estimates:
 
     def row(self, b: int) -> Estimates:
         """Return row ``b`` alone, still (1, C, H, W)."""
-        u, s = self.uncond, self.concept
         part = slice(b, b + 1)
-        return Estimates(
-            uncond=u if u is None else u[part],
-            prompt=self.prompt[part],
-            concept=s if s is None else s[part],
-        )
+        single = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "concepts"}
+        rows: dict[str, Any] = {n: x if x is None else x[part] for n, x in single.items()}
+        return Estimates(**rows, concepts=tuple(one[part] for one in self.concepts))
 
 
 @dataclass(frozen=True, kw_only=True)

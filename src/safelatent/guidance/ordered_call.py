@@ -6,7 +6,7 @@ Knows estimates and steps; does not know texts, schedulers or models.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -51,7 +51,7 @@ class StepRecord:
         latents: (B, C, H, W), as the denoiser got them for the prompt; packed where the family
             packs them.
         estimates: the model's own; where the plan reuses one, what it is taken to be.
-        correction: what became of them.
+        correction: what became of them, as a copy.
     """
 
     i: int
@@ -200,7 +200,7 @@ class OrderedCall(GuidedCall):
                     mixture=self.schedule.mixture(k),
                     latents=latents,
                     estimates=estimates,
-                    correction=correction,
+                    correction=_copied(correction),
                 )
             )
         self.evaluated += 1
@@ -237,6 +237,12 @@ class OrderedCall(GuidedCall):
         if self.evaluated < self.evaluations:
             raise ended_early(self.evaluated, self.evaluations)
         return super().finish(concept)
+
+
+def _copied(correction: Correction) -> Correction:
+    """Return a correction whose estimates can be written to without changing the image."""
+    own = {name: getattr(correction, name).clone() for name in ("uncond", "prompt")}
+    return replace(correction, **own)
 
 
 def ended_early(evaluated: int = 0, evaluations: int | None = None) -> NotGuardedError:

@@ -253,7 +253,7 @@ class GuardedClassic(Guarded):
 
     def _run(self, arguments: dict[str, Any], callback: Callable[[StepRecord], None] | None) -> Any:
         family = self.family
-        arguments = check_call(family, arguments)
+        arguments = check_call(self.pipe, family, arguments)
         denoiser = getattr(self.pipe, family.denoiser)
         with one_call(denoiser):
             for one in self.concepts:

@@ -30,6 +30,7 @@ from safelatent.guidance import (
 )
 from safelatent.guidance.adaptive import SETTINGS
 from safelatent.guidance.noise import shown
+from safelatent.storage import write_whole
 
 ADAPTIVE = "adaptive"  # the name of ``Adaptive()``: I2P's categories at the strength of *strong*
 
@@ -166,7 +167,7 @@ class ConceptEmbeds:
                 raise BadValueError(f"the concept's {name} is {shape}; it must be a tensor {form}")
             if not torch.isfinite(tensor).all():
                 raise BadValueError(f"the concept's {name} holds NaN or infinity; encode it again")
-            object.__setattr__(self, name, tensor.detach())
+            object.__setattr__(self, name, tensor.detach().clone())  # the caller's may change
 
     def embeds(self) -> dict[str, Any]:
         """Return the tensors by name, None for those that were not given."""
@@ -198,11 +199,11 @@ class ConceptEmbeds:
         return found
 
     def save(self, file: Path) -> None:
-        """Write the tensors as safetensors; the text is the guard file's."""
-        from safetensors.torch import save_file
+        """Write the tensors as safetensors, whole; the text is the guard file's."""
+        from safetensors.torch import save
 
         given = {name: one.contiguous() for name, one in self.embeds().items() if one is not None}
-        save_file(given, file)
+        write_whole(file, save(given))
 
     @classmethod
     def load(cls, text: str, file: Path) -> ConceptEmbeds:

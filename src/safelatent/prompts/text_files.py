@@ -135,8 +135,13 @@ def _csv_rows(file: Path, columns: tuple[str, ...], separator: str) -> Iterator[
 
 def read_text(file: Path) -> Table:
     """Open a file with one row per line and the column ``LINE``."""
-    rows = (Row(str(file), "line", n, line_cells(line)) for n, line in enumerate(lines_of(file), 1))
-    return Table(source=str(file), columns=(LINE,), rows=rows)
+    return Table(source=str(file), columns=(LINE,), rows=_text_rows(file))
+
+
+def _text_rows(file: Path) -> Generator[Row, None, None]:
+    with closing(lines_of(file)) as lines:
+        for number, line in enumerate(lines, 1):
+            yield Row(str(file), "line", number, line_cells(line))
 
 
 def line_cells(text: str) -> dict[str, object]:

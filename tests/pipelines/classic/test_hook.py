@@ -492,6 +492,9 @@ def test_controlnet_residuals_follow_the_batch(monkeypatch):
     )
     with pytest.raises(NotGuardedError, match="guess_mode"):
         call(guard(pipe, "max"), **arguments, guess_mode=True)
+    control.register_to_config(global_pool_conditions=True)
+    with pytest.raises(NotGuardedError, match="global_pool_conditions, which switches guess_mode"):
+        call(guard(pipe, "max"), **arguments)
 
 
 def test_one_pipeline_in_two_threads_is_refused_not_mixed_up(pipe):
@@ -587,6 +590,16 @@ def test_embeddings_changed_in_place_are_seen(pipe):
     }
     with pytest.raises(NotGuardedError, match="the prompt is the concept itself"):
         call(guard(pipe, "max"), **settings)
+
+
+def test_what_a_watcher_writes_changes_no_image(pipe):
+    def undo(step):
+        step.correction.prompt.copy_(step.estimates.prompt)
+        step.correction.uncond.copy_(step.estimates.uncond)
+
+    settings = {"prompt": PROMPT, "num_inference_steps": STEPS, "latents": noise()}
+    written = guard(pipe, "max").watch(undo, **settings, output_type="latent")
+    assert torch.equal(written.images, call(guard(pipe, "max")).images)
 
 
 @pytest.mark.parametrize("in_place", [False, True])

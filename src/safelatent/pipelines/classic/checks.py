@@ -64,7 +64,7 @@ class SignedCall:
         return call
 
 
-def check_call(family: Family, arguments: dict[str, Any]) -> dict[str, Any]:
+def check_call(pipe: Any, family: Family, arguments: dict[str, Any]) -> dict[str, Any]:
     """Refuse, before anything is computed, a call of which no image could be guarded.
 
     Returns:
@@ -96,7 +96,18 @@ def check_call(family: Family, arguments: dict[str, Any]) -> dict[str, Any]:
     for name, instead in family.refused.items():
         if arguments.get(name):
             raise NotGuardedError(instead)
+    if _guesses(getattr(pipe, "controlnet", None)):
+        raise NotGuardedError(
+            "this ControlNet's configuration has global_pool_conditions, which switches guess_mode"
+            " on, and that runs it without the prompt, which the guard does not know; use another"
+        )
     return arguments | numbers
+
+
+def _guesses(controlnet: Any) -> bool:
+    """Return whether the first of a pipeline's ControlNets is always in guess mode."""
+    first = next(iter(getattr(controlnet, "nets", [controlnet])), None)
+    return bool(getattr(getattr(first, "config", None), "global_pool_conditions", False))
 
 
 def _check_text(name: str, value: object) -> None:
