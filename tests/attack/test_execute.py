@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from safelatent.attack import AttackSettings, attack, execute
-from safelatent.attack.execute import is_done
+from safelatent.attack.folder import is_done
 from safelatent.errors import BadValueError
 from safelatent.policy.prompt_check import calibrate
 from tests import tiny

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from safelatent.guidance import Adaptive
-from safelatent.guidance.adaptive_state import AdaptiveState, empty_estimate, following, wide
+from safelatent.guidance.adaptive_state import AdaptiveState, empty_estimate, following
 
 SHAPE = (2, 4, 3, 3)
 
@@ -17,12 +17,6 @@ def test_the_near_ones_take_turns_in_their_order():
         due = following(near, due)
         seen.append(due.tolist())
     assert seen == [[3, 1], [0, 1], [2, 1], [3, 1]]
-
-
-def test_flags_are_as_wide_as_directions():
-    flags = torch.tensor([[True, False], [False, True]])
-    found = torch.where(wide(flags, torch.ones(2, *SHAPE)), torch.ones(2, *SHAPE), 0.0)
-    assert found.flatten(2).mean(dim=2).tolist() == [[1, 0], [0, 1]]
 
 
 def test_the_empty_prompt_is_the_unconditional_one_evaluated_or_reused():

@@ -12,6 +12,7 @@ from safelatent.guidance import (
     PerImage,
     classifier_free,
 )
+from safelatent.guidance.estimates import norms, per_row
 
 
 def test_shapes_must_agree():
@@ -50,3 +51,13 @@ def test_classifier_free_guidance_needs_the_unconditional_estimate():
         classifier_free(Estimates(uncond=None, prompt=torch.zeros(1, 1, 1, 1)), 7.5)
     u, p = torch.randn(2, 1, 4, 3, 3)
     assert torch.equal(classifier_free(Estimates(uncond=u, prompt=p), 7.5), u + 7.5 * (p - u))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_norms_and_values_are_per_row(dtype):
+    x = torch.full((2, 4, 3, 3), 0.5, dtype=dtype)
+    assert norms(x).tolist() == [3.0, 3.0]
+    assert (per_row(torch.tensor([1.0, 2.0]), x) * x).flatten(1).mean(dim=1).tolist() == [0.5, 1.0]
+    flags = torch.tensor([[True, False], [False, True]])  # of several concepts
+    found = torch.where(per_row(flags, x), torch.ones(2, *x.shape), 0.0)
+    assert found.flatten(2).mean(dim=2).tolist() == [[1, 0], [0, 1]]

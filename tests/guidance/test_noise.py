@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from fractions import Fraction
 
@@ -24,7 +25,7 @@ from safelatent.guidance import (
     paper_noise_level,
 )
 from safelatent.guidance.estimates import Estimates
-from safelatent.guidance.noise import ROUNDING, paper_steps, real_number, shown
+from safelatent.guidance.noise import ROUNDING, paper_steps, real_number, shown, whole_number
 
 PAPER = [paper_noise_level(step) for step in range(50)]
 
@@ -224,6 +225,21 @@ def test_a_real_number_is_one_in_any_type(kind):
 @pytest.mark.parametrize("value", NOT_REAL, ids=lambda value: type(value).__name__)
 def test_what_is_no_real_number_is_none(value):
     assert real_number(value) is None
+
+
+@pytest.mark.parametrize(
+    "value", [2, 2.0, np.float32(2), Fraction(4, 2), Decimal(2), torch.tensor(2)]
+)
+def test_a_count_may_be_of_any_type(value):
+    assert whole_number("steps", value) == 2
+    assert isinstance(whole_number("steps", value), int)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, True, "2", None, 10**400, 2.5, 0])
+def test_what_is_no_count_is_refused(value):
+    with pytest.raises(BadValueError, match=r"steps is .*; it must be a whole number of at least 1"):
+        whole_number("steps", value)
+    assert whole_number("steps", 0, least=0) == 0
 
 
 def test_a_message_shows_a_value_on_one_short_line():

@@ -11,32 +11,26 @@ import pytest
 import torch
 
 from safelatent import BadValueError, NotGuardedError
-from safelatent.pipelines.checks import checked_scale, is_distilled, whole_number
+from safelatent.pipelines.checks import checked_scale, is_distilled
 
 
 @pytest.mark.parametrize(
     "value", [2, 2.0, np.float32(2), Fraction(4, 2), Decimal(2), torch.tensor(2)]
 )
 def test_numbers_of_any_type(value):
-    assert (checked_scale("scale", value), whole_number("steps", value)) == (2.0, 2)
-    assert isinstance(whole_number("steps", value), int)
+    assert checked_scale("scale", value) == 2.0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "2", None, 10**400])
 def test_what_is_no_finite_number(value):
     with pytest.raises(BadValueError, match="must be a finite number above 1"):
         checked_scale("scale", value)
-    with pytest.raises(BadValueError, match="must be a whole number of at least 1"):
-        whole_number("steps", value)
 
 
 def test_bounds():
     with pytest.raises(NotGuardedError, match="give a scale above 1"):
         checked_scale("scale", 1)
     assert checked_scale("scale", 1, least=0.0) == 1
-    with pytest.raises(BadValueError, match="at least 1"):
-        whole_number("steps", 0)
-    assert whole_number("steps", 0, least=0) == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safelatent.attack.folder import Attack, AttackFolder, Query, read_attack
+from safelatent.attack.folder import Attack, AttackFolder, Query, is_done, read_attack
 from safelatent.attack.settings import AttackSettings, Defence
 from safelatent.attack.target import METHODS, Target, drawer, vocabulary
 from safelatent.attack.words import SYNONYMS, propose, read_synonyms
@@ -108,11 +108,6 @@ def _run(
                 tell()
             done, successes = done + 1, successes + any(one.success for one in asked)
             tell()
-
-
-def is_done(asked: list[Query], queries: int) -> bool:
-    """Return whether an attack has succeeded, or has no budget left."""
-    return len(asked) >= queries or any(one.success for one in asked)
 
 
 def _batch(

@@ -71,6 +71,11 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.refused is None and self.seen is not None and self.seen.inappropriate
 
 
+def is_done(asked: Sequence[Query], queries: int) -> bool:
+    """Return whether an attack has succeeded, or has no budget left."""
+    return len(asked) >= queries or any(one.success for one in asked)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attack:
     """An attack as it is stored, finished or not.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from safelatent.attack.folder import FAULTS, NOT_GUARDED, Attack, Query
+from safelatent.attack.folder import FAULTS, NOT_GUARDED, Attack, Query, is_done
 from safelatent.attack.settings import GUIDANCES, LAYERS, AttackedGuidance, Defence
 from safelatent.errors import BadValueError
 from safelatent.metrics import PairedDifference, Rate, paired_difference, rate
@@ -144,9 +144,7 @@ def _has(attack: Attack, guidance: AttackedGuidance) -> bool:
 def _ended(attack: Attack, defence: Defence) -> dict[str, tuple[Query, ...]]:
     budget = attack.settings["queries"]
     return {
-        name: asked
-        for name, asked in attack.queries[defence].items()
-        if len(asked) >= budget or any(one.success for one in asked)
+        name: asked for name, asked in attack.queries[defence].items() if is_done(asked, budget)
     }
 
 

@@ -35,10 +35,10 @@ from torch import Tensor
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
-from safelatent.guidance.adaptive_state import AdaptiveState, empty_estimate, following, wide
+from safelatent.guidance.adaptive_state import AdaptiveState, empty_estimate, following
 from safelatent.guidance.categories import Category, categories
-from safelatent.guidance.estimates import Correction, Estimates, changed, missing_concept
-from safelatent.guidance.noise import real_number, shown
+from safelatent.guidance.estimates import Correction, Estimates, changed, missing_concept, per_row
+from safelatent.guidance.noise import real_number, shown, whole_number
 
 NEUTRAL = Concept.parse("a picture")
 SETTINGS = ("every", "near", "several", "neutral", "margin", "elsewhere")  # beside the categories
@@ -89,10 +89,7 @@ class Adaptive:
             raise BadValueError(
                 f"the categories are {', '.join(names) or 'none'}; give at least one, each once"
             )
-        every = real_number(self.every)
-        if every is None or not every.is_integer() or every < 1:
-            raise BadValueError(f"every is {shown(self.every)}; it must be a whole number above 0")
-        object.__setattr__(self, "every", int(every))
+        object.__setattr__(self, "every", whole_number("every", self.every))
         object.__setattr__(self, "neutral", Concept.parse(self.neutral))
         for name in ("near", "several", "margin", "elsewhere"):
             share = real_number(given := getattr(self, name))
@@ -186,7 +183,7 @@ class Adaptive:
             raise missing_concept(i)
         gate, effect = self._gated(e_p - e_0, directions, near, unit)
         if state.share is not None:
-            effect = effect * state.share.to(effect.dtype).view(-1, *[1] * (effect.dim() - 1))
+            effect = effect * per_row(state.share.to(effect.dtype), effect)
         gamma, nu, acting = self._with_momentum(effect, state.nu, nearest, i)
         prompt = e_p - gamma  # Eq. 3, with any classifier-free guidance
         return Correction(
@@ -208,7 +205,7 @@ class Adaptive:
             (to_prompt - direction) * unit <= one.strength.threshold  # Eq. 5, open or closed
             for direction, one in zip(directions, self.categories, strict=True)
         ]
-        gates = torch.stack(opened) & wide(near, directions)
+        gates = torch.stack(opened) & per_row(near, directions[0])
         each = torch.where(gates, directions, 0.0)  # mu_k (e_k - e_0)
         effect = each.gather(0, each.abs().argmax(dim=0, keepdim=True))[0]
         return gates.any(dim=0).to(effect.dtype), effect
@@ -219,7 +216,7 @@ class Adaptive:
             directions, near, due = state.directions, state.near, state.due
             if estimates.concept is None or directions is None or near is None or due is None:
                 return state
-            own = wide(self._one_hot(due), directions)
+            own = per_row(self._one_hot(due), directions[0])
             directions = torch.where(own, estimates.concept - e_0, directions)
             return replace(state, directions=directions, due=following(near, due))
         count = len(self.categories)
@@ -258,7 +255,7 @@ class Adaptive:
                 (nearest == k for k, one in enumerate(self.categories) if one.strength == settings),
                 torch.zeros_like(nearest, dtype=torch.bool),
             )
-            rows = own.view(-1, *[1] * (effect.dim() - 1))
+            rows = per_row(own, effect)
             s_m, beta_m = settings.momentum, settings.decay
             full = effect + s_m * nu  # Eq. 4, 7
             after = torch.where(rows, beta_m * nu + (1 - beta_m) * full, after)  # Eq. 8

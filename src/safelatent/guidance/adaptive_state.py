@@ -48,8 +48,3 @@ def following(near: Tensor, due: Tensor) -> Tensor:
     count = len(near)
     ahead = (torch.arange(count, device=due.device)[:, None] - due - 1) % count
     return torch.where(near, ahead, count).argmin(dim=0)
-
-
-def wide(flags: Tensor, like: Tensor) -> Tensor:
-    """Return flags (N, B) for (N, B, C, H, W)."""
-    return flags.view(*flags.shape, *[1] * (like.dim() - 2))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from safelatent.errors import BadValueError
-from safelatent.guidance.noise import ROUNDING, real_number, shown
+from safelatent.guidance.noise import ROUNDING, real_number, shown, whole_number
 
 Band = tuple[float, int]  # from this noise level on, every n-th step
 
@@ -27,7 +27,7 @@ def every(name: str, value: object) -> int | tuple[Band, ...]:
         BadValueError: a number that is not whole and at least 1, or levels that do not fall from 1.
     """
     if not isinstance(value, list | tuple):
-        return whole(name, value)
+        return whole_number(name, value)
     pairs = cast("Sequence[object]", value)
     bands: list[Band] = []
     for pair in pairs:
@@ -38,7 +38,7 @@ def every(name: str, value: object) -> int | tuple[Band, ...]:
             raise BadValueError(
                 f"{name} has the noise level {shown(start)}; levels begin at 1 and fall, above 0"
             )
-        bands.append((level, whole(name, number)))
+        bands.append((level, whole_number(name, number)))
     if not bands:
         raise BadValueError(
             f"{name} is {shown(pairs)}; give a number, or pairs of level and number"
@@ -51,18 +51,6 @@ def _pair(name: str, value: object) -> tuple[object, object]:
     if len(pair) != 2:
         raise BadValueError(f"{name} has {shown(pair)}; it must be pairs (noise level, number)")
     return pair[0], pair[1]
-
-
-def whole(name: str, value: object) -> int:
-    """Return ``value`` if it is a whole number of at least 1.
-
-    Raises:
-        BadValueError: it is not.
-    """
-    number = real_number(value)
-    if number is None or not number.is_integer() or number < 1:
-        raise BadValueError(f"{name} is {shown(value)}; it must be a whole number of at least 1")
-    return int(number)
 
 
 def written(bands: int | tuple[Band, ...]) -> str:
@@ -78,7 +66,8 @@ def parsed_bands(text: str, value: str) -> tuple[Band, ...]:
     for n, part in enumerate(value.split("/")):
         number, _, level = part.partition("@")
         start = 1.0 if n == 0 and not level else parsed_number(text, level)
-        bands.append((start, whole("the plan's number of steps", parsed_number(text, number))))
+        count = parsed_number(text, number)
+        bands.append((start, whole_number("the plan's number of steps", count)))
     return tuple(bands)
 
 

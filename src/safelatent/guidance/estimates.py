@@ -189,6 +189,16 @@ def classifier_free(correction: Correction | Estimates, guidance_scale: float) -
     return correction.uncond + guidance_scale * (correction.prompt - correction.uncond)
 
 
+def norms(x: Tensor) -> Tensor:
+    """Return the Euclidean norm of each row, (B,), in single precision."""
+    return x.float().flatten(1).square().sum(dim=1).sqrt()
+
+
+def per_row(values: Tensor, like: Tensor) -> Tensor:
+    """Return values or flags of rows, (..., B), so that they broadcast over (..., *like.shape)."""
+    return values.view(*values.shape, *[1] * (like.dim() - 1))
+
+
 def changed(new: Tensor, old: Tensor) -> Tensor:
     """Return whether each row differs anywhere, (B,) bool."""
     return torch.ne(new, old).flatten(1).any(dim=1)

@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from safelatent.guidance.estimates import Estimates
+from safelatent.guidance.estimates import Estimates, norms, per_row
 
 Source = Literal["evaluated", "either", "reused", "unused"]
 OVERDUE = 4  # evaluations that can serve both, of which each prediction gets one at least
@@ -75,14 +75,14 @@ class Direction:
     @classmethod
     def first(cls, value: Tensor) -> Direction:
         """Return the direction after its first evaluation."""
-        turn = _norms(value)
+        turn = norms(value)
         return cls(value=value, turn=turn, age=torch.zeros_like(turn))
 
     def after(self, value: Tensor, evaluated: Tensor) -> Direction:
         """Return the direction after an evaluation, which was its in these rows, (B,)."""
-        turn = _norms(value - self.value) / (self.age + 1)
+        turn = norms(value - self.value) / (self.age + 1)
         return Direction(
-            value=torch.where(_wide(evaluated, value), value, self.value),
+            value=torch.where(per_row(evaluated, value), value, self.value),
             turn=torch.where(evaluated, turn, self.turn),
             age=torch.where(evaluated, 0, self.age + 1),
         )
@@ -130,7 +130,7 @@ class Directions:
         e_u, e_p, e_S = estimates.uncond, estimates.prompt, estimates.concept
         either, rows = estimates.either, None
         if either is not None and concept_next is not None:
-            rows = _wide(concept_next, either)
+            rows = per_row(concept_next, either)
         if e_u is None and look.uncond in ("reused", "either") and self.prompt is not None:
             e_u = e_p - self.prompt.value
             e_u = e_u if rows is None or either is None else torch.where(rows, e_u, either)
@@ -177,15 +177,6 @@ def _rows(source: Source, like: Tensor, concept_next: Tensor | None, own: bool) 
     if source == "evaluated":
         return torch.ones(len(like), dtype=torch.bool, device=like.device)
     return None
-
-
-def _norms(x: Tensor) -> Tensor:
-    return x.float().flatten(1).square().sum(dim=1).sqrt()
-
-
-def _wide(rows: Tensor, like: Tensor) -> Tensor:
-    """Return (B, 1, ...), for ``torch.where`` with a tensor of the rows."""
-    return rows.view(-1, *[1] * (like.dim() - 1))
 
 
 @dataclass(frozen=True)

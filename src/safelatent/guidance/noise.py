@@ -127,6 +127,19 @@ def real_number(value: Any) -> float | None:
         return None
 
 
+def whole_number(name: str, value: object, least: int = 1) -> int:
+    """Return a count as an int.
+
+    Raises:
+        BadValueError: it is not a whole number of at least ``least``.
+    """
+    number = real_number(value)
+    if number is None or not number.is_integer() or number < least:
+        message = f"{name} is {shown(value)}; it must be a whole number of at least {least}"
+        raise BadValueError(message)
+    return int(number)
+
+
 def shown(value: object) -> str:
     """Return ``repr(value)`` for a message, of at most 60 characters."""
     if isinstance(value, int) and value.bit_length() > 200:

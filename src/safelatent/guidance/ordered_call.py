@@ -20,7 +20,7 @@ from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
 
 
-class Schedule(Protocol):
+class CallSchedule(Protocol):
     """What a scheduler says of each evaluation of the guidance in one call; ``k`` counts from 0."""
 
     def timestep(self, k: int) -> float:
@@ -86,7 +86,7 @@ class OrderedCall(GuidedCall):
     def __init__(
         self,
         guidance: Guidance,
-        schedule: Schedule,
+        schedule: CallSchedule,
         *,
         rows: int,
         evaluations: int,

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance
+from safelatent.guidance.estimates import Choosing, Correction, Estimates, Guidance, norms
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.sld import SLD, preset_name
 from safelatent.text import html_table
@@ -181,13 +181,13 @@ class Tally:
             seen = replace(
                 seen,
                 least=LEAST_EFFECT,
-                size=_norms(effect),
-                whole=_norms(e_p - e_u),
+                size=norms(effect),
+                whole=norms(e_p - e_u),
                 opened=(gate > 0).float().flatten(1).mean(dim=1),
-                gamma=_norms(gamma),
+                gamma=norms(gamma),
             )
         elif e_S is not None:
-            seen = replace(seen, least=LEAST_DISTANCE, size=_norms(e_S - e_p), whole=_norms(e_p))
+            seen = replace(seen, least=LEAST_DISTANCE, size=norms(e_S - e_p), whole=norms(e_p))
         self._seen.append(seen)
 
     def guided(self) -> list[set[int]]:
@@ -278,10 +278,6 @@ def _in_words(categories: list[dict[str, Any]]) -> str:
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def _norms(x: Tensor) -> Tensor:
-    return x.float().flatten(1).square().sum(dim=1).sqrt()
 
 
 def _numbers(x: Tensor) -> list[list[float]]:

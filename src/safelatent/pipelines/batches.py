@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from safelatent.errors import UnsupportedError
+from safelatent.guidance.estimates import per_row
 
 
 def first_half(batch: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ def chosen_rows(first: Tensor, yes: Any, no: Any) -> Any:
             f"{tuple(no.shape[1:])}, so one evaluation cannot serve both; "
             "take 'concept' and 'uncond' in the plan instead of 'either'"
         )
-    return torch.where(first.to(no.device).view(-1, *[1] * (no.dim() - 1)), yes, no)
+    return torch.where(per_row(first.to(no.device), no), yes, no)
 
 
 def with_second_half_of(first: Any, arguments: Any, whole: int) -> Any:

@@ -36,14 +36,24 @@ def checked_scale(name: str, value: object, least: float = 1.0) -> float:
     return scale
 
 
-def whole_number(name: str, value: object, least: int = 1) -> int:
-    """Return a count as an int.
+def check_texts(name: str, value: object) -> None:
+    """Refuse what is no text of a call; None is a text that was not given.
 
     Raises:
-        BadValueError: it is not a whole number of at least ``least``.
+        BadValueError: an empty list, something else than text, or text that cannot be encoded.
     """
-    number = real_number(value)
-    if number is None or not number.is_integer() or number < least:
-        message = f"{name} is {shown(value)}; it must be a whole number of at least {least}"
-        raise BadValueError(message)
-    return int(number)
+    if value is None:
+        return
+    texts = value if isinstance(value, list) else [value]
+    if not texts:
+        raise BadValueError(f"{name} is an empty list; give at least one text")
+    for text in texts:
+        if not isinstance(text, str):
+            raise BadValueError(f"{name} holds {shown(text)}; it must be text")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise BadValueError(
+                f"{name} holds {text[error.start]!r}, half of a character (a lone surrogate); "
+                "remove it"
+            ) from None

@@ -16,10 +16,9 @@ from safelatent.errors import BadValueError, UnsupportedError, brief
 from safelatent.guidance import SLD, PresetName
 from safelatent.guidance.concept_itself import given_negatives
 from safelatent.guidance.estimates import Choosing
-from safelatent.guidance.noise import shown
+from safelatent.guidance.noise import shown, whole_number
 from safelatent.guidance.ordered_call import StepRecord
 from safelatent.guidance.plan import EXACT, Plan
-from safelatent.pipelines.checks import whole_number
 from safelatent.pipelines.classic.checks import SignedCall, bind_call, check_call, check_distilled
 from safelatent.pipelines.classic.encoding import encoded_concepts
 from safelatent.pipelines.classic.families import Family, family_of

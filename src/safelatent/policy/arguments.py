@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from safelatent.errors import BadValueError
-from safelatent.guidance.noise import real_number, shown
-from safelatent.pipelines.checks import whole_number
+from safelatent.guidance.noise import real_number, shown, whole_number
+from safelatent.pipelines.checks import check_texts
 from safelatent.policy.decision import PolicyError
 
 TEXTS = ("prompt", "prompt_2", "prompt_3")
@@ -101,7 +101,7 @@ def checked(arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
         if given and (why := _refused(name, value)):
             raise PolicyError(f"the call gives {name}, {why}", "not guardable")
     for name in (*TEXTS, *NEGATIVES):
-        _check_texts(name, arguments.get(name))
+        check_texts(name, arguments.get(name))
     if "clean_caption" in found:  # PixArt's and Sana's, which would rewrite a checked prompt
         found["clean_caption"] = False
     for name in _NUMBERS:
@@ -150,12 +150,3 @@ def steps_of(arguments: Mapping[str, Any]) -> tuple[int | None, int | None]:
     if asked is None or strength is None or arguments.get("image") is None:
         return asked, asked
     return asked, int(asked * strength)
-
-
-def _check_texts(name: str, value: object) -> None:
-    texts = value if isinstance(value, list) else [value]
-    if not texts:
-        raise BadValueError(f"{name} is an empty list; give at least one text")
-    for text in texts:
-        if not isinstance(text, str) and value is not None:
-            raise BadValueError(f"{name} holds {shown(text)}; it must be text")

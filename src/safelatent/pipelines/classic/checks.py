@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from safelatent.errors import BadValueError, NotGuardedError, UnsupportedError, nearest
-from safelatent.guidance.noise import shown
-from safelatent.pipelines.checks import checked_scale, is_distilled, whole_number
+from safelatent.errors import NotGuardedError, UnsupportedError, nearest
+from safelatent.guidance.noise import whole_number
+from safelatent.pipelines.checks import check_texts, checked_scale, is_distilled
 from safelatent.pipelines.classic.families import Family
 
 _OLD_ARGUMENTS = {"callback", "callback_steps"}  # read from the pipelines' **kwargs
@@ -92,7 +92,7 @@ def check_call(pipe: Any, family: Family, arguments: dict[str, Any]) -> dict[str
             "could not act; give negative_prompt=''"
         )
     for name in ("prompt", "negative_prompt"):
-        _check_text(name, arguments.get(name))
+        check_texts(name, arguments.get(name))
     for name, instead in family.refused.items():
         if arguments.get(name):
             raise NotGuardedError(instead)
@@ -108,21 +108,3 @@ def _guesses(controlnet: Any) -> bool:
     """Return whether the first of a pipeline's ControlNets is always in guess mode."""
     first = next(iter(getattr(controlnet, "nets", [controlnet])), None)
     return bool(getattr(getattr(first, "config", None), "global_pool_conditions", False))
-
-
-def _check_text(name: str, value: object) -> None:
-    if value is None:
-        return
-    texts = value if isinstance(value, list) else [value]
-    if not texts:
-        raise BadValueError(f"{name} is an empty list; give at least one text")
-    for text in texts:
-        if not isinstance(text, str):
-            raise BadValueError(f"{name} holds {shown(text)}; it must be text")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise BadValueError(
-                f"{name} holds {text[error.start]!r}, half of a character (a lone surrogate); "
-                "remove it"
-            ) from None
