@@ -6,7 +6,6 @@ import torch
 from safelatent.errors import NotGuardedError
 from safelatent.guidance import MAX, NegativePrompt
 from safelatent.guidance.concept_itself import (
-    TextChange,
     TextCheck,
     refuse_concept_itself,
     refuse_replaced_negative,
@@ -49,38 +48,6 @@ def test_a_negative_prompt_that_would_be_dropped_is_refused(name, value):
 @pytest.mark.parametrize("value", [None, "", "  ", ["", ""]])
 def test_an_empty_negative_prompt_is_none(value):
     refuse_replaced_negative(NegativePrompt(), {"prompt": "a cat", "negative_prompt": value})
-
-
-def test_a_text_is_another_one_by_what_it_says():
-    changed, text = TextChange(), OTHER.clone()
-    assert changed(text, None)
-    assert not changed(text, None)
-    assert not changed(text.clone(), None)
-    assert not changed(text[:], None)
-    text[0, 0] += 1  # in place
-    assert changed(text, None)
-    assert not changed(text, None)
-    assert changed(text[:, :4], None)
-    assert changed(text[:, :4], text)
-
-
-def test_a_text_whose_changes_are_not_counted_is_compared():
-    with torch.inference_mode():
-        changed, text = TextChange(), OTHER.clone()
-        assert changed(text)
-        assert not changed(text)
-        text[0, 0] += 1
-        assert changed(text)
-
-
-def test_lists_of_texts_are_compared_one_by_one():
-    changed, texts = TextChange(), [OTHER[0].clone(), CONCEPT[0].clone()]
-    assert changed(texts)
-    assert not changed([one.clone() for one in texts])
-    assert changed(texts[:1])
-    assert changed(texts[::-1])
-    texts[1][0] += 1
-    assert changed(texts[::-1])
 
 
 def test_a_text_is_checked_again_where_it_became_the_concept():

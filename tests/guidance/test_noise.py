@@ -237,7 +237,7 @@ def test_a_count_may_be_of_any_type(value):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, True, "2", None, 10**400, 2.5, 0])
 def test_what_is_no_count_is_refused(value):
-    with pytest.raises(BadValueError, match=r"steps is .*; it must be a whole number of at least 1"):
+    with pytest.raises(BadValueError, match="must be a whole number of at least 1"):
         whole_number("steps", value)
     assert whole_number("steps", 0, least=0) == 0
 

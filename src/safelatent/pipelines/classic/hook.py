@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from safelatent.errors import GuardError, NotGuardedError
 from safelatent.guidance import Estimates, Guidance
-from safelatent.guidance.concept_itself import TextChange, TextCheck, refuse_replaced_negative
+from safelatent.guidance.concept_itself import TextCheck, refuse_replaced_negative
 from safelatent.guidance.estimates import Choosing
 from safelatent.guidance.ordered_call import OrderedCall, StepRecord, ended_early, no_step
 from safelatent.guidance.plan import EXACT, Plan
 from safelatent.guidance.receipt import Receipt
+from safelatent.guidance.text_change import TextChange
 from safelatent.pipelines.batches import each_batch, first_half, second_half
 from safelatent.pipelines.classic.concept_texts import ConceptTexts
 from safelatent.pipelines.classic.evaluating import Arguments, Evaluating
