@@ -66,7 +66,11 @@ def test_json_is_one_object(run, log):
 
 def test_an_empty_log_and_a_missing_one(run, tmp_path):
     (tmp_path / "empty").touch()
-    assert run(str(tmp_path / "empty"))[0] == 3
+    code, out, err = run(str(tmp_path / "empty"))
+    assert (code, err) == (3, "")
+    said = "has no entry: nothing was logged, or all of it was removed"
+    assert out == f"{tmp_path / 'empty'} {said}\n"
+    assert json.loads(run(str(tmp_path / "empty"), "--json")[1])["entries"] == 0
     code, out, err = run(str(tmp_path / "none"))
     assert (code, out) == (2, "")
     assert err.startswith("safelatent: ")

@@ -90,7 +90,23 @@ def test_the_signer_must_be_certified_by_whom_is_trusted(run, image, tmp_path):
     assert run(image, "--trust", trusted)[0] == 0
 
 
+def test_an_unsigned_file_is_not_signed_by_whom_is_trusted(run, image, tmp_path):
+    trusted = tmp_path / "authorities.pem"
+    trusted.write_bytes(authority().pem)
+    with Image.open(image) as picture:
+        picture.save(tmp_path / "bare.png")
+    log = ("--log", tmp_path / "log")
+    assert run(tmp_path / "bare.png", *log)[0] == 0
+    code, out, _ = run(tmp_path / "bare.png", *log, "--trust", trusted)
+    assert code == 1
+    assert "nobody whom you trust: the file is not signed" in out
+
+
 BAD = {
+    "empty trust": (
+        ["a.png", "--trust", "empty"],
+        "'empty' holds no certificate in PEM; give certificates, each from BEGIN CERTIFICATE to",
+    ),
     "trust": (["a.png", "--trust", "none.pem"], "the trust file 'none.pem' cannot be read"),
     "log": (["a.png", "--log", "none"], "'none' is not a file; give the path of an audit log"),
     "key": (["a.png", "--log-key", "none"], "--log-key needs --log"),
@@ -104,6 +120,7 @@ BAD = {
 def test_bad_input_is_one_line_and_exit_code_2(run, image, case, monkeypatch):
     monkeypatch.chdir(image.parent)
     monkeypatch.setitem(sys.modules, "trustmark", None)
+    (image.parent / "empty").touch()
     arguments, message = BAD[case]
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")

@@ -11,10 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from safelatent import BadValueError
 from safelatent.detectors import blurred, open_image
-from safelatent.detectors.images import FORMATS, TOLERANCE, decode_image, usable
+from safelatent.detectors.images import (
+    FORMATS,
+    METADATA,
+    TOLERANCE,
+    XMP,
+    decode_described,
+    decode_image,
+    usable,
+)
 from tests.detectors.tiny_detectors import noise
 
 RED = (255, 0, 0)
@@ -31,6 +40,22 @@ def test_a_pictures_bytes_are_the_picture(tmp_path):
     for data, said in ((b"", "is empty"), (file.read_bytes()[:60], "cannot be read")):
         with pytest.raises(BadValueError, match=f"^'t.tar: a.png' {said}"):
             decode_image(data, "t.tar: a.png")
+
+
+def test_what_a_files_bytes_say_is_read_with_the_picture():
+    packet = "<x/>é"
+
+    def read(add) -> tuple:
+        add(info := PngInfo())
+        noise(40).save(data := io.BytesIO(), "PNG", pnginfo=info)
+        picture, *said = decode_described(data.getvalue(), "a.png")
+        np.testing.assert_array_equal(picture, noise(40))
+        return tuple(said)
+
+    assert read(lambda info: None) == (None, None)
+    assert read(lambda info: info.add_itxt(METADATA, '{"a": 1}')) == ({"a": 1}, None)
+    assert read(lambda info: info.add_itxt(XMP, packet)) == (None, packet.encode())
+    assert read(lambda info: info.add_text(XMP, packet)) == (None, packet.encode("latin-1"))
 
 
 def refused(file: Path, message: str) -> None:

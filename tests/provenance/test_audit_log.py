@@ -119,6 +119,29 @@ def test_a_short_key_is_refused_and_nothing_is_written(tmp_path):
     assert log.file.read_bytes() == b""
 
 
+def test_a_folder_in_place_of_the_log_or_its_key_is_refused(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for log, message in (
+        (AuditLog(file=folder), f"the audit log '{folder}' is a folder; name a file, for example"),
+        (AuditLog(file=tmp_path / "log", key=folder), f"the key of the audit log '{folder}' is a"),
+    ):
+        with pytest.raises(BadValueError, match=message):
+            log.append("image", {}, {"prompt": "a cat"})
+        with pytest.raises(BadValueError, match="is a folder"):
+            log.check()
+    assert list(folder.iterdir()) == []
+
+
+def test_names_that_are_numbers_leave_a_log_that_can_be_added_to(tmp_path):
+    log = AuditLog(file=tmp_path / "log")
+    added = log.append("image", {"share": {9: 0.1, 10: 0.2}})
+    assert added["record"] == {"share": {"9": 0.1, "10": 0.2}}
+    with pytest.raises(BadValueError, match="two names in a table are the same text"):
+        log.append("image", {"share": {1: 0.1, "1": 0.2}})
+    assert log.append("image", {})["number"] == check_log(log.file).entries == 2
+
+
 def test_a_damaged_last_entry_is_never_built_upon(tmp_path):
     log = AuditLog(file=tmp_path / "log")
     for n in range(2):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
 from safelatent.provenance.audit_log import AuditLog
-from safelatent.provenance.chain import FIRST, check_log, links, next_entry, parse, written
+from safelatent.provenance.chain import DEEPEST, FIRST, check_log, links, next_entry, parse, written
 
 RECORDS = [{"seed": n, "prompt": "ein Kätzchen 🐱\n\u2028", "gate": 0.1 + n} for n in range(6)]
 
@@ -131,6 +131,45 @@ def test_a_missing_file_and_values_that_json_lacks_are_refused(tmp_path):
         next_entry(None, "image", {"ratio": float("nan")})
     with pytest.raises(BadValueError, match="give plain values"):
         next_entry(None, "image", {"folder": Path()})
+
+
+TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=3)
+# No two of them become one: no text is a number's.
+NAMES = st.text("abc ", max_size=3) | st.integers(-20, 20) | st.booleans() | st.none()
+VALUES = st.recursive(
+    TEXTS | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=12),
+    max_leaves=20,
+)
+
+
+@given(TEXTS, st.dictionaries(NAMES, VALUES, max_size=12))
+def test_what_is_taken_is_read_again_as_it_was_and_has_its_hash(event, record):
+    """Names that are numbers are sorted in another way than their texts, and two halves of a
+    character are one when they are read.
+    """
+    first = next_entry(None, event, record)
+    assert parse(written(first)) == first
+    assert check(written(first) + written(next_entry(first, "next", {}))).entries == 2
+
+
+def test_names_that_become_one_and_tables_without_end_are_refused():
+    assert next_entry(None, "e", {"a": {9: 1, 10: 2}})["record"] == {"a": {"9": 1, "10": 2}}
+    with pytest.raises(BadValueError, match="two names in a table are the same text"):
+        next_entry(None, "image", {"a": [{1: 1, "1": 2}]})
+    for depth in (DEEPEST, 100_000):
+        deep: dict = {}
+        for _ in range(depth):
+            deep = {"a": deep}
+        with pytest.raises(BadValueError, match="give plain values"):
+            next_entry(None, "image", deep)
+
+
+def test_two_halves_of_a_character_are_one():
+    halves = "\ud83d\ude00"
+    entry = next_entry(None, "image", {"prompt": halves})
+    assert entry["record"] == {"prompt": "😀"}
+    assert check(written(entry)).holds
 
 
 def test_links_end_with_the_first_fault(tmp_path):

@@ -142,6 +142,40 @@ def test_a_misspelt_fact_is_refused(image):
         Seal()(image, receipt=GUARDED, promt="a cat")
 
 
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"safety": "strong"}, "safety is 'strong', and the receipt says 'max'; leave it out"),
+        ({"safety": None}, "safety is None, and the receipt says 'max'; leave it out"),
+        ({"id": "x"}, "id is 'x', and the seal writes that itself"),
+        ({"time": "1999"}, "time is '1999', and the seal writes that itself"),
+        ({"schema": "x"}, "schema is 'x', and"),
+        ({"provider": "Somebody"}, "provider is 'Somebody', and"),
+        ({"system": {}}, "system is {}, and"),
+        ({"watermark": {}}, "watermark is {}, and"),
+    ],
+)
+def test_a_fact_that_the_seal_knows_itself_is_refused(tmp_path, image, facts, message):
+    log = AuditLog(file=tmp_path / "log")
+    for seal in (Seal(), Seal(log=log), Seal(signer=for_tests())):
+        with pytest.raises(BadValueError, match=message):
+            seal(image, receipt=GUARDED, **facts)
+    assert not log.file.exists()
+
+
+def test_a_safety_may_be_said_again_or_be_that_of_the_model(image):
+    assert Seal()(image, receipt=GUARDED, safety="max").receipt["safety"] == "max"
+    assert Seal()(image, receipt=GUARDED, safety="saved").receipt["safety"] == "saved"
+    assert Seal()(image, receipt=None, safety="off").receipt["safety"] == "off"
+    own = changed(GUARDED, safety=None)
+    for safety, published in (("max", None), (None, None), ("saved", "saved")):
+        assert Seal()(image, receipt=own, safety=safety).receipt["safety"] == published
+    assert Seal()(image, receipt=own).receipt["safety"] is None
+    for safety in ("max", "saved", None):
+        with pytest.raises(BadValueError, match="the receipt says 'off'"):
+            Seal()(image, receipt=None, safety=safety)
+
+
 def test_a_receipt_that_breaks_its_schema_is_neither_signed_nor_logged(tmp_path, image):
     log = AuditLog(file=tmp_path / "log")
     for seal in (Seal(log=log), Seal(signer=for_tests())):
@@ -184,7 +218,7 @@ def test_check_raises_what_a_call_would_and_logs_nothing(tmp_path):
     with pytest.raises(BadValueError, match="is damaged"):
         Seal(log=log).check()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(BadValueError, match="is a folder; name a file"):
         Seal(log=AuditLog(file=tmp_path / "folder")).check()
 
 

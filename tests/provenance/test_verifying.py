@@ -17,6 +17,7 @@ from safelatent.errors import BadValueError
 from safelatent.provenance.audit_log import AuditLog
 from safelatent.provenance.certificate import Signer
 from safelatent.provenance.manifest import InputImage, read_manifest, sign_png
+from safelatent.provenance.marks import fingerprint
 from safelatent.provenance.png import disclosure_of, encode_png
 from safelatent.provenance.seal import Seal
 from safelatent.provenance.verifying import verify
@@ -167,6 +168,137 @@ def test_a_changed_receipt_is_found_by_the_log(check, log):
         verdict, _, found = check(changed_text(data, **changes), log=log)
         assert verdict == "does not hold"
         assert f"not as it was logged: {next(iter(changes))}" in words(found, "log")
+
+
+def disclosed(xmp: bytes, picture: Image.Image = IMAGE, text: str | None = None) -> bytes:
+    """The picture saved again with this XMP."""
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    if text is not None:
+        info.add_itxt("safelatent", text)
+    return stored(picture, "PNG", pnginfo=info)
+
+
+def test_a_forged_disclosure_is_found_by_the_log(check, log):
+    seal = Seal(provider="Example Ltd", log=log)
+    mine = seal(IMAGE, receipt=GUARDED).receipt
+    other = seal(OTHER, receipt=GUARDED).receipt
+    true, entry_2 = disclosure_of(mine), disclosure_of(other)
+    alone = b"</rdf:Description>"
+    forged = {
+        "provider": disclosure_of(mine | {"provider": "Somebody"}),
+        "system, version": disclosure_of(mine | {"system": {"name": "Camera", "version": "9"}}),
+        "time": disclosure_of(mine | {"time": "2020-01-01T00:00:00Z"}),
+        "id": disclosure_of(mine | {"id": "00000000-0000-4000-8000-000000000000"}),
+        "source_type": true.replace(b"trainedAlgorithmicMedia", b"digitalCapture"),
+        "version": true.replace(
+            alone, b"<Iptc4xmpExt:AISystemVersionUsed>9</Iptc4xmpExt:AISystemVersionUsed>" + alone
+        ),
+    }
+    for names, xmp in forged.items():
+        for data in (disclosed(xmp), stored(IMAGE, "WEBP", lossless=True, xmp=xmp)):
+            verdict, states, found = check(data, log=log)
+            assert verdict == "does not hold", names
+            assert ("log", "broken") in states
+            assert f"the disclosure is not as it was logged: {names}" in words(found, "log")
+    assert "not as it was logged: " in words(check(disclosed(entry_2), log=log)[2], "log")
+    assert check(disclosed(true), log=log)[0] == "holds"
+    assert check(disclosed(entry_2, OTHER), log=log)[0] == "holds"
+    part = true.replace(b"photoshop:Credit", b"photoshop:Headline")
+    assert check(disclosed(part), log=log)[0] == "holds"  # what is left of it is true
+
+
+def test_a_disclosure_without_an_id_is_compared_too(check, log):
+    receipt = sealed(log=log).receipt
+    xmp = disclosure_of(receipt | {"provider": "Somebody"})
+    xmp = xmp.replace(b"xmpMM:DocumentID", b"xmpMM:OtherID")
+    for options in ({}, {"log": log}):
+        verdict, _, found = check(disclosed(xmp, text=json.dumps(receipt)), **options)
+        assert verdict == "does not hold"
+        assert "something else than the receipt: provider, id" in words(found, "disclosure")
+    verdict, states, found = check(disclosed(xmp), log=log)
+    assert verdict == "does not hold"
+    assert ("disclosure", "absent") in states
+    assert "no unique id" in words(found, "disclosure")
+
+
+def test_a_text_in_the_receipts_place_is_found_by_the_log(check, log):
+    receipt = sealed(log=log).receipt
+    for text in ("guarded by max", receipt | {"schema": "safelatent-receipt/9", "safety": "off"}):
+        assert check(encode_png(IMAGE, text))[0] == "nothing found"
+        verdict, _, found = check(encode_png(IMAGE, text), log=log)
+        assert verdict == "does not hold"
+        assert "is not the receipt that was logged" in words(found, "log")
+
+
+def chunks(png: bytes) -> list[bytes]:
+    """The parts of a PNG file, of which the first is its signature and the last its end."""
+    parts, place = [png[:8]], 8
+    while place < len(png):
+        end = place + 12 + int.from_bytes(png[place : place + 4])
+        parts.append(png[place:end])
+        place = end
+    return parts
+
+
+@pytest.mark.parametrize("place", [2, -1])
+@pytest.mark.parametrize("kind", ["tEXt", "zTXt", "iTXt"])
+@pytest.mark.parametrize(
+    ("name", "mark"), [("safelatent", "receipt"), ("XML:com.adobe.xmp", "disclosure")]
+)
+def test_two_texts_of_one_name_are_broken_whichever_is_genuine(check, log, place, kind, name, mark):
+    made = sealed(log=log)
+    forged = made.receipt | {"provider": "Somebody"}
+    text = json.dumps(forged) if mark == "receipt" else disclosure_of(forged).decode()
+    text = text.replace("\ufeff", "")  # the one character that a plain text cannot hold
+    info = PngInfo()
+    if kind == "iTXt":
+        info.add_itxt(name, text)
+    else:
+        info.add_text(name, text, zip=kind == "zTXt")
+    (extra,) = (c for c in chunks(stored(IMAGE, "PNG", pnginfo=info)) if c[4:8] == kind.encode())
+    parts = chunks(made.png)
+    parts.insert(place, extra)
+    for options in ({}, {"log": log}):
+        verdict, states, found = check(b"".join(parts), **options)
+        assert verdict == "does not hold"
+        assert (mark, "broken") in states
+        assert f"the file has 2 texts named {name!r}, of which at most one" in words(found, mark)
+
+
+def test_a_forged_disclosure_behind_the_picture_is_found_too(check, log):
+    receipt = sealed(log=log).receipt
+    parts = chunks(disclosed(disclosure_of(receipt | {"provider": "Somebody"})))
+    parts.insert(-1, parts.pop(2))
+    assert [part[4:8] for part in parts[-3:]] == [b"IDAT", b"iTXt", b"IEND"]
+    assert check(b"".join(parts), log=log)[0] == "does not hold"
+
+
+def test_one_reading_of_the_file_is_verified_and_no_other(check, monkeypatch, tmp_path):
+    """Who swaps the file in between gets no signature for other pixels."""
+
+    def swapped(data: bytes, trust: bytes | None):
+        (tmp_path / "a.png").write_bytes(stored(OTHER, "PNG"))
+        return read_manifest(data, trust)
+
+    monkeypatch.setattr("safelatent.provenance.verifying.read_manifest", swapped)
+    verdict, _, found = check(signed())
+    assert (verdict, found.fingerprint) == ("holds", fingerprint(IMAGE))
+
+
+def test_who_names_whom_to_trust_gets_no_unsigned_file(check, log):
+    made = sealed(log=log)
+    for data, options in (
+        (made.png, {}),
+        (made.png, {"log": log}),
+        (stored(IMAGE, "JPEG"), {"log": log}),
+        (stored(OTHER, "JPEG"), {}),
+    ):
+        assert check(data, **options)[0] != "does not hold"
+        verdict, states, found = check(data, trust=authority().pem, **options)
+        assert verdict == "does not hold"
+        assert ("signer", "broken") in states
+        assert words(found, "signer") == "nobody whom you trust: the file is not signed"
 
 
 def test_a_receipt_that_contradicts_itself_is_broken_without_a_log(check):

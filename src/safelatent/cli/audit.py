@@ -15,7 +15,7 @@ import typer
 from safelatent.cli.audit_bias import audit_bias
 from safelatent.cli.audit_data import audit_data
 from safelatent.errors import BadValueError
-from safelatent.text import counted
+from safelatent.text import counted, printable
 
 audit = typer.Typer(
     help="Audit a model for bias, the data that models learn from, or a log.",
@@ -60,11 +60,13 @@ def audit_log(
     found = check_log(file, head)
     if as_json:
         typer.echo(json.dumps({"file": str(file), "holds": found.holds} | asdict(found)))
-    elif found.holds:
-        lines = counted(found.entries, "line")
-        typer.echo(f"{file}: every link holds, {lines}; head {found.head}")
+    elif not found.holds:
+        typer.echo(f"{printable(file)}, line {found.line}: {found.fault}")
+    elif found.entries == 0:
+        typer.echo(f"{printable(file)} has no entry: nothing was logged, or all of it was removed")
     else:
-        typer.echo(f"{file}, line {found.line}: {found.fault}")
+        lines = counted(found.entries, "line")
+        typer.echo(f"{printable(file)}: every link holds, {lines}; head {found.head}")
     if not found.holds:
         raise typer.Exit(BROKEN)
     if found.entries == 0:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +31,7 @@ TOLERANCE = 2  # levels of 255; more than the noise of a JPEG of one colour, les
 # How a file becomes the pixels that everything is computed from, for hashes.
 COLOURS = "RGB, 8 bits, turned by EXIF, transparency on white, colour profiles ignored"
 METADATA = "safelatent"  # the text chunk in which our PNG files say how they were made
+XMP = "XML:com.adobe.xmp"  # the text chunk in which any PNG file has its XMP
 
 
 def open_image(file: str | Path) -> Image.Image:
@@ -60,7 +62,7 @@ def read_image(file: str | Path) -> tuple[Image.Image, Any]:
         raise BadValueError(f"{str(path)!r} is not a file; give the path of a picture")
     if path.stat().st_size == 0:
         raise BadValueError(f"{str(path)!r} is empty (0 bytes); copy or save it again")
-    return _whole(path, str(path))
+    return _whole(path, str(path))[:2]
 
 
 def decode_image(data: bytes, name: str) -> Image.Image:
@@ -73,13 +75,26 @@ def decode_image(data: bytes, name: str) -> Image.Image:
     Raises:
         BadValueError: as ``open_image``.
     """
+    return decode_described(data, name)[0]
+
+
+def decode_described(data: bytes, name: str) -> tuple[Image.Image, Any, bytes | None]:
+    """Return what ``read_image`` returns, from a file's bytes, and the file's XMP, if it has any.
+
+    Args:
+        data: of the whole file.
+        name: of the file, for errors.
+
+    Raises:
+        BadValueError: as ``open_image``.
+    """
     if not data:
         raise BadValueError(f"{name!r} is empty (0 bytes); copy or save it again")
-    return _whole(io.BytesIO(data), name)[0]
+    return _whole(io.BytesIO(data), name)
 
 
-def _whole(source: Path | BinaryIO, name: str) -> tuple[Image.Image, Any]:
-    """The picture and what safelatent wrote; whatever a decoder raises, as one line."""
+def _whole(source: Path | BinaryIO, name: str) -> tuple[Image.Image, Any, bytes | None]:
+    """The picture, what safelatent wrote and XMP; whatever a decoder raises, as one line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -154,14 +169,15 @@ def usable(image: object) -> Image.Image:
     return picture
 
 
-def _read(source: Path | BinaryIO, name: str) -> tuple[Image.Image, Any]:
+def _read(source: Path | BinaryIO, name: str) -> tuple[Image.Image, Any, bytes | None]:
     with Image.open(source, formats=FORMATS) as picture:
         if getattr(picture, "is_animated", False):
             raise BadValueError(
                 f"{name!r} has several frames; save each as a separate picture and check all"
             )
         picture.load()
-        return _rgb(ImageOps.exif_transpose(picture), name), _parsed(picture.info.get(METADATA))
+        rgb, info = _rgb(ImageOps.exif_transpose(picture), name), picture.info
+        return rgb, _parsed(info.get(METADATA)), _packet(info)
 
 
 def _parsed(stored: object) -> Any:
@@ -171,6 +187,16 @@ def _parsed(stored: object) -> Any:
         return json.loads(stored)
     except (ValueError, RecursionError):
         return str(stored)
+
+
+def _packet(info: Mapping[str | tuple[int, int], Any]) -> bytes | None:
+    """XMP as bytes; Pillow has it as text if the chunk is not of the kind that the standard names,
+    which other readers take all the same.
+    """
+    xmp = info.get("xmp", info.get(XMP))
+    if isinstance(xmp, str):
+        return xmp.encode("latin-1", "replace")
+    return xmp if isinstance(xmp, bytes) else None
 
 
 def _rgb(picture: Image.Image, name: str) -> Image.Image:

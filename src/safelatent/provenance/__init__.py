@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from safelatent.provenance.audit_log import AuditLog
     from safelatent.provenance.certificate import Signer
     from safelatent.provenance.chain import LogCheck, check_log
-    from safelatent.provenance.look_up import Finding
+    from safelatent.provenance.comparing import MarkFinding
     from safelatent.provenance.manifest import InputImage, Manifest, read_manifest
     from safelatent.provenance.marks import TrustMark, Watermark, distance, fingerprint
     from safelatent.provenance.receipt import System
@@ -29,7 +29,7 @@ _HOMES = {
     "audit_log": ("AuditLog",),
     "certificate": ("Signer",),
     "chain": ("LogCheck", "check_log"),
-    "look_up": ("Finding",),
+    "comparing": ("MarkFinding",),
     "manifest": ("InputImage", "Manifest", "read_manifest"),
     "marks": ("TrustMark", "Watermark", "distance", "fingerprint"),
     "receipt": ("System",),
@@ -39,10 +39,10 @@ _HOMES = {
 
 __all__ = [
     "AuditLog",
-    "Finding",
     "InputImage",
     "LogCheck",
     "Manifest",
+    "MarkFinding",
     "Seal",
     "Sealed",
     "Signer",

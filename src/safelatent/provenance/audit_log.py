@@ -56,8 +56,8 @@ class AuditLog:
             texts: added to the record by name, each as ``conceal`` returns it; None stays None.
 
         Raises:
-            BadValueError: the last entry is damaged, the key is too short, or a value is not one
-                that JSON has.
+            BadValueError: the last entry is damaged, the key is too short, the log or the key is
+                a folder, or a value is not one that JSON has.
             OSError: the disk is full, or the file cannot be written; the log is as it was.
         """
         with _locked(self.file) as handle:
@@ -83,7 +83,7 @@ class AuditLog:
         or the text itself for ``plain_prompts``.
 
         Raises:
-            BadValueError: the key is too short.
+            BadValueError: the key is too short, or a folder.
             OSError: it cannot be read or made.
         """
         if self.plain_prompts:
@@ -115,6 +115,7 @@ class AuditLog:
         return self.key or self.file.with_name(f"{self.file.name}.key")
 
     def _hashed(self, text: str) -> dict[str, str]:
+        _refuse_folder("the key of the audit log", self._key_file, "--log-key")
         key = self._key_file.read_bytes()
         if len(key) < LEAST_KEY:
             raise BadValueError(
@@ -196,6 +197,7 @@ def _tail(handle: int) -> tuple[bytes | None, bytes]:
 @contextmanager
 def _locked(file: Path) -> Iterator[int]:
     """Hold the log for this thread of this process alone; make it if it is not there."""
+    _refuse_folder("the audit log", file, "--log")
     make_folder(file.parent)
     while True:
         made = not file.exists()
@@ -213,6 +215,13 @@ def _locked(file: Path) -> Iterator[int]:
             # has the handle too, and would keep the lock for as long as it lives.
             fcntl.flock(handle, fcntl.LOCK_UN)
             os.close(handle)
+
+
+def _refuse_folder(what: str, file: Path, option: str) -> None:
+    if file.is_dir():
+        raise BadValueError(
+            f"{what} {str(file)!r} is a folder; name a file, for example {option} {file / 'audit'}"
+        )
 
 
 def _is_at(handle: int, file: Path) -> bool:

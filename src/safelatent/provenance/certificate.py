@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from safelatent.errors import BadValueError
 from safelatent.optional import require
-from safelatent.text import squeezed
 
 TEST_NAME = "safelatent test certificate"  # anybody can make one
 _TEST_DAYS = 1
@@ -124,10 +123,10 @@ def read_authorities(file: Path) -> bytes:
 def _certificates(file: Path, data: bytes) -> list[Any]:
     try:
         return _crypto("x509").load_pem_x509_certificates(data)
-    except ValueError as error:
+    except ValueError:
         raise BadValueError(
-            f"{str(file)!r} holds no certificate in PEM ({squeezed(error)[:80]}); give"
-            " certificates, each from BEGIN CERTIFICATE to END CERTIFICATE"
+            f"{str(file)!r} holds no certificate in PEM; give certificates, each from BEGIN"
+            " CERTIFICATE to END CERTIFICATE"
         ) from None
 
 
@@ -163,10 +162,9 @@ def _private_key(file: Path) -> Any:
         raise BadValueError(
             f"the key {str(file)!r} is encrypted; decrypt it: openssl pkey -in {file} -out KEY"
         ) from None
-    except ValueError as error:
+    except ValueError:
         raise BadValueError(
-            f"{str(file)!r} is not a private key in PEM ({squeezed(error)[:80]}); give the key of"
-            " the certificate"
+            f"{str(file)!r} is not a private key in PEM; give the key of the certificate"
         ) from None
 
 

@@ -17,8 +17,10 @@ from typing import Any, BinaryIO
 
 from safelatent.errors import BadValueError
 from safelatent.hashing import digest
+from safelatent.text import is_deeper
 
 FIRST = "0" * 64  # what the first entry names as the hash of the one before it
+DEEPEST = 100  # tables in tables; so many are read again however deep the caller is
 FIELDS = {"number", "time", "event", "record", "previous", "hash"}
 
 
@@ -105,24 +107,35 @@ def next_entry(last: Mapping[str, Any] | None, event: str, record: Mapping[str, 
 
     Args:
         event: what happened.
-        record: plain values about it.
+        record: plain values about it; names that are no text become text, as JSON has them.
 
     Raises:
-        BadValueError: a value is not one that JSON has.
+        BadValueError: a value is not one that JSON has, two names become one, or tables are nested
+            too deeply to be read again.
     """
+    # The hash is of what will be read: what JSON changes after it would break the chain.
     try:
-        json.dumps(record, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        text = json.dumps({"event": event, "record": record}, allow_nan=False)
+        said = json.loads(text, object_pairs_hook=_table)
+        if is_deeper(said, DEEPEST):
+            raise ValueError(f"tables are nested more than {DEEPEST} deep")
+    except (TypeError, ValueError, RecursionError) as error:
         fault = f"the record of {event!r} cannot be logged: {error}; give plain values"
         raise BadValueError(fault) from None
     entry = {
         "number": 1 if last is None else last["number"] + 1,
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "event": event,
-        "record": dict(record),
+        **said,
         "previous": FIRST if last is None else last["hash"],
     }
     return entry | {"hash": _hash(entry)}
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("two names in a table are the same text")
+    return table
 
 
 def written(entry: Mapping[str, Any]) -> bytes:

@@ -5,34 +5,15 @@ it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 from safelatent.provenance.audit_log import AuditLog
 from safelatent.provenance.chain import links
+from safelatent.provenance.comparing import MarkFinding, compared, contradicted
 from safelatent.provenance.marks import BITS, SIMILAR, distance
-from safelatent.provenance.receipt import is_same
-from safelatent.provenance.seal import TEXTS
 
-State = Literal["holds", "broken", "similar", "claimed", "absent"]
 _RANKS = ("file", "pixels", "receipt", "watermark", "disclosure", "fingerprint")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What one mark shows.
-
-    Attributes:
-        mark: which one.
-        state: ``holds``, something vouches for it; ``broken``, it contradicts itself or another;
-            ``similar``, the log has a picture that looks like this one; ``claimed``, nothing
-            vouches for what it says; ``absent``, there is none.
-        words: for people.
-    """
-
-    mark: str
-    state: State
-    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +25,8 @@ class Wanted:
         pixels: ``pixel_digest`` of its picture.
         fingerprint: ISCC.
         receipt: the receipt that came with it.
-        identity: the id in its disclosure.
+        other_text: whether its file says something else in the receipt's place.
+        disclosure: what its XMP says, as ``read_disclosure`` returns it.
         payload: of its watermark, the beginning of an id.
     """
 
@@ -52,11 +34,12 @@ class Wanted:
     pixels: str
     fingerprint: str
     receipt: Mapping[str, Any] | None = None
-    identity: str | None = None
+    other_text: bool = False
+    disclosure: Mapping[str, str] = field(default_factory=dict)
     payload: str | None = None
 
 
-def look_up(wanted: Wanted, log: AuditLog) -> Iterator[Finding]:
+def look_up(wanted: Wanted, log: AuditLog) -> Iterator[MarkFinding]:
     """Yield what the log shows about the image; a broken chain first.
 
     Raises:
@@ -67,18 +50,22 @@ def look_up(wanted: Wanted, log: AuditLog) -> Iterator[Finding]:
     for line, entry, fault in links(log.file):
         if fault is not None:
             words = f"{log.file} does not hold from line {line} on: {fault}"
-            yield Finding(mark="log", state="broken", words=words)
+            yield MarkFinding(mark="log", state="broken", words=words)
         elif _is_sealed(entry):
             rank = _rank(wanted, entry["record"])
             if rank is not None and (best is None or rank < best[0]):
                 best = rank, entry
     if best is None:
-        yield Finding(mark="log", state="absent", words=f"no entry of {log.file} looks like it")
+        yield MarkFinding(mark="log", state="absent", words=f"no entry of {log.file} looks like it")
         return
     (kind, other, bits), entry = best
     yield _found(_RANKS[kind], bits, entry, log)
-    if wanted.receipt is not None and (kind < _RANKS.index("receipt") or not other):
-        yield from _compared(wanted.receipt, entry, log)
+    is_here = kind < _RANKS.index("receipt")
+    if wanted.receipt is not None and (is_here or not other):
+        yield from compared(wanted.receipt, entry, log)
+    if is_here:
+        logged = entry["record"]["receipt"]
+        yield from contradicted(wanted.disclosure, logged, other_text=wanted.other_text)
 
 
 def _is_sealed(entry: Mapping[str, Any]) -> bool:
@@ -96,55 +83,36 @@ def _is_sealed(entry: Mapping[str, Any]) -> bool:
 
 def _rank(wanted: Wanted, record: Mapping[str, Any]) -> tuple[int, bool, int] | None:
     """How well an entry fits (smaller is better): the best of ``_RANKS``, whether its receipt is
-    another one, and how many bits differ.
+    another one, and how many bits differ. One picture may be logged with several receipts.
     """
     logged = record["receipt"]
     bits = distance(wanted.fingerprint, record["iscc"])
-    same = wanted.receipt is not None and wanted.receipt["id"] == logged["id"]
+    disclosed = wanted.disclosure.get("id") == logged["id"]
+    same = disclosed if wanted.receipt is None else wanted.receipt["id"] == logged["id"]
     fits = (
         wanted.file == record["file"],
         wanted.pixels == logged["image"]["sha256"],
-        same,
+        wanted.receipt is not None and same,
         wanted.payload is not None and logged["id"].replace("-", "").startswith(wanted.payload),
-        wanted.identity == logged["id"],
+        disclosed,
         bits is not None and bits <= SIMILAR,
     )
     return (fits.index(True), not same, BITS if bits is None else bits) if True in fits else None
 
 
-def _found(kind: str, bits: int, entry: Mapping[str, Any], log: AuditLog) -> Finding:
+def _found(kind: str, bits: int, entry: Mapping[str, Any], log: AuditLog) -> MarkFinding:
     place = f"entry {entry['number']} of {log.file}, of {entry['time']}"
     looks = f"its fingerprint differs in {bits} of {BITS} bits"
     if kind == "file":
-        return Finding(mark="log", state="holds", words=f"this very file is {place}")
+        return MarkFinding(mark="log", state="holds", words=f"this very file is {place}")
     if kind == "pixels":
         words = f"the picture is {place}; its file was written again since"
-        return Finding(mark="log", state="holds", words=words)
+        return MarkFinding(mark="log", state="holds", words=words)
     if bits > SIMILAR and kind == "watermark":  # which survives more than the fingerprint does
         words = f"its watermark is that of {place}; changed a lot since, or copied: {looks}"
-        return Finding(mark="log", state="similar", words=words)
+        return MarkFinding(mark="log", state="similar", words=words)
     if bits > SIMILAR:  # another picture with what anybody can copy
         words = f"it has the {kind} of {place}, and is another picture: {looks}"
-        return Finding(mark="log", state="broken", words=words)
+        return MarkFinding(mark="log", state="broken", words=words)
     words = f"looks like {place}, and is not the same: {looks}"
-    return Finding(mark="log", state="similar", words=words)
-
-
-def _compared(
-    receipt: Mapping[str, Any], entry: Mapping[str, Any], log: AuditLog
-) -> Iterator[Finding]:
-    """Yield what in the receipt is not as it was logged."""
-    record = entry["record"]
-    logged = record["receipt"]
-    names = [name for name in {**logged, **receipt} if name not in TEXTS]
-    other = [n for n in names if not is_same(logged.get(n), receipt.get(n))]
-    hidden = {n: log.holds(record.get(n), receipt.get(n)) for n in TEXTS}
-    other += [n for n, same in hidden.items() if same is False]
-    if other:
-        words = f"the receipt is not as it was logged: {', '.join(other)}"
-        yield Finding(mark="log", state="broken", words=words)
-    elif None in hidden.values():
-        words = "the receipt is as it was logged; comparing the prompt needs the log's key"
-        yield Finding(mark="log", state="holds", words=words)
-    else:
-        yield Finding(mark="log", state="holds", words="the receipt is as it was logged")
+    return MarkFinding(mark="log", state="similar", words=words)

@@ -16,10 +16,11 @@ from xml.etree import ElementTree
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from safelatent.detectors.images import METADATA
+from safelatent.detectors.images import METADATA, XMP
 from safelatent.provenance.manifest import EDITED, GENERATED
 
-_XMP = "XML:com.adobe.xmp"
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _NAMES = {
     "provider": "{http://ns.adobe.com/photoshop/1.0/}Credit",
@@ -48,10 +49,24 @@ def encode_png(image: Image.Image, metadata: Any, disclosure: bytes | None = Non
     info = PngInfo()
     info.add_itxt(METADATA, json.dumps(metadata, ensure_ascii=False))
     if disclosure is not None:
-        info.add_itxt(_XMP, disclosure.decode())
+        info.add_itxt(XMP, disclosure.decode())
     encoded = io.BytesIO()
     image.save(encoded, "PNG", pnginfo=info)
     return encoded.getvalue()
+
+
+def text_names(data: bytes) -> list[str]:
+    """Return the names of a PNG file's texts, in their order; none if it is not a PNG file."""
+    names, place = [], len(_SIGNATURE)
+    if not data.startswith(_SIGNATURE):
+        return names
+    while (kind := data[place + 4 : place + 8]) and kind != b"IEND":
+        length = int.from_bytes(data[place : place + 4])
+        if kind in _TEXTS:
+            name, _, _ = data[place + 8 : place + 8 + length].partition(b"\0")
+            names.append(name.decode("latin-1"))
+        place += 12 + length
+    return names
 
 
 def disclosure_of(receipt: Mapping[str, Any]) -> bytes:
@@ -82,16 +97,21 @@ def disclosure_of(receipt: Mapping[str, Any]) -> bytes:
 def read_disclosure(xmp: bytes) -> dict[str, str]:
     """Return what XMP says of ``disclosure_of``'s fields, by their names; nothing if it is broken.
 
-    Programs that store it again write properties as elements or as attributes; both are read.
+    Programs that store it again write properties as elements, as attributes, as links or as lists;
+    all are read. Several values of one field are returned together, so that the true one does not
+    cover for another.
     """
     try:
         root = ElementTree.fromstring(xmp.strip(b"\0 \n"))  # noqa: S314  # expat stops bombs
     except (ElementTree.ParseError, ValueError):
         return {}
     by_tag = {tag: name for name, tag in _NAMES.items()}
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for element in root.iter():
-        for tag, text in ((element.tag, element.text), *element.attrib.items()):
-            if tag in by_tag and text and text.strip():
-                found.setdefault(by_tag[tag], text.strip().removeprefix("urn:uuid:"))
-    return found
+        inside = [part.text for child in element for part in (child, *child)]
+        texts = [element.text, element.get(f"{{{_RDF}}}resource"), *inside]
+        for tag, text in (*((element.tag, text) for text in texts), *element.attrib.items()):
+            value = (text or "").strip().removeprefix("urn:uuid:")
+            if tag in by_tag and value and value not in found.setdefault(by_tag[tag], []):
+                found[by_tag[tag]].append(value)
+    return {name: " | ".join(values) for name, values in found.items() if values}

@@ -4,7 +4,7 @@ so that nothing that is written later breaks what was written before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,9 @@ from safelatent.provenance.receipt import (
 if TYPE_CHECKING:
     from safelatent.provenance.audit_log import AuditLog  # locks files, which not every system can
 
+# What the seal writes itself: another value would be signed beside what is true.
+OWN = ("schema", "id", "time", "provider", "system", "watermark")
+SAVED = "saved"  # the safety of a guard that came with its model: it has no other name
 TEXTS = ("prompt", "negative_prompt", "request")  # what the log conceals
 
 
@@ -86,9 +89,9 @@ class Seal:
             facts: ``prompt``, ``seed``, ``model`` and whatever else the receipt's schema has.
 
         Raises:
-            BadValueError: not a PIL image, a fact that the schema does not have, C2PA does not take
-                the certificate, or the time-stamp authority does not answer; nothing was signed or
-                logged.
+            BadValueError: not a PIL image, a fact that the schema does not have or that the seal
+                knows itself, C2PA does not take the certificate, or the time-stamp authority does
+                not answer; nothing was signed or logged.
             OSError: the log cannot be written; the file must not be given out.
             UnsupportedError: the extra ``provenance`` is not installed, and is needed.
         """
@@ -97,17 +100,17 @@ class Seal:
                 f"the image is a {type(image).__name__}; give a PIL image, as a pipeline returns it"
                 " with output_type='pil'"
             )
-        identity = str(uuid4())
-        picture, mark = self._marked(image.convert("RGB"), identity)
         known = {
-            "safety": "off" if receipt is None else receipt.safety,
+            "safety": _safety(facts, receipt),
             "receipt": None if receipt is None else receipt.as_dict(),
         }
+        identity = str(uuid4())
+        picture, mark = self._marked(image.convert("RGB"), identity)
         if mark is not None:
             known["watermark"] = mark
         described = new_receipt(
             picture,
-            known | facts,
+            facts | known,
             identity=identity,
             provider=self.provider,
             system=self.system,
@@ -178,3 +181,25 @@ class Seal:
             texts = {name: receipt[name] for name in TEXTS if name in receipt}
             self.log.append("image", record, texts)
         return png
+
+
+def _safety(facts: Mapping[str, Any], receipt: Any) -> str | None:
+    """Return what the published receipt says of the safety: what the guard counted, and never
+    another name that was asked for. Settings on top of a preset leave it without a name.
+
+    Raises:
+        BadValueError: a fact that the seal knows itself.
+    """
+    for name in OWN:
+        if name in facts:
+            raise BadValueError(
+                f"{name} is {facts[name]!r}, and the seal writes that itself, by its own settings;"
+                " leave it out"
+            )
+    counted = "off" if receipt is None else receipt.safety
+    asked = facts.get("safety", counted)
+    if asked == SAVED and receipt is not None:
+        return SAVED
+    if counted is not None and asked != counted:
+        raise BadValueError(f"safety is {asked!r}, and the receipt says {counted!r}; leave it out")
+    return counted

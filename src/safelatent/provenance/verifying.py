@@ -7,19 +7,17 @@ write, and so is a disclosure.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image
-
-from safelatent.detectors.images import FORMATS, read_image
+from safelatent.detectors.images import METADATA, XMP, decode_described
 from safelatent.errors import BadValueError
 from safelatent.provenance.audit_log import AuditLog
-from safelatent.provenance.look_up import Finding, Wanted, look_up
+from safelatent.provenance.comparing import MarkFinding
+from safelatent.provenance.look_up import Wanted, look_up
 from safelatent.provenance.manifest import (
     EDITED,
     GENERATED,
@@ -28,10 +26,8 @@ from safelatent.provenance.manifest import (
     read_manifest,
 )
 from safelatent.provenance.marks import ISCC, SIMILAR, Watermark, distance, fingerprint
-from safelatent.provenance.png import disclosure_of, read_disclosure
+from safelatent.provenance.png import disclosure_of, read_disclosure, text_names
 from safelatent.provenance.receipt import SCHEMA, faults_of, is_same, pixel_digest
-
-Verdict = Literal["holds", "does not hold", "similar", "nothing found"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +40,12 @@ class Verification:
         fingerprint: ISCC of the picture; None if it cannot be read.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[MarkFinding, ...]
     receipt: dict[str, Any] | None
     fingerprint: str | None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Literal["holds", "does not hold", "similar", "nothing found"]:
         """``does not hold`` if anything is broken; otherwise ``holds`` if anything vouches for the
         file, ``similar`` if the log has a picture that looks like it, and else ``nothing found``.
         """
@@ -87,16 +83,17 @@ def verify(
     manifest = read_manifest(data, trust)
     findings = list(_of_manifest(manifest, trusting=trust is not None))
     try:
-        picture, text = read_image(file)
+        picture, text, xmp = decode_described(data, str(file))
     except BadValueError as error:
-        findings.append(Finding(mark="picture", state="broken", words=str(error)))
+        findings.append(MarkFinding(mark="picture", state="broken", words=str(error)))
         signed = None if manifest is None else manifest.receipt
         return Verification(findings=tuple(findings), receipt=signed, fingerprint=None)
-    receipt, found = _of_receipt(manifest, text, pixel_digest(picture))
-    code = fingerprint(picture)
-    disclosure = _disclosure(data)
+    pixels, code = pixel_digest(picture), fingerprint(picture)
+    receipt, found = _of_receipt(manifest, text, pixels)
+    disclosure = {} if xmp is None else read_disclosure(xmp)
     signed = any(one.mark == "receipt" and one.state == "holds" for one in found)
     findings += [*found, *_of_disclosure(disclosure, receipt, signed=signed)]
+    findings += _of_repeated(data)
     findings += _of_fingerprint(manifest, code)
     payload = None if watermark is None else watermark.read(picture)
     if watermark is not None:
@@ -104,52 +101,58 @@ def verify(
     if log is not None:
         wanted = Wanted(
             file=sha256(data).hexdigest(),
-            pixels=pixel_digest(picture),
+            pixels=pixels,
             fingerprint=code,
             receipt=receipt,
-            identity=disclosure.get("id"),
+            other_text=receipt is None and text is not None,
+            disclosure=disclosure,
             payload=payload,
         )
         findings += look_up(wanted, log)
     return Verification(findings=tuple(findings), receipt=receipt, fingerprint=code)
 
 
-def _of_manifest(manifest: Manifest | None, *, trusting: bool) -> Iterator[Finding]:
+def _of_manifest(manifest: Manifest | None, *, trusting: bool) -> Iterator[MarkFinding]:
     if manifest is None:
-        yield Finding(mark="manifest", state="absent", words="none; the file is not signed")
+        yield MarkFinding(mark="manifest", state="absent", words="none; the file is not signed")
+        if trusting:
+            words = "nobody whom you trust: the file is not signed"
+            yield MarkFinding(mark="signer", state="broken", words=words)
         return
     if manifest.faults:
         words = f"does not hold: {'; '.join(manifest.faults)}"
-        yield Finding(mark="manifest", state="broken", words=words)
+        yield MarkFinding(mark="manifest", state="broken", words=words)
         return
     words = f"signed by {manifest.signer!r}; the file is unchanged since"
-    yield Finding(mark="manifest", state="holds", words=words)
+    yield MarkFinding(mark="manifest", state="holds", words=words)
     yield _of_signer(manifest, trusting=trusting)
     if manifest.time is not None:
         trusted = manifest.time_trusted
         by = "an authority that you trust" if trusted else "an authority that you have not named"
         words = f"signed at {manifest.time}, says {by}"
-        yield Finding(mark="time stamp", state="holds" if trusted else "claimed", words=words)
+        yield MarkFinding(mark="time stamp", state="holds" if trusted else "claimed", words=words)
     made = [source for source in manifest.source_types if source in (GENERATED, EDITED)]
     if made:
         words = "made by a model" if GENERATED in made else "a part of it made by a model"
-        yield Finding(mark="source", state="holds", words=f"{words} ({made[0].rpartition('/')[2]})")
+        yield MarkFinding(
+            mark="source", state="holds", words=f"{words} ({made[0].rpartition('/')[2]})"
+        )
     for one in manifest.inputs:
-        yield Finding(mark="input", state="holds", words=_input_words(one))
+        yield MarkFinding(mark="input", state="holds", words=_input_words(one))
 
 
-def _of_signer(manifest: Manifest, *, trusting: bool) -> Finding:
+def _of_signer(manifest: Manifest, *, trusting: bool) -> MarkFinding:
     if manifest.trusted:
         words = "the certificate is issued by an authority that you trust"
-        return Finding(mark="signer", state="holds", words=words)
+        return MarkFinding(mark="signer", state="holds", words=words)
     if trusting:
         words = f"no authority that you trust issued the certificate of {manifest.signer!r}"
-        return Finding(mark="signer", state="broken", words=words)
+        return MarkFinding(mark="signer", state="broken", words=words)
     if manifest.test:
         words = "a test certificate, which anybody can make: it does not say who signed"
     else:
         words = "no trusted authorities were named, so it is not known who that is"
-    return Finding(mark="signer", state="claimed", words=words)
+    return MarkFinding(mark="signer", state="claimed", words=words)
 
 
 def _input_words(one: Ingredient) -> str:
@@ -163,29 +166,29 @@ def _input_words(one: Ingredient) -> str:
 
 def _of_receipt(
     manifest: Manifest | None, text: Any, pixels: str
-) -> tuple[dict[str, Any] | None, list[Finding]]:
+) -> tuple[dict[str, Any] | None, list[MarkFinding]]:
     signed = None if manifest is None or manifest.faults else manifest.receipt
     receipt = text if signed is None or is_same(text, signed) else signed
     if receipt is None:
-        return None, [Finding(mark="receipt", state="absent", words="none")]
+        return None, [MarkFinding(mark="receipt", state="absent", words="none")]
     if not isinstance(receipt, dict) or receipt.get("schema") != SCHEMA:
         words = f"what the file says of itself is no receipt of the form {SCHEMA}"
-        return None, [Finding(mark="receipt", state="claimed", words=words)]
+        return None, [MarkFinding(mark="receipt", state="claimed", words=words)]
 
     if faults := faults_of(receipt):
         words = f"it breaks its schema: {'; '.join(faults)}"
-        return None, [Finding(mark="receipt", state="broken", words=words)]
+        return None, [MarkFinding(mark="receipt", state="broken", words=words)]
     if signed is not None and text is not None and not is_same(text, signed):
         words = "the file's text is another receipt than the signed one"
-        return receipt, [Finding(mark="receipt", state="broken", words=words)]
+        return receipt, [MarkFinding(mark="receipt", state="broken", words=words)]
     if receipt["image"]["sha256"] != pixels:
         words = "its pixels are not those of this picture"
-        return receipt, [Finding(mark="receipt", state="broken", words=words)]
+        return receipt, [MarkFinding(mark="receipt", state="broken", words=words)]
     words = f"{_receipt_words(receipt)}; its pixels are those of this picture"
     if signed is not None:
-        return receipt, [Finding(mark="receipt", state="holds", words=f"signed; {words}")]
+        return receipt, [MarkFinding(mark="receipt", state="holds", words=f"signed; {words}")]
     words = f"not signed, so anybody could have written it; {words}"
-    return receipt, [Finding(mark="receipt", state="claimed", words=words)]
+    return receipt, [MarkFinding(mark="receipt", state="claimed", words=words)]
 
 
 def _receipt_words(receipt: Mapping[str, Any]) -> str:
@@ -198,46 +201,50 @@ def _receipt_words(receipt: Mapping[str, Any]) -> str:
     )
 
 
-def _disclosure(data: bytes) -> dict[str, str]:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-        xmp = picture.info.get("xmp")
-    return read_disclosure(xmp) if isinstance(xmp, bytes) else {}
+def _of_repeated(data: bytes) -> Iterator[MarkFinding]:
+    """Texts that are there twice: which of them is shown depends on who reads the file."""
+    names = text_names(data)
+    for mark, name in (("receipt", METADATA), ("disclosure", XMP)):
+        if (count := names.count(name)) > 1:
+            words = f"the file has {count} texts named {name!r}, of which at most one is genuine"
+            yield MarkFinding(mark=mark, state="broken", words=words)
 
 
 def _of_disclosure(
     found: Mapping[str, str], receipt: dict[str, Any] | None, *, signed: bool
-) -> Iterator[Finding]:
-    if "id" not in found:
-        yield Finding(mark="disclosure", state="absent", words="none")
-        return
-    stated = read_disclosure(disclosure_of(receipt)) if receipt is not None else None
-    if stated is not None and stated != found:
+) -> Iterator[MarkFinding]:
+    stated = found if receipt is None else read_disclosure(disclosure_of(receipt))
+    if found and stated != found:
         names = ", ".join(n for n in {**stated, **found} if stated.get(n) != found.get(n))
         words = f"it says something else than the receipt: {names}"
-        yield Finding(mark="disclosure", state="broken", words=words)
+        yield MarkFinding(mark="disclosure", state="broken", words=words)
+        return
+    if "id" not in found:
+        words = "none; the file's XMP has no unique id" if found else "none"
+        yield MarkFinding(mark="disclosure", state="absent", words=words)
         return
     provider = found.get("provider", "no provider named")
     words = (
         f"{provider}, {found.get('system')} {found.get('version')}, {found.get('time')},"
         f" {found['id']}"
     )
-    yield Finding(mark="disclosure", state="holds" if signed else "claimed", words=words)
+    yield MarkFinding(mark="disclosure", state="holds" if signed else "claimed", words=words)
 
 
-def _of_fingerprint(manifest: Manifest | None, code: str) -> Iterator[Finding]:
+def _of_fingerprint(manifest: Manifest | None, code: str) -> Iterator[MarkFinding]:
     bound = None if manifest is None or manifest.faults else manifest.bindings.get(ISCC)
     if bound is None:
         return
     bits = distance(bound, code)
     near = bits is not None and bits <= SIMILAR
     words = "that of this picture" if near else "another picture's"
-    yield Finding(mark="fingerprint", state="holds" if near else "broken", words=words)
+    yield MarkFinding(mark="fingerprint", state="holds" if near else "broken", words=words)
 
 
-def _of_watermark(name: str, payload: str | None, receipt: Mapping[str, Any] | None) -> Finding:
+def _of_watermark(name: str, payload: str | None, receipt: Mapping[str, Any] | None) -> MarkFinding:
     if payload is None:
-        return Finding(mark="watermark", state="absent", words=f"no {name}")
+        return MarkFinding(mark="watermark", state="absent", words=f"no {name}")
     if receipt is not None and not receipt["id"].replace("-", "").startswith(payload):
         words = f"{name} {payload} is not the beginning of the receipt's id"
-        return Finding(mark="watermark", state="broken", words=words)
-    return Finding(mark="watermark", state="claimed", words=f"{name} {payload}")
+        return MarkFinding(mark="watermark", state="broken", words=words)
+    return MarkFinding(mark="watermark", state="claimed", words=f"{name} {payload}")
