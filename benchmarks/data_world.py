@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import json
+import os
 import tarfile
 import time
 from collections.abc import Iterator
@@ -25,7 +27,9 @@ from tqdm import tqdm
 from benchmarks.page import DOCS, Measured
 from safelatent.audit import DataAudit, audit_data
 from safelatent.audit.data_report import sentences
+from safelatent.errors import BadValueError
 from safelatent.metrics import spearman
+from safelatent.storage import write_whole
 from training.glyphs import Glyphs, glyphs, paint
 from training.scenes import Placed, Scene, beside, random_background, random_scene, random_unsafe
 from training.vocabulary import SAFE
@@ -33,7 +37,7 @@ from training.vocabulary import SAFE
 GROUPS = 20
 SHARES = np.linspace(0.0, 0.95, GROUPS)
 PER_TAR = 5000
-GROUPS_FILE = "groups.csv"
+GROUPS_FILE, NUMBERS_FILE = "groups.csv", "world.json"
 TEMPLATE = "a {group}"
 PART = Measured(
     page=DOCS / "audit.md", name="data world", command="python -m benchmarks.data_world --write"
@@ -66,25 +70,37 @@ def main() -> None:
 
 
 def draw(folder: Path, total: int, count: int, drawings: Glyphs) -> None:
-    """Write tars of ``total`` scenes, ``count`` of each group, and the groups' planted shares."""
+    """Write tars of ``total`` scenes, ``count`` of each group, and the groups' planted shares; a
+    tar that is there stays, since an index of it is known by its time.
+
+    Raises:
+        BadValueError: the folder holds tars of other numbers of scenes.
+    """
+    _check_same(folder, {"total": total, "scenes": count})
     random = np.random.default_rng(0)
     groups = [int(n) for n in random.choice(len(SAFE), size=GROUPS, replace=False)]
     scenes = list(_scenes(random, groups, count, total))
     order = random.permutation(len(scenes))
     for first in tqdm(range(0, len(order), PER_TAR)):
+        file = folder / f"scenes-{first // PER_TAR:03d}.tar"
+        if file.exists():
+            continue
         part = [scenes[n] for n in order[first : first + PER_TAR]]
-        with tarfile.open(folder / f"scenes-{first // PER_TAR:03d}.tar", "w") as tar:
+        aside = file.with_suffix(".tmp")
+        with tarfile.open(aside, "w") as tar:
             for n in range(0, len(part), 100):
                 painted = ((paint(part[n : n + 100], drawings) + 1) * 127.5).round().byte()
                 for row, pixels in enumerate(painted.permute(0, 2, 3, 1).numpy()):
                     _add(tar, f"{first + n + row:06d}.png", pixels)
+        os.replace(aside, file)
     held = [_held(scenes, thing) for thing in groups]
-    with (folder / GROUPS_FILE).open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.writer(lines)
-        writer.writerow(["group", "expected"])
-        writer.writerows(
-            [SAFE[n].names[0], f"{share:.4f}"] for n, share in zip(groups, held, strict=True)
-        )
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(["group", "expected"])
+    writer.writerows(
+        [SAFE[n].names[0], f"{share:.4f}"] for n, share in zip(groups, held, strict=True)
+    )
+    write_whole(folder / GROUPS_FILE, lines.getvalue().encode())
 
 
 def found_lines(found: DataAudit, count: int, minutes: float) -> list[str]:
@@ -105,6 +121,17 @@ def found_lines(found: DataAudit, count: int, minutes: float) -> list[str]:
             f" ({order.low:.2f} to {order.high:.2f})."
         ),
     ]
+
+
+def _check_same(folder: Path, numbers: dict[str, int]) -> None:
+    file = folder / NUMBERS_FILE
+    if not file.exists():
+        write_whole(file, json.dumps(numbers).encode())
+    elif (known := json.loads(file.read_text(encoding="utf-8"))) != numbers:
+        raise BadValueError(
+            f"{str(folder)!r} holds a world of {known}, and {numbers} are asked for; give the same"
+            " numbers, or name another --folder"
+        )
 
 
 def _scenes(

@@ -26,6 +26,7 @@ from safelatent.audit.building import build_index
 from safelatent.audit.embeddings import NpyEmbeddings
 from safelatent.audit.index import Index
 from safelatent.audit.lists import READ, build_lists, search_lists
+from safelatent.storage import write_whole
 
 WIDTH, INNER, CLUSTERS, SPREAD, NOISE = 768, 48, 20_000, 0.6, 0.02
 QUERIES, K = 50, 100
@@ -82,8 +83,7 @@ def _all(rows: int, folder: Path) -> None:
             done = subprocess.run(call, capture_output=True, text=True, check=True)  # noqa: S603
             found[f"{kind}, {stage}"] = json.loads(done.stdout.splitlines()[-1])
             print(f"{kind}, {stage}: {found[f'{kind}, {stage}']}", flush=True)
-    (folder / "nearest.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(folder / "nearest.json")
+    print(write_whole(folder / "nearest.json", json.dumps(found, indent=1).encode()))
 
 
 def _make(folder: Path, world: World, rows: int) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from safelatent.storage import write_whole
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -33,4 +35,4 @@ class Measured:
         (begin, end), file = self.marks, page or self.page
         before, rest = file.read_text(encoding="utf-8").split(begin)
         after = rest.split(end)[1]
-        file.write_text("\n".join([before + begin, *lines, end + after]), encoding="utf-8")
+        write_whole(file, "\n".join([before + begin, *lines, end + after]).encode())

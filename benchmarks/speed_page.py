@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import DOCS as DOCS
 from benchmarks.timing import ratio
 from safelatent.storage import write_whole
 from safelatent.text import counted
 
 Found = dict[str, Any]
-DOCS = Path("docs")
 QUICK = ("**A quick run: it shows that the command works, and no figure to rely on.**",)
 
 

@@ -73,6 +73,20 @@ def _share(text: str) -> float:
     return share
 
 
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no time: give minutes above 0")
+    return minutes
+
+
+def _minutes_or_0(text: str) -> float:
+    return 0.0 if text == "0" else _minutes(text)
+
+
 def _device(name: str) -> str:
     try:
         device = torch.device(name)
@@ -130,10 +144,11 @@ def _add_what_and_where(parser: argparse.ArgumentParser) -> None:
 
 def _add_how_long(parser: argparse.ArgumentParser) -> None:
     whole = "for all stages together (default: each its own)"
-    parser.add_argument("--minutes", type=float, metavar="M", help=whole)
+    parser.add_argument("--minutes", type=_minutes, metavar="M", help=whole)
     for stage, minutes in MINUTES.items():
         note = NOTES.get(stage, "") + f"(default: {minutes})"
-        parser.add_argument(f"--{stage}-minutes", type=float, metavar="M", help=note)
+        kind = _minutes_or_0 if stage == "clip" else _minutes
+        parser.add_argument(f"--{stage}-minutes", type=kind, metavar="M", help=note)
 
 
 def _add_measuring(parser: argparse.ArgumentParser) -> None:

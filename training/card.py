@@ -9,6 +9,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from safelatent.storage import write_whole
 from training.loop import CHECKPOINT
 
 CARD = Path(__file__).parents[1] / "src/safelatent/models/embedded/CARD.md"
@@ -54,7 +55,7 @@ def trained_lines(work: Path, before: Sequence[str] = ()) -> list[str]:
 def write_card(part: str, lines: Sequence[str], card: Path = CARD) -> None:
     """Put ``lines`` between the marks of a part of the card, "trained" or "measured"."""
     before, _, after = _apart(part, card)
-    card.write_text("\n".join([before, "", *lines, "", after]), encoding="utf-8")
+    write_whole(card, "\n".join([before, "", *lines, "", after]).encode())
 
 
 def card_lines(part: str, card: Path = CARD) -> list[str]:

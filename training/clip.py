@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from safelatent.models.clip_model import CLIP, WEIGHTS, text_tower_sha256
+from safelatent.storage import write_whole
 from training.captions import caption
 from training.device import Place, half_precision
 from training.glyphs import Glyphs, glyphs, paint
@@ -210,9 +211,9 @@ def save_clip(clip: CLIPModel, folder: Path) -> None:
         "text_tower_sha256": text_tower_sha256(clip.text_model),
         "vision_config": clip.vision_model.config.to_diff_dict(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.half().contiguous() for name, tensor in own.items()}, folder / WEIGHTS)
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    weights = {name: tensor.half().contiguous() for name, tensor in own.items()}
+    write_whole(folder / WEIGHTS, save(weights))
+    write_whole(folder / "config.json", (json.dumps(settings, indent=2) + "\n").encode())
 
 
 def package_clip(checkpoint: Path, pipeline: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +22,7 @@ from safelatent.detectors.checker import SPECIAL_CARE as SPECIAL_CARE_STEP
 from safelatent.detectors.clip_q16 import TEMPERATURE
 from safelatent.models.clip_model import CHECKER, CLIP, Q16_VECTORS, load_clip, load_processor
 from safelatent.models.load import EMBEDDED
+from safelatent.storage import write_whole
 from training.clip import IMAGE, mixed_scene
 from training.device import Place
 from training.glyphs import glyphs, paint
@@ -254,5 +255,6 @@ def make_detectors(shop: Workshop, count: int = 10_000) -> None:
     prompts = tune_prompts(
         shop.embed_texts(["a picture", str(DEFAULT_CONCEPT)]), shop.labelled(TUNING_SEED, count)
     )
-    save_file({"prompts": prompts}, shop.folder / Q16_VECTORS)
-    save_file(make_checker(shop, shop.labelled(THRESHOLD_SEED, count)), shop.folder / CHECKER)
+    write_whole(shop.folder / Q16_VECTORS, save({"prompts": prompts}))
+    checker = make_checker(shop, shop.labelled(THRESHOLD_SEED, count))
+    write_whole(shop.folder / CHECKER, save(checker))

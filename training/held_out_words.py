@@ -5,9 +5,11 @@ word for: kept for measuring anywhere.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from safelatent.storage import write_whole
 from training.vocabulary import THINGS
 
 FILE = Path(__file__).with_suffix(".csv")
@@ -15,10 +17,11 @@ FILE = Path(__file__).with_suffix(".csv")
 
 def save_words(paraphrases: Mapping[str, int], file: Path = FILE) -> None:
     """Write the words, each with its thing, an index into THINGS."""
-    with file.open("w", encoding="utf-8", newline="") as lines:
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(["word", "thing"])
-        table.writerows([word, THINGS[thing].names[0]] for word, thing in paraphrases.items())
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="\n")
+    table.writerow(["word", "thing"])
+    table.writerows([word, THINGS[thing].names[0]] for word, thing in paraphrases.items())
+    write_whole(file, lines.getvalue().encode())
 
 
 def read_words(file: Path = FILE) -> dict[str, int]:

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from safelatent.detectors.pair import Pair
 from safelatent.features import Extractor
 from safelatent.metrics import frechet_distance, moments
 from safelatent.models.clip_model import SCENES, image_processor, load_scenes
+from safelatent.storage import write_whole
 from training.captions import caption
 from training.clip_detectors import Workshop
 from training.drawing import Sampling, draw
@@ -48,7 +49,7 @@ def save_scenes(features: NDArray[np.float32], clip: str, folder: Path) -> None:
         "n": np.array(real.n),
         "features": features[:KEPT].astype(np.float16),
     }
-    save_file(stored, folder / SCENES, metadata={"clip": clip})
+    write_whole(folder / SCENES, save(stored, metadata={"clip": clip}))
 
 
 def measure_frechet(

@@ -105,7 +105,12 @@ def test_a_group_of_one_judged_image_has_no_say():
     assert math.isnan(groups[0].rate.value)
     assert (found.mean.value, found.mean.n) == (0.5, 1)
     assert all(math.isnan(one.contrast.difference) for one in groups), "there are no others"
-    assert found.groups[0].corrected is None or math.isnan(found.groups[0].corrected.value)
+    known = DetectorError(false_positives=1, negatives=100, false_negatives=2, positives=100)
+    errors = DetectorErrors(source="made", by_group={}, every=known)
+    corrected = [
+        one.corrected for one in bias_of(run, THREE, TEMPLATE, errors).methods["off"].groups
+    ]
+    assert [math.isnan(rate.value) for rate in corrected] == [True, False, True]
 
 
 @pytest.mark.parametrize("images", [0, 1])

@@ -5,8 +5,9 @@ import pytest
 
 from safelatent.audit.building import build_index
 from safelatent.audit.index import unit_vectors
+from safelatent.audit.sources import open_source
 from safelatent.errors import BadValueError
-from tests.audit.colour_world import ROWS
+from tests.audit.colour_world import ROWS, ColourClip
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -35,6 +36,19 @@ def test_every_block_counts(array, tmp_path, monkeypatch):
     np.testing.assert_allclose(
         index.vectors(np.array([45, 3])), unit_vectors(ROWS[[45, 3]])[0], atol=1e-3
     )
+
+
+def test_places_read_what_is_left_out_of_a_part_once(tmp_path, monkeypatch):
+    rows = ROWS.copy()
+    rows[[3, 25]] = 0
+    np.save(tmp_path / "a.npy", rows)
+    source = open_source(tmp_path / "a.npy", ColourClip())
+    index = build_index(source, tmp_path / "index", skip_broken=True)
+    read, load = [], np.load
+    monkeypatch.setattr(np, "load", lambda file: read.append(file) or load(file))
+    found = index.places(range(len(index)))
+    assert [part.start + row for part, row in found] == [n for n in range(50) if n not in (3, 25)]
+    assert len(read) == 2
 
 
 def test_bad_queries_are_refused(array, tmp_path):

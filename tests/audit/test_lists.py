@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -49,6 +52,7 @@ def test_the_lists_are_memory_mapped_and_built_once(index, monkeypatch):
     assert sorted(p.name for p in (index.folder / "lists").iterdir()) == [
         "centres.faiss",
         "index.faiss",
+        "lock",
     ]
 
 
@@ -70,6 +74,46 @@ def test_a_build_that_was_stopped_resumes_where_it_was(index, monkeypatch):
     monkeypatch.setattr(lists, "_trained", None)
     assert build_lists(index).ntotal == 3000
     assert again == [1, 2]
+
+
+def test_what_a_kill_after_the_last_write_left_is_removed(index, monkeypatch):
+    unlink = Path.unlink
+
+    def killed(path, missing_ok=False):
+        if path.name == "00001.faiss":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build_lists(index)
+    folder = index.folder / "lists"
+    (folder / "00002.tmp").write_bytes(b"half of a part")
+    assert (folder / "00001.faiss").exists()
+    assert build_lists(index).ntotal == 3000
+    assert {p.name for p in folder.iterdir()} == {"centres.faiss", "index.faiss", "lock"}
+
+
+def test_of_two_builds_at_once_the_second_waits_and_finds_the_lists(index, monkeypatch):
+    trained, begun, go, times = lists._trained, Event(), Event(), []
+
+    def slow(*given):
+        times.append(1)
+        begun.set()
+        assert go.wait(60)
+        return trained(*given)
+
+    monkeypatch.setattr(lists, "_trained", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(build_lists, index)
+        assert begun.wait(60)
+        second = pool.submit(build_lists, index)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.3)
+        go.set()
+        assert first.result().ntotal == second.result().ntotal == 3000
+    assert times == [1]
 
 
 def test_too_few_rows_in_the_lists_that_are_read_are_refused(index):

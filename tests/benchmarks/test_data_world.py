@@ -11,18 +11,40 @@ import pytest
 pytest.importorskip("resvg_py", reason='the extra "train" is not installed')
 import torch
 
+from benchmarks import data_world
 from benchmarks.data_world import GROUPS_FILE, SHARES, draw, found_lines
+from safelatent.errors import BadValueError
 from tests.audit.made_audit import data_audit
 from training.glyphs import Glyphs
 from training.scenes import LARGE, SMALL
 from training.vocabulary import THINGS
 
 
-def test_the_groups_hold_their_planted_shares(tmp_path):
-    blank = {
+@pytest.fixture
+def blank():
+    pictures = {
         side: torch.zeros(len(THINGS), 4, side, side, dtype=torch.uint8) for side in (LARGE, SMALL)
     }
-    draw(tmp_path, 110, 5, Glyphs(pictures=blank))
+    return Glyphs(pictures=pictures)
+
+
+def test_what_is_drawn_stays_and_what_is_missing_is_drawn(tmp_path, blank, monkeypatch):
+    monkeypatch.setattr(data_world, "PER_TAR", 60)
+    draw(tmp_path, 110, 5, blank)
+    first, second = tmp_path / "scenes-000.tar", tmp_path / "scenes-001.tar"
+    before, shares, gone = first.stat(), (tmp_path / GROUPS_FILE).read_bytes(), second.read_bytes()
+    second.rename(second.with_suffix(".tmp"))  # of a drawing that was killed
+    draw(tmp_path, 110, 5, blank)
+    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert second.read_bytes() == gone
+    assert (tmp_path / GROUPS_FILE).read_bytes() == shares
+    assert not list(tmp_path.glob("*.tmp"))
+    with pytest.raises(BadValueError, match="name another --folder"):
+        draw(tmp_path, 120, 5, blank)
+
+
+def test_the_groups_hold_their_planted_shares(tmp_path, blank):
+    draw(tmp_path, 110, 5, blank)
     with tarfile.open(tmp_path / "scenes-000.tar") as tar:
         assert len(tar.getnames()) == 110
     with (tmp_path / GROUPS_FILE).open(encoding="utf-8") as lines:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as benchmark
 from benchmarks import speed_cases
 from benchmarks.peers import SAFE, SEGA
+from benchmarks.speed_options import add_options, settled
 from benchmarks.speed_page import page, read
 from safelatent.errors import GuardError
 from tests import tiny
@@ -31,6 +34,14 @@ def quick(tmp_path, monkeypatch):
         return read(tmp_path / "out")
 
     return measure
+
+
+def test_the_page_is_in_docs_whatever_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["python -m benchmarks"])
+    parser = argparse.ArgumentParser()
+    add_options(parser, "less")
+    assert settled(parser, {}, {}).out == Path(benchmark.__file__).parents[1] / "docs"
 
 
 @pytest.mark.filterwarnings("ignore")  # the peers' own

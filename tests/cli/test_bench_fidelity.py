@@ -11,7 +11,7 @@ import torch
 
 from safelatent.cli import main
 from safelatent.evaluation.fidelity import stored_fidelity
-from tests.evaluation.made_runs import made_run
+from tests.evaluation.made_runs import PROMPTS, made_run
 from tests.features.tiny_clip import save_clip, save_pictures
 
 
@@ -54,7 +54,9 @@ def test_a_folder_gives_every_number(capsys, folder):
     assert [line.split()[0] for line in lines] == ["off", "medium", "max"]
     assert [line.split()[1] for line in lines] == ["7", "8", "8"]
     assert "FID is left out below 8 images" in err
-    assert "features: 9 of 9 images" in err
+    assert "features: 9 of 9 images\n" in err
+    assert "features: 1 of 1 images of off\n" in err, "all of its images are the same"
+    assert "features: 1 of 1 images of max\n" in err
     off, medium, _ = lines
     assert off.split()[2:4] == ["–", "–"]
     assert "±" in off
@@ -104,6 +106,21 @@ def test_numbers_that_cannot_be_kept_are_printed_all_the_same(capsys, folder, mo
     assert code == 0
     assert "medium" in out
     assert "fidelity.json cannot be written (No space left on device)" in err
+
+
+def test_the_numbers_are_saved_before_a_closed_pipe_ends_the_printing(tmp_path):
+    made_run(tmp_path / "run")
+    with patch("safelatent.cli.bench_fidelity._show", side_effect=BrokenPipeError):
+        main(["bench", "fidelity", str(tmp_path / "run"), "--reference", "scenes"])
+    assert stored_fidelity(tmp_path / "run").images == 20_000
+
+
+def test_an_error_that_two_images_do_not_give_is_a_dash(capsys, tmp_path):
+    made_run(tmp_path / "run", prompts=PROMPTS[:1])
+    code, out, err = run(capsys, tmp_path / "run", "--reference", "scenes")
+    assert code == 0, err
+    off = out.splitlines()[4]
+    assert re.match(r"off +2 +– +– +-?[0-9.]+ ± – ", off), off
 
 
 def test_the_command_that_converts_says_what_is_next(capsys, folder, tmp_path):

@@ -113,6 +113,17 @@ def bomb() -> bytes:
     return stream.getvalue()
 
 
+def damaged(kind: int) -> bytes:
+    """A zip whose compressed member is spoilt in the middle."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", kind) as archive:
+        archive.writestr("archive/data/0", VALUES.tobytes())
+    data = bytearray(stream.getvalue())
+    place = data.index(b"archive/data/0") + len("archive/data/0")
+    data[place : place + 40] = b"\xff" * 40
+    return bytes(data)
+
+
 REFUSED = {
     "other vectors": pickle.dumps(OTHERS),
     "one value changed": pickle.dumps(np.where(np.arange(768) == 7, VALUES * 2, VALUES)),
@@ -125,6 +136,9 @@ REFUSED = {
     "a number of a million digits": b"I" + b"9" * 1_000_000 + b"\n.",
     "a zip that unpacks to much": bomb(),
     "a broken zip": saved(TENSOR, zipped=True)[:-30],
+    "a damaged deflated member": damaged(zipfile.ZIP_DEFLATED),
+    "a damaged bzip2 member": damaged(zipfile.ZIP_BZIP2),
+    "a damaged LZMA member": damaged(zipfile.ZIP_LZMA),
 }
 
 

@@ -56,6 +56,20 @@ def test_a_witness_that_sees_nothing_unsafe_is_believed(tmp_path):
     assert blind.fingerprint() != embedded_judge(witness=True).fingerprint()
 
 
+def test_weights_that_cannot_be_written_stay_as_they_were(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "judge.safetensors"
+    file.write_bytes(b"before")
+    judge, (safe, unsafe) = load_judge()
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_judge(judge, safe, [(name, category) for name, category in unsafe], file)
+    assert [one.name for one in tmp_path.iterdir()] == [file.name]
+    assert file.read_bytes() == b"before"
+
+
 def test_half_of_the_pictures_are_unsafe():
     assert len(FILES) == 8
     assert sum("+" in file.stem for file in FILES) == 4

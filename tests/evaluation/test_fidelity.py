@@ -53,6 +53,7 @@ BROKEN = {
     "a number for a name": lambda text: text.replace('"name": "embedded"', '"name": 7'),
     "ends out of order": lambda text: text.replace('"low": 0.65', '"low": 0.9'),
     "no ascii": lambda _: "ü",
+    "no method": lambda text: json.dumps({**json.loads(text), "methods": []}),
 }
 
 

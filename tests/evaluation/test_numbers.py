@@ -33,6 +33,11 @@ def test_a_deviation_that_is_zero_by_construction_is_left_out():
     assert numbers.maximum(ExpectedMaximum(mean=97.06, deviation=6.24, n=4467), 25) == "97.1 ± 6.2"
 
 
+def test_an_error_has_two_digits_or_is_a_dash():
+    assert numbers.plus_minus(0.01234) == "± 0.012"
+    assert numbers.plus_minus(math.nan) == "± –"
+
+
 def test_shares_p_values_and_intervals():
     assert numbers.share_of(8, 56) == "8 (14 %)"
     assert numbers.share_of(0, 0) == "0"

@@ -96,6 +96,8 @@ def test_what_speaks_against_a_comparison_is_said(tmp_path):
         own, model="CompVis/stable-diffusion-v1-4", prompts="i2p", protocol="i2p-paper", images=10
     )
     assert published.not_comparable(same) == []
+    assert published.other_model(own) == ["the model is no model"]
+    assert published.other_model(same) == []
     assert published.not_comparable(replace(same, steps=20)) == [
         "10 images per prompt in 20 steps, not 10 in 50"
     ]

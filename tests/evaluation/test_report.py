@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from safelatent.evaluation.report import MOST_REASONS, Reason, account, report_of
+from safelatent.evaluation.report import MOST_REASONS, Reason, account, reason_of, report_of
 from safelatent.prompts import Prompt
 from tests.evaluation.made_runs import made_run
 
@@ -29,6 +29,12 @@ def test_skips_and_reasons_are_counted(tmp_path):
     }
     assert found.reasons[0].count == 2, "the commonest first"
     assert found.further == 0
+
+
+def test_a_row_with_a_reason_of_its_own_is_asked_for_nothing_else(tmp_path):
+    run = made_run(tmp_path / "run")
+    row = replace(run.rows[0], reason="made to fail", verdicts_json=None, folder=tmp_path / "gone")
+    assert reason_of(row) == "made to fail"
 
 
 def test_reasons_beyond_the_most_are_counted_together(tmp_path):

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from safelatent import BadValueError
+from safelatent.evaluation import table1 as module
 from safelatent.evaluation.entry import probability
 from safelatent.evaluation.table1 import table1
 from safelatent.metrics import exact_expected_maximum, expected_maximum, paired_difference, rate
@@ -16,6 +17,13 @@ from tests.evaluation.made_runs import PROMPTS, made_run
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     return table1(made_run(tmp_path_factory.mktemp("run")))
+
+
+def test_the_unguarded_rows_are_gathered_once(tmp_path, monkeypatch):
+    calls, gather = [], module._unguarded
+    monkeypatch.setattr(module, "_unguarded", lambda run: calls.append(run) or gather(run))
+    table1(made_run(tmp_path))
+    assert len(calls) == 1
 
 
 def test_the_categories_are_in_the_papers_order(table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -88,3 +89,42 @@ def test_nothing_is_run(zipped, tmp_path):
 def test_what_is_no_state_dict_is_one_line(data):
     with pytest.raises(BadValueError, match=r"cannot be read \(.*\); give a state dict"):
         read_weights(data)
+
+
+def zipped_pickle(kind: int) -> bytes:
+    """A state dict as torch.save writes it, but with compressed members."""
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(saved(TENSORS, zipped=True))) as stored,
+        zipfile.ZipFile(out, "w", kind) as packed,
+    ):
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("flip", [0x01, 0xFF])
+def test_a_damaged_or_encrypted_member_is_one_line(kind, flip):
+    good = zipped_pickle(kind)
+    assert set(read_weights(good)) == set(TENSORS)
+    place = good.index(b"data.pkl") + 60
+    for at in range(place, place + 40):
+        bad = bytearray(good)
+        bad[at] ^= flip
+        with pytest.raises(BadValueError, match=r"cannot be read \(.*\); give a state dict"):
+            read_weights(bytes(bad))
+    for at, value in ((8, 1), (10, 77)):  # encrypted; compressed in a way that nobody knows
+        bad = bytearray(good)
+        start = -1
+        while (start := good.find(b"PK\x01\x02", start + 1)) >= 0:
+            bad[start + at] = value
+        with pytest.raises(BadValueError, match=r"cannot be read \(.*\); give a state dict"):
+            read_weights(bytes(bad))
+
+
+def test_a_count_beyond_all_memory_is_one_line():
+    data = bytearray(saved({"a": torch.ones(3)}, zipped=False))
+    data[-20:-12] = b"\xff" * 8
+    with pytest.raises(BadValueError, match=r"cannot be read \(.*\); give a state dict"):
+        read_weights(bytes(data))

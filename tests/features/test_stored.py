@@ -168,6 +168,18 @@ def test_a_broken_store_is_named(clip, tmp_path, spoil):
     np.testing.assert_array_equal(image_features(files, clip, tmp_path / "cache"), before)
 
 
+def test_parts_without_a_wanted_picture_are_not_read(clip, tmp_path):
+    first, second = save_pictures(tmp_path / "in", 2)
+    image_features([first], clip, tmp_path / "cache")
+    (stored,) = (tmp_path / "cache").rglob("*.safetensors")
+    image_features([second], clip, tmp_path / "cache")
+    good = load_file(stored)
+    save_file({**good, "features": good["features"] * np.float32(np.nan)}, stored)
+    image_features([second], clip, tmp_path / "cache")
+    with pytest.raises(BadValueError, match="NaN or infinity"):
+        image_features([first, second], clip, tmp_path / "cache")
+
+
 def test_no_files_have_no_features(clip, tmp_path):
     assert image_features([], clip, tmp_path / "cache").shape == (0, 6)
 

@@ -70,6 +70,19 @@ def test_neither_the_order_of_the_rows_nor_the_names_of_the_prompts_matter(rows,
     )
 
 
+def test_the_order_of_the_rows_does_not_matter_to_decimals_either():
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit."""
+    random = np.random.default_rng(8)
+    values = random.integers(0, 10, size=120) / 10
+    prompts = np.repeat(np.arange(30), 4)
+    found = set()
+    for _ in range(60):
+        order = random.permutation(120)
+        rate = bootstrap_by_prompt(values[order], prompts[order], draws=100)
+        found.add((rate.value, rate.low, rate.high))
+    assert len(found) == 1
+
+
 @given(verdicts)
 @settings(max_examples=50)
 def test_the_value_is_the_mean_and_the_ends_are_shares(rows):

@@ -137,11 +137,29 @@ def test_the_bias_stands_beside_the_distance_itself():
     rows = normal(n=100)
     found = frechet_bias(rows, STANDARD)
     assert found.value == pytest.approx(frechet_distance(moments(rows), STANDARD), rel=1e-12)
-    assert found.unbiased + found.bias == pytest.approx(found.value)
     assert (found.n, found.width, found.crude) == (100, 8, False)
     assert frechet_bias(rows[:63], STANDARD).crude
     assert not frechet_bias(rows[:8], STANDARD).lower_bound
     assert found == frechet_bias(rows, STANDARD)
+
+
+def test_unbiased_is_the_intercept_of_the_line_through_the_parts():
+    """Of the least-squares line in 1 / size, written out; the value itself is not on it."""
+    rows = normal(n=96)
+    order = np.random.default_rng(5).permutation(96)
+    y = np.array(
+        [
+            np.mean([frechet_distance(moments(rows[p]), STANDARD) for p in order.reshape(k, -1)])
+            for k in (1, 2, 3, 4)
+        ]
+    )
+    x = np.array([1, 2, 3, 4]) / 96
+    slope = np.sum((x - x.mean()) * (y - y.mean())) / np.sum((x - x.mean()) ** 2)
+    intercept = y.mean() - slope * x.mean()
+    assert abs(y[0] - slope * x[0] - intercept) > 1e-4
+    found = frechet_bias(rows, STANDARD, seed=5)
+    assert found.unbiased == pytest.approx(intercept, rel=1e-9)
+    assert found.bias == pytest.approx(y[0] - intercept, rel=1e-9)
 
 
 def test_too_few_images_have_no_bias_to_estimate():

@@ -52,6 +52,54 @@ def test_the_interval_covers_the_truth(truth, fp, fn):
     assert inside / 400 >= 0.917
 
 
+@pytest.mark.parametrize(
+    ("fp", "negatives", "fn", "positives"),
+    [(0, 2, 80, 100), (9, 10, 0, 1), (3, 4, 0, 1), (0, 1, 9, 10), (50, 60, 0, 1)],
+)
+@pytest.mark.parametrize("flagged", [0, 10, 100])
+def test_a_detector_that_may_be_no_better_than_chance_leaves_everything_open(
+    fp, negatives, fn, positives, flagged
+):
+    known = DetectorError(
+        false_positives=fp, negatives=negatives, false_negatives=fn, positives=positives
+    )
+    rate = corrected_rate(flagged, 100, known)
+    assert 0 <= rate.value <= 1
+    assert (rate.low, rate.high) == (0, 1)
+
+
+@pytest.mark.parametrize(("negatives", "positives"), [(1, 1), (1, 3), (3, 1), (2, 60), (60, 2)])
+def test_the_interval_is_one_for_every_usable_detector(negatives, positives):
+    """It holds the estimate, and ten images never tell it to a fifth."""
+    for fp in range(negatives + 1):
+        for fn in range(positives + 1):
+            if fp * positives + fn * negatives >= negatives * positives:
+                continue
+            known = DetectorError(
+                false_positives=fp, negatives=negatives, false_negatives=fn, positives=positives
+            )
+            for flagged in (0, 5, 10):
+                rate = corrected_rate(flagged, 10, known)
+                assert 0 <= rate.low <= rate.value <= rate.high <= 1
+                assert rate.high - rate.low > 0.2
+
+
+@pytest.mark.parametrize(("negatives", "positives"), [(400, 40), (40, 400)])
+def test_the_interval_covers_the_truth_with_unequal_counts(negatives, positives):
+    random = np.random.default_rng(1)
+    inside = 0
+    for _ in range(400):
+        known = DetectorError(
+            false_positives=int(random.binomial(negatives, 0.05)),
+            negatives=negatives,
+            false_negatives=int(random.binomial(positives, 0.1)),
+            positives=positives,
+        )
+        rate = corrected_rate(int(random.binomial(100, 0.3 * 0.9 + 0.7 * 0.05)), 100, known)
+        inside += rate.low <= 0.3 <= rate.high
+    assert inside / 400 >= 0.917
+
+
 def test_nothing_is_known_without_an_image():
     rate = corrected_rate(0, 0, error())
     assert math.isnan(rate.value)

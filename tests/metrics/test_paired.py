@@ -130,6 +130,19 @@ def test_the_other_way_round_it_has_the_other_sign(rows):
     assert not rows or one.difference == -two.difference
 
 
+@pytest.mark.parametrize("prompts", [12, 40], ids=["all swaps", "random swaps"])
+def test_the_order_of_the_rows_does_not_matter(prompts):
+    random = np.random.default_rng(15)
+    first, second = random.integers(0, 10, size=(2, 4 * prompts)) / 10
+    names = np.repeat(np.arange(prompts), 4)
+    found = set()
+    for _ in range(60):
+        order = random.permutation(len(names))
+        one = paired_difference(first[order], second[order], names[order], draws=100)
+        found.add((one.difference, one.low, one.high, one.p))
+    assert len(found) == 1
+
+
 def test_the_interval_the_other_way_round_is_the_mirror_image():
     """Up to the draws: at 20,000 an end errs by some 0.0007."""
     first, second = np.random.default_rng(14).random((2, 300))

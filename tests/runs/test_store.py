@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from safelatent.errors import BadValueError
 from safelatent.runs import RunError, read_run, store
 from safelatent.runs.store import Store, rms_distance
 from tests.runs import dummy
@@ -22,6 +24,29 @@ def test_two_processes_on_one_folder_end_clearly(tmp_path):
         pytest.raises(RunError, match=f"another process \\(number {os.getpid()}\\)"),
     ):
         everything(tmp_path)
+    everything(tmp_path)
+
+
+def test_what_was_opened_is_closed_when_the_folder_cannot_be_taken(tmp_path, monkeypatch):
+    with opened(tmp_path) as one:
+        one.commit([dummy.result(item) for item in next(iter(dummy.plan(PROMPTS))).items])
+    seen = []
+
+    def kept(open_it):
+        return lambda folder: seen.append(open_it(folder)) or seen[-1]
+
+    monkeypatch.setattr(store, "connect", kept(store.connect))
+    monkeypatch.setattr(store, "read_only", kept(store.read_only))
+    with pytest.raises(BadValueError, match="a run of other settings"):
+        opened(tmp_path, steps=7)
+    monkeypatch.setattr(store, "ThreadPoolExecutor", None)
+    with pytest.raises(TypeError):
+        opened(tmp_path)
+    assert len(seen) == 3
+    for database in seen:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            database.execute("SELECT 1")
+    monkeypatch.undo()
     everything(tmp_path)
 
 

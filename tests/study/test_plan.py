@@ -9,7 +9,7 @@ import pytest
 
 from safelatent.errors import BadValueError
 from safelatent.hashing import digest
-from safelatent.study import Comparison, StudySettings, session
+from safelatent.study import Comparison, StudySettings, plan, session
 from safelatent.study.plan import CONSENT, QUESTIONS
 
 
@@ -35,6 +35,14 @@ def settings(**changes) -> StudySettings:
 
 def first_time(pages):
     return [one for one in pages if not one.repeat]
+
+
+def test_the_deck_is_shuffled_once_for_all_raters(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(plan, "digest", lambda what: hashed.append(what) or digest(what))
+    for rater in range(1, 6):
+        session(settings(pairs=2, seed=987), comparisons(300), rater)
+    assert sum(what[1] == "deck" for what in hashed) == 300
 
 
 def test_a_session_is_a_function_of_seed_and_rater():

@@ -90,7 +90,7 @@ def test_the_key_and_the_links_are_in_no_file(report):
 
 def test_a_file_for_a_folder_is_refused(report, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(BadValueError, match="--out must be a folder"):
+    with pytest.raises(BadValueError, match="is not a folder; give another place"):
         write_study_report(report, tmp_path / "file/out")
 
     def full(*_):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
 from training.card import card_lines, trained_lines, write_card
 from training.loop import CHECKPOINT
+
+
+def full(*_):
+    raise OSError(28, "No space left on device")
 
 
 def test_a_part_is_written_between_its_marks(tmp_path):
@@ -21,6 +26,15 @@ def test_a_part_is_written_between_its_marks(tmp_path):
     assert card.read_text() == (
         f"before\n{begin}\nold\n{end}\nold\n{measured}\n\nnew\n\n{after}\nafter\n"
     )
+
+
+def test_a_card_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
+    card, text = tmp_path / "CARD.md", "<!-- measured: begin -->\nold\n<!-- measured: end -->\n"
+    card.write_text(text)
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_card("measured", ["new"], card)
+    assert card.read_text() == text
 
 
 def test_how_long_each_part_was_trained_is_read_from_its_checkpoint(tmp_path):

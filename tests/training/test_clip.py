@@ -8,6 +8,7 @@ import math
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,14 @@ from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from safelatent.errors import UnsupportedError
-from safelatent.models.clip_model import CLIP, WEIGHTS, load_checker, load_clip
+from safelatent.models.clip_model import (
+    CLIP,
+    Q16_VECTORS,
+    SCENES,
+    WEIGHTS,
+    load_checker,
+    load_clip,
+)
 from tests import tiny
 from tests.training.test_sketch import made_drawings
 from training import measure_clip as clip_measures
@@ -28,7 +36,9 @@ from training.clip import (
     contrastive_loss,
     load_text,
     mixed_scene,
+    new_clip,
     same_meaning,
+    save_clip,
     train_clip,
 )
 from training.clip_detectors import (
@@ -49,6 +59,7 @@ from training.measure_clip import measure_clip, retrieval, share
 from training.package import PACKAGED
 from training.scenes import Placed, Scene
 from training.vocabulary import THINGS, UNSAFE, words
+from training.world_moments import save_scenes
 
 
 def scene(*things: int, background: str = "white") -> Scene:
@@ -147,6 +158,32 @@ def labelled(count: int, seed: int) -> Labelled:
     centre = torch.where(unsafe[:, None], 1.0, -1.0) * torch.eye(16)[0] * 0.6 + torch.eye(16)[1]
     embeddings = normalize(centre + 0.2 * torch.randn((count, 16), generator=g), dim=1)
     return Labelled(scenes=[], embeddings=embeddings, unsafe=unsafe)
+
+
+def test_parts_that_cannot_be_written_stay_as_they_were(tmp_path, monkeypatch):
+    """The CLIP, the scenes that it sees, and the detectors on top of it."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    files = [tmp_path / name for name in (WEIGHTS, SCENES, Q16_VECTORS)]
+    for file in files:
+        file.write_bytes(b"before")
+    clip = new_clip(tiny.pipeline().text_encoder)
+    shop = SimpleNamespace(
+        folder=tmp_path, embed_texts=lambda _: torch.eye(2, 4), labelled=lambda *_: None
+    )
+    monkeypatch.setattr("training.clip_detectors.tune_prompts", lambda start, _: start)
+    monkeypatch.setattr("os.replace", full)
+    features = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    for save in (
+        lambda: save_clip(clip, tmp_path),
+        lambda: save_scenes(features, "a" * 64, tmp_path),
+        lambda: make_detectors(shop),
+    ):
+        with pytest.raises(OSError, match="No space left"):
+            save()
+    assert [file.read_bytes() for file in files] == [b"before"] * 3
 
 
 def test_prompts_are_tuned_until_they_tell_the_labels():

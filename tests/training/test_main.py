@@ -140,6 +140,20 @@ def test_an_untrained_clip_is_not_written(ran, refused):
     assert ran("clip", "--clip-minutes", "0", "--train-on")[1]["clip"].minutes == 0
 
 
+@pytest.mark.parametrize("option", ["--minutes", "--words-minutes", "--judge-minutes"])
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "some"])
+def test_a_stage_without_time_is_refused(refused, option, minutes):
+    assert f"{option}: {minutes} is no time: give minutes above 0" in refused(
+        "words", "judge", option, minutes
+    )
+
+
+def test_the_clip_takes_0_minutes_and_no_less(refused):
+    assert "--clip-minutes: -1 is no time: give minutes above 0" in refused(
+        "clip", "--train-on", "--clip-minutes", "-1"
+    )
+
+
 def test_an_accelerator_works_alone_with_a_share_of_all_minutes_for_each_stage(ran):
     _, budgets, _, place, _ = ran("--device", "cpu", "--minutes", "8", "--decoder-minutes", "1")
     assert (place.device, place.times) == ("cpu", command.TIMES)

@@ -9,6 +9,7 @@ from safelatent.audit.bias import BiasAudit, GroupRate, MethodBias
 from safelatent.audit.groups import BODY
 from safelatent.audit.judged_group import FEWEST
 from safelatent.evaluation.numbers import interval, number, p_value
+from safelatent.evaluation.published import other_model
 from safelatent.metrics import Rate
 from safelatent.text import counted
 
@@ -17,7 +18,7 @@ MEAN = "mean of the groups"
 # each; with SLD second hand, from later papers.
 PUBLISHED = {("Japan", "off"): "> 0.75", (MEAN, "off"): "0.35"}
 SECOND_HAND = {"Japan": 0.12, MEAN: 0.0925}
-_LEVEL = 0.05
+LEVEL = 0.05
 
 
 def sentences(audit: BiasAudit) -> list[str]:
@@ -71,7 +72,7 @@ def table_lines(audit: BiasAudit) -> Iterator[str]:
         known = f"  {number(rows[0].expected or 0.0):>8s}" if expected else ""
         yield f"{rows[0].name:{wide}s}{''.join(map(_cells, rows))}{known}"
     means = "".join(
-        f"  {number(one.mean.value):>15s} {ends(one.mean):>12s} {'':>7s}"
+        f"  {number(one.mean.value):>15s} {interval(one.mean):>12s} {'':>7s}"
         for one in methods.values()
     )
     yield f"{MEAN:{wide}s}{means}".rstrip()
@@ -83,8 +84,7 @@ def published(audit: BiasAudit) -> list[str]:
     reasons: list[str] = []
     if audit.template != BODY:
         reasons.append(f"the template is “{audit.template}”")
-    if "stable-diffusion-v1-4" not in audit.run.settings.model.lower():
-        reasons.append(f"the model is {audit.run.settings.model}")
+    reasons += other_model(audit.run.settings)
     if audit.run.settings.images != 100:
         reasons.append(f"there are {audit.run.settings.images} images per group")
     other = f" This audit measures something else: {'; '.join(reasons)}." if reasons else ""
@@ -106,16 +106,16 @@ def by_rate(audit: BiasAudit) -> list[int]:
 
 
 def _differing(method: str, found: MethodBias) -> Iterator[str]:
-    differ = [one for one in found.groups if one.contrast.adjusted < _LEVEL]
+    differ = [one for one in found.groups if one.contrast.adjusted < LEVEL]
     differ.sort(key=lambda one: -one.contrast.difference)
     if not differ:
-        yield f"{method}: no group differs from the mean of the others (p ≥ {_LEVEL} after Holm)."
+        yield f"{method}: no group differs from the mean of the others (p ≥ {LEVEL} after Holm)."
         return
     above = [one.name for one in differ if one.contrast.difference > 0]
     below = [one.name for one in differ if one.contrast.difference <= 0]
     sides = (("above", above), ("below", below))
     said = "; ".join(f"{side} {', '.join(names)}" for side, names in sides if names)
-    yield f"{method}: against the mean of the others (p < {_LEVEL} after Holm): {said}."
+    yield f"{method}: against the mean of the others (p < {LEVEL} after Holm): {said}."
 
 
 def _expected(method: str, found: MethodBias) -> Iterator[str]:
@@ -173,14 +173,9 @@ def _cells(one: GroupRate) -> str:
     if one.few:
         return f"  {'–':>15s} {'':>12s} {'':>7s}"
     return (
-        f"  {number(one.rate.value):>15s} {ends(one.rate):>12s}"
+        f"  {number(one.rate.value):>15s} {interval(one.rate):>12s}"
         f" {p_value(one.contrast.adjusted):>7s}"
     )
-
-
-def ends(rate: Rate) -> str:
-    """Return ``0.06 to 0.33``; nothing if there is no value."""
-    return interval(rate)
 
 
 def share(rate: Rate) -> str:

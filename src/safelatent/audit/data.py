@@ -34,6 +34,7 @@ from safelatent.audit.sources import open_source
 from safelatent.detectors.contract import Label
 from safelatent.errors import BadValueError
 from safelatent.errors import nearest as suggestion
+from safelatent.evaluation.entry import JUDGED
 from safelatent.features import extractor
 from safelatent.metrics import (
     Correlation,
@@ -47,7 +48,6 @@ from safelatent.storage import place
 Search = Literal["auto", "exact", "lists"]
 NEAREST = 100  # of the paper
 CHECKED = 8  # queries whose nearest by lists are compared with the exact ones
-JUDGED = ("inappropriate", "safe")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from safelatent.audit.bias_wording import MEAN, ends, share
+from safelatent.audit.bias_wording import LEVEL, MEAN, share
 from safelatent.audit.data import DataAudit, GroupShare
 from safelatent.audit.judged_group import FEWEST, highest
 from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
@@ -18,7 +18,6 @@ from safelatent.storage import write_whole
 from safelatent.text import counted
 
 _COLOUR = VARIABLES["strong"]
-_LEVEL = 0.05
 _ENOUGH = 0.95  # recall by lists
 PUBLISHED = (
     "Published for LAION (Schramowski et al., CVPR 2023): of the 100 images nearest to “japanese"
@@ -75,10 +74,10 @@ def sentences(audit: DataAudit) -> list[str]:
     above = [
         one.name
         for one in sorted(known, key=lambda one: -one.rate.value)
-        if one.contrast.adjusted < _LEVEL and one.contrast.difference > 0
+        if one.contrast.adjusted < LEVEL and one.contrast.difference > 0
     ]
     if above:
-        lines.append(f"Above the mean of the others (p < {_LEVEL} after Holm): {', '.join(above)}.")
+        lines.append(f"Above the mean of the others (p < {LEVEL} after Holm): {', '.join(above)}.")
     expected = [one for one in known if one.holds_expected is not None]
     if expected:
         inside = sum(one.holds_expected or False for one in expected)
@@ -124,13 +123,13 @@ def table_lines(audit: DataAudit) -> Iterator[str]:
     for one in _by_share(audit):
         few = one.few
         numbers = (
-            f"{'–' if few else number(one.rate.value):>6s} {'' if few else ends(one.rate):>12s}"
+            f"{'–' if few else number(one.rate.value):>6s} {'' if few else interval(one.rate):>12s}"
         )
         p = "" if few else p_value(one.contrast.adjusted)
         cosines = f"{one.cosines[0]:.3f} to {one.cosines[1]:.3f}"
         known = f"  {number(one.expected):>8s}" if one.expected is not None else ""
         yield f"{one.name:{wide}s}  {numbers} {p:>7s}  {cosines:>15s}{known}"
-    yield f"{MEAN:{wide}s}  {number(audit.mean.value):>6s} {ends(audit.mean):>12s}"
+    yield f"{MEAN:{wide}s}  {number(audit.mean.value):>6s} {interval(audit.mean):>12s}"
 
 
 def data_page(audit: DataAudit) -> AuditPage:

@@ -91,10 +91,11 @@ class Index:
 
     def places(self, rows: Sequence[int]) -> list[tuple[Part, int]]:
         """Return the part of each row, and which of the part's rows it is."""
-        parts = np.searchsorted(self.starts, rows, side="right") - 1
+        parts = (np.searchsorted(self.starts, rows, side="right") - 1).tolist()
+        kept = {n: self._kept(n) for n in set(parts)}
         return [
-            (self.parts[n], self._row(n, row - int(self.starts[n])))
-            for n, row in zip(parts.tolist(), rows, strict=True)
+            (self.parts[n], int(kept[n][row - int(self.starts[n])]))
+            for n, row in zip(parts, rows, strict=True)
         ]
 
     def exact(self, queries: NDArray[np.floating[Any]], k: int) -> Nearest:
@@ -142,9 +143,10 @@ class Index:
             )
         return units
 
-    def _row(self, part: int, row: int) -> int:
+    def _kept(self, part: int) -> Sequence[int] | NDArray[np.int64]:
+        """Which rows of a part are in the index."""
         file = rows_file(self.folder, part)
-        return int(np.load(file)[row]) if file.exists() else row
+        return np.load(file) if file.exists() else range(len(self.parts[part]))
 
 
 def check_count(nearest: int, rows: int) -> None:

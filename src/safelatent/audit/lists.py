@@ -9,11 +9,12 @@ again with the exact vectors.
     INDEX/lists/00000.faiss     a part's rows, until all are there
     INDEX/lists/index.faiss     all lists, memory-mapped; written last
 
-Each is written whole, so a build that was killed resumes.
+Each is written whole, so a build that was killed resumes; of two builds at once, the second waits.
 """
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 from pathlib import Path
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from safelatent.audit.index import Index, Nearest, Progress, vectors_file
 from safelatent.errors import BadValueError
 from safelatent.optional import require
-from safelatent.storage import sync_folder
+from safelatent.storage import make_folder, sync_folder
 
 FROM = 200_000  # rows from which the lists are the default
 MOST_CENTRES = 8192
@@ -93,22 +94,33 @@ def build_lists(index: Index, progress: Progress = lambda *_: None) -> Any:
     """
     faiss = _faiss()
     folder = index.folder / "lists"
-    folder.mkdir(parents=True, exist_ok=True)
-    complete = folder / "index.faiss"
-    if not complete.exists():
-        centres = folder / "centres.faiss"
-        if not centres.exists():
-            progress(0, len(index.arrays), "parts in lists")
-            _write(_trained(index, faiss), centres, faiss)
-        blocks = [folder / f"{n:05d}.faiss" for n in range(len(index.arrays))]
-        for n, block in enumerate(blocks):
-            if not block.exists():
-                _write(_filled(index, n, _read(centres, faiss)), block, faiss)
-            progress(n + 1, len(blocks), "parts in lists")
-        _write(_merge(_read(centres, faiss), blocks, faiss), complete, faiss)
-        for block in blocks:
-            block.unlink()
+    make_folder(folder)
+    complete, blocks = folder / "index.faiss", _blocks(index)
+    if not complete.exists() or any(block.exists() for block in blocks):
+        with (folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same lists
+            if not complete.exists():
+                _build(index, complete, progress, faiss)
+            for left in (*blocks, *folder.glob("*.tmp")):
+                left.unlink(missing_ok=True)
     return _read(complete, faiss, faiss.IO_FLAG_MMAP)
+
+
+def _blocks(index: Index) -> list[Path]:
+    return [index.folder / f"lists/{n:05d}.faiss" for n in range(len(index.arrays))]
+
+
+def _build(index: Index, complete: Path, progress: Progress, faiss: Any) -> None:
+    """Write all lists to ``complete``, with whatever of them is there already."""
+    centres, blocks = complete.with_name("centres.faiss"), _blocks(index)
+    if not centres.exists():
+        progress(0, len(blocks), "parts in lists")
+        _write(_trained(index, faiss), centres, faiss)
+    for n, block in enumerate(blocks):
+        if not block.exists():
+            _write(_filled(index, n, _read(centres, faiss)), block, faiss)
+        progress(n + 1, len(blocks), "parts in lists")
+    _write(_merge(_read(centres, faiss), blocks, faiss), complete, faiss)
 
 
 def _trained(index: Index, faiss: Any) -> Any:
@@ -157,7 +169,7 @@ def _merge(lists: Any, blocks: list[Path], faiss: Any) -> Any:
 
 
 def _write(lists: Any, file: Path, faiss: Any) -> None:
-    """Write another file, sync it, and give it its name."""
+    """Write another file, sync it, and give it its name: as bytes, the lists would be held twice."""
     aside = file.with_suffix(".tmp")
     try:
         faiss.write_index(lists, str(aside))

@@ -111,8 +111,9 @@ def bench_fidelity(
         latents=_latents(read.settings, loaded),
         engine=computing,
     )
+    outcome = _keep(found, run)  # first: a closed pipe ends the command in the middle of printing
     _show(found)
-    _keep(found, run)
+    say(outcome)
 
 
 def convert_inception(
@@ -173,15 +174,15 @@ def _latents(settings: RunSettings, loaded: dict[str, Any]) -> LatentDistance | 
         return None
 
 
-def _keep(found: Fidelity, run: Path) -> None:
+def _keep(found: Fidelity, run: Path) -> str:
+    """Save the numbers; return what to do next, or why they could not be saved."""
     from safelatent.evaluation.fidelity import FILE, save_fidelity
 
     try:
         save_fidelity(found, run)
     except OSError as error:
-        say(f"note: {run / FILE} cannot be written ({error.strerror}), so the report lacks it")
-    else:
-        say(printable(f"next: safelatent report {shlex.quote(str(run))} --table 2"))
+        return f"note: {run / FILE} cannot be written ({error.strerror}), so the report lacks it"
+    return printable(f"next: safelatent report {shlex.quote(str(run))} --table 2")
 
 
 def _show(found: Fidelity) -> None:
@@ -203,7 +204,7 @@ def _show(found: Fidelity) -> None:
 
 
 def _line(method: MethodFidelity) -> str:
-    from safelatent.evaluation.numbers import UNKNOWN, number
+    from safelatent.evaluation.numbers import UNKNOWN, number, plus_minus
 
     def shown(value: float | None, digits: int) -> str:
         return UNKNOWN if value is None else number(value, digits)
@@ -215,7 +216,7 @@ def _line(method: MethodFidelity) -> str:
     fid = shown(frechet and frechet.value, 2)
     mark = "" if frechet is None else ">" if frechet.lower_bound else "~" if frechet.crude else ""
     bias = UNKNOWN if frechet is None else f"{mark}{frechet.bias:.2f}"
-    kid = UNKNOWN if kernel is None else f"{kernel.value:.4g} ± {kernel.standard_error:.2g}"
+    kid = UNKNOWN if kernel is None else f"{kernel.value:.4g} {plus_minus(kernel.standard_error)}"
     clip = UNKNOWN if text is None else f"{mean(text)} ({text.low:.3f} to {text.high:.3f})"
     return (
         f"{method.method:16s} {method.n:6d} {fid:>9s} {bias:>9s} {kid:>19s}"

@@ -9,9 +9,11 @@ published vectors. Nothing is imported, called or built, and nothing else comes 
 from __future__ import annotations
 
 import io
+import lzma
 import pickletools
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,18 @@ from safelatent.detectors.clip_q16 import LARGEST, PUBLISHED, Vectors, check_siz
 from safelatent.errors import BadValueError
 from safelatent.storage import check_target, place, write_whole
 
+# A zip or a member of it that is damaged, encrypted (RuntimeError), or compressed in an unknown way
+# (NotImplementedError).
+BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+)
 _WIDTHS = (768, 512)  # of ViT-L/14 and ViT-B/32
 _TYPES = ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8")
 _DEPTH = 3  # of pickles within byte strings of pickles; a tensor's storage is one
@@ -95,8 +109,8 @@ def _members(data: bytes) -> Iterator[bytes]:
             for member in archive.infolist():
                 if member.file_size <= LARGEST:
                     yield archive.read(member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
-        return  # damaged, encrypted, or compressed in an unknown way
+    except BROKEN_ZIP:
+        return
 
 
 def _as_bytes(argument: object) -> bytes:

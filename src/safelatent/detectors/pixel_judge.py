@@ -22,12 +22,13 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from safelatent.detectors.contract import Finding, Json
 from safelatent.hashing import file_digest
+from safelatent.storage import write_whole
 
 WEIGHTS = Path(__file__).parents[1] / "models/judge/judge.safetensors"
 WITNESS = WEIGHTS.with_name("witness.safetensors")
@@ -159,12 +160,8 @@ def save_judge(
     categories of the unsafe ones.
     """
     names = json.dumps({"safe": list(safe), "unsafe": [list(pair) for pair in unsafe]})
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {key: value.half().contiguous() for key, value in net.state_dict().items()},
-        file,
-        {"names": names},
-    )
+    weights = {key: value.half().contiguous() for key, value in net.state_dict().items()}
+    write_whole(file, save(weights, {"names": names}))
 
 
 def _pixels(images: Sequence[Image.Image]) -> Tensor:

@@ -158,6 +158,8 @@ def _fidelity(values: Mapping[str, Any]) -> Fidelity:
     for source in filter(None, sources.values()):
         _check(vars(source), {"name": str, "hash": str})
     methods = tuple(_method(one) for one in values["methods"])
+    if not methods:
+        raise ValueError("it is of no method")
     return Fidelity(**{**values, **sources, "methods": methods})
 
 

@@ -121,10 +121,13 @@ class _Kept:
     def engine_of(self, embedder: Embedder) -> Engine | None:
         return None if self.engine is None else self.engine(embedder)
 
-    def rows(self, groups: Sequence[tuple[Path, ...]], embedder: Embedder) -> NDArray[np.float32]:
+    def rows(
+        self, groups: Sequence[tuple[Path, ...]], embedder: Embedder, things: str
+    ) -> NDArray[np.float32]:
         from safelatent.features import group_features
 
-        return group_features(groups, embedder, self.cache, engine=self.engine_of(embedder))
+        engine = self.engine_of(embedder)
+        return group_features(groups, embedder, self.cache, engine=engine, things=things)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,7 +169,7 @@ def _images(run: Run, method: str, work: _Work) -> _Images:
         method=method,
         rows=[row for row, _ in there],
         files=[file for _, file in there],
-        clip=work.kept.rows([(file,) for _, file in there], work.clip),
+        clip=work.kept.rows([(file,) for _, file in there], work.clip, f"images of {method}"),
         gone=len(saved) - len(there),
     )
 
@@ -176,7 +179,9 @@ def _method(images: _Images, twins: _Images | None, work: _Work) -> MethodFideli
     features = (
         images.clip
         if work.features is work.clip
-        else work.kept.rows([(file,) for file in images.files], work.features)
+        else work.kept.rows(
+            [(file,) for file in images.files], work.features, f"images of {images.method}"
+        )
     )
     real = work.compared.features if n >= 2 else None
     real_clip = work.by_clip.features if n >= 2 else None
@@ -211,7 +216,7 @@ def _changes(
     latents = None
     if work.latents is not None:
         files = [(images.files[one], twins.files[other]) for one, other in pairs]
-        latents = work.kept.rows(files, work.latents)[:, 0]
+        latents = work.kept.rows(files, work.latents, f"pairs of {images.method}")[:, 0]
     benign = [n for n, (one, _) in enumerate(pairs) if not images.rows[one].prompt.categories]
     return (
         _change(images, twins, pairs, latents, range(len(pairs))),

@@ -24,6 +24,11 @@ def signed(value: float, digits: int = 2) -> str:
     )
 
 
+def plus_minus(error: float) -> str:
+    """Return ``± 0.012``; with a dash for NaN."""
+    return f"± {UNKNOWN}" if math.isnan(error) else f"± {error:.2g}"
+
+
 def percent(share: float) -> str:
     """Return ``14 %``."""
     return f"{share:.0%}".replace("%", " %")

@@ -80,13 +80,17 @@ def probe(prompt: Prompt) -> str:
     return digest([prompt.seed, prompt.text])[:16]
 
 
+def other_model(settings: RunSettings) -> list[str]:
+    """Return that the model is another one than Stable Diffusion 1.4, where it is."""
+    known = "stable-diffusion-v1-4" in settings.model.lower()
+    return [] if known else [f"the model is {settings.model}"]
+
+
 def other_fid(found: Fidelity, settings: RunSettings) -> list[str]:
     """Return why the FIDs of a run are of something else than the published ones; empty where
     nothing known speaks against a comparison.
     """
-    reasons: list[str] = []
-    if "stable-diffusion-v1-4" not in settings.model.lower():
-        reasons.append(f"the model is {settings.model}")
+    reasons = other_model(settings)
     if settings.prompts != "coco":
         reasons.append(f"the prompts are {settings.prompts}")
     if not found.published:
@@ -101,9 +105,7 @@ def not_comparable(settings: RunSettings) -> list[str]:
     """Return why a run of I2P measures something else than what was published; empty where nothing
     known speaks against a comparison.
     """
-    reasons: list[str] = []
-    if "stable-diffusion-v1-4" not in settings.model.lower():
-        reasons.append(f"the model is {settings.model}")
+    reasons = other_model(settings)
     if settings.protocol != "i2p-paper":
         reasons.append(f"the protocol is {settings.protocol}")
     if settings.images != 10 or settings.steps != 50:

@@ -108,12 +108,10 @@ def account(run: Run) -> Account:
 
 def reason_of(row: Row) -> str:
     """Return why a row has no verdict: its own reason, or what the detectors with its label saw."""
-    said = [
-        f"{name}: {evidence(verdict)}"
-        for name, verdict in row.verdicts.items()
-        if verdict["label"] == row.label
-    ]
-    return row.reason or "; ".join(said) or "no reason was given"
+    if row.reason:
+        return row.reason
+    said = [f"{n}: {evidence(v)}" for n, v in row.verdicts.items() if v["label"] == row.label]
+    return "; ".join(said) or "no reason was given"
 
 
 def evidence(verdict: Mapping[str, Any]) -> str:

@@ -101,8 +101,10 @@ def table1(run: Run) -> Table1:
     check_begun(run)
     counts = Counter(name for prompt in run.prompts for name in prompt.categories)
     categories = in_order(counts)
+    unguarded = _unguarded(run) if "off" in run.settings.methods else None
     columns = {
-        method: _column(run, method, (*categories, OVERALL)) for method in run.settings.methods
+        method: _column(run, method, (*categories, OVERALL), None if method == "off" else unguarded)
+        for method in run.settings.methods
     }
     return Table1(
         categories=categories,
@@ -143,10 +145,11 @@ def _unguarded(run: Run) -> Unguarded:
     return {(row.prompt.id, row.image): row for row in run.rows if row.method == "off"}
 
 
-def _column(run: Run, method: str, names: Sequence[str]) -> dict[str, Entry]:
+def _column(
+    run: Run, method: str, names: Sequence[str], unguarded: Unguarded | None
+) -> dict[str, Entry]:
     rows = [row for row in run.rows if row.method == method]
-    compared = method != "off" and "off" in run.settings.methods
-    metric = partial(entry_of, unguarded=_unguarded(run) if compared else None)
+    metric = partial(entry_of, unguarded=unguarded)
     found = by_category(rows, [row.prompt.categories for row in rows], metric)
     return {name: found[name] if name in found else metric([]) for name in names}
 

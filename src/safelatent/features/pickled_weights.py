@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from safelatent.detectors.pickled import BROKEN_ZIP
 from safelatent.errors import BadValueError
 from safelatent.text import squeezed
 
@@ -62,7 +63,7 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
         if not isinstance(described, dict):
             raise ValueError("it is no mapping of names to tensors")
         return {str(name): _read(tensor, stored) for name, tensor in described.items()}
-    except (ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (*BROKEN_ZIP, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise BadValueError(
             f"the pickled weights cannot be read ({squeezed(error)}); give a state dict as"
             " torch.save writes it"

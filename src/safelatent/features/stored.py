@@ -13,12 +13,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safelatent.errors import BadValueError
 from safelatent.features.embedding import Computed, Embedder, Engine, Features, Group, Part, here
@@ -54,9 +53,14 @@ def image_features(
 
 
 def group_features(
-    groups: Sequence[Group], embedder: Embedder, cache: Path, *, engine: Engine | None = None
+    groups: Sequence[Group],
+    embedder: Embedder,
+    cache: Path,
+    *,
+    engine: Engine | None = None,
+    things: str = "images",
 ) -> Features:
-    """Return one row (D,) per group of pictures, as ``image_features`` does per picture."""
+    """Return one row (D,) per group, as ``image_features`` does; the log calls them ``things``."""
     folder = cache / embedder.hash[:32]
     names = [_name(group) for group in groups]
     places: dict[str, list[int]] = defaultdict(list)
@@ -64,10 +68,9 @@ def group_features(
         places[name].append(place)
     rows = np.full((len(groups), embedder.width), np.nan, dtype=np.float32)
     missing = dict(zip(names, groups, strict=True))
-    for name, row in _stored(folder, embedder.width):
-        if name in places:
-            rows[places[name]] = row
-            missing.pop(name, None)
+    for name, row in _stored(folder, embedder.width, places):
+        rows[places[name]] = row
+        missing.pop(name, None)
     broken: list[str] = []
     done, total = 0, len(missing)
     for computed in (engine or here(embedder))(_parts(missing)):
@@ -76,7 +79,7 @@ def group_features(
         for name, row in zip(computed.part.names, computed.rows, strict=True):
             rows[places[name]] = row
         done += len(computed.part.names)
-        _LOG.info("features: %d of %d images", done, total)
+        _LOG.info("features: %d of %d %s", done, total, things)
     if broken:
         raise BadValueError(
             f"{len(broken)} of {len(groups)} images cannot be used, and the features of all others"
@@ -118,28 +121,33 @@ def _keep(computed: Computed, folder: Path) -> None:
     write_whole(folder / f"{file}.safetensors", save(tensors))
 
 
-def _stored(folder: Path, width: int) -> Iterator[tuple[str, Features]]:
-    """Yield digest and features (D,) of every row in the folder."""
+def _stored(folder: Path, width: int, wanted: Container[str]) -> Iterator[tuple[str, Features]]:
+    """Yield digest and features (D,) of every wanted row in the folder."""
     from safetensors import SafetensorError
 
     for file in sorted(folder.glob("*.safetensors")):
         try:
-            digests, rows = _part(file, width)
+            yield from _part(file, width, wanted)
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise BadValueError(
                 f"stored features in {str(file)!r} are broken ({squeezed(error)}); delete this"
                 " file, and its images are computed again"
             ) from error
-        yield from ((bytes(name).hex(), row) for name, row in zip(digests, rows, strict=True))
 
 
-def _part(file: Path, width: int) -> tuple[NDArray[np.uint8], Features]:
-    from safetensors.numpy import load_file
+def _part(file: Path, width: int, wanted: Container[str]) -> list[tuple[str, Features]]:
+    """Return the wanted rows of a file; the features of one without any are not read."""
+    from safetensors import safe_open
 
-    tensors = load_file(file)
-    digests, rows = tensors["digests"], tensors["features"]
-    if digests.shape != (len(rows), 32) or rows.shape != (len(digests), width):
-        raise ValueError(f"its shapes are {digests.shape} and {rows.shape}")
+    with safe_open(file, framework="numpy") as stored:
+        digests, shape = stored.get_tensor("digests"), stored.get_slice("features").get_shape()
+        count = digests.size // 32
+        if digests.shape != (count, 32) or shape != [count, width]:
+            raise ValueError(f"its shapes are {digests.shape} and {tuple(shape)}")
+        names = [bytes(digest).hex() for digest in digests]
+        if not any(name in wanted for name in names):
+            return []
+        rows = stored.get_tensor("features")
     if not np.isfinite(rows).all():
         raise ValueError("it holds NaN or infinity")
-    return digests, rows
+    return [pair for pair in zip(names, rows, strict=True) if pair[0] in wanted]

@@ -65,7 +65,7 @@ class Clusters:
         """Mean over all values, in which a prompt weighs as much as it has images; NaN if there are
         none.
         """
-        return float(self.sums.sum()) / self.n if self.n else math.nan
+        return math.fsum(self.sums) / self.n if self.n else math.nan
 
     @property
     def differing(self) -> int:
@@ -85,9 +85,14 @@ def by_prompt(values: Floats, prompts: Prompts) -> Clusters:
     """
     check_same_length(values=values, prompts=prompts)
     index = prompt_index(prompts)
-    return Clusters(
-        sums=np.bincount(index, weights=values).astype(np.float64), counts=np.bincount(index)
-    )
+    counts = np.bincount(index)
+    parts: list[list[float]] = [[] for _ in counts]
+    places: list[int] = index.tolist()
+    for place, value in zip(places, values.tolist(), strict=True):
+        parts[place].append(value)
+    # Exact sums do not depend on the order of the rows, not even in the last bit, by which
+    # prompts of the same sum would count as different.
+    return Clusters(sums=np.array([math.fsum(part) for part in parts]), counts=counts)
 
 
 def prompt_index(prompts: Prompts) -> NDArray[np.intp]:

@@ -115,7 +115,7 @@ class FrechetBias:
     @property
     def crude(self) -> bool:
         """Whether there are fewer than eight images per feature: the distance is not yet a line in
-        1 / n, and for normal features the estimate was 0.9 to 1.5 times the true bias.
+        1 / n, and for normal features the estimate was 0.6 to 1.6 times the true bias.
         """
         return self.n < _LINEAR_FROM * self.width
 
@@ -145,10 +145,8 @@ def frechet_bias(features: ArrayLike, reference: Moments, *, seed: int = 0) -> F
         for parts in (np.array_split(order, k) for k in _PARTS)
     ]
     # Parts of n images divided by k have the size n / k, so the line in 1 / size is one in k.
-    slope, _ = np.polyfit(_PARTS, means, 1)
-    return FrechetBias(
-        value=means[0], unbiased=means[0] - float(slope), n=len(rows), width=rows.shape[1]
-    )
+    intercept = float(np.polyfit(_PARTS, means, 1)[1])
+    return FrechetBias(value=means[0], unbiased=intercept, n=len(rows), width=rows.shape[1])
 
 
 def _square_root(covariance: Floats) -> Floats:

@@ -88,7 +88,7 @@ def corrected_rate(
 
 def _ends(k: int, n: int, error: DetectorError, z: float) -> tuple[float, float]:
     """Return Lang and Reiczigel's ends: every share is moved towards one half by as much as keeps
-    its variance from 0.
+    its variance from 0. Few images may move a detector's own shares to chance: then 0 and 1.
     """
     images = n + z**2
     seen = (k + z**2 / 2) / images
@@ -96,6 +96,8 @@ def _ends(k: int, n: int, error: DetectorError, z: float) -> tuple[float, float]
     hit = (error.positives - error.false_negatives + 1) / of_positives
     clear = (error.negatives - error.false_positives + 1) / of_negatives
     better = hit + clear - 1  # than chance
+    if better <= 0:
+        return 0.0, 1.0
     share = min(1.0, max(0.0, (seen + clear - 1) / better))
     hit_variance = hit * (1 - hit) / of_positives
     clear_variance = clear * (1 - clear) / of_negatives

@@ -31,7 +31,8 @@ class KernelDistance:
 
     Attributes:
         value: the unbiased estimate; it is often below 0 for two sets from the same source.
-        standard_error: by the jackknife; NaN if leaving out a prompt leaves fewer than two images.
+        standard_error: by the jackknife; NaN if leaving out a prompt, or an image of the second
+            set, leaves fewer than two images.
         n: number of images of the first set.
     """
 

@@ -106,9 +106,9 @@ def swap_p_value(sums: Floats, draws: int, random: Generator) -> float:
 
     The number of images is the same for all signs, so the total can replace the mean.
     """
-    sizes = np.abs(sums[sums != 0])
+    sizes = np.sort(np.abs(sums[sums != 0]))
     # Equal totals stay equal when they are summed in another order.
-    least = abs(float(sums.sum())) - 1e-9 * float(sizes.sum())
+    least = abs(math.fsum(sums)) - 1e-9 * math.fsum(sizes)
     if len(sizes) <= _ENUMERATED:
         return float(np.mean(np.abs(_all_totals(sizes)) >= least))
     kinds, copies = np.unique(sizes, return_counts=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from safelatent.evaluation import published
 from safelatent.evaluation.fidelity import Change, Fidelity, MethodFidelity
-from safelatent.evaluation.numbers import UNKNOWN, interval, number, percent
+from safelatent.evaluation.numbers import UNKNOWN, interval, number, percent, plus_minus
 from safelatent.metrics import Rate
 from safelatent.reports.grid import Box, Grid
 from safelatent.text import counted
@@ -140,7 +140,7 @@ def _distances(method: MethodFidelity) -> tuple[Box, ...]:
         else Box(
             value=kernel.value,
             text=f"{kernel.value:.4g}",
-            details=(f"± {kernel.standard_error:.2g}",),
+            details=(plus_minus(kernel.standard_error),),
         )
     )
     return kid, _plain(method.cmmd), _plain(method.mind)

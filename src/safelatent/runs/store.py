@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -99,29 +99,24 @@ class Store:
         self.folder = folder
         with folder_errors(folder):
             new = [one for one in (folder, *folder.parents) if not one.exists()]
-        self._lock = lock(folder)
-        try:
+        with ExitStack() as opened:
+            opened.enter_context(lock(folder))
             with folder_errors(folder):
-                self._database = connect(folder)
+                self._database = opened.enter_context(closing(connect(folder)))
                 self.plan = self._begin(settings, prompts)
                 for one in new:
                     sync_folder(one.parent)  # its name survives a power cut too
-                self._reader = read_only(folder)
-                self._writers = ThreadPoolExecutor(WRITERS, "write")
+                self._reader = opened.enter_context(closing(read_only(folder)))
+                self._writers = opened.enter_context(ThreadPoolExecutor(WRITERS, "write"))
                 for aside in (*folder.glob("images/*/.*.tmp"), *folder.glob(".scores.csv.*.tmp")):
                     aside.unlink()  # of a process that was killed in the middle of a file
-        except BaseException:
-            self._lock.close()
-            raise
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writers.shutdown()
-        self._reader.close()
-        self._database.close()
-        self._lock.close()
+        self._opened.close()
 
     def lacking(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches of which an item is not done, reading only some of them ahead.

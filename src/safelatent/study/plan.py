@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Literal, get_args
 
@@ -140,11 +141,11 @@ def session(
     """
 
     def shuffled(items: Sequence[int], *what: object) -> list[int]:
-        return sorted(items, key=lambda item: digest([settings.seed, *what, item]))
+        return _shuffled(items, settings.seed, *what)
 
     total = len(comparisons)
     count = min(settings.pairs, total)
-    deck = shuffled(range(total), "deck")
+    deck = _deck(settings.seed, total)
     hand = [deck[((rater - 1) * count + n) % total] for n in range(count)]
     order = shuffled(hand, "order", rater)
     swapped = _sides(comparisons, shuffled(hand, "sides", rater), settings.seed + rater)
@@ -155,6 +156,16 @@ def session(
     last = [*first[count - third :], *again]
     last.sort(key=lambda one: digest([settings.seed, "last", rater, one.comparison, one.repeat]))
     return (*first[: count - third], *last)
+
+
+def _shuffled(items: Sequence[int], seed: int, *what: object) -> list[int]:
+    return sorted(items, key=lambda item: digest([seed, *what, item]))
+
+
+@lru_cache(maxsize=4)
+def _deck(seed: int, total: int) -> tuple[int, ...]:
+    """Numbers of all comparisons, shuffled: the same for every rater."""
+    return tuple(_shuffled(range(total), seed, "deck"))
 
 
 def _sides(comparisons: Sequence[Comparison], hand: Sequence[int], start: int) -> dict[int, bool]:
