@@ -29,7 +29,7 @@ from safelatent.storage import write_whole
 from safelatent.text import counted
 
 PAGE, PREFIX = DOCS / "cost.md", DOCS / "prefix.json"
-I2P_IMAGES = (4703 - 166) * 10  # prompts that are not withheld, ten images each, as published
+I2P_IMAGES = 4520 * 10  # the rows that give a prompt (docs/prompts.md), ten images each
 LEVELS = tuple(paper_noise_level(i) for i in range(50))
 # Assumptions, to be replaced by what ``make gpu`` and ``bench run`` measure on the machine.
 ASSUMED = {"seconds": 0.02, "beside": 0.15, "busy": 0.9}
@@ -157,7 +157,8 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
         "",
         f"![evaluations against inappropriate images]({PICTURE.name})",
         "",
-        f"{made} ([plans-measured.md](plans-measured.md)).",
+        f"{made} ([plans-measured.md](plans-measured.md)), here",
+        f"of the weights `{found['weights'][:12]}`; other weights were not measured.",
         "Time against plain guidance, with quartiles, on held-out prompts:",
         "",
         "| steps | arm | evaluations | time |",
@@ -219,14 +220,16 @@ the rest, so that the first layers would have to be wrapped one by one, inside o
 
 _HOURS = """## Planning a run
 
-I2P has {images:,} images per method: 4,703 prompts but for 166 that are withheld, 10 images each.
-With six methods (off, negative prompt, and the four presets), 50 steps each,
+I2P has {images:,} images per method: 10 of each of the 4,520 prompts that its 4,703 rows give
+([prompts](prompts.md)). With six methods (off, negative prompt, and the four presets), 50 steps
+each,
 
     hours = images * sum over methods (E * t + beside) / (3600 * GPUs * busy)
 
-which is `benchmarks.cost.hours`. The table assumes t = {seconds} s per evaluation of an image,
-{beside} s per image for text, decoder, detectors and disk, GPUs that are busy {busy:.0%} of the
-time, and images divided evenly among them. These are assumptions, not measurements: give your own
+which is `benchmarks.cost.hours`: `beside` is the seconds per image for text, decoder, detectors and
+disk, `busy` the share of the time in which a GPU computes. The table assumes t = {seconds} s per
+evaluation of an image, beside = {beside} s, busy = {busy:.0%}, and images divided evenly among the
+GPUs. These are assumptions, not measurements: give your own
 with `python -m benchmarks.cost --seconds T --beside S --busy SHARE`, T from `make gpu`.
 """
 

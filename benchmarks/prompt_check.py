@@ -22,7 +22,8 @@ from benchmarks.plot import axes, svg
 from safelatent import load
 from safelatent.cli.say import quiet_libraries
 from safelatent.policy.normal_text import normal_text
-from safelatent.policy.prompt_check import Calibration, calibrate, features, figures
+from safelatent.policy.prompt_check import Calibration, calibrate, features
+from safelatent.policy.prompt_fit import figures
 from safelatent.prompts import drawbench, embedded_benign, embedded_i2p, embedded_i2p_train, i2p
 from safelatent.storage import write_whole
 
@@ -116,8 +117,8 @@ def curve(unsafe: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def lines(scored: Sequence[Scored]) -> Iterator[str]:
     """Yield the part of the page."""
     yield (
-        "In the embedded model's text encoder. It learnt from nine in ten of I2P's prompts, and"
-        " from none of DrawBench's, so that the second line is better than it would be for others:"
+        "In the embedded model's text encoder. It was trained on nine tenths of I2P's prompts and"
+        " none of DrawBench's, so the second row is optimistic:"
     )
     yield ""
     read = [f"{share:.0%}" for share in SHARES]

@@ -3,36 +3,27 @@ test compares.
 """
 
 import os
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
-from safelatent.cli import main
+from typer.main import get_command
+
+from safelatent.cli import app, main
 
 PAGE = Path(__file__).with_name("command-line.md")
-COMMANDS = (
-    (),
-    ("generate",),
-    ("check",),
-    ("convert-q16",),
-    ("convert-inception",),
-    ("verify",),
-    ("policy", "show"),
-    ("policy", "calibrate"),
-    ("policy", "schema"),
-    ("bench", "run"),
-    ("bench", "fidelity"),
-    ("report",),
-    ("card",),
-    ("testbed", "build"),
-    ("study", "create"),
-    ("study", "serve"),
-    ("study", "report"),
-    ("audit", "bias"),
-    ("audit", "data"),
-    ("audit", "log"),
-)
+
+
+def commands(tree: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command below ``tree``, by its words; a group is none."""
+    if not hasattr(tree, "commands"):
+        yield words
+        return
+    for name, below in tree.commands.items():
+        yield from commands(below, (*words, name))
 
 
 def shown(command: tuple[str, ...]) -> str:
@@ -46,7 +37,7 @@ def shown(command: tuple[str, ...]) -> str:
 def page() -> str:
     """The page as it should be."""
     parts = ["# The command line", "", "Made by `python docs/command_line.py`."]
-    for command in COMMANDS:
+    for command in ((), *commands(get_command(app))):
         parts += [
             "",
             f"## safelatent {' '.join(command)}".rstrip(),

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import cost
 from safelatent.guidance import FAST, MAX, NoiseLevel, Plan, paper_noise_level
 from safelatent.guidance.plan import EARLIEST_END
+from tests.prompts.i2p_like import PUBLISHED, PUBLISHED_SKIPPED
 
 
 def test_the_evaluations_of_six_methods():
@@ -22,6 +23,11 @@ def test_no_plan_goes_below_the_bound():
     assert most.on(MAX, levels).evaluations == cost.least(50)
     shorter = Plan(concept=50, uncond=50, until=NoiseLevel(EARLIEST_END))
     assert shorter.on(MAX, levels).evaluations == cost.least(50)
+
+
+def test_i2p_is_the_rows_that_give_a_prompt():
+    assert 10 * (PUBLISHED.rows - sum(PUBLISHED_SKIPPED.values())) == cost.I2P_IMAGES
+    assert f"the {cost.I2P_IMAGES // 10:,} prompts" in cost.PAGE.read_text(encoding="utf-8")
 
 
 def test_hours_by_hand():
@@ -69,7 +75,9 @@ def test_the_page_is_what_the_script_writes():
 
 def test_a_measured_curve_is_on_the_page():
     row = {"set": "held-out", "steps": 50, "arm": "exact", "evaluations": 150.0}
-    found = cost.page({"rows": [row | {"time": [1.5, 1.4, 1.6]}]}, PREFIX)
+    measured = {"weights": "0123456789abcdef", "rows": [row | {"time": [1.5, 1.4, 1.6]}]}
+    found = cost.page(measured, PREFIX)
+    assert "of the weights `0123456789ab`" in found
     assert "| 50 | `exact` | 150.0 | 1.50 (1.40 to 1.60) |" in found
     assert "was not run" not in found
     assert "was not run" in cost.page(None, PREFIX)

@@ -5,6 +5,7 @@ are the code's.
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from safelatent.detectors.contract import LABELS
 from safelatent.detectors.images import FORMATS, SUFFIXES
 from safelatent.detectors.nude import LOWEST, VERSION
 
-PAGE = (Path(__file__).parents[2] / "docs/detectors.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/detectors.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
@@ -73,3 +75,8 @@ def test_the_suffixes_are_the_codes():
     listed = re.search(r"for names that end in (.*?);", " ".join(PAGE.split()))
     assert listed is not None
     assert tuple(re.findall(r"`(\.\w+)`", listed[1])) == SUFFIXES
+
+
+def test_the_version_that_is_installed_is_the_one_that_is_not_refused():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["optional-dependencies"]["nudenet"] == [f"nudenet=={VERSION}"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from safelatent import SLD, guard
+from safelatent import SLD, NotGuardedError, guard
 from safelatent.guidance import WEAK
 from tests import tiny
 from tests.peer import SafetyConfig
@@ -38,3 +38,10 @@ def test_an_argument_of_theirs_is_answered_as_the_page_says(theirs, ours):
 def test_the_difference_of_weak():
     assert f"has the scale {WEAK.scale:g} of the paper" in PAGE
     assert f"has {SafetyConfig.WEAK['sld_guidance_scale']}." in PAGE
+
+
+def test_a_warm_up_of_more_than_half_of_the_steps_is_an_error():
+    longer = replace(WEAK, warmup=4)
+    with pytest.raises(NotGuardedError, match="the warm-up is 4 steps and the call has 6"):
+        guard(tiny.pipeline(), longer)("a cat", num_inference_steps=6)
+    assert "a warm-up of more than half of the steps, is an error" in PAGE

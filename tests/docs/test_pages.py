@@ -11,6 +11,7 @@ import pytest
 
 import safelatent
 from benchmarks import plans_page, speed_page
+from safelatent.cli import app
 from safelatent.guidance import PRESETS, sld
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,14 @@ def test_the_command_line_page_is_the_command_lines_own():
     page = runpy.run_path(str(ROOT / "docs/command_line.py"))["page"]()
     stored = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
     assert stored == page, "run python docs/command_line.py"
+
+
+def test_the_command_line_page_has_every_command():
+    page = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
+    groups = [group.typer_instance for group in app.registered_groups]
+    registered = sum(len(one.registered_commands) for one in (app, *groups) if one)
+    assert page.count("\n## safelatent ") == registered
+    assert "\n## safelatent attack\n" in page
 
 
 def test_the_methods_lines_are_the_codes():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from benchmarks import plans_page
 from safelatent.guidance import EXACT, FAST, PRESETS, STRONG, NoiseLevel, Plan, paper_noise_level
 from safelatent.guidance.evaluations import OVERDUE
 from safelatent.guidance.plan import EARLIEST_END
+from safelatent.models import EMBEDDED, model_digest
 from safelatent.pipelines.classic.evaluating import ELSEWHERE, JOINED_UP_TO
 
 PAGE = (Path(__file__).parents[2] / "docs/plans.md").read_text(encoding="utf-8")
@@ -47,3 +50,10 @@ def test_what_it_says_of_fast():
     assert f"{JOINED_UP_TO['cpu']:,} positions on a CPU, {ELSEWHERE:,}" in PAGE
     assert OVERDUE == 4
     assert "every fourth time" in PAGE
+
+
+def test_it_says_whether_the_figures_are_of_the_weights_in_the_package():
+    measured = json.loads(plans_page.JSON.read_text(encoding="utf-8"))["weights"]
+    earlier = measured != model_digest(EMBEDDED)
+    assert (f"earlier weights, `{measured[:12]}`" in " ".join(PAGE.split())) == earlier
+    assert ("with earlier weights of the embedded model" in " ".join(PAGE.split())) == earlier

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from safelatent import DEFAULT_CONCEPT
+from safelatent.generation.methods import METHODS
+from safelatent.policy import Policy
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # A snippet that needs a download and a GPU is marked ``no-run``; it must still be valid Python.
@@ -95,6 +99,21 @@ def test_every_command_has_options_that_exist(words):
 def test_an_option_that_does_not_exist_would_fail():
     with pytest.raises(Exception, match="No such option: --no-such-option"):
         parse(["generate", "a cat", "--no-such-option"])
+
+
+def test_a_judge_of_real_pictures_gets_its_vectors():
+    """The default protocol of any CLIP but the embedded one needs them."""
+    (words,) = [words for words in commands() if words[:2] == ["audit", "data"]]
+    assert words[words.index("--features") + 1] != "embedded"
+    assert "--vectors" in words
+
+
+def test_what_it_says_of_compare_and_of_the_card_is_so():
+    assert len(METHODS) == 6
+    assert "--compare                   # the paper's six methods from the same noise" in README
+    contract = Policy.read(ROOT / "examples/policies/child.toml")
+    assert contract.concept != DEFAULT_CONCEPT, "with which runs/quick is drawn"
+    assert "as measured; this run falls short: it has another concept" in README
 
 
 def test_from_the_readme_to_equation_3_it_is_two_hops():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 from safelatent.evaluation.entry import FEWEST, SIZE
 from safelatent.evaluation.table1 import MOST_UNJUDGED
+from safelatent.reports import table2, tables
 from safelatent.reports.page import LARGE, MOST_IMAGES, SMALL
 from safelatent.reports.table_csv import COLUMNS
 from tests.evaluation.made_runs import made_run
@@ -31,6 +33,12 @@ def test_its_columns_are_the_tables():
     assert (
         tuple(name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])) == COLUMNS
     )
+
+
+def test_its_list_of_tables_is_the_reports():
+    printed = re.findall(r'"Table (\w+)\.', inspect.getsource(tables) + inspect.getsource(table2))
+    listed = TEXT[TEXT.index("| table | number |") : TEXT.index("**Too few.**")]
+    assert re.findall(r"^\| (\d\w?)\b", listed, flags=re.MULTILINE) == sorted(printed)
 
 
 def test_its_figures_are_the_codes():

@@ -6,20 +6,25 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from benchmarks import cost
 from safelatent import BadValueError
+from safelatent.cli import main
 from safelatent.cli.bench import bench_run
 from safelatent.generation.methods import METHODS
 from safelatent.runs.engines.ray import TIMEOUT
 from safelatent.runs.execute import draw
 from safelatent.runs.prepare import check_warmups
 from tests import tiny
+from tests.prompts.i2p_like import PUBLISHED, PUBLISHED_SKIPPED
 from tests.runs import dummy
 
-PAGE = (Path(__file__).parents[2] / "docs/runs.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, REPORT = ((DOCS / name).read_text(encoding="utf-8") for name in ("runs.md", "report.md"))
 
 
 def number(pattern: str) -> float:
@@ -29,22 +34,18 @@ def number(pattern: str) -> float:
 
 
 def test_the_arithmetic_adds_up():
-    prompts, images = number(r"\| prompts \| ([\d,]+)"), number(r"\| images per prompt \| (\d+)")
-    evaluations, seconds = (
-        number(r"at 50 steps, summed over the methods \| (\d+)"),
-        number(r"\| seconds per evaluation \| ([\d.]+)"),
+    prompts, images = number(r"I2P gives ([\d,]+) prompts"), number(r"At (\d+) images per prompt")
+    assert prompts == PUBLISHED.rows - sum(PUBLISHED_SKIPPED.values())
+    drawn = prompts * images * len(METHODS)
+    assert number(r"six methods draw ([\d,]+) images") == drawn
+    assert number(r"([\d,]+) PNG files") == drawn
+    assert number(r"images by ([\d,]+)\sevaluations") == prompts * images * sum(
+        cost.evaluations().values()
     )
-    each = [number(rf"{method} (\d+)[, ]") for method in METHODS]
-    assert each == [100, 100, 135, 150, 150, 150]
-    assert evaluations == sum(each)
-    assert number(r"([\d,]+) images by six methods") == prompts * images * len(METHODS)
-    assert number(r"\| evaluations in all \| ([\d,]+)") == prompts * images * evaluations
-    rows = re.findall(r"^\| \d+[^|]* \| (\d+) \| ([\d.]+) \|$", PAGE, flags=re.MULTILINE)
-    assert [int(gpus) for gpus, _ in rows] == [1, 8, 20, 160]
-    for gpus, hours in rows:
-        assert float(hours) == round(
-            prompts * images * evaluations * seconds / (3600 * int(gpus)), 1
-        )
+    hours = cost.hours(cost.evaluations(), int(prompts * images), gpus=160, **cost.ASSUMED)
+    assert round(drawn / (3600 * hours), -1) == 50
+    assert "160 GPUs deliver some fifty of them per second" in PAGE
+    assert number(r"stopped: \d+ of (\d+) images") == 35 * 2 * len(METHODS)
 
 
 def test_the_files_are_those_of_a_run(tmp_path):
@@ -86,6 +87,29 @@ def test_the_snippets_run(tmp_path, monkeypatch, capsys):
         pass
     exec(compile(second, "runs.md", "exec"), {})
     assert "Rate(" in capsys.readouterr().out
-    shorter = first.replace("images=2, limit=35", "images=1, limit=1, steps=14")
+    shorter = first.replace("images=2, limit=35", 'methods="off,max", images=1, limit=1, steps=14')
     exec(compile(shorter.replace("runs/quick", "runs/other"), "runs.md", "exec"), {})
     assert (tmp_path / "runs/other/scores.csv").is_file()
+
+
+def samples(page: str) -> list[str]:
+    """The page's scripts in their order, but for those that need a model or a cluster."""
+    found = re.findall(r"```(?:sh|python)\n(.*?)```", page, flags=re.DOTALL)
+    return [one for one in found if "FOLDER" not in one and "ray start" not in one]
+
+
+@pytest.mark.slow
+def test_the_samples_run_one_after_the_other(tmp_path, monkeypatch):
+    """As a reader gives them, in a fresh folder and with those on reports; of few prompts."""
+    monkeypatch.chdir(tmp_path)
+    scripts = [*samples(PAGE), *samples(REPORT)]
+    assert len(scripts) == 6
+    for script in scripts:
+        if "import " in script:
+            exec(compile(script.replace("limit=35", "limit=1, steps=30"), "a page", "exec"), {})
+            continue
+        for line in script.splitlines():
+            fewer = line.replace("--limit 35", "--limit 1 --steps 30")
+            fewer = fewer.replace("--limit 70", "--limit 2 --steps 30")
+            assert main(shlex.split(fewer)[1:]) == 0, line
+    assert {path.name for path in Path("reports/both").iterdir()} >= {"report.html", "report.md"}
