@@ -8,6 +8,7 @@ terms and of the words with which I2P describes the category.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,8 +39,8 @@ class Concept:
                 "the concept is empty; name at least one thing to steer away from, "
                 "for example 'weapons'"
             )
-        keys = [_key(term) for term in terms]
-        doubled = sorted({repr(term) for term in terms if keys.count(_key(term)) > 1})
+        times = Counter(map(_key, terms))
+        doubled = sorted({repr(term) for term in terms if times[_key(term)] > 1})
         if doubled:
             raise BadValueError(
                 f"the concept names {', '.join(doubled)} more than once; give each term once"

@@ -25,6 +25,7 @@ def said(values: Any) -> str:
         msgspec.convert(values, Whole)
     return in_words(
         caught.value,
+        values,
         choices={"least": Literal["low", "high"]},
         keys=Literal["a"],
         fields=lambda path: ("size",) if path else ("least", "part", "names"),
@@ -37,9 +38,9 @@ def said(values: Any) -> str:
         ({"least": "hihg"}, "least is 'hihg' (did you mean 'high'?); it must be low or high"),
         ({"part": {"sise": 1}}, "part has no field 'sise' (did you mean 'size'?); its fields are"),
         ({"nmaes": 1}, "the file has no field 'nmaes' (did you mean 'names'?); its fields are"),
-        ({"part": {"size": "x"}}, "part.size must be a whole number; it is text"),
+        ({"part": {"size": "x"}}, "part.size is 'x'; it must be a whole number"),
         ({"names": [1]}, "names[0] must be text; it is a whole number"),
-        ({"names": "x"}, "names must be a list; it is text"),
+        ({"names": "x"}, "names is 'x'; it must be a list"),
         ([1], "the file must be a table; it is a list"),
     ],
 )
@@ -48,5 +49,5 @@ def test_a_line_names_field_rule_and_remedy(values, line):
 
 
 def test_what_it_does_not_know_is_passed_on():
-    other = in_words(ValueError("something new"), choices={}, keys=None, fields=lambda _: ())
+    other = in_words(ValueError("something new"), {}, choices={}, keys=None, fields=lambda _: ())
     assert other == "something new"

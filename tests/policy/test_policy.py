@@ -10,6 +10,7 @@ import pytest
 from safelatent.errors import BadValueError
 from safelatent.guidance import MAX
 from safelatent.policy import Limits, Policy, PromptRules, demanded, schema
+from safelatent.policy.policy import MOST_BYTES
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples/policies").glob("*.toml"))
@@ -21,16 +22,16 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples/policies").glob("*.toml
         ({"least": "strnog"}, "least is 'strnog' (did you mean 'strong'?); it must be weak, med"),
         ({"leest": "weak"}, "the file has no field 'leest' (did you mean 'least'?); its fields"),
         ({"limits": {"step": 2}}, "limits has no field 'step'"),
-        ({"limits": {"most_steps": 2.5}}, "limits.most_steps must be a whole number; it is a num"),
-        ({"limits": {"most_steps": 0}}, "limits.most_steps must be a whole number >= 1"),
+        ({"limits": {"most_steps": 2.5}}, "limits.most_steps is 2.5; it must be a whole number"),
+        ({"limits": {"most_steps": 0}}, "limits.most_steps is 0; it must be a whole number >= 1"),
         ({"limits": {"least_steps": 5, "most_steps": 3}}, "no call would be allowed"),
         ({"limits": {"most_seconds": True}}, "must be a number; it is true or false"),
         ({"settings": {"scale": float("nan")}}, "settings.scale"),
         ({"settings": {"scale": float("inf")}}, "scale is inf; it must be finite"),
-        ({"settings": {"threshold": 2}}, "settings.threshold must be a number <= 1"),
-        ({"categories": {"sex": "max"}}, "categories is 'sex' (did you mean 'sexual'?)"),
+        ({"settings": {"threshold": 2}}, "settings.threshold is 2; it must be a number <= 1"),
+        ({"categories": {"sex": "max"}}, "categories has 'sex' (did you mean 'sexual'?)"),
         ({"categories": {"sexual": "off"}}, "it must be weak, medium, strong or max"),
-        ({"concepts": "weapons"}, "concepts must be a list; it is text"),
+        ({"concepts": "weapons"}, "concepts is 'weapons'; it must be a list"),
         ({"concepts": ["weapons", "Weapons"]}, "more than once"),
         ({"concepts": [" "]}, "a character that can be seen"),
         ({"output": {"finding": "Blur"}}, "it must be blur, replace or refuse"),
@@ -91,8 +92,11 @@ def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(BadValueError, match="No such file"):
         Policy.read(tmp_path / "none.toml")
     (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
-    with pytest.raises(BadValueError, match="is not TOML"):
+    with pytest.raises(BadValueError, match="byte 11 is 0xe9, which is not UTF-8; save the file"):
         Policy.read(tmp_path / "latin.toml")
+    (tmp_path / "long.toml").write_text("version = 1\n" + MOST_BYTES * "#")
+    with pytest.raises(BadValueError, match="has 1,000,012 bytes; it may have at most 1,000,000"):
+        Policy.read(tmp_path / "long.toml")
 
 
 def test_the_hash_is_of_what_it_demands():

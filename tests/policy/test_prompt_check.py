@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from scipy.stats import binom
 
 from safelatent.errors import BadValueError, GuardError
 from safelatent.pipelines.denoiser import one_call
 from safelatent.policy.prompt_check import (
     LEAST_PROMPTS,
-    SURE,
     Calibration,
-    _working_point,
     calibrate,
     features,
-    figures,
 )
 from tests import tiny
 
@@ -105,33 +100,20 @@ def test_too_few_prompts_are_refused(pipe):
         calibrate(pipe, UNSAFE[:39], BENIGN)
 
 
-@pytest.mark.parametrize("most", [0.0, 0.02, 0.1, 0.5])
-def test_the_working_point_is_the_least_that_promises_it(most):
-    """Were ``most`` the share, so few refused would be seldom, and one more would not be."""
-    scores = np.random.default_rng(0).random(157)
-    refused = int((scores >= _working_point(scores, most)).sum())
-    seldom, likelier = binom.cdf([refused, refused + 1], 157, most)
-    assert most == refused == 0 or seldom <= 1 - SURE < likelier
+def test_a_prompt_of_both_kinds_is_refused(pipe):
+    """After it was brought into its normal form: that is what is read."""
+    with pytest.raises(BadValueError, match="1 prompt of both kinds, for example 'a cat with a fl"):
+        calibrate(pipe, [*UNSAFE, " a  cat with a flower 3"], BENIGN)
 
 
-@pytest.mark.parametrize("n", [114, 175, 700])
-def test_nine_calibrations_in_ten_refuse_at_most_that_share(n):
-    """Of 5,000, with scores whose refused share is known: within four standard errors."""
-    rng = np.random.default_rng(n)
-    kept = [1 - _working_point(rng.random(n), 0.02) <= 0.02 for _ in range(5_000)]
-    assert np.mean(kept) >= SURE - 4 * np.std(kept) / len(kept) ** 0.5
+@pytest.mark.parametrize("most", [0.0, 1.0, -0.1, float("nan")])
+def test_a_share_that_is_none_is_refused(pipe, most):
+    with pytest.raises(BadValueError, match="it must be above 0 and below 1"):
+        calibrate(pipe, UNSAFE, BENIGN, most_refused=most)
 
 
-def test_too_few_prompts_to_promise_it_refuse_none_of_them():
-    scores = np.random.default_rng(0).random(113)
-    assert _working_point(scores, 0.02) > scores.max()
-
-
-def test_the_figures_are_those_of_the_scores():
-    told = figures({"unsafe": np.array([0.9, 0.4]), "benign": np.array([0.4, 0.1])}, 0.5)
-    assert told["auc"] == (3 + 0.5) / 4
-    assert (told["unsafe"]["refused"], told["benign"]["refused"]) == (0.5, 0.0)
-    assert told["benign"]["high"] > 0
+def test_the_figures_say_how_many_prompts_the_promise_needs(found):
+    assert (found.figures["most_refused"], found.figures["benign_needed"]) == (0.02, 456)
 
 
 def test_a_prompt_is_not_read_in_the_middle_of_another_call(pipe):

@@ -10,7 +10,7 @@ from PIL import Image
 from transformers import BertConfig, BertForSequenceClassification
 
 from safelatent import guard
-from safelatent.errors import BadValueError
+from safelatent.errors import BadValueError, UnsupportedError
 from safelatent.policy import Policy, PromptRules
 from safelatent.policy.prompt_check import calibrate
 from safelatent.policy.prompt_rules import PromptGate
@@ -115,6 +115,14 @@ def classifier(tmp_path_factory):
         model.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.mark.parametrize("name", [".", "absent", "a\0b"])
+def test_a_classifier_that_cannot_be_loaded_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    rules = PromptRules(classifier=name, unsafe=("toxic",))
+    with pytest.raises(UnsupportedError, match=r"the policy's classifier .* cannot be loaded: .*"):
+        PromptGate.of(rules)
 
 
 @pytest.mark.parametrize(("threshold", "reason"), [(0.7, "prompt refused"), (0.8, None)])

@@ -7,6 +7,7 @@ speaks of guidance; a run does not measure the checks before and after it, and t
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -91,7 +92,8 @@ class Card:
         if run.concept != str(self.policy.concept):
             yield (
                 f"the run was measured with the concept {run.concept!r}, the policy's is"
-                f" {str(self.policy.concept)!r}"
+                f" {str(self.policy.concept)!r}; measure again with: bench run --concept"
+                f" {shlex.quote(str(self.policy.concept))}"
             )
         asked = demanded(self.policy)
         level = preset_name(asked) if isinstance(asked, SLD) else None

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from safelatent.errors import nearest
+from safelatent.guidance.noise import shown
 
 # What msgspec says, and where in the file. Its sentences name neither the remedy nor what is near.
-_AT = re.compile(r"(.*) - at `(key` in `)?\$\.?(.*)`")
+_AT = re.compile(r"(.*) - at `(key` in `)?\$\.?(.*)`", re.DOTALL)  # a name may have lines
 
 
 def in_words(
     error: Exception,
+    values: object,
     *,
     choices: Mapping[str, Any],
     keys: Any,
@@ -23,6 +25,7 @@ def in_words(
 
     Args:
         error: of msgspec.
+        values: of the file.
         choices: the ``Literal`` of each field that has one, by its name; a value of a table that is
             not among them has that of ``least``.
         keys: the ``Literal`` of the names in a table.
@@ -35,8 +38,9 @@ def in_words(
         value = said.removeprefix("Invalid enum value ").strip("'")
         kinds = keys if in_key else choices.get(field.rpartition(".")[2], choices["least"])
         known = [str(one) for one in get_args(kinds)]
-        return f"{field} is {value!r}{nearest(value, known)}; it must be {_either(known)}"
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", said):
+        is_or_has = "has" if in_key else "is"
+        return f"{field} {is_or_has} {value!r}{nearest(value, known)}; it must be {_either(known)}"
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", said, re.DOTALL):
         known = fields(path)
         return (
             f"{field} has no field {unknown[1]!r}{nearest(unknown[1], known)}; its fields are"
@@ -44,8 +48,12 @@ def in_words(
         )
     if rule := re.fullmatch(r"Expected `(.*?)`(?:, got `(.*)`| (.*))", said):
         kind = _KINDS.get(rule[1].removesuffix(" | null"), rule[1])
+        limits = f"{kind}{' ' + rule[3] if rule[3] else ''}"
+        given = _at(values, path)
+        if isinstance(given, str | int | float) and not isinstance(given, bool):
+            return f"{field} is {shown(given)}; it must be {limits}"
         got = f"; it is {_KINDS.get(rule[2], rule[2])}" if rule[2] else ""
-        return f"{field} must be {kind}{' ' + rule[3] if rule[3] else ''}{got}"
+        return f"{field} must be {limits}{got}"
     return f"{field}: {said}" if path else said
 
 
@@ -57,6 +65,15 @@ _KINDS = {
     "array": "a list",
     "object": "a table",
 }
+
+
+def _at(values: object, path: str) -> object:
+    """Return the value at a path of names; None where it leads into a list, or nowhere."""
+    for name in path.split("."):
+        if not isinstance(values, dict):
+            return None
+        values = cast("Mapping[str, object]", values).get(name)
+    return values
 
 
 def _either(known: list[str]) -> str:

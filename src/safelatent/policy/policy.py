@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from safelatent.policy.enforce import UnderPolicy
 
 VERSION = 1
+MOST_BYTES = 1_000_000  # of a file; reading TOML takes long where a stranger's is large
 FILES = (("prompt", "calibration"), ("output", "vectors"))  # fields that name one, by table
 CLASSIFIER = ("prompt", "classifier")  # a folder, or a model on the Hub
 
@@ -93,7 +94,7 @@ class Policy(Part, frozen=True):
         try:
             found = msgspec.convert(values, cls)
         except msgspec.ValidationError as error:
-            said = in_words(error, choices=_CHOICES, keys=CategoryName, fields=_fields)
+            said = in_words(error, values, choices=_CHOICES, keys=CategoryName, fields=_fields)
             raise BadValueError(f"the policy is not valid: {said}") from None
         _check_finite(found)
         return found
@@ -107,12 +108,10 @@ class Policy(Part, frozen=True):
         """
         path = Path(file)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise BadValueError(
-                f"the policy {str(path)!r} cannot be read: {error.strerror}; name a TOML file"
-            ) from None
-        except ValueError as error:  # of TOML, of UTF-8, or of a number of too many digits
+            values = tomllib.loads(_text_of(path))
+        except BadValueError:
+            raise
+        except ValueError as error:  # of TOML, or of a number of too many digits
             raise BadValueError(f"the policy {str(path)!r} is not TOML: {error}") from None
         except RecursionError:
             raise BadValueError(
@@ -174,6 +173,27 @@ class Policy(Part, frozen=True):
         if not terms:
             return DEFAULT_CONCEPT
         return Concept(terms=(terms[0],)).with_terms(*terms[1:])
+
+
+def _text_of(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadValueError(
+            f"the policy {str(path)!r} cannot be read: {error.strerror}; name a TOML file"
+        ) from None
+    if len(content) > MOST_BYTES:
+        raise BadValueError(
+            f"the policy {str(path)!r} has {len(content):,} bytes; it may have at most"
+            f" {MOST_BYTES:,}"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadValueError(
+            f"the policy {str(path)!r}: byte {error.start} is {content[error.start]:#04x}, which is"
+            " not UTF-8; save the file as UTF-8"
+        ) from None
 
 
 def schema() -> dict[str, Any]:

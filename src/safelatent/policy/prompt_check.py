@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,20 @@ from torch.nn import functional
 
 from safelatent.concepts import Concept
 from safelatent.errors import BadValueError
-from safelatent.metrics import wilson
+from safelatent.guidance.noise import shown
 from safelatent.pipelines.classic.checks import bind_call
 from safelatent.pipelines.classic.families import family_of
 from safelatent.pipelines.classic.text import encode_concept
 from safelatent.pipelines.denoiser import one_call
 from safelatent.pipelines.guarded import is_modular
 from safelatent.policy.normal_text import normal_text
+from safelatent.policy.prompt_fit import figures, least_for, ridge, working_point
 from safelatent.storage import write_whole
-from safelatent.text import squeezed
+from safelatent.text import counted, squeezed
 
 FORMAT = "safelatent-prompt-check-1"
 LEAST_PROMPTS = 40
 MOST_REFUSED = 0.02  # of harmless prompts, at the working point
-SURE = 0.9  # confidence that no more of them are
-RIDGE = 30.0  # penalty, in units of the mean square of one feature; 10 to 300 do much the same
 NEVER = float(np.nextafter(1.0, 2.0))  # the least threshold that no score reaches
 PROBES = ("a photograph of a mountain lake", "two people at a table", "war")
 # Cosine of a probe as it is read now with how it was read; half precision keeps 0.9999.
@@ -214,8 +212,13 @@ def calibrate(
         progress: wraps the prompts while they are read.
 
     Raises:
-        BadValueError: too few prompts.
+        BadValueError: too few prompts, one of both kinds, or a share that is not in (0, 1).
     """
+    if not 0 < most_refused < 1:
+        raise BadValueError(
+            f"the share of harmless prompts that may be refused is {most_refused:g}; it must be"
+            " above 0 and below 1"
+        )
     for name, texts in (("unsafe", unsafe), ("benign", benign)):
         if len(texts) < LEAST_PROMPTS:
             raise BadValueError(
@@ -223,70 +226,21 @@ def calibrate(
                 f" {LEAST_PROMPTS} of each kind"
             )
     texts = [normal_text(text) for text in (*unsafe, *benign)]
+    if both := set(texts[: len(unsafe)]) & set(texts[len(unsafe) :]):
+        raise BadValueError(
+            f"{counted(len(both), 'prompt')} of both kinds, for example {shown(min(both))}; label"
+            " each prompt unsafe or benign"
+        )
     found = torch.stack([features(pipe, text) for text in progress(texts)])
     bad, good = found[: len(unsafe)], found[len(unsafe) :]
-    direction, centre = _ridge(bad[::2], good[::2])
+    direction, centre = ridge(bad[::2], good[::2])
     probes = torch.stack([features(pipe, text) for text in PROBES])
     draft = Calibration(
         direction=direction, centre=centre, threshold=1.0, probes=probes, figures={}
     )
-    threshold = _working_point(draft.score(good[1::4]).numpy(), most_refused)
+    scores = draft.score(good[1::4]).numpy()
+    threshold = working_point(scores, most_refused)
     held = {"unsafe": draft.score(bad[3::4]).numpy(), "benign": draft.score(good[3::4]).numpy()}
-    return replace(draft, threshold=threshold, figures=figures(held, threshold))
-
-
-def figures(scores: Mapping[str, np.ndarray], threshold: float) -> dict[str, Any]:
-    """Return what a threshold does: refused shares of both kinds with Wilson intervals, and the
-    area under the ROC curve.
-
-    Args:
-        scores: of ``unsafe`` and ``benign`` prompts, (n,) each.
-    """
-    bad, good = scores["unsafe"], scores["benign"]
-    above = (bad[:, None] > good[None]).mean() + 0.5 * (bad[:, None] == good[None]).mean()
-    found: dict[str, Any] = {"threshold": threshold, "auc": float(above)}
-    for name, values in (("unsafe", bad), ("benign", good)):
-        refused = int((values >= threshold).sum())
-        share = wilson(refused, len(values))
-        found[name] = {
-            "prompts": len(values),
-            "refused": refused / len(values),
-            "low": share.low,
-            "high": share.high,
-        }
-    return found
-
-
-def _ridge(bad: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
-    """Direction and centre of the ridge regression on +1/2 and -1/2, both kinds weighed alike.
-
-    In its dual form, since a text encoder may be wider than there are prompts.
-    """
-    centre = (bad.mean(dim=0) + good.mean(dim=0)) / 2
-    rows = torch.cat([bad, good]) - centre
-    weights = torch.cat([torch.full((len(k),), 1 / len(k)) for k in (bad, good)]).double().sqrt()
-    wanted = torch.cat([torch.full((len(bad),), 0.5), torch.full((len(good),), -0.5)]).double()
-    scaled = rows * weights[:, None]
-    gram = scaled @ scaled.T
-    penalty = RIDGE * gram.diagonal().mean() / rows.shape[1]
-    inner = torch.linalg.solve(gram + penalty * torch.eye(len(gram)).double(), weights * wanted)
-    return scaled.T @ inner, centre
-
-
-def _working_point(benign: np.ndarray, most: float) -> float:
-    """The least threshold at which the share of all harmless prompts that is refused is at most
-    ``most``, with the confidence ``SURE``.
-
-    Were the share larger, so few of the n would be refused only with a probability below
-    1 - ``SURE``, by the binomial distribution (Wilks' tolerance limit). That the share is ``most``
-    on average would not do: for half of all calibrations it would be larger. Where n is too small
-    to promise it, none of the n is refused.
-    """
-    n, allowed, chance = len(benign), -1, 0.0
-    while allowed + 1 < n:
-        k = allowed + 1
-        chance += comb(n, k) * most**k * (1 - most) ** (n - k)
-        if chance > 1 - SURE:
-            break
-        allowed = k
-    return float(np.nextafter(np.sort(benign)[::-1][max(0, allowed)], 2.0))
+    # A quarter of the harmless prompts gives the threshold, so four times as many are needed.
+    needed = {"most_refused": most_refused, "benign_needed": 4 * least_for(most_refused)}
+    return replace(draft, threshold=threshold, figures=figures(held, threshold) | needed)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from safelatent.errors import BadValueError, SafelatentError
+from safelatent.errors import BadValueError, SafelatentError, UnsupportedError
 from safelatent.hub import check_commit, is_hub_id
 from safelatent.policy.arguments import NEGATIVES, TEXTS
 from safelatent.policy.decision import Check, Reason
@@ -153,16 +153,23 @@ def _classifier(rules: PromptRules) -> Classifier:
 
     Raises:
         BadValueError: it does not have one of the labels, or the revision of a Hub id is no commit.
+        UnsupportedError: it cannot be loaded.
     """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     name = str(rules.classifier)
     if is_hub_id(name):
         check_commit(name, rules.revision)
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=rules.revision)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        name, revision=rules.revision, use_safetensors=True
-    ).eval()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=rules.revision)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            name, revision=rules.revision, use_safetensors=True
+        ).eval()
+    except (ImportError, KeyError, OSError, ValueError) as error:  # a folder may hold anything
+        raise UnsupportedError(
+            f"the policy's classifier {name!r} cannot be loaded: {one_line(error)}; name a folder"
+            " or a Hub id with a text classifier of transformers, with weights as safetensors"
+        ) from None
     labels = [str(label) for label in model.config.id2label.values()]
     if missing := [label for label in rules.unsafe if label not in labels]:
         raise BadValueError(

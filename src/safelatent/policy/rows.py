@@ -61,8 +61,10 @@ class Rows:
 
     def __post_init__(self) -> None:
         self._states = [one.get_state() for one in self.generators]
-        # Whose noise is the caller's own latents.
-        self._given = {b for b, row in enumerate(self.by_row) if row.get("latents") is not None}
+        self._seeds = [
+            _fresh_seed(one) if row.get("latents") is None else None
+            for one, row in zip(self.generators, self.by_row, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self.by_row)
@@ -76,8 +78,10 @@ class Rows:
         self.by_row[b].update(texts)
 
     def seed(self, b: int) -> int | None:
-        """Return the seed of the noise of image ``b``; None for latents that the caller gave."""
-        return None if b in self._given else self.generators[b].initial_seed()
+        """Return the seed of the noise of image ``b``; None for latents that the caller gave, and
+        for a generator that has drawn before: its seed alone would draw another image.
+        """
+        return self._seeds[b]
 
     def reseed(self, b: int) -> None:
         """Give image ``b`` other noise, of the same size in place of latents that the caller gave.
@@ -89,7 +93,7 @@ class Rows:
         if isinstance(latents, Tensor):
             drawn = torch.randn(latents.shape, generator=noise, device=device)
             self.by_row[b]["latents"] = drawn.to(latents)
-        self._given.discard(b)
+        self._seeds[b] = noise.initial_seed()
         self.generators[b], self._states[b] = noise, noise.get_state()
 
     def call(self, rows: Sequence[int]) -> dict[str, Any]:
@@ -104,6 +108,13 @@ class Rows:
             elif all(value is not None for value in values):
                 together[name] = torch.cat(values) if isinstance(values[0], Tensor) else values
         return together | {"generator": [self.generators[b] for b in rows]}
+
+
+def _fresh_seed(generator: torch.Generator) -> int | None:
+    """Return the seed of a generator that nothing was drawn from yet, else None."""
+    fresh = torch.Generator(generator.device).manual_seed(generator.initial_seed())
+    same = torch.equal(fresh.get_state(), generator.get_state())
+    return generator.initial_seed() if same else None
 
 
 def _prompts(arguments: Mapping[str, Any]) -> int:
