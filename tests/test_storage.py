@@ -49,9 +49,19 @@ def test_an_empty_path_is_refused_and_not_the_current_folder(
 @pytest.mark.parametrize("within", ["", "deeper", "deeper/still"])
 def test_a_folder_that_is_a_file_or_lies_in_one_is_refused(tmp_path, within):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(BadValueError, match="is a file or lies in one"):
+    with pytest.raises(BadValueError, match="file is not a folder; give another place"):
         check_target_folder(tmp_path / "file" / within)
     check_target_folder(tmp_path / "folder" / within)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "a trial leaves nothing"
+
+
+def test_a_folder_that_cannot_be_made_is_refused_by_the_name_of_what_was_given(tmp_path):
+    """Nobody may write there, whatever the access rights say to root."""
+    begin = "--log is '/proc/x/log', and nothing can be written to /proc "
+    with pytest.raises(BadValueError, match=f"^{begin}.*; give another place$"):
+        check_target_folder(Path("/proc/x"), "--log", Path("/proc/x/log"))
+    check_target_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_and_its_folders_are_written(tmp_path):

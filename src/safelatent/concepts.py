@@ -40,8 +40,7 @@ class Concept:
                 "for example 'weapons'"
             )
         times = Counter(map(_key, terms))
-        doubled = sorted({repr(term) for term in terms if times[_key(term)] > 1})
-        if doubled:
+        if doubled := sorted({repr(term) for term in terms if times[_key(term)] > 1}):
             raise BadValueError(
                 f"the concept names {', '.join(doubled)} more than once; give each term once"
             )
@@ -111,8 +110,7 @@ def _composed(term: str) -> str:
         return ""
     if any(unicodedata.category(c) == "Cs" for c in term):
         raise BadValueError(
-            f"the concept has a term {term!r} with half of a character (a lone surrogate); "
-            "remove it"
+            f"the concept's term {term!r} has half of a character (a lone surrogate); remove it"
         )
     spaced = " ".join(unicodedata.normalize("NFC", term).split())
     kept = (c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf"))

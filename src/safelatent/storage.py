@@ -21,14 +21,29 @@ def place(path: str | Path, name: str = "the path") -> Path:
     return Path(path)
 
 
-def check_target_folder(folder: Path) -> None:
-    """Refuse, before the work and not after it, a folder that cannot be made.
+def check_target_folder(folder: Path, name: str = "the folder", given: Path | None = None) -> None:
+    """Refuse, before the work and not after it, a folder that cannot be made or written to.
+
+    Access rights do not tell: a folder is made there for a moment.
+
+    Args:
+        name: what a message calls it.
+        given: what was named, if it is not the folder itself.
 
     Raises:
-        BadValueError: it is a file, or lies in one.
+        BadValueError: naming what is in the way.
     """
-    if any(path.exists() and not path.is_dir() for path in (folder, *folder.parents)):
-        raise BadValueError(f"{str(folder)!r} is a file or lies in one; --out must be a folder")
+    said = f"{name} is {str(given or folder)!r}, and"
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise BadValueError(f"{said} {existing} is not a folder; give another place")
+    try:
+        Path(tempfile.mkdtemp(dir=existing, prefix=".safelatent-")).rmdir()
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadValueError(
+            f"{said} nothing can be written to {existing} ({reason}); give another place"
+        ) from None
 
 
 def check_target(target: Path, suffix: str) -> None:

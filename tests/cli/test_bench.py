@@ -162,11 +162,13 @@ def test_an_interrupt_keeps_what_is_done_and_prints_the_command_that_resumes(
     assert (tmp_path / "scores.csv").read_bytes() == (done / "scores.csv").read_bytes()
 
 
-def test_other_settings_on_the_same_folder_are_refused(capsys, place, done):
+def test_other_settings_on_the_same_folder_are_refused(capsys, place, done, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["safelatent", "bench", "run", "mine.csv", "--steps", "3"])
     before = {path: path.read_bytes() for path in done.glob("*.csv")}
     code, out, err = bench(capsys, place, done, "--steps", "3")
     assert (code, out) == (2, "")
     assert "steps is 3, was 2" in err
+    assert err.endswith("; resume with: safelatent bench run mine.csv --steps 3 --steps=2\n")
     assert {path: path.read_bytes() for path in before} == before
     assert len(read_run(done).rows) == 12
 
@@ -196,25 +198,27 @@ BAD = {
     "source": (["coco"], "none was given"),
     "methods": (["embedded-i2p", "--methods", "off,stong"], "did you mean 'strong'"),
     "images": (["embedded-i2p", "--images", "0"], "images is 0"),
-    "batch": (["embedded-i2p", "--batch-size", "-1"], "batch_size is -1"),
+    "batch": (["embedded-i2p", "--batch-size", "-1"], "--batch-size is -1"),
     "steps": (["embedded-i2p", "--steps", "0"], "steps is 0"),
-    "scale": (["embedded-i2p", "--guidance-scale", "nan"], "guidance_scale is nan"),
+    "scale": (["embedded-i2p", "--guidance-scale", "nan"], "--guidance-scale is nan"),
     "too many steps": (
         ["embedded-i2p", "--steps", "1001"],
         "steps is 1001; it must be a whole number from 1 to 1000",
     ),
-    "limit": (["embedded-i2p", "--limit", "0"], "the limit is 0"),
+    "limit": (["embedded-i2p", "--limit", "0"], "--limit is 0"),
     "size": (["embedded-i2p", "--size", "huge"], "size is 'huge'"),
     "dtype": (["embedded-i2p", "--dtype", "float8"], "dtype is 'float8'"),
+    "a place": (["embedded-i2p", "--out", "/proc/x"], "--out is '/proc/x', and nothing can be"),
+    "a method": (["embedded-i2p", "--methods", "foo"], "must be one of off, negative, weak"),
     "device": (["embedded-i2p", "--limit", "1", "--device", "cudda"], "there is no device 'cudda'"),
-    "concept": (["embedded-i2p", "--concept", " "], "the concept is empty"),
+    "concept": (["embedded-i2p", "--concept", " "], "--concept is empty"),
     "model": (["embedded-i2p", "--model", "embeded"], "did you mean 'embedded'"),
     "protocol": (
         ["embedded-i2p", "--limit", "1", "--protocol", "embeded"],
         "did you mean 'embedded'",
     ),
     "no protocol": (["embedded-i2p", "--limit", "1", "--protocol", ""], "unknown protocol ''"),
-    "no revision": (["embedded-i2p", "--model", "a/b", "--revision", ""], "the revision is empty"),
+    "no revision": (["embedded-i2p", "--model", "a/b", "--revision", ""], "--revision is empty"),
     "engine": (["embedded-i2p", "--engine", "rey"], "did you mean 'ray'"),
     "address": (["embedded-i2p", "--address", "auto"], "it needs the engine ray"),
     "timeout": (["embedded-i2p", "--timeout", "5"], "timeout is 5.0 and the engine is local"),
@@ -246,7 +250,7 @@ def test_what_a_library_says_ends_the_run_in_one_line_and_loses_nothing(
     code, out, err = bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith(
-        "safelatent: the run was aborted: RuntimeError: out of memory; completed images are saved"
+        "safelatent: the run was aborted: RuntimeError: out of memory; fix the cause and run the"
     )
     monkeypatch.undo()
     assert bench(capsys, place, tmp_path, "--methods", "off", "--images", "1")[0] == 0
@@ -280,6 +284,11 @@ def test_a_run_grows_and_says_what_it_kept(capsys, place, done, tmp_path):
     code, out, err = bench(capsys, place, tmp_path, *small)
     assert (code, out) == (2, "")
     assert "images is 1, was 2; methods left out: off" in err
+    assert "resume with" not in err, "no option brings back prompts"
+    code, out, err = bench(capsys, place, tmp_path, *small[:-2])
+    assert (code, out) == (2, "")
+    assert err.endswith(" --methods=off,max --images=2\n")
+    assert bench(capsys, place, tmp_path, *small[:-2], "--methods=off,max", "--images=2")[0] == 0
 
 
 def test_deleted_images_are_said_and_drawn_again_on_request(capsys, place, done, tmp_path):

@@ -74,22 +74,27 @@ def test_a_name_that_is_no_text_is_printed_in_ascii(pictures, capsys):
         (["{black}", *EMBEDDED, "--page", "{black}/page.html"], "black.png is not a folder"),
         (["{black}", "--protocol", "i2p-paper"], "needs Q16's two published vectors"),
         (["{black}", "--page", "page.txt"], "must end in .html"),
+        (
+            ["{black}", "--protocol", "i2p-paper", "--vectors", "missing"],
+            "Q16's vectors: 'missing' is not a file",
+        ),
         (["{black}", *EMBEDDED, "--device", "cudda"], "there is no device 'cudda'"),
         (
-            ["{black}", "--protocol", "i2p-paper", "--vectors", "prompts.p"],
-            "run: safelatent convert-q16 prompts.p q16.safetensors",
+            ["{black}", "--protocol", "i2p-paper", "--vectors", "{folder}/prompts.p"],
+            "run: safelatent convert-q16 {folder}/prompts.p q16.safetensors",
         ),
         ([], "Missing argument 'IMAGE'; see safelatent check --help"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(pictures, capsys, arguments, message):
     (pictures / "empty").mkdir()
+    (pictures / "prompts.p").touch()
     places = {"black": pictures / "black.png", "folder": pictures}
     assert main(["check", *(a.format(**places) for a in arguments)]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
-    assert message in said.err
+    assert message.format(**places) in said.err
 
 
 def test_no_name_of_a_file_prints_a_line_of_its_own(pictures, capsys):
@@ -127,7 +132,7 @@ def test_what_the_judge_does_not_recognise_comes_with_a_hint(pictures, capsys):
 
 
 def test_slow_work_shows_its_progress_on_a_terminal(pictures, capsys, monkeypatch):
-    monkeypatch.setattr(sys.modules["safelatent.cli.check"], "LATE", 0.0)
+    monkeypatch.setattr(sys.modules["safelatent.cli.check"], "SLOW", 0.0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert main(["check", str(pictures), *EMBEDDED]) == 1
     said = capsys.readouterr()

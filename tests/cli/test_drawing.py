@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
 
 import pytest
@@ -50,11 +51,27 @@ def test_an_image_and_its_metadata(run, tmp_path):
     assert len(lines) == 2
     assert "(guarded in 17 of 20 steps, gate " in lines[0]
     assert "[1/2] 'a cat', adaptive" in err
+    assert "next:" not in err, "its pictures are of no protocol's kind"
     files = sorted(tmp_path.glob("*.png"))
     assert len(files) == 2
     written = metadata(files[0])
     assert (written["prompt"], written["seed"]) == ("a cat", 5)
     assert written["receipt"]["safety"] == "adaptive"
+
+
+def test_what_to_do_next_is_said_of_the_embedded_models_images(capsys, tmp_path):
+    out = str(tmp_path / "my dir")
+    asked = ["generate", "a dog", "--safety", "off", "--steps", "2", "--out", out]
+    assert main(asked) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: safelatent check '{out}'"
+    assert main([*asked, "--json"]) == 0
+    assert "next:" not in capsys.readouterr().err
+
+
+def test_a_long_call_says_how_far_it_is(run, monkeypatch):
+    monkeypatch.setattr(sys.modules["safelatent.cli.progress"], "EVERY", 0.0)
+    _, _, err = run("a cat", "--steps", "3", "--safety", "off")
+    assert err.splitlines()[-1] == "step 3 of 3"
 
 
 def test_json_is_one_object_per_image_and_nothing_else(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from safelatent import guard
+from safelatent import guard, storage
 from safelatent.cli import main
 from tests import tiny
 
@@ -53,18 +54,18 @@ BAD = {
     "safety": (["x", "--safety", "stong"], "did you mean 'strong'"),
     "no safety": (["x", "--safety", ""], "unknown safety ''"),
     "no protocol": (["x", "--compare", "--protocol", ""], "unknown protocol ''"),
-    "no revision": (["x", "--model", "a/b", "--revision", ""], "the revision is empty"),
+    "no revision": (["x", "--model", "a/b", "--revision", ""], "--revision is empty"),
     "steps 0": (["x", "--steps", "0"], "steps is 0"),
     "steps text": (["x", "--steps", "many"], "--steps"),
-    "scale": (["x", "--guidance-scale", "1"], "guidance scale is 1"),
-    "scale nan": (["x", "--guidance-scale", "nan"], "guidance scale is nan"),
+    "scale": (["x", "--guidance-scale", "1"], "--guidance-scale is 1"),
+    "scale nan": (["x", "--guidance-scale", "nan"], "--guidance-scale is nan"),
     "seed": (["x", "--seed", "-1"], "seed is -1"),
     "last seed": (["x", "--seed", str(2**63 - 2), "--images", "3"], f"seed is {2**63}"),
     "images": (["x", "--images", "0"], "images is 0"),
     "a jpeg": (["x", "--out", "mine.JPG"], "written as PNG, which keeps how they were made; name"),
     "millions": (["x", "--images", "30000000"], "one command draws at most 10000"),
     "batch size": (["x", "--batch-size", "0"], "--batch-size is 0"),
-    "concept": (["x", "--concept", " "], "the concept is empty"),
+    "concept": (["x", "--concept", " "], "--concept is empty"),
     "model": (["x", "--model", "embeded"], "did you mean 'embedded'"),
     "dtype": (["x", "--dtype", "float61"], "did you mean 'float16'"),
     "device": (["x", "--device", "cudda"], "there is no device 'cudda'"),
@@ -79,7 +80,7 @@ BAD = {
     "settings of off": (["x", "--safety", "off", "--decay", "0.1"], "--decay needs the guard"),
     "no plan": (
         ["x", "--plan", "quick"],
-        "the plan is 'quick'; it must be 'exact' or 'fast', or name",
+        "--plan is 'quick'; it must be 'exact' or 'fast', or name",
     ),
     "plan of off": (["x", "--safety", "off", "--plan", "exact"], "--plan needs the guard"),
     "plan compared": (["x", "--compare", "--plan", "concept=5"], "leave --plan out"),
@@ -142,10 +143,14 @@ def test_a_folder_with_a_pictures_name_and_a_read_only_place(capsys, tmp_path, m
     code, out, err = run(capsys, "x", "--out", str(tmp_path / "x.png"))
     assert (code, out) == (2, "")
     assert "is a folder with the name of a picture" in err
-    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode != os.W_OK)
+
+    def read_only(**_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(storage.tempfile, "mkdtemp", read_only)
     code, out, err = run(capsys, "x", "--out", str(tmp_path))
     assert (code, out) == (2, "")
-    assert "is read-only" in err
+    assert f"nothing can be written to {tmp_path} (Read-only file system); give another" in err
 
 
 def test_prompts_from_a_file_and_standard_input(capsys, tmp_path, model, monkeypatch):

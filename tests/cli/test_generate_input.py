@@ -12,7 +12,6 @@ from safelatent.cli.generate_input import (
     check_counts,
     check_judge,
     check_sheets,
-    option_name,
     prompts_of,
 )
 from safelatent.errors import BadValueError
@@ -54,10 +53,6 @@ def test_counts():
         check_counts(["a"] * (MOST_COMPARED + 1), 1, compare=True)
 
 
-def test_an_option_by_its_name():
-    assert option_name("warmup_noise_level") == "--warmup-noise-level"
-
-
 @pytest.fixture
 def piped(monkeypatch):
     def pipe(data: bytes) -> None:
@@ -79,6 +74,14 @@ def test_no_prompt_is_refused(piped, data):
     for arguments in ([], ["-"]):
         with pytest.raises(BadValueError, match="no prompt was given; write one in quotes"):
             prompts_of(arguments, None)
+
+
+def test_a_file_without_a_prompt_is_named(tmp_path):
+    file = tmp_path / "empty.txt"
+    file.write_text("\n \n")
+    with pytest.raises(BadValueError, match=r"empty.txt' holds no prompt; write one per line$"):
+        prompts_of([], file)
+    assert prompts_of(["a cat"], file) == ["a cat"]
 
 
 def test_what_is_not_utf_8_is_refused(piped):

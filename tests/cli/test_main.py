@@ -119,6 +119,28 @@ def test_an_interrupt_has_its_own_code(monkeypatch, capsys):
     assert "every file that was written is complete" in capsys.readouterr().err
 
 
+def test_an_interrupt_before_a_command_has_begun_is_one_line_too(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules[entry.__module__], "app", Named(interrupted))
+    assert main(["generate", "x"]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_interrupt_while_the_commands_are_imported_is_one_line():
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'safelatent.cli.study': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "import safelatent.cli"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "safelatent: interrupted\n")
+
+
 def test_a_reader_that_went_away_is_no_traceback():
     code = "import sys; from safelatent.cli import main; sys.exit(main(['generate', '--help']))"
     # The reading end is closed before anything is written.

@@ -29,6 +29,33 @@ def test_show(capsys):
     assert json.loads(said(capsys)[0])["demands"]["warmup"] == {"noise_level": 1.0}
 
 
+def test_show_says_what_nothing_has(capsys, tmp_path):
+    """A policy that no pipeline could be guarded with is not shown as one."""
+    file = tmp_path / "policy.toml"
+    for table, fault in (
+        ('[output]\nprotocols = ["embeded"]', "output.protocols has 'embeded' (did you mean 'emb"),
+        ('[output]\nvectors = "none.npy"', "none.npy', which is not a file"),
+        ('[prompt]\ncalibration = "none.safetensors"', "none.safetensors"),
+    ):
+        file.write_text(f"version = 1\n{table}\n")
+        assert main(["policy", "show", str(file)]) == 2
+        assert fault in said(capsys)[1]
+
+
+def test_a_strangers_policy_prints_no_line_of_its_own(capsys, tmp_path):
+    file = tmp_path / "policy.toml"
+    file.write_text('version = 1\nname = "a\\nguidance: max\\u001b[2J"\n')
+    assert main(["policy", "show", str(file)]) == 0
+    out, _ = said(capsys)
+    assert out.startswith("policy: a guidance: max\\x1b[2J (")
+    file.write_text('version = 1\n"b\\n\\u001b[2J" = 1\n')
+    assert main(["policy", "show", str(file)]) == 2
+    _, err = said(capsys)
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+    assert "the file has no field" in err
+
+
 def test_schema(capsys):
     assert main(["policy", "schema"]) == 0
     assert json.loads(said(capsys)[0]) == json.loads(json.dumps(schema()))
@@ -42,7 +69,7 @@ def test_schema(capsys):
         (
             ["policy", "calibrate", "--unsafe", "a", "--benign", "b", "--out", "x.safetensors",
              "--most-refused", "1"],
-            "--most-refused is 1; it must be from 0 to below 1",
+            "--most-refused is 1; it must be above 0 and below 1",
         ),
         (["generate", "a", "--policy", "none.toml"], "cannot be read"),
         (["generate", "a", "--policy", str(CHILD), "--compare"], "leave --compare and --trace out"),
@@ -110,7 +137,12 @@ def test_calibrate(capsys, tmp_path):
     for name in texts:
         options += [f"--{name}", str(tmp_path / f"{name}.txt")]
     assert main(options) == 0
-    printed, _ = said(capsys)
+    printed, err = said(capsys)
+    assert "40 harmless prompts cannot promise that at most 2.0% of all are refused" in err
+    assert "it takes 456" in err
+    assert "80 of 80 prompts read" in err
     assert "refuse prompts with a score of" in printed
     assert "area under the ROC curve" in printed
     assert out.is_file()
+    assert main(options) == 2
+    assert "exists already; name another file, or remove it" in said(capsys)[1]

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import io
-import os
+import subprocess
 import sys
 from threading import Event
 
-import pytest
+from tqdm import tqdm
 
 from safelatent.cli import progress as module
-from safelatent.cli.progress import RunProgress, watch_run
-from safelatent.errors import BadValueError
-from safelatent.runs import Progress
+from safelatent.cli.progress import Bar, slow, step_lines
 
 
 class Terminal(io.StringIO):
@@ -18,94 +16,46 @@ class Terminal(io.StringIO):
         return True
 
 
-def state(planned: int = 10, **counts: int) -> Progress:
-    return Progress(counts=counts, planned=planned)
-
-
-def test_plain_lines_if_nobody_watches(capsys, monkeypatch):
-    now = 100.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    progress = RunProgress()
-    progress.show(state(safe=2))
-    now = 104.0
-    progress.show(state(safe=3, inappropriate=1))
-    progress.show(state(safe=4, inappropriate=1))  # too soon for another line
-    now = 200.0
-    progress.show(state(safe=5, inappropriate=3, error=1, unusable=1))
-    progress.close()
-    assert capsys.readouterr().err.splitlines() == [
-        "resuming: 2 of 10 images were saved before",
-        "4 of 10 images, 0.50 per second, 12 s left, inappropriate 25%",
-        "10 of 10 images, 0.08 per second, inappropriate 38%, 1 unusable, 1 error",
-    ]
-
-
-def test_one_line_that_updates_on_a_terminal(monkeypatch):
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):
+    steps = [(1, 2, "texts"), (2, 2, "texts"), (5, 5, "prompts", "3 hard")]
+    with Bar() as bar:
+        for step in steps:
+            bar.show(*step)
+    assert capsys.readouterr().err == "2 of 2 texts\n5 of 5 prompts, 3 hard\n"
     terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    progress = RunProgress()
-    progress.show(state(4))
-    progress.show(state(4, safe=1, inappropriate=1))
-    progress.show(state(4, unusable=4))
-    progress.close()
-    shown = terminal.getvalue()
-    assert shown.count("\n") == 1, "the last line is left where it is"
-    assert "4/4" in shown.split("\r")[-1]
-    assert "none judged, 4 unusable" in shown.split("\r")[-1]
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Bar() as bar:
+        for step in steps:
+            bar.show(*step)
+    assert "texts: 100%" in terminal.getvalue()
+    assert "prompts: 100%" in terminal.getvalue()
+    assert "3 hard" in terminal.getvalue()
 
 
-def test_plain_lines_on_a_terminal_without_room(monkeypatch):
-    """A line that updates would be as wide as the terminal: nothing at all."""
-    terminal = Terminal()
-    monkeypatch.setattr(terminal, "fileno", lambda: 2, raising=False)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(module.os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
-    progress = RunProgress()
-    progress.show(state(4))
-    progress.show(state(4, safe=4))
-    progress.close()
-    assert terminal.getvalue().startswith("4 of 4 images, ")
-
-
-def test_if_no_batch_comes_for_long_a_line_says_what_to_do(monkeypatch):
+def test_what_is_slow_is_said_once_and_what_is_not_is_not(monkeypatch, capsys):
+    with slow("reading the run"):
+        pass
     said = Event()
-
-    class Heard(io.StringIO):
-        def write(self, text: str) -> int:
-            if f"kill -9 {os.getpid()} and run the same command again to resume" in text:
-                said.set()
-            return super().write(text)
-
-    monkeypatch.setattr(sys, "stderr", Heard())
-    monkeypatch.setattr(module, "LATE", 0.001)
-    progress = RunProgress()
-    progress.show(state(4, safe=1))
-    assert said.wait(30)
-    progress.close()
+    monkeypatch.setattr(module, "say", lambda text: (print(text), said.set()))
+    monkeypatch.setattr(module, "SLOW", 0.01)
+    with slow("writing the report"):
+        assert said.wait(30)
+    assert capsys.readouterr() == ("writing the report ...\n", "")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(5, "5 s"), (119, "119 s"), (600, "10 min"), (9000, "2.5 h")]
-)
-def test_spans_are_rounded_to_what_matters(seconds, words):
-    assert module._span(seconds) == words
+def test_a_pipeline_without_a_terminal_prints_plain_lines(monkeypatch, capsys):
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    with tqdm(total=3, **step_lines()) as bar:
+        bar.update()
+        bar.update(2)
+    assert set(capsys.readouterr().err.splitlines()) >= {"step 1 of 3", "step 3 of 3"}
+    monkeypatch.setattr(module, "EVERY", 30.0)
+    for _ in tqdm([1, 2, 3], **step_lines()):
+        pass
+    assert capsys.readouterr().err == "", "a call that is soon done prints none"
 
 
-def test_bad_values_are_refused_before_anything_heavy_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "quiet_libraries", lambda: 1 / 0)
-    with pytest.raises(BadValueError, match="images is 0"):
-        watch_run("embedded-i2p", tmp_path, images=0)
-
-
-def test_a_run_that_was_stopped_before_it_began_says_so(tmp_path, monkeypatch, capsys):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("safelatent.runs.execute.run", interrupted)
-    monkeypatch.setattr(module, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["safelatent", "bench", "run"])
-    with pytest.raises(KeyboardInterrupt):
-        watch_run("embedded-i2p", tmp_path / "run")
-    assert (
-        "stopped: 0 images saved; resume with:\n  safelatent bench run" in capsys.readouterr().err
-    )
+def test_no_bar_is_imported_before_one_is_made():
+    code = "import sys, safelatent.cli; print('tqdm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -19,7 +19,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 def test_the_three_paths_are_printed(capsys, tmp_path):
     made_run(tmp_path / "x")
     code, out, err = run(capsys, str(tmp_path / "x"))
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, f"next: open {tmp_path / 'x' / 'report.html'} in a browser\n")
     assert out.splitlines() == [
         str(tmp_path / "x" / name) for name in ("report.html", "report.md", "table1.csv")
     ]
@@ -88,7 +88,7 @@ BAD = {
         ["{}/x", "--against", "{}/other"],
         "numbers of two protocols are not comparable",
     ),
-    "out is a file": (["{}/x", "--out", "{}/file"], "--out must be a folder"),
+    "out is a file": (["{}/x", "--out", "{}/file"], "file is not a folder; give another place"),
     "table": (["{}/x", "--table", "3"], "--table is '3'; it must be one of 1, 2"),
     "table 2": (["{}/x", "--table", "2"], "run `safelatent bench fidelity"),
     "option": (["{}/x", "--agianst", "{}/y"], "--agianst"),

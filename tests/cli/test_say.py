@@ -5,6 +5,7 @@ import logging
 import diffusers
 import pytest
 import transformers
+from huggingface_hub.utils import logging as hub
 
 from safelatent.cli.say import quiet_libraries, say, show_log
 
@@ -41,10 +42,13 @@ def test_the_log_is_printed_once_and_warnings_are_notes(capsys, log):
 def loud():
     """The libraries with warnings and bars; as they were afterwards."""
     before = [(one.get_verbosity(), one.is_progress_bar_enabled()) for one in LIBRARIES]
+    before_hub = hub.get_verbosity()
+    hub.set_verbosity_warning()
     for one in LIBRARIES:
         one.set_verbosity_warning()
         one.enable_progress_bar()
     yield
+    hub.set_verbosity(before_hub)
     for one, (verbosity, bars) in zip(LIBRARIES, before, strict=True):
         one.set_verbosity(verbosity)
         (one.enable_progress_bar if bars else one.disable_progress_bar)()
@@ -54,4 +58,5 @@ def loud():
 def test_libraries_are_quiet_below_errors():
     quiet_libraries()
     assert [one.get_verbosity() for one in LIBRARIES] == [logging.ERROR] * 2
+    assert hub.get_verbosity() == logging.ERROR
     assert [one.is_progress_bar_enabled() for one in LIBRARIES] == [False] * 2

@@ -12,6 +12,7 @@ from safelatent.generation.methods import (
     METHODS,
     by_method,
     method_settings,
+    methods_text,
     parse_methods,
 )
 from safelatent.guidance import NoiseLevel
@@ -30,9 +31,16 @@ def test_methods_by_name():
         ("", "name at least one"),
         ("off,off", "each once"),
         ("stong", "did you mean 'strong'"),
+        ("foo", "must be one of off, negative, weak, medium, strong, max, adaptive$"),
     ):
         with pytest.raises(BadValueError, match=message):
             parse_methods(text)
+
+
+def test_methods_as_text_are_read_again():
+    assert methods_text(METHODS) == "off,negative,weak,medium,strong,max"
+    assert parse_methods(methods_text(ALL_METHODS)) == ALL_METHODS
+    assert parse_methods("negative prompt") == parse_methods("negative-prompt")
 
 
 def test_the_concept_and_the_preset_distinguish_guarded_methods_alone():

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from safelatent import BadValueError, UnsupportedError, guard, load
 from safelatent.models import EMBEDDED, load_pipeline, model_folder
@@ -40,6 +41,16 @@ def test_a_folder(folder):
 def test_what_cannot_be_a_model_is_refused(name, message):
     with pytest.raises(BadValueError, match=message):
         load(name)
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line_with_the_way_out(monkeypatch):
+    def unreachable(*_, **__):
+        raise LocalEntryNotFoundError("An error happened; make sure your connection is on.")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
+    with pytest.raises(UnsupportedError, match=r"^cannot load 'foo/bar': .*name a folder") as found:
+        load("foo/bar")
+    assert "HF_HUB_OFFLINE=1" in str(found.value)
 
 
 def test_a_revision_is_of_a_hub_id_alone(folder, tmp_path, monkeypatch):

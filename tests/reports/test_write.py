@@ -47,7 +47,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
     report = report_of(made_run(tmp_path / "run"))
     (tmp_path / "out").write_text("")
     for folder in (tmp_path / "out", tmp_path / "out" / "deep"):
-        with pytest.raises(BadValueError, match="is a file or lies in one; --out must be a folder"):
+        with pytest.raises(BadValueError, match="is not a folder; give another place"):
             write_report(report, folder)
 
 

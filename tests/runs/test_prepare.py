@@ -22,6 +22,7 @@ from safelatent.runs import calls, prepare
 from safelatent.runs.prepare import (
     check_warmups,
     device_of,
+    dtype_of,
     load_parts,
     load_prompts,
     load_protocol,
@@ -115,6 +116,29 @@ def test_a_pipeline_that_no_run_can_draw_with_is_refused(monkeypatch, pipe):
         load_parts(asked(model="owner/name", protocol="embedded", device="cpu"))
     monkeypatch.setattr(prepare, "load_pipeline", lambda *_, **__: pipe)
     assert load_parts(asked(device="cpu"))[0] is pipe
+
+
+@pytest.mark.parametrize("name", ["cudda", "foo"])
+def test_a_device_of_no_kind_is_refused_without_the_kinds_that_there_are(name):
+    with pytest.raises(BadValueError, match=f"^there is no device '{name}'; name cpu or a GPU"):
+        device_of(name)
+
+
+def test_a_device_that_is_not_here_is_refused_with_the_reason():
+    with pytest.raises(BadValueError, match=r"^there is no device 'cuda:99' \(.+\); name cpu"):
+        device_of("cuda:99")
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "dtype"),
+    [
+        (None, "cpu", torch.float32),
+        (None, "cuda:1", torch.float16),
+        ("bfloat16", "cpu", torch.bfloat16),
+    ],
+)
+def test_the_dtype_follows_the_device_unless_it_is_named(name, device, dtype):
+    assert dtype_of(name, device) is dtype
 
 
 class Failing:

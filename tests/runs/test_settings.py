@@ -61,7 +61,7 @@ def test_values_that_are_not_allowed_are_refused_in_requests_and_settings(change
         ({"engine": "ray", "timeout": 0}, "timeout is 0; it must be above 0 and at most 10080"),
         ({"engine": "ray", "timeout": float("nan")}, "timeout is nan"),
         ({"prompts": PROMPTS, "text_column": "text"}, "text_column is 'text'; leave it out"),
-        ({"out": __file__}, "is a file or lies in one; --out must be a folder"),
+        ({"out": __file__}, "is not a folder; give another place"),
         ({"prompts": PROMPTS, "source": "mine.csv"}, "source is 'mine.csv'; leave it out"),
     ],
 )

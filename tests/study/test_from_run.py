@@ -153,8 +153,8 @@ BAD = {
     ),
     "only errors": ("errors", {}, BadValueError, r"no pair of images.*2 without an image by one"),
     "nothing drawn": ("empty", {}, BadValueError, r"no pair of images.*\(no images\)"),
-    "a file": ("run", {"out": "file"}, BadValueError, "file is not a folder; give another place"),
-    "in a file": ("run", {"out": "file/study"}, BadValueError, "file is not a folder; give another place"),
+    "a file": ("run", {"out": "file"}, BadValueError, "is not a folder; give another"),
+    "in a file": ("run", {"out": "file/study"}, BadValueError, "is not a folder; give another"),
     "no images": ("run", {"images": 0}, BadValueError, "images is 0"),
     "no prompts": ("run", {"limit": 0}, BadValueError, "limit is 0"),
 }

@@ -169,7 +169,7 @@ def _merge(lists: Any, blocks: list[Path], faiss: Any) -> Any:
 
 
 def _write(lists: Any, file: Path, faiss: Any) -> None:
-    """Write another file, sync it, and give it its name: as bytes, the lists would be held twice."""
+    """Write another file, sync it, and name it: as bytes, the lists would be held twice."""
     aside = file.with_suffix(".tmp")
     try:
         faiss.write_index(lists, str(aside))

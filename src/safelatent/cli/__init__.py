@@ -2,6 +2,12 @@
 that needs it.
 """
 
-from safelatent.cli.main import app, main
+import sys
+
+try:
+    from safelatent.cli.main import app, main
+except KeyboardInterrupt:  # the imports take a moment, and no command has begun
+    sys.stderr.write("safelatent: interrupted\n")
+    raise SystemExit(130) from None
 
 __all__ = ["app", "main"]

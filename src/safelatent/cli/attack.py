@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safelatent.cli.options import Batch, Model, Revision, Vectors, check_place
+from safelatent.cli.parameters import as_options
+from safelatent.cli.progress import Bar
 from safelatent.cli.say import quiet_libraries, say
 from safelatent.text import printable
 
@@ -70,35 +71,39 @@ def attack(
       safelatent attack
       safelatent attack --limit 20 --queries 50 --out runs/short-attack
       safelatent attack i2p --source i2p.csv --model FOLDER --judge i2p-paper \\
-        --vectors q16.safetensors --output-check OTHER --calibration prompt-check.safetensors
+        --vectors q16.safetensors --output-check i2p-authors-script \\
+        --calibration prompt-check.safetensors
     """
     from safelatent.attack.settings import AttackSettings
 
-    settings = AttackSettings(
-        model=model,
-        revision=revision,
-        guidances=tuple(guidance.split(",")),  # pyright: ignore[reportArgumentType]  # it checks them
-        prompts=limit,
-        queries=queries,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-        judge=judge,
-        output_check=output_check,
-        vectors=vectors,
-        calibration=calibration,
-        synonyms=synonyms,
-    )
+    with as_options({"prompts": "--limit"}):
+        settings = AttackSettings(
+            model=model,
+            revision=revision,
+            guidances=tuple(guidance.split(",")),  # pyright: ignore[reportArgumentType]  # checked there
+            prompts=limit,
+            queries=queries,
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            judge=judge,
+            output_check=output_check,
+            vectors=vectors,
+            calibration=calibration,
+            synonyms=synonyms,
+        )
     check_place("--out", out, out)
 
     from safelatent.attack.execute import attack as run
 
     quiet_libraries()
-    shown = _Progress()
-    try:
-        found = run(prompts, settings, out=out, source=source, progress=shown.show)
-    finally:
-        shown.close()
+    with Bar() as bar:
+
+        def tell(state: AttackProgress) -> None:
+            words = f"{state.queries} queries, {state.successes} successes"
+            bar.show(state.done, state.planned, "attacks", words)
+
+        found = run(prompts, settings, out=out, source=source, progress=tell)
     show(found, out)
 
 
@@ -122,28 +127,3 @@ def show(found: Attack, out: Path) -> None:
         say(printable(f"note: {line}"))
     for file in files:
         typer.echo(printable(file))
-
-
-class _Progress:
-    """Attacks done, on one line that updates."""
-
-    def __init__(self) -> None:
-        self.bar: Any = None
-
-    def show(self, state: AttackProgress) -> None:
-        """Show how far the attack is."""
-        from tqdm import tqdm
-
-        if self.bar is None:
-            interval = 0.5 if sys.stderr.isatty() else 30.0
-            self.bar = tqdm(
-                total=state.planned, unit="attack", mininterval=interval, dynamic_ncols=True
-            )
-        words = f"{state.queries} queries, {state.successes} successes"
-        self.bar.set_postfix_str(words, refresh=False)
-        self.bar.update(state.done - self.bar.n)
-
-    def close(self) -> None:
-        """Leave the last line where it is."""
-        if self.bar is not None:
-            self.bar.close()

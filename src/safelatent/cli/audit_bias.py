@@ -83,7 +83,7 @@ def audit_bias(
     from safelatent.audit.bias import bias_of, check_images
     from safelatent.audit.detector_error import read_errors
     from safelatent.audit.groups import prompts_of, read_groups
-    from safelatent.cli.progress import watch_run
+    from safelatent.cli.watch import watch_run
     from safelatent.runs.read import read_run
 
     check_images(images)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safelatent.cli.options import PROTOCOLS, Batch, Device, GroupColumn, Groups, check_place
+from safelatent.cli.parameters import as_options
+from safelatent.cli.progress import Bar
 from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.text import printable
 
@@ -101,11 +103,11 @@ def audit_data(
     from safelatent.audit.data import audit_data as run_audit
     from safelatent.audit.data import check_data
     from safelatent.audit.groups import read_groups
-    from safelatent.cli.testbed import Bar
     from safelatent.runs.prepare import device_of
 
     check_data(template, nearest, search)
-    chosen = read_groups(groups, column=group_column, template=template)
+    with as_options({"column": "--group-column"}):
+        chosen = read_groups(groups, column=group_column, template=template)
     check_place("--out", out, out)
     quiet_libraries()
     show_log()

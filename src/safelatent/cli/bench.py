@@ -28,7 +28,7 @@ from safelatent.cli.options import (
 )
 from safelatent.cli.say import say
 from safelatent.concepts import DEFAULT_CONCEPT
-from safelatent.generation.methods import ALL_METHODS, METHODS
+from safelatent.generation.methods import ALL_METHODS, METHODS, methods_text
 
 if TYPE_CHECKING:
     from safelatent.runs import RunResult
@@ -76,7 +76,7 @@ def bench_run(
             help="Measure these methods: off, negative, weak, medium, strong, max, adaptive;"
             " separate them by commas."
         ),
-    ] = ",".join(METHODS),
+    ] = methods_text(METHODS),
     images: Images = 10,
     steps: Steps = 50,
     guidance_scale: Annotated[
@@ -120,7 +120,7 @@ def bench_run(
       safelatent bench run i2p --source i2p.csv --limit 200 --methods off,max --out runs/i2p
     """
     settings: dict[str, Any] = dict(locals())
-    from safelatent.cli.progress import watch_run
+    from safelatent.cli.watch import watch_run
 
     summary(watch_run(**settings))
 

@@ -74,7 +74,7 @@ def card(
         wanted = "the policy's settings are no preset" if level is None else f"it has no {level!r}"
         raise BadValueError(
             f"the run {str(run)!r} cannot speak for the policy: {wanted}; name a method with"
-            f" --method, one of {', '.join(found.settings.methods)}"
+            f" --method, one of {', '.join(found.settings.methods)}{_or_measure(level)}"
         )
     made = Card(
         policy=contract,
@@ -93,6 +93,11 @@ def card(
         typer.echo(printable(html))
     if gate and made.shortfalls:
         raise typer.Exit(1)
+
+
+def _or_measure(level: str | None) -> str:
+    """Return the other remedy, where the policy's settings are a method."""
+    return "" if level is None else f", or measure it: bench run ... --methods off,{level}"
 
 
 def _over_refusal(policy: Policy, run: Run, folder: Path | None, method: str) -> dict[str, Share]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safelatent.cli.options import PROTOCOLS, Vectors, check_place
+from safelatent.cli.progress import SLOW
 from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.text import counted, printable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from safelatent.reports.preview import Preview
 
 NOT_ALL_SAFE = 1
-LATE = 2.0  # seconds after which a line shows the progress
 _HINT = (
     "note: protocol embedded knows only the embedded model's pictures, and recognises nothing in"
     " others; for those, add --protocol i2p-paper --vectors FILE"
@@ -132,10 +132,10 @@ def convert_q16(
 
 
 def _with_progress(results: Iterator[Checked], total: int) -> Iterator[Checked]:
-    """The same results; on a terminal, with a bar where they take more than ``LATE`` seconds."""
+    """The same results; on a terminal, with a bar where they take more than ``SLOW`` seconds."""
     from tqdm import tqdm
 
-    with tqdm(total=total, unit="file", delay=LATE, disable=None, leave=False) as bar:
+    with tqdm(total=total, unit="file", delay=SLOW, disable=None, leave=False) as bar:
         last = None
         for checked in results:
             bar.update(checked.file != last)

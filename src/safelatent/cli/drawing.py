@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from safelatent.cli.captions import (
     setting_words,
     trace_step,
 )
+from safelatent.cli.progress import step_lines
 from safelatent.cli.say import quiet_libraries, say
 from safelatent.detectors import Judgement, Protocol, Sources, named_protocol
 from safelatent.errors import BadValueError, GuardError, UnsupportedError
@@ -49,7 +50,8 @@ from safelatent.policy import Policy
 from safelatent.policy.decision import PolicyError
 from safelatent.policy.enforce import UnderPolicy
 from safelatent.provenance.seal import Seal
-from safelatent.runs.prepare import check_warmups, device_of
+from safelatent.runs.calls import needs_image
+from safelatent.runs.prepare import check_warmups, device_of, dtype_of
 from safelatent.text import shortened, squeezed
 
 T = TypeVar("T")
@@ -114,8 +116,11 @@ def draw(job: Job, kind: str) -> None:
     _warn_of_cut_prompts(bare, job.texts)
     if job.policy is not None:
         _under_policy(under(pipe, job.policy, job.first), bare, job)
-        return
-    {"images": _images, "comparison": _comparison, "trace": _traces}[kind](pipe, bare, job, judge)
+    else:
+        drawn = {"images": _images, "comparison": _comparison, "trace": _traces}[kind]
+        drawn(pipe, bare, job, judge)
+    if kind == "images" and job.first.model == "embedded" and not job.as_json:
+        say(f"next: safelatent check {shlex.quote(str(job.out))}")
 
 
 def _check_saved(job: Job) -> None:
@@ -129,18 +134,15 @@ def _check_saved(job: Job) -> None:
 
 def _loaded(job: Job, device: str) -> Any:
     """The model on its device, guarded if it was saved so."""
-    import torch
-
     quiet_libraries()
     first = job.first
     say(f"loading {first.model} ...")
-    dtype = first.dtype or ("float32" if device == "cpu" else "float16")
     options = {} if first.variant is None else {"variant": first.variant}
-    pipe = load(first.model, revision=first.revision, dtype=getattr(torch, dtype), **options)
+    dtype = dtype_of(first.dtype, device)
+    pipe = load(first.model, revision=first.revision, dtype=dtype, **options)
     bare = pipe.pipe if isinstance(pipe, Guarded) else pipe
-    needs_image = "image" in inspect.signature(bare.__call__).parameters
-    if needs_image or not hasattr(bare, "set_progress_bar_config"):
-        reason = "; it needs an image" if needs_image else ""
+    if needs_image(bare) or not hasattr(bare, "set_progress_bar_config"):
+        reason = "; it needs an image" if needs_image(bare) else ""
         raise UnsupportedError(
             f"{first.model!r} is a {type(bare).__name__}, which generate cannot call{reason}; load"
             " it in Python: safelatent.load(...)"
@@ -274,7 +276,7 @@ def _announce(bare: Any, batch: Sequence[Request], done: int, total: int) -> Non
     count = f"{done + 1}" if len(batch) == 1 else f"{done + 1}-{done + len(batch)}"
     title = f"[{count}/{total}] {_short(batch[0].prompt)}, {batch[0].safety}"
     watched = sys.stderr.isatty()
-    bare.set_progress_bar_config(desc=title, leave=False, disable=not watched)
+    bare.set_progress_bar_config(**({"desc": title, "leave": False} if watched else step_lines()))
     if not watched:
         say(title)
 

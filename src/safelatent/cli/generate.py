@@ -13,7 +13,6 @@ from safelatent.cli.generate_input import (
     check_counts,
     check_judge,
     check_sheets,
-    option_name,
     prompts_of,
 )
 from safelatent.cli.options import (
@@ -31,6 +30,7 @@ from safelatent.cli.options import (
     check_choice,
     check_picture_place,
 )
+from safelatent.cli.parameters import option_name
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError
 from safelatent.generation.request import DEMANDED, SAVED, Request, check_amount

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from safelatent.cli.parameters import option_name
 from safelatent.errors import BadValueError
 from safelatent.prompts.text_files import lines_of
 
@@ -28,6 +29,8 @@ def prompts_of(arguments: list[str], file: Path | None) -> list[str]:
     if file is not None:
         with closing(lines_of(file)) as lines:
             texts += [line.strip() for line in lines if line.strip()]
+    if not texts and file is not None:
+        raise BadValueError(f"{str(file)!r} holds no prompt; write one per line")
     if not texts:
         raise BadValueError(
             "no prompt was given; write one in quotes, or use --file, or '-' for standard input"
@@ -80,11 +83,6 @@ def check_sheets(
         )
     if {"warmup", "warmup_noise_level"} <= own.keys():
         raise BadValueError("--warmup and --warmup-noise-level say the same; choose one of them")
-
-
-def option_name(name: str) -> str:
-    """Return a parameter's name as it is on the command line."""
-    return f"--{name.replace('_', '-')}"
 
 
 def check_judge(protocol: str | None, vectors: Path | None, *, judged: bool) -> None:

@@ -16,14 +16,14 @@ from safelatent.cli.bench_fidelity import bench_fidelity, convert_inception
 from safelatent.cli.card import card
 from safelatent.cli.check import check, convert_q16
 from safelatent.cli.generate import generate
-from safelatent.cli.paths import check_paths
+from safelatent.cli.parameters import check_parameters
 from safelatent.cli.policy import policy
 from safelatent.cli.report import report
 from safelatent.cli.study import study
 from safelatent.cli.testbed import testbed
 from safelatent.cli.verify import verify
 from safelatent.errors import SafelatentError
-from safelatent.text import squeezed
+from safelatent.text import squeezed, visible
 
 app = typer.Typer(
     name="safelatent",
@@ -66,7 +66,7 @@ app.add_typer(testbed, name="testbed")
 app.add_typer(policy, name="policy")
 app.add_typer(study, name="study")
 app.add_typer(audit, name="audit")
-check_paths(app)
+check_parameters(app)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,6 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
         context = getattr(error, "ctx", None)  # which only some of them have
         command = context.command_path if context else app.info.name
         return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", FAILED)
+    except KeyboardInterrupt:  # while the commands are put together, or an error is shown
+        code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1  # as typer answers it
@@ -98,5 +100,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"safelatent: {squeezed(message)}", err=True)
+    typer.echo(f"safelatent: {visible(squeezed(message))}", err=True)
     return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
@@ -11,6 +10,7 @@ import typer
 
 from safelatent.errors import BadValueError, nearest
 from safelatent.runs.settings import Dtype as _Dtype
+from safelatent.storage import check_target_folder
 
 DTYPES: tuple[str, ...] = get_args(_Dtype)
 _OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -105,13 +105,7 @@ def check_place(option: str, given: Path, folder: Path) -> None:
     Raises:
         BadValueError: naming the option, what was given and what is in the way.
     """
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not existing.is_dir():
-        raise BadValueError(
-            f"{option} {str(given)!r}: {existing} is not a folder; give another place"
-        )
-    if not os.access(existing, os.W_OK):
-        raise BadValueError(f"{option} {str(given)!r}: {existing} is read-only; give another place")
+    check_target_folder(folder, option, given)
 
 
 def check_picture_place(out: Path, *, one: bool, overwrite: bool) -> None:

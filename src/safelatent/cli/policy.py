@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safelatent.cli.options import Model, Revision, check_place
-from safelatent.errors import BadValueError
+from safelatent.cli.progress import Bar
+from safelatent.errors import BadValueError, nearest
+from safelatent.text import counted, squeezed, visible
+
+if TYPE_CHECKING:
+    from safelatent.policy import Policy
 
 policy = typer.Typer(help="Read policies and calibrate their prompt check.", rich_markup_mode=None)
 
@@ -26,7 +32,7 @@ def show(
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
 ) -> None:
-    """Check a policy and print what it demands.
+    """Check a policy, with the protocols and files that it names, and print what it demands.
 
     \b
     Example:
@@ -37,14 +43,15 @@ def show(
     from safelatent.policy.card import strength
 
     found = Policy.read(file)
+    _check_names(found)
     settings = demanded(found)
     if as_json:
         held = {"hash": found.hash, "demands": as_values(settings)}
         typer.echo(json.dumps(found.as_dict() | held))
         return
-    typer.echo(f"policy: {found.name or 'without a name'} ({found.hash[:12]})")
+    typer.echo(f"policy: {_words(found.name) or 'without a name'} ({found.hash[:12]})")
     typer.echo(f"guidance: {strength(settings)}")
-    typer.echo(f"concept: {found.concept}")
+    typer.echo(f"concept: {_words(found.concept)}")
     checks = found.as_dict()
     for name in ("prompt", "output", "limits"):
         said = ", ".join(f"{key} {_words(value)}" for key, value in checks.get(name, {}).items())
@@ -52,7 +59,9 @@ def show(
 
 
 def _words(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """Of a stranger's file, so that it cannot print a line that looks like ours."""
+    said = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return visible(squeezed(said))
 
 
 @policy.command()
@@ -75,7 +84,8 @@ def calibrate(
     model: Model = "embedded",
     revision: Revision = None,
     most_refused: Annotated[
-        float, typer.Option(help="Share of harmless prompts that may be refused, below 1.")
+        float,
+        typer.Option(help="Share of harmless prompts that may be refused, above 0 and below 1."),
     ] = 0.02,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as one JSON object.")
@@ -90,19 +100,20 @@ def calibrate(
     """
     if out.suffix != ".safetensors":
         raise BadValueError(f"--out is {str(out)!r}; it must end in .safetensors")
-    if not 0 <= most_refused < 1:
-        raise BadValueError(f"--most-refused is {most_refused:g}; it must be from 0 to below 1")
+    if not 0 < most_refused < 1:
+        raise BadValueError(f"--most-refused is {most_refused:g}; it must be above 0 and below 1")
+    if out.exists():
+        raise BadValueError(f"--out {str(out)!r} exists already; name another file, or remove it")
     check_place("--out", out, out.parent)
 
-    from tqdm import tqdm
-
-    from safelatent.cli.say import quiet_libraries
+    from safelatent.cli.say import quiet_libraries, say
     from safelatent.pipelines.loading import load
     from safelatent.policy.prompt_check import calibrate as fitted
     from safelatent.prompts.named import prompt_set
 
     bad, good = ([one.text for one in prompt_set(name)] for name in (unsafe, benign))
     quiet_libraries()
+    say(f"loading {model}")
     pipe = load(model, revision=revision)
     pipe.set_progress_bar_config(disable=True)
     found = fitted(
@@ -110,7 +121,7 @@ def calibrate(
         bad,
         good,
         most_refused=most_refused,
-        progress=lambda texts: tqdm(texts, desc="reading prompts", leave=False, disable=None),
+        progress=_reading,
     )
     found.save(out)
     if as_json:
@@ -123,5 +134,41 @@ def calibrate(
             f"{name}: {one['refused']:.1%} of {one['prompts']} prompts refused that were not"
             f" fitted to (95 % interval {one['low']:.1%} to {one['high']:.1%})"
         )
+    if len(good) < found.figures["benign_needed"]:
+        say(
+            f"note: {counted(len(good), 'harmless prompt')} cannot promise that at most"
+            f" {most_refused:.1%} of all are refused; it takes"
+            f" {found.figures['benign_needed']:,}"
+        )
     typer.echo(f"area under the ROC curve: {found.figures['auc']:.3f}")
     typer.echo(f'next: name it in the policy: [prompt] calibration = "{out}"')
+
+
+def _reading(texts: Sequence[str]) -> Iterator[str]:
+    """Yield the texts, and show how many were read."""
+    with Bar() as bar:
+        for n, text in enumerate(texts):
+            bar.show(n, len(texts), "prompts read")
+            yield text
+        bar.show(len(texts), len(texts), "prompts read")
+
+
+def _check_names(found: Policy) -> None:
+    """Refuse names that nothing has: protocols, and files that are missing or hold something else.
+
+    The classifier is loaded when a pipeline is guarded.
+    """
+    from safelatent.detectors.protocol import PROTOCOLS
+    from safelatent.policy.prompt_check import Calibration
+
+    for name in found.output.protocols:
+        if name not in PROTOCOLS:
+            raise BadValueError(
+                f"output.protocols has {name!r}{nearest(name, PROTOCOLS)}; it must be one of"
+                f" {', '.join(PROTOCOLS)}"
+            )
+    vectors = found.output.vectors
+    if vectors is not None and not Path(vectors).is_file():
+        raise BadValueError(f"output.vectors is {vectors!r}, which is not a file")
+    if found.prompt.calibration is not None:
+        Calibration.load(found.prompt.calibration)

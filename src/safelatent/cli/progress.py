@@ -1,157 +1,94 @@
-"""A run as a person sees it: how far it is, what stops it, and how to resume it. On standard error,
-one line that updates, or plain lines now and then if nobody watches.
+"""What takes long, as a person sees it on standard error: a bar on a terminal, else plain lines now
+and then.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
-import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from threading import Event, Thread
+from io import StringIO
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from safelatent.cli.say import quiet_libraries, say, show_log
-from safelatent.errors import BadValueError
+from safelatent.cli.say import say
 
 if TYPE_CHECKING:
-    from safelatent.prompts import PromptSet
-    from safelatent.runs import Progress, RunResult
+    from tqdm import tqdm
 
+SLOW = 2.0  # seconds after which something is shown of what nothing was shown of
 EVERY = 30.0  # seconds between plain lines
-LATE = 600.0  # seconds without a batch, after which a line says so
 
 
-def watch_run(prompts: str | PromptSet, out: Path, **settings: Any) -> RunResult:
-    """Run ``safelatent.runs.run`` with its progress on standard error.
-
-    An interrupt stops it cleanly and prints the command that resumes it; so does SIGTERM.
-
-    Raises:
-        KeyboardInterrupt: it was interrupted.
-        SafelatentError: as ``run``.
-    """
-    from safelatent.runs import RunRequest
-
-    RunRequest(prompts=prompts, out=out, **settings)  # refuses bad values before heavy imports
-    from safelatent.runs import run
-
-    with _interrupts():
-        quiet_libraries()
-        show_log()
-        shown = RunProgress()
-        try:
-            return run(prompts, out=out, progress=shown.show, **settings)
-        except KeyboardInterrupt:
-            say(f"\nstopped: {_saved(out)} images saved; resume with:\n  {_command()}")
-            raise
-        finally:
-            shown.close()
-
-
-class RunProgress:
-    """Images done, rate, time left and the share inappropriate so far; and a line if no batch is
-    finished for long.
-    """
+class Bar:
+    """How far a part of a command is: a bar on a terminal, else a line now and then."""
 
     def __init__(self) -> None:
-        self.total, self.first, self.start, self.last = 0, 0, time.monotonic(), 0.0
-        self.bar: tqdm[Any] | None = None
-        self.came, self.closed = Event(), False
+        self._bar: tqdm[Any] | None = None
+        self._last = time.monotonic()
 
-    def show(self, state: Progress) -> None:
-        """Show how far the run is; the first time it begins or resumes."""
-        self.came.set()
-        if not self.total:
-            self._begin(state)
-        elif self.bar is not None:
-            self.bar.set_postfix_str(_words(state.counts), refresh=False)
-            self.bar.update(state.done - self.bar.n)
-        elif time.monotonic() - self.last >= EVERY or state.done >= self.total:
-            self.last = time.monotonic()
-            self._say(state)
+    def __enter__(self) -> Bar:
+        return self
 
-    def close(self) -> None:
-        """Leave the last line where it is."""
-        self.closed = True
-        self.came.set()
-        if self.bar is not None:
-            self.bar.close()
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
-    def _begin(self, state: Progress) -> None:
-        if state.done:
-            say(f"resuming: {state.done} of {state.planned} images were saved before")
-        self.total, self.first, self.start = state.planned, state.done, time.monotonic()
-        if _is_watched():
-            self.bar = tqdm(total=self.total, initial=self.first, unit="img", dynamic_ncols=True)
-        Thread(target=self._mind, daemon=True).start()
+    def show(self, done: int, total: int, what: str, more: str = "") -> None:
+        """Show that ``done`` of ``total`` are done, and ``more`` about them."""
+        if is_watched():
+            if self._bar is None or self._bar.desc != what:
+                from tqdm import tqdm
 
-    def _mind(self) -> None:
-        """What hangs cannot be told from what is slow, so nothing is stopped here."""
-        while not self.closed:
-            if not self.came.wait(LATE):
-                print(
-                    f"\nno batch was finished for {_span(LATE)}: the model or a detector is slow,"
-                    f" or hangs. If it hangs, stop it with kill -9 {os.getpid()} and run the same"
-                    " command again to resume: completed images are saved",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            self.came.clear()
-
-    def _say(self, state: Progress) -> None:
-        rate = (state.done - self.first) / max(time.monotonic() - self.start, 1e-9)
-        left = ""
-        if rate > 0 and state.done < self.total:
-            left = f", {_span((self.total - state.done) / rate)} left"
-        say(
-            f"{state.done} of {self.total} images, {rate:.2f} per second{left},"
-            f" {_words(state.counts)}"
-        )
-
-
-def _saved(out: Path) -> str:
-    from safelatent.runs import read_progress
-
-    try:
-        state = read_progress(out)
-    except BadValueError:  # stopped before it was begun
-        return "0"
-    return f"{state.done} of {state.planned}"
-
-
-def _command() -> str:
-    return shlex.join(["safelatent", *sys.argv[1:]])
+                self.__exit__()
+                self._bar = tqdm(total=total, desc=what, dynamic_ncols=True, leave=False)
+            self._bar.n = done
+            self._bar.set_postfix_str(more)
+        elif done == total or time.monotonic() - self._last >= EVERY:
+            self._last = time.monotonic()
+            say(", ".join(filter(None, [f"{done} of {total} {what}", more])))
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
-    """A polite kill stops a run as Ctrl-C does, also if a shell made the process ignore Ctrl-C, as
-    it does in the background.
-    """
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+def slow(what: str) -> Iterator[None]:
+    """Say that ``what`` goes on if it takes more than ``SLOW`` seconds."""
+    timer = Timer(SLOW, say, [f"{what} ..."])
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        timer.cancel()
 
 
-def _is_watched() -> bool:
-    """Whether standard error is a terminal with room for a line: those of some containers and build
-    services are 0 wide.
+def step_lines() -> dict[str, Any]:
+    """Return the settings of a pipeline's own progress bar with which it prints a plain line now
+    and then.
+    """
+    return {
+        "bar_format": "step {n} of {total}",
+        "file": _Lines(),
+        "delay": EVERY,
+        "mininterval": EVERY,
+        "miniters": 1,
+        "leave": False,
+    }
+
+
+class _Lines(StringIO):
+    """Says what a bar shows, and leaves out the moves by which it overwrites itself."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            say(text.strip())
+        return len(text)
+
+
+def is_watched() -> bool:
+    """Return whether standard error is a terminal with room for a line: those of some containers
+    and build services are 0 wide.
     """
     if not sys.stderr.isatty():
         return False
@@ -159,19 +96,3 @@ def _is_watched() -> bool:
         return os.get_terminal_size(sys.stderr.fileno()).columns > 0
     except OSError:  # unknown
         return True
-
-
-def _words(counts: Mapping[str, int]) -> str:
-    judged = counts.get("safe", 0) + counts.get("inappropriate", 0)
-    share = (
-        f"inappropriate {counts.get('inappropriate', 0) / judged:.0%}" if judged else "none judged"
-    )
-    others = [f"{counts[label]} {label}" for label in ("unusable", "error") if counts.get(label)]
-    return ", ".join([share, *others])
-
-
-def _span(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"

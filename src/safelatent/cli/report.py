@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safelatent.cli.options import check_choice
+from safelatent.cli.options import check_choice, check_place
+from safelatent.cli.progress import slow
+from safelatent.cli.say import say
 from safelatent.errors import BadValueError
 from safelatent.text import printable
 
@@ -67,15 +70,22 @@ def report(
     check_choice("--table", table, ("1", "2"))
     if study is not None and table != "2":
         raise BadValueError(f"--study {str(study)!r} is for Table 2; add --table 2")
-    others = (against, over_refusal)
-    read = (None if one is None else read_run(one, details=False) for one in others)
-    found = report_of(read_run(run, details=False), *read)
+    target = run if out is None else out
+    if table is None and run.is_dir():
+        check_place("--out", target, target)
+    with slow("reading the run"):
+        others = (against, over_refusal)
+        read = (None if one is None else read_run(one, details=False) for one in others)
+        found = report_of(read_run(run, details=False), *read)
     if table is not None:
         people = None if study is None else _people(study, found.run)
         typer.echo(table_markdown(found, table, people), nl=False)
         return
-    for file in write_report(found, run if out is None else out):
+    with slow("writing the report"):
+        files = write_report(found, target)
+    for file in files:
         typer.echo(printable(file))
+    say(f"next: open {shlex.quote(str(files[0]))} in a browser")
 
 
 def _people(study: Path, run: Run) -> dict[str, Preference]:

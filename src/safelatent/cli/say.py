@@ -34,7 +34,9 @@ def quiet_libraries() -> None:
     """Turn off the libraries' progress bars and everything below errors."""
     import diffusers
     import transformers
+    from huggingface_hub.utils import logging as hub
 
+    hub.set_verbosity_error()  # each of many attempts to connect is a warning
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()

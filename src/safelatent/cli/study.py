@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from safelatent.cli.options import check_place
+from safelatent.cli.progress import slow
 from safelatent.cli.say import say, show_log
 from safelatent.errors import BadValueError
 from safelatent.text import counted, printable
@@ -100,7 +102,9 @@ def create(
         seed=seed,
         consent=CONSENT if consent is None else _text(consent),
     )
-    made = create_study(run, settings, out, images=images, limit=limit, database=database)
+    check_place("--out", out, out)
+    with slow("copying the pairs of images"):
+        made = create_study(run, settings, out, images=images, limit=limit, database=database)
     total, each = len(made.comparisons), min(pairs, len(made.comparisons))
     typer.echo(f"{counted(total, 'pair')} of images, {each} per rater: {printable(out)}")
     for reason, count in made.left_out.items():
@@ -166,8 +170,12 @@ def report(
     from safelatent.study import read_study, study_report, write_study_report
     from safelatent.study.tables import summary, warnings
 
-    found = study_report(read_study(folder))
-    files = write_study_report(found, folder if out is None else out)
+    target = folder if out is None else out
+    if folder.is_dir():
+        check_place("--out", target, target)
+    with slow("counting the answers"):
+        found = study_report(read_study(folder))
+        files = write_study_report(found, target)
     for line in summary(found):
         typer.echo(line)
     for line in warnings(found):

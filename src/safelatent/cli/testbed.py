@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from tqdm import tqdm
 
 from safelatent.cli.options import (
     Batch,
@@ -21,8 +18,9 @@ from safelatent.cli.options import (
     Variant,
     Vectors,
 )
-from safelatent.cli.progress import EVERY, watch_run
+from safelatent.cli.progress import Bar
 from safelatent.cli.say import quiet_libraries, say, show_log
+from safelatent.cli.watch import watch_run
 from safelatent.errors import BadValueError
 from safelatent.runs.settings import RunRequest
 
@@ -131,7 +129,8 @@ def build(
         "device": device,
         "dtype": dtype,
     }
-    RunRequest(prompts="corpus", guidance_scale=guidance_scale, **drawing)  # refuses bad values
+    asked = {"guidance_scale": guidance_scale, "out": out}
+    RunRequest(prompts="corpus", **asked, **drawing)  # refuses bad values
     if embedder is None and model != "embedded":
         raise BadValueError(
             "--embedder is missing, and the embedded one knows only the words of the embedded"
@@ -165,30 +164,3 @@ def build(
     hard = sum(one.share.hard or False for one in prompts)
     typer.echo(f"{len(prompts)} prompts, {hard} hard: {out / TABLE}")
     say(f"card: {out / CARD}")
-
-
-class Bar:
-    """How far a part of the build is: a bar on a terminal, else a line now and then."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-        self._last = time.monotonic()
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, done: int, total: int, what: str) -> None:
-        """Show that ``done`` of ``total`` are done."""
-        if sys.stderr.isatty():
-            if self._bar is None or self._bar.desc != what:
-                self.__exit__()
-                self._bar = tqdm(total=total, desc=what, dynamic_ncols=True, leave=False)
-            self._bar.n = done
-            self._bar.refresh()
-        elif done == total or time.monotonic() - self._last >= EVERY:
-            self._last = time.monotonic()
-            say(f"{done} of {total} {what}")

@@ -201,7 +201,7 @@ def read_vectors(file: str | Path) -> Vectors:
     """
     path = Path(file)
     readers = {".npy": _read_npy, ".safetensors": _read_safetensors}
-    if path.suffix not in readers:
+    if path.suffix not in readers and path.is_file():
         raise BadValueError(
             f"Q16's vectors are in {str(path)!r}; the file must be .npy or .safetensors (for the"
             f" authors' pickle, run: safelatent convert-q16 {path} q16.safetensors)"

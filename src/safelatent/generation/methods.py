@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from safelatent.concepts import Concept
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 Method = Literal["off", "negative prompt", "weak", "medium", "strong", "max", "adaptive"]
 ALL_METHODS: tuple[Method, ...] = get_args(Method)
 METHODS = ALL_METHODS[:-1]  # those of the paper, which are compared unless others are named
+# As they are named in lists that are separated by commas, on the command line and in errors.
+WORDS: dict[str, Method] = {name.removesuffix(" prompt"): name for name in ALL_METHODS}
 
 
 def parse_methods(text: str) -> tuple[Method, ...]:
@@ -21,8 +24,13 @@ def parse_methods(text: str) -> tuple[Method, ...]:
     Raises:
         BadValueError: an unknown name, one twice, or none.
     """
-    short = {"negative": "negative prompt", "negative-prompt": "negative prompt"}
-    return names_of(text.split(","), ALL_METHODS, "method", short)
+    long = {name: word for word, name in WORDS.items()} | {"negative-prompt": "negative"}
+    return tuple(WORDS[word] for word in names_of(text.split(","), tuple(WORDS), "method", long))
+
+
+def methods_text(methods: Sequence[Method]) -> str:
+    """Return methods as ``parse_methods`` reads them: ``"off,negative,max"``."""
+    return ",".join(word for word, name in WORDS.items() if name in methods)
 
 
 def by_method(pipe: Any, method: Method | str, concept: Concept, plan: str = "exact") -> Any:

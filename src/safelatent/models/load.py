@@ -175,6 +175,7 @@ def _without_warnings() -> Iterator[None]:
 def _from_pretrained(source: Path | str, **options: Any) -> Any:
     """Load with diffusers; whatever it raises is one line."""
     from diffusers import DiffusionPipeline
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         kind = _class_name(source, options)
@@ -189,6 +190,12 @@ def _from_pretrained(source: Path | str, **options: Any) -> Any:
         return _of_the_authors(source, options)
     except UnsupportedError:
         raise
+    except LocalEntryNotFoundError as error:
+        raise UnsupportedError(
+            f"cannot load {str(source)!r}: it is not in the Hub's cache here, and the Hub cannot "
+            "be reached; connect, or name a folder that the model was saved to (HF_HUB_OFFLINE=1 "
+            "reads the cache without an attempt to connect)"
+        ) from error
     except Exception as error:  # of a stranger's files: it may be anything
         known = isinstance(error, OSError | ValueError)
         reason = shorten(squeezed(error) if known else one_line(error), 500, placeholder=" ...")

@@ -58,7 +58,9 @@ def read(path: str | Path) -> Table:
             f"{_ENDINGS.get(ending, '')}"
         )
     if not file.is_file():
-        raise BadValueError(f"{str(path)!r} is not a file; give the path of a table")
+        raise BadValueError(
+            f"{str(path)!r} is not a file; give the path of one that ends in {', '.join(READERS)}"
+        )
     _check_first_bytes(file)
     return reader(file)
 

@@ -51,6 +51,11 @@ class PipelineCall(Protocol):
         ...
 
 
+def needs_image(pipe: Any) -> bool:
+    """Return whether a pipeline draws from an image, and not from text alone."""
+    return "image" in inspect.signature(pipe.__call__).parameters
+
+
 def drawable_family(pipe: Any) -> Family:
     """Return the family of a pipeline that a run can draw with.
 
@@ -58,7 +63,7 @@ def drawable_family(pipe: Any) -> Family:
         UnsupportedError: it cannot be guarded, or draws from an image.
     """
     family = family_of(pipe)
-    if "image" in inspect.signature(pipe.__call__).parameters:
+    if needs_image(pipe):
         raise UnsupportedError(
             f"runs draw from text alone, and {type(pipe).__name__} needs an image;"
             " use its text-to-image pipeline"

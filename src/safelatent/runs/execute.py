@@ -22,7 +22,7 @@ from typing import Any
 from safelatent.detectors import Protocol
 from safelatent.errors import SafelatentError
 from safelatent.prompts import PromptSet
-from safelatent.runs.folder import SAVED, RunError, folder_errors
+from safelatent.runs.folder import RunError, again, folder_errors
 from safelatent.runs.plan import Batch
 from safelatent.runs.read import Progress
 from safelatent.runs.scores import FILE, write_scores
@@ -98,20 +98,20 @@ def run(
     engine = _engine(request, found, pipe, protocol)
     drawing = draw(folder, found, chosen, engine, redraw_missing=request.redraw_missing)
     state = Progress(counts={}, planned=0)
-    with closing(_in_one_line(drawing)) as states:
+    with closing(_in_one_line(drawing, folder)) as states:
         for state in states:
             tell(state)
     return RunResult(folder=folder, counts=dict(state.counts), missing=state.missing)
 
 
-def _in_one_line(states: Iterable[Progress]) -> Generator[Progress, None, None]:
+def _in_one_line(states: Iterable[Progress], folder: Path) -> Generator[Progress, None, None]:
     """The states; what a library raises, out of memory for example, as one line."""
     try:
         yield from states
     except SafelatentError:
         raise
     except (RuntimeError, ValueError) as error:
-        raise RunError(f"the run was aborted: {one_line(error)}; {SAVED}") from error
+        raise RunError(f"the run was aborted: {one_line(error)}; {again(folder)}") from error
 
 
 def draw(

@@ -18,7 +18,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +31,8 @@ from safelatent.runs.settings import RunSettings
 from safelatent.text import one_line, squeezed
 
 FORMAT = 4
-SAVED = "completed images are saved; fix the cause and run the same command again to resume"
+_AGAIN = "fix the cause and run the same command again"
+SAVED = f"completed images are saved; {_AGAIN} to resume"
 _KEY = re.compile("[0-9a-f]{64}")
 # What holds of every item, whoever wrote the database: SQLite takes any value in any column.
 _RULES = (
@@ -91,6 +92,14 @@ def _own(place: Path) -> Path:
     return place
 
 
+def again(folder: Path) -> str:
+    """Return what to do after a failure, and, if there are images, that they are saved."""
+    with suppress(OSError):
+        if any((folder / "images").glob("*/*.png")):
+            return SAVED
+    return _AGAIN
+
+
 @contextmanager
 def folder_errors(folder: Path) -> Iterator[None]:
     """Turn errors of disk and database into one line that says what is saved.
@@ -101,9 +110,11 @@ def folder_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"{folder} cannot be written: {error.strerror or error}; {SAVED}") from error
+        raise RunError(
+            f"{folder} cannot be written: {error.strerror or error}; {again(folder)}"
+        ) from error
     except sqlite3.Error as error:
-        raise RunError(f"{folder / 'run.sqlite'}: {error}; {SAVED}") from error
+        raise RunError(f"{folder / 'run.sqlite'}: {error}; {again(folder)}") from error
 
 
 @contextmanager

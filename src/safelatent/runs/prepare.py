@@ -24,6 +24,7 @@ from safelatent.prompts import PromptSet, prompt_set
 from safelatent.runs.calls import drawable_family
 from safelatent.runs.settings import RunRequest, RunSettings
 
+_LISTED = "Expected one of"  # with which torch begins a list of all devices that it has a name for
 LARGE = 256  # pixels: a model whose own size is smaller cannot draw the sizes of prompt sets
 
 
@@ -40,12 +41,20 @@ def device_of(name: str | None) -> str:
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = shorten(str(error).strip().partition("\n")[0].partition(". ")[0], 160)
+        said = shorten(str(error).strip().partition("\n")[0].partition(". ")[0], 160)
+        reason = "" if _LISTED in said else f" ({said})"
         raise BadValueError(
-            f"there is no device {name!r} ({reason}); name cpu or a GPU of this machine,"
+            f"there is no device {name!r}{reason}; name cpu or a GPU of this machine,"
             " or leave --device out"
         ) from None
     return name
+
+
+def dtype_of(name: str | None, device: str) -> Any:
+    """Return torch's dtype of this name; for None float32 on the CPU, else float16."""
+    import torch
+
+    return getattr(torch, name or ("float32" if device == "cpu" else "float16"))
 
 
 def load_prompts(request: RunRequest) -> PromptSet:
@@ -89,17 +98,14 @@ def load_parts(request: RunRequest) -> tuple[Any, Protocol]:
     Raises:
         SafelatentError: one of them cannot be loaded, or no run can be made with it.
     """
-    import torch
-
     Plan.parse(request.plan)  # refuses what is none before anything is loaded
     device = device_of(request.device)
     protocol = load_protocol(request, device)  # its packages and files may be missing
-    dtype = request.dtype or ("float32" if device == "cpu" else "float16")
     pipe = load_pipeline(
         request.model,
         revision=request.revision,
         variant=request.variant,
-        dtype=getattr(torch, dtype),
+        dtype=dtype_of(request.dtype, device),
     )
     drawable_family(pipe)  # refuses what no run can draw with
     pipe = pipe.to(device)

@@ -18,10 +18,11 @@ from typing import Any, Literal, get_args
 
 from safelatent.concepts import DEFAULT_CONCEPT, Concept
 from safelatent.errors import BadValueError, nearest
-from safelatent.generation.methods import ALL_METHODS, METHODS, Method, parse_methods
+from safelatent.generation.methods import METHODS, WORDS, Method, parse_methods
 from safelatent.models import check_name, folder_kind
 from safelatent.prompts import PromptSet
 from safelatent.storage import check_target_folder, place
+from safelatent.text import shortened
 
 Size = Literal["prompt", "model"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -130,7 +131,7 @@ class RunRequest(SamplingSettings):
         for name in ("source", "vectors", "out"):
             if getattr(self, name) is not None:
                 place(getattr(self, name), name)
-        check_target_folder(Path(self.out))
+        check_target_folder(Path(self.out), "out")
         for name in ("address", "timeout"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise BadValueError(
@@ -217,7 +218,7 @@ class RunSettings(SamplingSettings):
 def _methods(given: object) -> tuple[Method, ...]:
     if isinstance(given, Sequence) and all(isinstance(name, str) for name in given):
         return parse_methods(given if isinstance(given, str) else ",".join(given))
-    raise BadValueError(f"methods is {given!r}; name some of {', '.join(ALL_METHODS)}")
+    raise BadValueError(f"methods is {given!r}; name some of {', '.join(WORDS)}")
 
 
 def _count(name: str, value: Any) -> int:
@@ -257,5 +258,4 @@ def _check_choice(name: str, value: object, known: Sequence[str]) -> None:
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shortened(json.dumps(value, ensure_ascii=False), 60)
