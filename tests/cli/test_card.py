@@ -71,6 +71,8 @@ def test_an_over_refusal_figure_stands_beside(run, policy, capsys, tmp_path):
     ("text", "options", "line"),
     [
         ('least = "strong"', [], "it has no 'strong'; name a method with --method, one of off, m"),
+        ('least = "strong"', [], "or measure the policy's: safelatent bench run ..."),
+        ('least = "max"', ["--method", "mx"], "safelatent bench run ... --methods off,max\n"),
         ('[categories]\nhate = "max"\n[settings]\nscale = 9000', [], "settings are no preset"),
         ('least = "max"', ["--html", "card.txt"], "it must end in .html"),
         ('least = "max"', ["--gate"], "has no [targets], so --gate could not fail"),

@@ -35,11 +35,24 @@ def test_show_says_what_nothing_has(capsys, tmp_path):
     for table, fault in (
         ('[output]\nprotocols = ["embeded"]', "output.protocols has 'embeded' (did you mean 'emb"),
         ('[output]\nvectors = "none.npy"', "none.npy', which is not a file"),
+        ('[output]\nprotocols = ["i2p-paper"]', "needs Q16's two published vectors; name their"),
         ('[prompt]\ncalibration = "none.safetensors"', "none.safetensors"),
+        ("[prompt]\nthreshold = 0.5", "a threshold for prompts and no calibration"),
+        ('[prompt]\nclassifier = "."\nunsafe = ["toxic"]', "cannot be loaded"),
+        ('[prompt]\nclassifier = "owner/none"\nunsafe = ["toxic"]', "name its commit"),
     ):
         file.write_text(f"version = 1\n{table}\n")
         assert main(["policy", "show", str(file)]) == 2
         assert fault in said(capsys)[1]
+
+
+def test_show_leaves_a_classifier_on_the_hub_there(capsys, tmp_path):
+    file = tmp_path / "policy.toml"
+    commit = "0123456789abcdef" * 2 + "01234567"
+    table = f'classifier = "owner/none"\nrevision = "{commit}"\nunsafe = ["toxic"]'
+    file.write_text(f"version = 1\n[prompt]\n{table}\n")
+    assert main(["policy", "show", str(file)]) == 0
+    assert "prompt: classifier owner/none, revision 0123" in said(capsys)[0]
 
 
 def test_a_strangers_policy_prints_no_line_of_its_own(capsys, tmp_path):
@@ -70,6 +83,11 @@ def test_schema(capsys):
             ["policy", "calibrate", "--unsafe", "a", "--benign", "b", "--out", "x.safetensors",
              "--most-refused", "1"],
             "--most-refused is 1; it must be above 0 and below 1",
+        ),
+        (
+            ["policy", "calibrate", "--unsafe", "a", "--benign", "b", "--out", "x.safetensors",
+             "--most-refused", "0"],
+            "--most-refused is 0; it must be above 0 and below 1",
         ),
         (["generate", "a", "--policy", "none.toml"], "cannot be read"),
         (["generate", "a", "--policy", str(CHILD), "--compare"], "leave --compare and --trace out"),
@@ -146,3 +164,8 @@ def test_calibrate(capsys, tmp_path):
     assert out.is_file()
     assert main(options) == 2
     assert "exists already; name another file, or remove it" in said(capsys)[1]
+    out.unlink()
+    assert main([*options, "--json"]) == 0
+    printed, err = said(capsys)
+    assert json.loads(printed)["benign_needed"] == 456
+    assert "it takes 456" in err

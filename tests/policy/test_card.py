@@ -7,13 +7,14 @@ import math
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from safelatent.concepts import DEFAULT_CONCEPT
 from safelatent.policy import Limits, OutputRules, Policy, Settings, Targets
-from safelatent.policy.card import Card, Measured, Share, shown
+from safelatent.policy.card import Card, Measured, MeasuredShare, shown
 
-NONE = Share(share=math.nan, low=0.0, high=1.0, images=0, unjudged=math.nan)
-SOME = Share(share=0.1, low=0.08, high=0.13, images=300, unjudged=0.01)
+NONE = MeasuredShare(share=math.nan, low=0.0, high=1.0, images=0, unjudged=math.nan)
+SOME = MeasuredShare(share=0.1, low=0.08, high=0.13, images=300, unjudged=0.01)
 POLICY = Policy(
     name="school",
     least="strong",
@@ -67,7 +68,9 @@ def test_a_run_of_the_guard_alone_does_not_show_what_its_prompts_draw():
 
 
 def test_what_is_not_the_policys_run_falls_short():
-    assert "concept 'bananas'" in falls(Targets(), concept="bananas")[0]
+    line = falls(Targets(), concept="bananas")[0]
+    assert "concept 'bananas'" in line
+    assert line.endswith(f"with: safelatent bench run ... --concept '{DEFAULT_CONCEPT}'")
     assert falls(Targets(), method="max") == (
         "the run was measured with 'max', the policy's is 'strong'",
     )
@@ -119,6 +122,14 @@ def test_as_text():
     assert "60.0 %" in text
     assert "guidance alone" in text
     assert "meets" not in text  # nothing was demanded
+
+
+def test_a_strangers_name_is_one_line_of_the_card():
+    policy = replaced(POLICY, name="a\nguidance: none\x1b[2J")
+    odd = replace(MEASURED, guarded={"overall": SOME, "b\nmeets\x1b": SOME})
+    lines = str(Card(policy=policy, measured=odd)).splitlines()
+    assert lines[0].startswith("policy: a guidance: none\\x1b[2J (")
+    assert lines[-1].startswith("b meets\\x1b ")
 
 
 def test_as_json():

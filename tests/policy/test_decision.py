@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 from safelatent.policy.decision import MEANING, Attempt, Check, Outcome, PolicyReceipt, Reason
@@ -47,3 +48,5 @@ def test_a_receipt_is_shown_in_a_few_lines():
     assert receipt.receipt is None
     assert receipt.as_dict()["attempts"][0]["message"] == "no"
     assert set(get_args(Outcome)) >= {receipt.outcome}
+    odd = replace(receipt, policy={"name": "\x1b[2J\npassed", "hash": "0"})
+    assert str(odd).splitlines()[1] == "policy: \\x1b[2J passed"

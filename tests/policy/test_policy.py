@@ -27,10 +27,11 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples/policies").glob("*.toml
         ({"limits": {"least_steps": 5, "most_steps": 3}}, "no call would be allowed"),
         ({"limits": {"most_seconds": True}}, "must be a number; it is true or false"),
         ({"settings": {"scale": float("nan")}}, "settings.scale"),
-        ({"settings": {"scale": float("inf")}}, "scale is inf; it must be finite"),
+        ({"settings": {"scale": float("inf")}}, "valid: settings.scale is inf; it must be finite"),
         ({"settings": {"threshold": 2}}, "settings.threshold is 2; it must be a number <= 1"),
         ({"categories": {"sex": "max"}}, "categories has 'sex' (did you mean 'sexual'?)"),
-        ({"categories": {"sexual": "off"}}, "it must be weak, medium, strong or max"),
+        ({"categories": {"sexual": "off"}}, "value of categories is 'off'; it must be weak, med"),
+        ({"categories": {"sexual": 3}}, "a value of categories must be text; it is a whole number"),
         ({"concepts": "weapons"}, "concepts is 'weapons'; it must be a list"),
         ({"concepts": ["weapons", "Weapons"]}, "more than once"),
         ({"concepts": [" "]}, "a character that can be seen"),
@@ -39,7 +40,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples/policies").glob("*.toml
         ({"prompt": {"classifier": "x"}}, "classifier and unsafe belong together"),
         ({"prompt": {"calibration": " "}}, "prompt: calibration is blank; name it"),
         ({"output": {"vectors": ""}}, "output: vectors is blank"),
-        ({"version": 2}, "version is '2'; it must be 1"),
+        ({"version": 2}, "version is 2; it must be 1"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(values, said):
@@ -95,8 +96,11 @@ def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(BadValueError, match="byte 11 is 0xe9, which is not UTF-8; save the file"):
         Policy.read(tmp_path / "latin.toml")
     (tmp_path / "long.toml").write_text("version = 1\n" + MOST_BYTES * "#")
-    with pytest.raises(BadValueError, match="has 1,000,012 bytes; it may have at most 1,000,000"):
+    with pytest.raises(BadValueError, match="has 16,012 bytes; it may have at most 16,000, so"):
         Policy.read(tmp_path / "long.toml")
+    (tmp_path / "deep.toml").write_text("version = 1\n" + 20_000 * "a." + "a = 1")  # 13 seconds
+    with pytest.raises(BadValueError, match="it may have at most 16,000"):
+        Policy.read(tmp_path / "deep.toml")
 
 
 def test_the_hash_is_of_what_it_demands():

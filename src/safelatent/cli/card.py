@@ -15,7 +15,7 @@ from safelatent.text import printable
 if TYPE_CHECKING:
     from safelatent.evaluation.table1 import Table1
     from safelatent.policy import Policy
-    from safelatent.policy.card import Measured, Share
+    from safelatent.policy.card import Measured, MeasuredShare
     from safelatent.runs.read import Run
 
 
@@ -74,7 +74,7 @@ def card(
         wanted = "the policy's settings are no preset" if level is None else f"it has no {level!r}"
         raise BadValueError(
             f"the run {str(run)!r} cannot speak for the policy: {wanted}; name a method with"
-            f" --method, one of {', '.join(found.settings.methods)}{_or_measure(level)}"
+            f" --method, one of {', '.join(found.settings.methods)}{_or_measure(own)}"
         )
     made = Card(
         policy=contract,
@@ -95,12 +95,16 @@ def card(
         raise typer.Exit(1)
 
 
-def _or_measure(level: str | None) -> str:
+def _or_measure(own: str | None) -> str:
     """Return the other remedy, where the policy's settings are a method."""
-    return "" if level is None else f", or measure it: bench run ... --methods off,{level}"
+    if own is None:
+        return ""
+    return f", or measure the policy's: safelatent bench run ... --methods off,{own}"
 
 
-def _over_refusal(policy: Policy, run: Run, folder: Path | None, method: str) -> dict[str, Share]:
+def _over_refusal(
+    policy: Policy, run: Run, folder: Path | None, method: str
+) -> dict[str, MeasuredShare]:
     """What was measured on harmless prompts: by the calibration, and by a run.
 
     Raises:
@@ -108,7 +112,7 @@ def _over_refusal(policy: Policy, run: Run, folder: Path | None, method: str) ->
             something else.
     """
     from safelatent.evaluation.over_refusal import beside
-    from safelatent.policy.card import Share
+    from safelatent.policy.card import MeasuredShare
     from safelatent.policy.prompt_check import Calibration
     from safelatent.prompts import is_harmless
     from safelatent.runs.read import read_run
@@ -118,12 +122,12 @@ def _over_refusal(policy: Policy, run: Run, folder: Path | None, method: str) ->
             f"the run {str(run.folder)!r} is of harmless prompts and says nothing of safety; name"
             " one of unsafe prompts, and this one with --over-refusal"
         )
-    found: dict[str, Share] = {}
+    found: dict[str, MeasuredShare] = {}
     if policy.prompt.calibration is not None:
         check = Calibration.load(policy.prompt.calibration)
         one = check.figures.get("benign")
         if one and policy.prompt.threshold in (None, check.threshold):  # what its figures are of
-            found["prompt check"] = Share(
+            found["prompt check"] = MeasuredShare(
                 share=one["refused"],
                 low=one["low"],
                 high=one["high"],
@@ -133,7 +137,7 @@ def _over_refusal(policy: Policy, run: Run, folder: Path | None, method: str) ->
     seen = beside(run, None if folder is None else read_run(folder))
     if seen is not None and method in seen.methods:
         rate = seen.methods[method]
-        found["output check"] = Share(
+        found["output check"] = MeasuredShare(
             share=rate.value, low=rate.low, high=rate.high, images=rate.n, unjudged=0.0
         )
     return found
@@ -163,11 +167,11 @@ def _measured(folder: Path, run: Run, table: Table1, method: str) -> Measured:
     )
 
 
-def _share(table: Table1, name: str, method: str) -> Share:
-    from safelatent.policy.card import Share
+def _share(table: Table1, name: str, method: str) -> MeasuredShare:
+    from safelatent.policy.card import MeasuredShare
 
     entry = table.entries[name][method]
     rate = entry.probability
-    return Share(
+    return MeasuredShare(
         share=rate.value, low=rate.low, high=rate.high, images=rate.n, unjudged=entry.unjudged
     )

@@ -52,7 +52,7 @@ from safelatent.policy.enforce import UnderPolicy
 from safelatent.provenance.seal import Seal
 from safelatent.runs.calls import needs_image
 from safelatent.runs.prepare import check_warmups, device_of, dtype_of
-from safelatent.text import shortened, squeezed
+from safelatent.text import shortened, squeezed, visible
 
 T = TypeVar("T")
 REFUSED = 3  # the exit code, where the policy refused an image
@@ -183,7 +183,7 @@ def _under_policy(safe: UnderPolicy, bare: Any, job: Job) -> None:
             if job.as_json:
                 _print_json({"file": str(file)} | receipt if receipt else decided.as_dict())
             elif receipt is None:
-                say(f"refused: {_short(decided.request.prompt)}: {decision.message}")
+                say(f"refused: {_short(decided.request.prompt)}: {visible(decision.message)}")
             else:
                 typer.echo(f"{file}  ({decision.outcome}, {len(decision.attempts)} drawn)")
     if refused:

@@ -124,6 +124,12 @@ def calibrate(
         progress=_reading,
     )
     found.save(out)
+    if len(good) < found.figures["benign_needed"]:
+        say(
+            f"note: {counted(len(good), 'harmless prompt')} cannot promise that at most"
+            f" {most_refused:.1%} of all are refused; it takes"
+            f" {found.figures['benign_needed']:,}"
+        )
     if as_json:
         typer.echo(json.dumps({"file": str(out)} | dict(found.figures)))
         return
@@ -133,12 +139,6 @@ def calibrate(
         typer.echo(
             f"{name}: {one['refused']:.1%} of {one['prompts']} prompts refused that were not"
             f" fitted to (95 % interval {one['low']:.1%} to {one['high']:.1%})"
-        )
-    if len(good) < found.figures["benign_needed"]:
-        say(
-            f"note: {counted(len(good), 'harmless prompt')} cannot promise that at most"
-            f" {most_refused:.1%} of all are refused; it takes"
-            f" {found.figures['benign_needed']:,}"
         )
     typer.echo(f"area under the ROC curve: {found.figures['auc']:.3f}")
     typer.echo(f'next: name it in the policy: [prompt] calibration = "{out}"')
@@ -156,10 +156,12 @@ def _reading(texts: Sequence[str]) -> Iterator[str]:
 def _check_names(found: Policy) -> None:
     """Refuse names that nothing has: protocols, and files that are missing or hold something else.
 
-    The classifier is loaded when a pipeline is guarded.
+    A classifier on the Hub is loaded when a pipeline is guarded.
     """
     from safelatent.detectors.protocol import PROTOCOLS
-    from safelatent.policy.prompt_check import Calibration
+    from safelatent.hub import check_commit, is_hub_id
+    from safelatent.policy import PromptRules
+    from safelatent.policy.prompt_rules import PromptGate
 
     for name in found.output.protocols:
         if name not in PROTOCOLS:
@@ -170,5 +172,15 @@ def _check_names(found: Policy) -> None:
     vectors = found.output.vectors
     if vectors is not None and not Path(vectors).is_file():
         raise BadValueError(f"output.vectors is {vectors!r}, which is not a file")
-    if found.prompt.calibration is not None:
-        Calibration.load(found.prompt.calibration)
+    if vectors is None:
+        for name in found.output.protocols:
+            if name.startswith("i2p"):
+                raise BadValueError(
+                    f"output.protocols has {name!r}, which needs Q16's two published vectors; name"
+                    " their file under [output]: vectors (docs/detectors.md says how to get it)"
+                )
+    rules = found.prompt
+    if rules.classifier is not None and is_hub_id(rules.classifier):
+        check_commit(rules.classifier, rules.revision)
+        rules = PromptRules(calibration=rules.calibration, threshold=rules.threshold)
+    PromptGate.of(rules)

@@ -18,11 +18,11 @@ from safelatent.pipelines.safety import as_values
 from safelatent.policy.demands import demanded, is_at_least
 from safelatent.policy.parts import Targets
 from safelatent.policy.policy import Policy
-from safelatent.text import finite
+from safelatent.text import finite, squeezed, visible
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class MeasuredShare:
     """A measured share of inappropriate images with its 95 % interval.
 
     Attributes:
@@ -62,8 +62,8 @@ class Measured:
     steps: int
     plan: str
     finished: bool
-    guarded: Mapping[str, Share]
-    unguarded: Mapping[str, Share]
+    guarded: Mapping[str, MeasuredShare]
+    unguarded: Mapping[str, MeasuredShare]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Card:
 
     policy: Policy
     measured: Measured
-    over_refusal: Mapping[str, Share] = field(default_factory=dict[str, Share])
+    over_refusal: Mapping[str, MeasuredShare] = field(default_factory=dict[str, MeasuredShare])
 
     @property
     def shortfalls(self) -> tuple[str, ...]:
@@ -92,8 +92,8 @@ class Card:
         if run.concept != str(self.policy.concept):
             yield (
                 f"the run was measured with the concept {run.concept!r}, the policy's is"
-                f" {str(self.policy.concept)!r}; measure again with: bench run --concept"
-                f" {shlex.quote(str(self.policy.concept))}"
+                f" {str(self.policy.concept)!r}; measure again with: safelatent bench run ..."
+                f" --concept {shlex.quote(str(self.policy.concept))}"
             )
         asked = demanded(self.policy)
         level = preset_name(asked) if isinstance(asked, SLD) else None
@@ -161,7 +161,7 @@ class Card:
         lines += ["", f"{'':18}{'unguarded':>26}{run.method:>26}"]
         for name in run.guarded:
             both = (run.unguarded.get(name), run.guarded[name])
-            lines.append(f"{name:18}" + "".join(f"{shown(one):>26}" for one in both))
+            lines.append(f"{_words(name):18}" + "".join(f"{shown(one):>26}" for one in both))
         falls = self.shortfalls
         lines += ["", *(f"falls short: {line}" for line in falls)]
         if not falls and policy.targets != Targets():
@@ -169,14 +169,14 @@ class Card:
         return "\n".join(lines)
 
     def said(self) -> dict[str, str]:
-        """Return what the card says beside its table, by name."""
+        """Return what the card says beside its table, by name, each on one line."""
         policy, run = self.policy, self.measured
         checks = [
             *(["prompts, in the text encoder"] if policy.prompt.calibration else []),
             *([f"prompts, by {policy.prompt.classifier}"] if policy.prompt.classifier else []),
             *(f"images, by {name}" for name in policy.output.protocols),
         ]
-        return {
+        said = {
             "policy": f"{policy.name or 'without a name'} ({policy.hash[:12]})",
             "suppresses": str(policy.concept),
             "guidance": strength(demanded(policy)),
@@ -192,6 +192,7 @@ class Card:
             or "not measured; add --over-refusal RUN, of a set of harmless prompts",
             "note": "the figures are of guidance alone, without the policy's checks and retries",
         }
+        return {name: _words(text) for name, text in said.items()}
 
 
 def strength(settings: SLD | Adaptive) -> str:
@@ -204,7 +205,12 @@ def strength(settings: SLD | Adaptive) -> str:
     return f"from noise level {level:.3f} on, {said}"
 
 
-def shown(one: Share | None) -> str:
+def _words(text: str) -> str:
+    """Of a stranger's policy or run, so that it cannot print a line that looks like ours."""
+    return visible(squeezed(text))
+
+
+def shown(one: MeasuredShare | None) -> str:
     """Return a share as a cell: ``12.3 % [10.1, 14.8] n=300``."""
     if one is None or math.isnan(one.share):
         return "-"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from safelatent.errors import GuardError
 from safelatent.guidance.receipt import Receipt
-from safelatent.text import html_table
+from safelatent.text import html_table, visible
 
 Outcome = Literal["released", "blurred", "replaced", "refused"]
 Reason = Literal[
@@ -71,7 +71,8 @@ class Attempt:
     """One drawing of an image.
 
     Attributes:
-        seed: of its noise; None where the call gave the latents.
+        seed: of its noise; None where no seed alone draws it again: the call gave the latents, or
+            a generator that was used before.
         receipt: what the guard did; None where it stopped the call.
         reason: why it was not released, or ``passed``.
         checks: of the image.
@@ -152,7 +153,7 @@ class PolicyReceipt:
 
     def __str__(self) -> str:
         """A few lines for people."""
-        return "\n".join(f"{name}: {shorten(text, 100)}" for name, text in self._shown())
+        return "\n".join(f"{name}: {shorten(visible(text), 100)}" for name, text in self._shown())
 
     def _repr_html_(self) -> str:
         return html_table(dict(self._shown()))

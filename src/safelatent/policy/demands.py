@@ -17,10 +17,10 @@ from safelatent.concepts import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, CategoryName
 from safelatent.errors import BadValueError
 from safelatent.guidance import PRESETS, SLD, Adaptive, Category, NoiseLevel, PresetName
 from safelatent.policy.join import LEVELS, join, joined_settings, settings_of
-from safelatent.policy.parts import CLASSIFIER_THRESHOLD, Part, Settings
+from safelatent.policy.parts import CLASSIFIER_THRESHOLD, PolicyPart, Settings
 from safelatent.policy.policy import Policy
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=PolicyPart)
 
 
 def guidance(policy: Policy) -> SLD:

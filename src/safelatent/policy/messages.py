@@ -34,12 +34,15 @@ def in_words(
     found = _AT.fullmatch(str(error))
     said, in_key, path = (found[1], bool(found[2]), found[3]) if found else (str(error), False, "")
     field = path.replace("[...]", "") or "the file"
+    if path.endswith("[...]") and not in_key:  # msgspec does not say which
+        field = f"a value of {field}"
     if said.startswith("Invalid enum value"):
-        value = said.removeprefix("Invalid enum value ").strip("'")
+        value = said.removeprefix("Invalid enum value ")  # as msgspec quotes it
         kinds = keys if in_key else choices.get(field.rpartition(".")[2], choices["least"])
         known = [str(one) for one in get_args(kinds)]
+        near = nearest(value.strip("'\""), known)
         is_or_has = "has" if in_key else "is"
-        return f"{field} {is_or_has} {value!r}{nearest(value, known)}; it must be {_either(known)}"
+        return f"{field} {is_or_has} {value}{near}; it must be {_either(known)}"
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", said, re.DOTALL):
         known = fields(path)
         return (

@@ -16,7 +16,7 @@ MOST_DECAY = 0.7  # of the momentum, which a slower one builds up too late to ac
 CLASSIFIER_THRESHOLD = 0.5  # where a policy names a classifier and no threshold
 
 
-class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PolicyPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the file; unknown fields are refused."""
 
 
@@ -35,12 +35,12 @@ class Frozen(dict[str, Any]):
         return type(self), (dict(self),)
 
 
-def freeze(part: Part, name: str) -> None:
+def freeze(part: PolicyPart, name: str) -> None:
     """Make a table of a part that is under construction one that stays as it is."""
     force_setattr(part, name, Frozen(getattr(part, name)))
 
 
-class Settings(Part, frozen=True):
+class Settings(PolicyPart, frozen=True):
     """The least that SLD's settings must be; all of them act more, the larger they are, decay up to
     0.7, that of *max*: the momentum of a slower one builds up too late in a call, and acts less.
 
@@ -57,7 +57,7 @@ class Settings(Part, frozen=True):
     decay: Annotated[float, Meta(ge=0, le=MOST_DECAY)] | None = None
 
 
-class PromptRules(Part, frozen=True):
+class PromptRules(PolicyPart, frozen=True):
     """What is checked of a prompt before anything is drawn.
 
     Attributes:
@@ -89,7 +89,7 @@ class PromptRules(Part, frozen=True):
             raise ValueError("revision and classifier_threshold need a classifier; name it")
 
 
-class OutputRules(Part, frozen=True):
+class OutputRules(PolicyPart, frozen=True):
     """What is checked of an image, and what happens on a finding.
 
     Attributes:
@@ -111,7 +111,7 @@ class OutputRules(Part, frozen=True):
         _check_once("protocols", self.protocols)
 
 
-class Limits(Part, frozen=True):
+class Limits(PolicyPart, frozen=True):
     """What a call may ask for. A call beyond a limit is refused, not changed.
 
     Attributes:
@@ -140,7 +140,7 @@ class Limits(Part, frozen=True):
             )
 
 
-class Targets(Part, frozen=True):
+class Targets(PolicyPart, frozen=True):
     """What a measured run must show, before the policy is deployed: ``safelatent card --gate``.
 
     Attributes:
@@ -164,7 +164,7 @@ class Targets(Part, frozen=True):
         freeze(self, "categories")
 
 
-def _check_named(part: Part, *names: str) -> None:
+def _check_named(part: PolicyPart, *names: str) -> None:
     for name in names:
         value = getattr(part, name)
         if value is not None and not value.strip():

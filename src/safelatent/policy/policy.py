@@ -28,7 +28,7 @@ from safelatent.policy.parts import (
     Finding,
     Limits,
     OutputRules,
-    Part,
+    PolicyPart,
     PromptRules,
     Settings,
     Targets,
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from safelatent.policy.enforce import UnderPolicy
 
 VERSION = 1
-MOST_BYTES = 1_000_000  # of a file; reading TOML takes long where a stranger's is large
+MOST_BYTES = 16_000  # of a file; a stranger's with one long dotted key takes tomllib much longer
 FILES = (("prompt", "calibration"), ("output", "vectors"))  # fields that name one, by table
 CLASSIFIER = ("prompt", "classifier")  # a folder, or a model on the Hub
 
 
-class Policy(Part, frozen=True):
+class Policy(PolicyPart, frozen=True):
     """The contract. ``Policy()`` asks for nothing, so it is the request of someone who asks for
     nothing.
 
@@ -185,7 +185,7 @@ def _text_of(path: Path) -> str:
     if len(content) > MOST_BYTES:
         raise BadValueError(
             f"the policy {str(path)!r} has {len(content):,} bytes; it may have at most"
-            f" {MOST_BYTES:,}"
+            f" {MOST_BYTES:,}, so shorten it"
         )
     try:
         return content.decode("utf-8-sig")
@@ -228,13 +228,13 @@ def _content(name: str) -> str:
     return file_digest(path) if path.is_file() else path.name
 
 
-def _check_finite(part: Struct) -> None:
-    for name in part.__struct_fields__:
-        value = getattr(part, name)
+def _check_finite(part: Struct, table: str = "") -> None:
+    for field in part.__struct_fields__:
+        value, name = getattr(part, field), f"{table}{field}"
         if isinstance(value, float) and not math.isfinite(value):
             raise BadValueError(f"the policy is not valid: {name} is {value}; it must be finite")
         if isinstance(value, Struct):
-            _check_finite(value)
+            _check_finite(value, f"{name}.")
 
 
 _CHOICES = {
