@@ -20,6 +20,7 @@ from safelatent.text import (
     shortened,
     squeezed,
     visible,
+    visible_line,
 )
 
 
@@ -143,3 +144,7 @@ def test_how_deep_plain_values_are_nested():
 def test_what_is_not_finite_is_null():
     value = {"a": [float("nan"), 1.5, (float("inf"),)], "b": "nan", "c": 3}
     assert finite(value) == {"a": [None, 1.5, [None]], "b": "nan", "c": 3}
+
+
+def test_a_strangers_text_is_one_visible_line():
+    assert visible_line("a\nguidance:  max\x1b[2J") == "a guidance: max\\x1b[2J"

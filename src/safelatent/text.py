@@ -58,6 +58,13 @@ def visible(text: str) -> str:
     return "".join(c if _is_seen(c) else _escaped(c) for c in text)
 
 
+def visible_line(text: object) -> str:
+    """Return a stranger's text as one line, with what hides as escapes: it cannot print a line that
+    looks like ours.
+    """
+    return visible(squeezed(text))
+
+
 def shortened(text: str, longest: int) -> str:
     """Return ``text``, cut with an ellipsis if it has more than ``longest`` characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

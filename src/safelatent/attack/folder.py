@@ -131,7 +131,7 @@ class AttackFolder:
         }
         file = self.folder / "attack.json"
         if not file.exists():
-            _written(file, json.dumps(wanted, ensure_ascii=False, indent=1).encode())
+            _written(file, _as_json(wanted))
             return
         stored = _stored(self.folder)
         if stored != wanted:
@@ -186,7 +186,11 @@ def read_attack(folder: str | Path) -> Attack:
 
 def write(file: Path, value: Any) -> Path:
     """Write plain values as JSON, whole or not at all."""
-    return write_whole(file, json.dumps(value, ensure_ascii=False, indent=1).encode())
+    return write_whole(file, _as_json(value))
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1).encode()
 
 
 def _written(file: Path, content: bytes) -> None:

@@ -23,7 +23,7 @@ from safelatent.cli.study import study
 from safelatent.cli.testbed import testbed
 from safelatent.cli.verify import verify
 from safelatent.errors import SafelatentError
-from safelatent.text import squeezed, visible
+from safelatent.text import visible_line
 
 app = typer.Typer(
     name="safelatent",
@@ -100,5 +100,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"safelatent: {visible(squeezed(message))}", err=True)
+    typer.echo(f"safelatent: {visible_line(message)}", err=True)
     return code

@@ -12,7 +12,7 @@ import typer
 from safelatent.cli.options import Model, Revision, check_place
 from safelatent.cli.progress import Bar
 from safelatent.errors import BadValueError, nearest
-from safelatent.text import counted, squeezed, visible
+from safelatent.text import counted, visible_line
 
 if TYPE_CHECKING:
     from safelatent.policy import Policy
@@ -59,9 +59,8 @@ def show(
 
 
 def _words(value: object) -> str:
-    """Of a stranger's file, so that it cannot print a line that looks like ours."""
-    said = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return visible(squeezed(said))
+    said = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return visible_line(said)
 
 
 @policy.command()

@@ -47,16 +47,20 @@ class Estimates:
 
     def named(self) -> dict[str, Tensor]:
         """Return those that there are by name: evaluations of the denoiser for each image."""
-        single = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "concepts"}
+        single = self._single()
         several = {f"concept {k}": tensor for k, tensor in enumerate(self.concepts)}
         return {n: tensor for n, tensor in single.items() if tensor is not None} | several
 
     def row(self, b: int) -> Estimates:
         """Return row ``b`` alone, still (1, C, H, W)."""
         part = slice(b, b + 1)
-        single = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "concepts"}
-        rows: dict[str, Any] = {n: x if x is None else x[part] for n, x in single.items()}
+        single = self._single().items()
+        rows: dict[str, Any] = {name: x if x is None else x[part] for name, x in single}
         return Estimates(**rows, concepts=tuple(one[part] for one in self.concepts))
+
+    def _single(self) -> dict[str, Any]:
+        """Return all but ``concepts`` by name, None where there is none."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "concepts"}
 
 
 @dataclass(frozen=True, kw_only=True)

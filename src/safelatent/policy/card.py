@@ -18,7 +18,7 @@ from safelatent.pipelines.safety import as_values
 from safelatent.policy.demands import demanded, is_at_least
 from safelatent.policy.parts import Targets
 from safelatent.policy.policy import Policy
-from safelatent.text import finite, squeezed, visible
+from safelatent.text import finite, visible_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +161,7 @@ class Card:
         lines += ["", f"{'':18}{'unguarded':>26}{run.method:>26}"]
         for name in run.guarded:
             both = (run.unguarded.get(name), run.guarded[name])
-            lines.append(f"{_words(name):18}" + "".join(f"{shown(one):>26}" for one in both))
+            lines.append(f"{visible_line(name):18}" + "".join(f"{shown(one):>26}" for one in both))
         falls = self.shortfalls
         lines += ["", *(f"falls short: {line}" for line in falls)]
         if not falls and policy.targets != Targets():
@@ -192,7 +192,7 @@ class Card:
             or "not measured; add --over-refusal RUN, of a set of harmless prompts",
             "note": "the figures are of guidance alone, without the policy's checks and retries",
         }
-        return {name: _words(text) for name, text in said.items()}
+        return {name: visible_line(text) for name, text in said.items()}
 
 
 def strength(settings: SLD | Adaptive) -> str:
@@ -203,11 +203,6 @@ def strength(settings: SLD | Adaptive) -> str:
     level = getattr(settings.warmup, "level", 1.0)
     said = ", ".join(f"{name} {value:g}" for name, value in numbers.items())
     return f"from noise level {level:.3f} on, {said}"
-
-
-def _words(text: str) -> str:
-    """Of a stranger's policy or run, so that it cannot print a line that looks like ours."""
-    return visible(squeezed(text))
 
 
 def shown(one: MeasuredShare | None) -> str:
