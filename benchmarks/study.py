@@ -32,7 +32,7 @@ from PIL import Image
 from benchmarks.page import DOCS, Measured
 from benchmarks.timing import machine
 from safelatent.storage import write_whole
-from safelatent.study import Answers, Comparison, Study, StudySettings
+from safelatent.study import Answers, ImagePair, Study, StudySettings
 from safelatent.study.folder import write_study
 from safelatent.study.store import bind
 from safelatent.text import counted
@@ -100,7 +100,7 @@ def made(folder: Path, pairs: int, database: str | None) -> Study:
         folder=folder,
         settings=StudySettings(methods=("off", "max"), pairs=pairs),
         comparisons=tuple(
-            Comparison(
+            ImagePair(
                 prompt=f"prompt {n}",
                 prompt_id=f"p-{n}",
                 categories=(),

@@ -34,7 +34,7 @@ from safelatent.detectors import named_protocol
 from safelatent.prompts import embedded_i2p
 from safelatent.runs.engines.local import run_local
 from safelatent.runs.execute import Engine, draw
-from safelatent.runs.plan import Plan
+from safelatent.runs.plan import RunPlan
 from safelatent.runs.prepare import settings_of
 from safelatent.runs.settings import RunRequest
 from safelatent.runs.worker import Worker
@@ -92,7 +92,7 @@ def both(pipe: Any, batch: int, images: int, steps: int) -> dict[str, Run]:
     request = RunRequest(prompts=prompts, methods=METHODS, images=1, steps=steps, batch_size=batch)
     settings = settings_of(request, prompts, pipe, protocol)
     worker = Worker(pipe, protocol, settings)
-    encoded = [worker.encode(one) for one in Plan(settings=settings, prompts=prompts)]
+    encoded = [worker.encode(one) for one in RunPlan(settings=settings, prompts=prompts)]
 
     def alone() -> None:
         for one in encoded:

@@ -1,5 +1,6 @@
 """The structure, held by a test: imports point one way, the mathematics needs torch alone, nothing
-heavy is imported early, and every module has a test file of its own.
+heavy is imported early, no two public classes have one name, and every module has a test file of
+its own.
 """
 
 from __future__ import annotations
@@ -133,8 +134,8 @@ def part_of(file: Path) -> str:
         "import safelatent.runs.plan as plan",
         "from safelatent import runs",
         "from safelatent.runs import plan",
-        "from safelatent.runs.plan import Plan",
-        "def late():\n    from safelatent.runs.plan import Plan",
+        "from safelatent.runs.plan import RunPlan",
+        "def late():\n    from safelatent.runs.plan import RunPlan",
         "if TYPE_CHECKING:\n    from safelatent.runs import plan",
         "import safelatent\nsafelatent.runs",
         "import_module('safelatent.runs')",
@@ -192,6 +193,16 @@ OF_ROOMS = {
     "pipelines/test_hostile_inputs.py",
     "provenance/test_lazy.py",
 }
+
+
+def test_no_two_public_classes_have_one_name():
+    found: dict[str, set[str]] = {}
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, set()).add(str(file.relative_to(SOURCE)))
+    assert len(found) > 100
+    assert {name: sorted(files) for name, files in found.items() if len(files) > 1} == {}
 
 
 def test_every_test_file_beside_modules_is_of_a_module():

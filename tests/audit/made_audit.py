@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from safelatent.audit import Groups, prompts_of
-from safelatent.audit.data import DataAudit, GroupShare, Hit
+from safelatent.audit.data import AuditedImage, DataAudit, GroupShare
 from safelatent.metrics import against_others, mean_of_groups, wilson
-from safelatent.runs.read import Row, Run
+from safelatent.runs.read import ResultRow, Run
 from safelatent.runs.settings import RunSettings
 
 FLAGGED, JUDGED = (18, 2, 0), (20, 20, 1)
@@ -37,7 +37,7 @@ def run_of(
         "methods": tuple(labels),
     }
     rows = tuple(
-        Row(
+        ResultRow(
             key=f"{method}-{prompt.id}-{image}",
             folder=Path("nowhere"),
             prompt=prompt,
@@ -81,7 +81,7 @@ def data_audit() -> DataAudit:
         )
         for n, name in enumerate(("red", "green", "blue"))
     )
-    hit = Hit(group="red", rank=1, row=7, cosine=0.51234, label="safe",
+    hit = AuditedImage(group="red", rank=1, row=7, cosine=0.51234, label="safe",
               facts={"name": "a.png", "caption": "=1\nx" * 2, "url": None})  # fmt: skip
     return DataAudit(
         source="data/laion",

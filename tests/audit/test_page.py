@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
+from safelatent.audit.page import AuditPage, ShareBar, contrast_box, share_chart
 from safelatent.metrics import Rate, against_others, wilson
 from safelatent.reports import charts
 from safelatent.reports.grid import Box, Grid
@@ -13,7 +13,9 @@ UNKNOWN = Rate(value=math.nan, low=0, high=1, n=0)
 
 
 def rows(*rates: Rate):
-    return [(f"g{n}", [Share(of="off", colour="--off", rate=rate)]) for n, rate in enumerate(rates)]
+    return [
+        (f"g{n}", [ShareBar(of="off", colour="--off", rate=rate)]) for n, rate in enumerate(rates)
+    ]
 
 
 def test_a_bar_ends_where_its_share_is():

@@ -8,7 +8,7 @@ from threading import Event
 from tqdm import tqdm
 
 from safelatent.cli import progress as module
-from safelatent.cli.progress import Bar, slow, step_lines
+from safelatent.cli.progress import ProgressBar, slow, step_lines
 
 
 class Terminal(io.StringIO):
@@ -18,13 +18,13 @@ class Terminal(io.StringIO):
 
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):
     steps = [(1, 2, "texts"), (2, 2, "texts"), (5, 5, "prompts", "3 hard")]
-    with Bar() as bar:
+    with ProgressBar() as bar:
         for step in steps:
             bar.show(*step)
     assert capsys.readouterr().err == "2 of 2 texts\n5 of 5 prompts, 3 hard\n"
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    with Bar() as bar:
+    with ProgressBar() as bar:
         for step in steps:
             bar.show(*step)
     assert "texts: 100%" in terminal.getvalue()

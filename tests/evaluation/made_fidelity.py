@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from safelatent.evaluation.fidelity import Change, Fidelity, MethodFidelity, Source
+from safelatent.evaluation.fidelity import Change, Fidelity, MethodFidelity, Origin
 from safelatent.metrics import FrechetBias, KernelDistance, Rate
 
 
@@ -52,11 +52,11 @@ def made_fidelity(*, benign: bool = True, published: bool = False) -> Fidelity:
     )
     return Fidelity(
         methods=(off, medium, strong),
-        features=Source(name="inception.pt", hash="a" * 64),
+        features=Origin(name="inception.pt", hash="a" * 64),
         published=published,
-        clip=Source(name="embedded", hash="b" * 64),
-        latents=Source(name="no model", hash="c" * 64),
-        reference=Source(name="pictures", hash="d" * 64),
+        clip=Origin(name="embedded", hash="b" * 64),
+        latents=Origin(name="no model", hash="c" * 64),
+        reference=Origin(name="pictures", hash="d" * 64),
         images=5000,
         kept=5000,
         cut=0,

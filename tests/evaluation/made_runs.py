@@ -12,7 +12,7 @@ from unittest.mock import patch
 import numpy as np
 
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.plan import Item, Plan
+from safelatent.runs.plan import Item, RunPlan
 from safelatent.runs.read import Run, read_run
 from safelatent.runs.store import Result, Store
 from tests.runs import dummy
@@ -61,7 +61,7 @@ def made_run(
     settings = dummy.settings(chosen, **(own | changes))
     # No machine loses its power in the middle of a test: most of the time would go into syncing.
     with patch("os.fsync"), Store(folder, settings, chosen) as store:
-        for batch in Plan(settings=settings, prompts=chosen):
+        for batch in RunPlan(settings=settings, prompts=chosen):
             store.commit(
                 [
                     _result(item, WORDS[letter(item)], evidence)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from safelatent.evaluation.entry import FEWEST, entry_of, too_few
 from safelatent.prompts import Prompt
-from safelatent.runs.read import Row
+from safelatent.runs.read import ResultRow
 
 LABELS = st.sampled_from(["safe", "inappropriate", "unusable", "error"])
 PROMPTS = [Prompt(text=f"text {n % 4}", id=f"p-{n}") for n in range(6)]
 
 
-def rows(labels: list[str], method: str) -> list[Row]:
+def rows(labels: list[str], method: str) -> list[ResultRow]:
     """Two images a prompt, as far as there are labels."""
     shared = {
         "folder": Path("run"),
@@ -25,7 +25,7 @@ def rows(labels: list[str], method: str) -> list[Row]:
         "has_image": False,
     }
     return [
-        Row(
+        ResultRow(
             key=f"{method} {n}",
             prompt=PROMPTS[n // 2],
             image=n % 2,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from safelatent.errors import BadValueError
-from safelatent.evaluation.fidelity import Source
+from safelatent.evaluation.fidelity import Origin
 from safelatent.evaluation.measure_fidelity import fidelity_of
 from safelatent.features import (
     Extractor,
@@ -104,8 +104,8 @@ def test_every_number_is_that_of_its_metric(run, clip, reference, measured, tmp_
         text = clip_distance(features, clip.texts(prompts), prompts)
         assert method.text.value == pytest.approx(text.value, rel=1e-4)
         assert (method.text.low, method.text.high) == pytest.approx((text.low, text.high), rel=1e-3)
-    assert measured.reference == Source(name=str(reference), hash=real.digest)
-    assert measured.features == measured.clip == Source(name=clip.name, hash=clip.hash)
+    assert measured.reference == Origin(name=str(reference), hash=real.digest)
+    assert measured.features == measured.clip == Origin(name=clip.name, hash=clip.hash)
     assert (measured.images, measured.kept, measured.published) == (12, 12, False)
     assert (measured.cut, measured.prompts) == (0, 5)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safelatent.errors import BadValueError
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.prompts.prompt_set import gather, slug
-from safelatent.prompts.rows import Row, Table
+from safelatent.prompts.rows import PromptRow, Table
 
 
 def some(n: int) -> tuple[Prompt, ...]:
@@ -160,17 +160,17 @@ SKIPPED = {
 
 def table_of(texts: list[str], ids: list[str] | None = None) -> Table:
     rows = (
-        Row("x.csv", "line", n + 2, {"text": text, "id": (ids or texts)[n]})
+        PromptRow("x.csv", "line", n + 2, {"text": text, "id": (ids or texts)[n]})
         for n, text in enumerate(texts)
     )
     return Table(source="x.csv", columns=("text", "id"), rows=rows)
 
 
-def by_number(number: int, row: Row) -> Prompt:
+def by_number(number: int, row: PromptRow) -> Prompt:
     return Prompt(text=row.text("text"), id=f"n{number}")
 
 
-def by_id(number: int, row: Row) -> Prompt:
+def by_id(number: int, row: PromptRow) -> Prompt:
     return Prompt(text=row.text("text"), id=row.label("id"))
 
 

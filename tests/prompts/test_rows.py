@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safelatent.errors import BadValueError
-from safelatent.prompts.rows import Row, Table
+from safelatent.prompts.rows import PromptRow, Table
 
 
-def row(value: object) -> Row:
-    return Row("x.csv", "line", 7, {"cell": value})
+def row(value: object) -> PromptRow:
+    return PromptRow("x.csv", "line", 7, {"cell": value})
 
 
 def test_whole_numbers():
@@ -71,7 +71,9 @@ def test_labels():
 
 
 def test_the_keys_of_an_object_are_names():
-    row = Row("a.json", "item", 1, {"label": {"violence, war": ["x"], "hate": []}, "other": "a, b"})
+    row = PromptRow(
+        "a.json", "item", 1, {"label": {"violence, war": ["x"], "hate": []}, "other": "a, b"}
+    )
     assert row.keys("label") == ("violence, war", "hate")
     assert row.keys("other") == ("a", "b")
 

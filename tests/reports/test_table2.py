@@ -6,7 +6,7 @@ import pytest
 
 from safelatent.evaluation import published
 from safelatent.metrics import Rate
-from safelatent.reports.table2 import Preference, fidelity_tables
+from safelatent.reports.table2 import PreferenceRates, fidelity_tables
 from tests.evaluation.made_fidelity import made_fidelity
 
 
@@ -41,7 +41,7 @@ def test_published_fids_stand_beside_ours(tables):
 
 def test_the_study_fills_its_columns():
     share = Rate(value=0.55, low=0.5, high=0.6, n=100)
-    given = {"max": Preference(fidelity=share)}
+    given = {"max": PreferenceRates(fidelity=share)}
     lines = dict(fidelity_tables(made_fidelity(), given)[0].lines)
     assert (lines["max"][1].text, lines["max"][1].details) == (
         "55 %",

@@ -15,7 +15,7 @@ from PIL import Image
 from safelatent.generation.methods import METHODS
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.execute import Labels
-from safelatent.runs.plan import Batch, Item, Plan
+from safelatent.runs.plan import Batch, Item, RunPlan
 from safelatent.runs.settings import RunSettings
 from safelatent.runs.store import Result
 
@@ -56,8 +56,8 @@ def settings(prompts: PromptSet, **changes: Any) -> RunSettings:
     return RunSettings(**(values | {"methods": ("off", "medium", "max")} | changes))
 
 
-def plan(prompts: PromptSet, **changes: Any) -> Plan:
-    return Plan(settings=settings(prompts, **changes), prompts=prompts)
+def plan(prompts: PromptSet, **changes: Any) -> RunPlan:
+    return RunPlan(settings=settings(prompts, **changes), prompts=prompts)
 
 
 def as_png(pixels: np.ndarray) -> bytes:

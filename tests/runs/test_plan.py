@@ -5,14 +5,14 @@ from hypothesis import given, settings, strategies
 
 from safelatent import BadValueError
 from safelatent.generation.methods import METHODS
-from safelatent.runs.plan import Extent, Plan
+from safelatent.runs.plan import Extent, RunPlan
 from tests.runs import dummy
 
 PROMPTS = dummy.prompt_set()
 
 
-def plan(**changes) -> Plan:
-    return Plan(settings=dummy.settings(PROMPTS, **changes), prompts=PROMPTS)
+def plan(**changes) -> RunPlan:
+    return RunPlan(settings=dummy.settings(PROMPTS, **changes), prompts=PROMPTS)
 
 
 def keys(**changes) -> set[str]:
@@ -88,10 +88,10 @@ def test_the_batches_of_an_earlier_extent_stay_as_they_were():
     small = plan(images=1, methods=("off", "max"))
     prompts = dummy.prompt_set(9)
     settings = dummy.settings(prompts, images=3, methods=("off", "weak", "max"))
-    grown = Plan(settings=settings, prompts=prompts, earlier=(small.extent,))
+    grown = RunPlan(settings=settings, prompts=prompts, earlier=(small.extent,))
     batches = list(grown)
     assert batches[: len(list(small))] == list(small)
-    whole = Plan(settings=settings, prompts=prompts)
+    whole = RunPlan(settings=settings, prompts=prompts)
     added = [item.key for batch in batches for item in batch.items]
     assert len(added) == len(set(added)) == len(grown) == 9 * 3 * 3
     assert set(added) == {item.key for batch in whole for item in batch.items}

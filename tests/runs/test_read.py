@@ -5,7 +5,7 @@ import pytest
 from safelatent import BadValueError
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs import RunError, folder, read_progress, read_run
-from safelatent.runs.plan import Plan
+from safelatent.runs.plan import RunPlan
 from safelatent.runs.read import each_label, each_row, names_of_detectors
 from safelatent.runs.store import Result, Store
 from tests.runs import dummy
@@ -89,7 +89,7 @@ def test_a_row_that_is_read_takes_little_more_than_its_text(tmp_path):
         "guided_steps": 50,
     }
     with Store(tmp_path, settings, prompts) as store:
-        for batch in Plan(settings=settings, prompts=prompts):
+        for batch in RunPlan(settings=settings, prompts=prompts):
             store.commit(
                 [
                     Result(

@@ -16,7 +16,7 @@ from safelatent.detectors import Finding, Protocol, always, never
 from safelatent.generation.methods import by_method
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.engines.local import run_local
-from safelatent.runs.plan import Plan
+from safelatent.runs.plan import RunPlan
 from safelatent.runs.worker import Worker
 from tests import tiny
 from tests.pipelines.classic import tiny_families
@@ -34,7 +34,7 @@ def pipe():
 
 def plan_of(
     texts: list[str], *, images: int = 1, batch: int = 8, methods: tuple[str, ...] = ("off", "max")
-) -> Plan:
+) -> RunPlan:
     prompts = tuple(Prompt(text=text, id=f"p-{n}", seed=100 + n) for n, text in enumerate(texts))
     asked = {
         "steps": STEPS,
@@ -50,7 +50,7 @@ def plan_of(
     )
 
 
-def results_of(pipe, plan: Plan):
+def results_of(pipe, plan: RunPlan):
     worker = Worker(pipe, Protocol(name="test", detectors=(always(),)), plan.settings)
     return {
         (r.prompt_id, r.image, r.method): r

@@ -9,13 +9,13 @@ import pytest
 
 from safelatent.errors import BadValueError
 from safelatent.hashing import digest
-from safelatent.study import Comparison, StudySettings, plan, session
+from safelatent.study import ImagePair, StudySettings, plan, session
 from safelatent.study.plan import CONSENT, QUESTIONS
 
 
-def comparisons(count: int, methods=("off", "max")) -> list[Comparison]:
+def comparisons(count: int, methods=("off", "max")) -> list[ImagePair]:
     return [
-        Comparison(
+        ImagePair(
             prompt=f"prompt {n}",
             prompt_id=f"p-{n}",
             categories=(),
@@ -157,7 +157,7 @@ def test_bad_settings_are_refused(case):
 )
 def test_what_no_image_may_be_made_from_is_never_compared(text, categories):
     with pytest.raises(BadValueError):
-        Comparison(
+        ImagePair(
             prompt=text,
             prompt_id="p",
             categories=categories,

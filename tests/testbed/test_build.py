@@ -9,7 +9,7 @@ import pytest
 from safelatent import BadValueError, UnsupportedError
 from safelatent.testbed import build, toxicity
 from safelatent.testbed.build import BuildSettings, choose_prompts, finish
-from safelatent.testbed.choice import Choosing
+from safelatent.testbed.choice import ChoiceSettings
 from safelatent.testbed.keywords import KEYWORDS, Keyword, keywords_of
 from tests.testbed import tiny_testbed
 
@@ -28,7 +28,7 @@ def settings(clip, tmp_path):
         corpora=(tmp_path / "c.csv",),
         text_column="caption",
         keywords=KEYWORD,
-        choosing=Choosing(per_keyword=2),
+        choosing=ChoiceSettings(per_keyword=2),
         embedder=str(clip),
         device="cpu",
     )

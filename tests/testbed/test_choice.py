@@ -10,7 +10,7 @@ from safelatent.runs import RunError
 from safelatent.testbed.choice import (
     FILE,
     Choice,
-    Choosing,
+    ChoiceSettings,
     Search,
     inputs_of,
     read_choice,
@@ -104,7 +104,7 @@ def test_inputs_are_plain_and_tell_apart_what_determines_a_choice(tmp_path):
             column,
             keywords,
             embedder,
-            Choosing(**settings),
+            ChoiceSettings(**settings),
             toxicity,
         )
 

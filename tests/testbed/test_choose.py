@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from safelatent import BadValueError
 from safelatent.prompts import CATEGORIES, Prompt
-from safelatent.testbed.choice import Choice, Choosing
+from safelatent.testbed.choice import Choice, ChoiceSettings
 from safelatent.testbed.choose import choose, hits, nearest, seeds
 from safelatent.testbed.corpus import Corpus
 from safelatent.testbed.embed import Embedded
@@ -39,7 +39,7 @@ def chosen(words: dict[Keyword, float], texts=tuple(TEXTS), cut: int = 0, **sett
         list(words),
         Embedded(vectors=directions(list(words.values())), cut=cut),
         blocks,
-        Choosing(**settings),
+        ChoiceSettings(**settings),
         {"a": 1},
     )
 
@@ -155,7 +155,7 @@ def test_a_keyword_that_is_cut_is_refused():
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(BadValueError, match=message):
-        Choosing(**settings)
+        ChoiceSettings(**settings)
 
 
 def test_toxicity_is_a_prompts_own():
@@ -170,8 +170,8 @@ def test_toxicity_is_a_prompts_own():
 
 def test_the_defaults_are_the_papers():
     assert (
-        Choosing().per_keyword,
-        Choosing().guidance_scale,
+        ChoiceSettings().per_keyword,
+        ChoiceSettings().guidance_scale,
         len(keywords_of({"hate": ["x"]})),
     ) == (250, 7.5, 1)
 

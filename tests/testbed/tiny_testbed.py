@@ -10,7 +10,7 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from safelatent.prompts import Prompt
-from safelatent.runs.read import Row, Run
+from safelatent.runs.read import ResultRow, Run
 from safelatent.runs.settings import RunSettings
 from tests import tiny
 
@@ -75,7 +75,7 @@ def run(
     """A run whose images of each prompt, by its id, got these labels from every one of
     ``detectors``.
     """
-    rows: list[Row] = []
+    rows: list[ResultRow] = []
     for one in prompts:
         for image, label in enumerate(labels[one.id]):
             verdicts = {} if label == "error" else {name: {"label": label} for name in detectors}
@@ -92,7 +92,7 @@ def run(
                 "receipt_json": None,
                 "has_image": False,
             }
-            rows.append(Row(**which, reason=None, distance=None))
+            rows.append(ResultRow(**which, reason=None, distance=None))
     return Run(
         folder=Path("run"),
         settings=settings(**changes),

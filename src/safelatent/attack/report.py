@@ -8,7 +8,7 @@ from pathlib import Path
 from safelatent.attack.folder import write
 from safelatent.attack.numbers import AttackNumbers, Goal, Success
 from safelatent.attack.settings import LAYERS
-from safelatent.audit.page import AuditPage, Share, share_chart
+from safelatent.audit.page import AuditPage, ShareBar, share_chart
 from safelatent.evaluation.numbers import difference_interval, interval, number, percent
 from safelatent.reports.grid import Box, Grid
 from safelatent.reports.markdown import grid_blocks, plain, rows_of
@@ -109,7 +109,9 @@ def attack_page(found: AttackNumbers) -> AuditPage:
         (
             layers,
             [
-                Share(of=one.defence.guidance, colour=COLOURS[one.defence.guidance], rate=one.share)
+                ShareBar(
+                    of=one.defence.guidance, colour=COLOURS[one.defence.guidance], rate=one.share
+                )
                 for one in _row(found, layers)
             ],
         )

@@ -14,25 +14,25 @@ from safelatent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from safelatent.audit.bias import BiasAudit, GroupRate, MethodBias, audit_bias, bias_of
-    from safelatent.audit.data import DataAudit, GroupShare, Hit, audit_data
+    from safelatent.audit.data import AuditedImage, DataAudit, GroupShare, audit_data
     from safelatent.audit.detector_error import DetectorErrors, card_errors, read_errors
     from safelatent.audit.groups import Groups, prompts_of, read_groups
 
 _HOMES = {
     "bias": ("BiasAudit", "GroupRate", "MethodBias", "audit_bias", "bias_of"),
-    "data": ("DataAudit", "GroupShare", "Hit", "audit_data"),
+    "data": ("DataAudit", "GroupShare", "AuditedImage", "audit_data"),
     "detector_error": ("DetectorErrors", "card_errors", "read_errors"),
     "groups": ("Groups", "prompts_of", "read_groups"),
 }
 
 __all__ = [
+    "AuditedImage",
     "BiasAudit",
     "DataAudit",
     "DetectorErrors",
     "GroupRate",
     "GroupShare",
     "Groups",
-    "Hit",
     "MethodBias",
     "audit_bias",
     "audit_data",

@@ -8,7 +8,7 @@ from pathlib import Path
 from safelatent.audit.bias import BiasAudit, GroupRate
 from safelatent.audit.bias_wording import MEAN, PUBLISHED, by_rate, notices, published, sentences
 from safelatent.audit.groups import BODY
-from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
+from safelatent.audit.page import AuditPage, ShareBar, contrast_box, share_chart
 from safelatent.audit.table_csv import bias_csv
 from safelatent.evaluation.numbers import interval, number
 from safelatent.metrics import Rate
@@ -59,13 +59,13 @@ def write_bias(audit: BiasAudit, folder: Path) -> list[Path]:
 def bias_page(audit: BiasAudit) -> AuditPage:
     """Return the page: the bars of Fig. 2, highest group first, and the table."""
     mean = [
-        Share(of=method, colour=VARIABLES[method], rate=found.mean)
+        ShareBar(of=method, colour=VARIABLES[method], rate=found.mean)
         for method, found in audit.methods.items()
     ]
-    rows: list[tuple[str, Sequence[Share]]] = [("mean", mean)]
+    rows: list[tuple[str, Sequence[ShareBar]]] = [("mean", mean)]
     for place in by_rate(audit):
         shares = [
-            Share(of=method, colour=VARIABLES[method], rate=one.rate)
+            ShareBar(of=method, colour=VARIABLES[method], rate=one.rate)
             for method, found in audit.methods.items()
             for one in [found.groups[place]]
         ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safelatent.audit.index import Index, Progress, rows_file, unit_vectors, vectors_file
-from safelatent.audit.sources import Part, Read, Source
+from safelatent.audit.sources import FilePart, Read, Source
 from safelatent.errors import BadValueError
 from safelatent.storage import write_whole
 
@@ -81,7 +81,7 @@ def _store(folder: Path, number: int, read: Read, skip_broken: bool) -> None:
     write_whole(vectors_file(folder, number), _bytes(units[~bad].astype(np.float16)))
 
 
-def _check_same(folder: Path, source: Source, parts: Sequence[Part]) -> None:
+def _check_same(folder: Path, source: Source, parts: Sequence[FilePart]) -> None:
     """Begin an index, or make sure that the folder holds one of the same source."""
     known = {
         "format": FORMAT,
@@ -106,7 +106,7 @@ def _check_same(folder: Path, source: Source, parts: Sequence[Part]) -> None:
         )
 
 
-def _opened(folder: Path, source: Source, parts: Sequence[Part]) -> Index:
+def _opened(folder: Path, source: Source, parts: Sequence[FilePart]) -> Index:
     arrays = tuple(_loaded(vectors_file(folder, n)) for n in range(len(parts)))
     widths = {array.shape[1] for array in arrays}
     if len(widths) > 1:

@@ -20,7 +20,7 @@ import numpy as np
 from safelatent.audit.bias import bias_rates
 from safelatent.audit.building import build_index
 from safelatent.audit.groups import Groups, check_template, read_groups
-from safelatent.audit.index import Index, Nearest, Progress, check_count
+from safelatent.audit.index import Index, NearestRows, Progress, check_count
 from safelatent.audit.judged_group import (
     FEWEST,
     JudgedGroup,
@@ -51,7 +51,7 @@ CHECKED = 8  # queries whose nearest by lists are compared with the exact ones
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hit:
+class AuditedImage:
     """One of the nearest images of a query: its rank from 1, its cosine with the query, its label,
     and what is known of it.
     """
@@ -105,7 +105,7 @@ class DataAudit:
     groups: tuple[GroupShare, ...]
     mean: Rate
     order: Correlation | None
-    hits: tuple[Hit, ...] = field(repr=False)
+    hits: tuple[AuditedImage, ...] = field(repr=False)
 
 
 def audit_data(
@@ -216,7 +216,7 @@ def check_data(template: str, nearest: int, search: str) -> None:
 
 def _search(
     index: Index, queries: np.ndarray, k: int, search: Search, progress: Progress
-) -> tuple[Nearest, float | None]:
+) -> tuple[NearestRows, float | None]:
     if not check_lists(search, len(index)):
         return index.exact(queries, k), None
     found = search_lists(index, queries, k, lists=build_lists(index, progress))
@@ -226,7 +226,7 @@ def _search(
 
 
 def _shares(
-    groups: Groups, queries: Sequence[str], found: Nearest, labels: Mapping[int, Label]
+    groups: Groups, queries: Sequence[str], found: NearestRows, labels: Mapping[int, Label]
 ) -> tuple[GroupShare, ...]:
     rows = [[labels[row] for row in nearest] for nearest in found.rows.tolist()]
     flagged = [row.count("inappropriate") for row in rows]
@@ -251,12 +251,12 @@ def _shares(
 
 def _hits(
     groups: Groups,
-    found: Nearest,
+    found: NearestRows,
     labels: Mapping[int, Label],
     known: Mapping[int, Mapping[str, Any]],
-) -> list[Hit]:
+) -> list[AuditedImage]:
     return [
-        Hit(
+        AuditedImage(
             group=name,
             rank=rank,
             row=row,

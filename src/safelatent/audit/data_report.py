@@ -9,7 +9,7 @@ from pathlib import Path
 from safelatent.audit.bias_wording import LEVEL, MEAN, share
 from safelatent.audit.data import DataAudit, GroupShare
 from safelatent.audit.judged_group import FEWEST, highest
-from safelatent.audit.page import AuditPage, Share, contrast_box, share_chart
+from safelatent.audit.page import AuditPage, ShareBar, contrast_box, share_chart
 from safelatent.audit.table_csv import data_csv, hits_csv
 from safelatent.evaluation.numbers import interval, number, p_value, percent
 from safelatent.reports.charts import VARIABLES
@@ -25,7 +25,7 @@ PUBLISHED = (
     " CLIP or another detector measures something else."
 )
 EXPLAINED = {
-    "Share": (
+    "ShareBar": (
         "Of the nearest images of the group's query that could be judged, how many are flagged. The"
         " interval is Wilson's, 95 %: these images taken as a sample of what the data hold near"
         " the query."
@@ -134,13 +134,13 @@ def table_lines(audit: DataAudit) -> Iterator[str]:
 
 def data_page(audit: DataAudit) -> AuditPage:
     """Return the page: a bar per group, highest first, and the table."""
-    rows: list[tuple[str, Sequence[Share]]] = [
-        ("mean", [Share(of="share", colour=_COLOUR, rate=audit.mean)])
+    rows: list[tuple[str, Sequence[ShareBar]]] = [
+        ("mean", [ShareBar(of="share", colour=_COLOUR, rate=audit.mean)])
     ]
     rows += [
         (
             one.name,
-            [Share(of="share", colour=_COLOUR, rate=one.rate)],
+            [ShareBar(of="share", colour=_COLOUR, rate=one.rate)],
         )
         for one in _by_share(audit)
     ]

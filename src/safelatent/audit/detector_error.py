@@ -14,7 +14,7 @@ from pathlib import Path
 from safelatent.errors import BadValueError
 from safelatent.metrics import DetectorError
 from safelatent.prompts.files import read
-from safelatent.prompts.rows import Row
+from safelatent.prompts.rows import PromptRow
 
 COLUMNS = ("false_positives", "negatives", "false_negatives", "positives")
 EVERY = "*"  # the group of a row that holds for every group without a row
@@ -104,7 +104,7 @@ def errors_in_card(card: str) -> DetectorErrors:
     )
 
 
-def _error(row: Row, counts: Mapping[str, str]) -> DetectorError:
+def _error(row: PromptRow, counts: Mapping[str, str]) -> DetectorError:
     values = {name: row.given(column, row.whole) for name, column in counts.items()}
     try:
         return DetectorError(**values)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from safelatent.audit.sources import ARRAYS, Part, Read, cut, files_fingerprint, list_files
+from safelatent.audit.sources import ARRAYS, FilePart, Read, cut, files_fingerprint, list_files
 from safelatent.errors import BadValueError
 from safelatent.optional import require
 from safelatent.text import squeezed
@@ -45,7 +45,7 @@ class _Embeddings:
     flag_column: str | None = None
     has_images: bool = False
 
-    def image(self, part: Part, row: int) -> Image.Image | BadValueError:
+    def image(self, part: FilePart, row: int) -> Image.Image | BadValueError:
         """Say that there is none."""
         return BadValueError(
             f"{str(self.path)!r} holds embeddings and no pictures; judge by --vectors or by the"
@@ -57,7 +57,7 @@ class _Embeddings:
 class NpyEmbeddings(_Embeddings):
     """Arrays (N, D), read through memory maps, with or without metadata beside them."""
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """List all parts.
 
         Raises:
@@ -78,13 +78,13 @@ class NpyEmbeddings(_Embeddings):
         """Return a hash of the files."""
         return files_fingerprint((*self.files, *self._tables.values()))
 
-    def read(self, parts: Sequence[Part]) -> Iterator[Read]:
+    def read(self, parts: Sequence[FilePart]) -> Iterator[Read]:
         """Yield each part."""
         for part in parts:
             rows = np.array(_array(part.file)[part.start : part.stop], dtype=np.float32)
             yield Read(part=part, vectors=rows, broken={})
 
-    def facts(self, part: Part, rows: Sequence[int]) -> list[Mapping[str, Any]]:
+    def facts(self, part: FilePart, rows: Sequence[int]) -> list[Mapping[str, Any]]:
         """Return what the metadata say; nothing without metadata."""
         table = self._tables.get(part.file)
         if table is None:
@@ -121,13 +121,13 @@ class ParquetEmbeddings(_Embeddings):
 
     column: str | None = None
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """List all parts, within row groups.
 
         Raises:
             BadValueError: a file is broken, or has no column of embeddings or no flag column.
         """
-        found: list[Part] = []
+        found: list[FilePart] = []
         for file in self.files:
             opened, start = _open(file), 0
             _columns(file, opened.schema_arrow.names, self.flag_column)
@@ -142,9 +142,9 @@ class ParquetEmbeddings(_Embeddings):
         """Return a hash of the files and of the column."""
         return files_fingerprint(self.files, column=self.column)
 
-    def read(self, parts: Sequence[Part]) -> Iterator[Read]:
+    def read(self, parts: Sequence[FilePart]) -> Iterator[Read]:
         """Yield each part, reading every row group once."""
-        groups: dict[tuple[Path, int], list[Part]] = {}
+        groups: dict[tuple[Path, int], list[FilePart]] = {}
         for part in parts:
             groups.setdefault((part.file, part.group), []).append(part)
         for (file, group), wanted in groups.items():
@@ -159,7 +159,7 @@ class ParquetEmbeddings(_Embeddings):
                 if part is not None:
                     yield Read(part=part, vectors=_stacked(batch.column(0), part), broken={})
 
-    def facts(self, part: Part, rows: Sequence[int]) -> list[Mapping[str, Any]]:
+    def facts(self, part: FilePart, rows: Sequence[int]) -> list[Mapping[str, Any]]:
         """Return what the other columns say."""
         return _facts(part.file, [part.start + row for row in rows], self.flag_column)
 
@@ -231,7 +231,7 @@ def _open(file: Path) -> Any:
         ) from error
 
 
-def _stacked(column: Any, part: Part) -> np.ndarray:
+def _stacked(column: Any, part: FilePart) -> np.ndarray:
     """The lists of a column as rows (n, D); a missing one is NaN."""
     compute = require("pyarrow.compute", extra="bench", purpose="parquet")
     counts = compute.list_value_length(column).to_numpy(zero_copy_only=False)

@@ -18,7 +18,7 @@ from safelatent.prompts import Prompt, PromptSet
 from safelatent.prompts.files import READERS, read
 from safelatent.prompts.prompt import OVERALL
 from safelatent.prompts.prompt_set import slug
-from safelatent.prompts.rows import Row, Table
+from safelatent.prompts.rows import PromptRow, Table
 from safelatent.prompts.text_files import LINE
 from safelatent.text import counted
 
@@ -188,5 +188,5 @@ def _from_table(title: str, table: Table, column: str | None) -> Groups:
     )
 
 
-def _rate(row: Row, column: str) -> float:
+def _rate(row: PromptRow, column: str) -> float:
     return row.given(column, row.number)

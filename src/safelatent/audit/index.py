@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safelatent.audit.sources import Part, Source
+from safelatent.audit.sources import FilePart, Source
 from safelatent.errors import BadValueError
 
 BLOCK = 8192  # rows whose cosines are computed at once
@@ -28,7 +28,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Nearest:
+class NearestRows:
     """The nearest rows of each query, the nearest first.
 
     Attributes:
@@ -53,7 +53,7 @@ class Index:
 
     folder: Path
     source: Source
-    parts: tuple[Part, ...]
+    parts: tuple[FilePart, ...]
     arrays: tuple[NDArray[np.float16], ...]
 
     def __len__(self) -> int:
@@ -89,7 +89,7 @@ class Index:
             found[at] = self.arrays[n][rows[at] - self.starts[n]]
         return found
 
-    def places(self, rows: Sequence[int]) -> list[tuple[Part, int]]:
+    def places(self, rows: Sequence[int]) -> list[tuple[FilePart, int]]:
         """Return the part of each row, and which of the part's rows it is."""
         parts = (np.searchsorted(self.starts, rows, side="right") - 1).tolist()
         kept = {n: self._kept(n) for n in set(parts)}
@@ -98,7 +98,7 @@ class Index:
             for n, row in zip(parts, rows, strict=True)
         ]
 
-    def exact(self, queries: NDArray[np.floating[Any]], k: int) -> Nearest:
+    def exact(self, queries: NDArray[np.floating[Any]], k: int) -> NearestRows:
         """Compare every query (Q, D) with every row.
 
         Raises:
@@ -118,7 +118,7 @@ class Index:
                 cosines = np.take_along_axis(cosines, best, axis=1)
                 rows = np.take_along_axis(rows, best, axis=1)
         order = np.lexsort((rows, -cosines), axis=1)
-        return Nearest(
+        return NearestRows(
             rows=np.take_along_axis(rows, order, axis=1),
             cosines=np.take_along_axis(cosines, order, axis=1),
         )

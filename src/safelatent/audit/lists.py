@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safelatent.audit.index import Index, Nearest, Progress, vectors_file
+from safelatent.audit.index import Index, NearestRows, Progress, vectors_file
 from safelatent.errors import BadValueError
 from safelatent.optional import require
 from safelatent.storage import make_folder, sync_folder
@@ -54,7 +54,7 @@ def search_lists(
     *,
     lists: Any = None,
     read: int = READ,
-) -> Nearest:
+) -> NearestRows:
     """Return the nearest rows of each query (Q, D) among the rows of ``read`` lists.
 
     Args:
@@ -81,7 +81,7 @@ def search_lists(
         exact = index.vectors(known) @ units[n]
         best = np.lexsort((known, -exact))[:k]
         rows[n], cosines[n] = known[best], exact[best]
-    return Nearest(rows=rows, cosines=cosines)
+    return NearestRows(rows=rows, cosines=cosines)
 
 
 def build_lists(index: Index, progress: Progress = lambda *_: None) -> Any:

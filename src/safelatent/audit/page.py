@@ -48,7 +48,7 @@ class AuditPage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class ShareBar:
     """One bar: whose it is, its colour's CSS variable, and its rate."""
 
     of: str
@@ -57,7 +57,7 @@ class Share:
 
 
 def share_chart(
-    title: str, axis: str, rows: Sequence[tuple[str, Sequence[Share]]]
+    title: str, axis: str, rows: Sequence[tuple[str, Sequence[ShareBar]]]
 ) -> charts.BarChart:
     """Place a group of bars per row; the first row is all together.
 
@@ -102,7 +102,7 @@ def contrast_box(contrast: GroupContrast) -> Box:
     )
 
 
-def _bar(name: str, share: Share, y: float) -> charts.Bar:
+def _bar(name: str, share: ShareBar, y: float) -> charts.Bar:
     rate = share.rate
     return charts.Bar(
         colour=share.colour,

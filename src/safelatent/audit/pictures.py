@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from safelatent.audit.sources import Part, Read, cut, files_fingerprint
+from safelatent.audit.sources import FilePart, Read, cut, files_fingerprint
 from safelatent.detectors.images import SUFFIXES, decode_image, open_image
 from safelatent.errors import BadValueError
 from safelatent.text import squeezed
@@ -38,12 +38,12 @@ class _Pictures:
         """Return a hash of the files and of what embeds them."""
         return files_fingerprint(self.files, features=self.extractor.hash)
 
-    def read(self, parts: Sequence[Part]) -> Iterator[Read]:
+    def read(self, parts: Sequence[FilePart]) -> Iterator[Read]:
         """Yield each part with its images' embeddings."""
         for part in parts:
             yield _embedded(part, (self.image(part, n) for n in range(len(part))), self.extractor)
 
-    def image(self, part: Part, row: int) -> Image.Image | BadValueError:
+    def image(self, part: FilePart, row: int) -> Image.Image | BadValueError:
         """Return a picture, or why there is none."""
         raise NotImplementedError
 
@@ -51,19 +51,19 @@ class _Pictures:
 class PictureFolder(_Pictures):
     """Image files in a folder and its subfolders."""
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """List all parts."""
         names = [file.relative_to(self.path).as_posix() for file in self.files]
         return list(cut(self.path, 0, len(names), PART, names))
 
-    def image(self, part: Part, row: int) -> Image.Image | BadValueError:
+    def image(self, part: FilePart, row: int) -> Image.Image | BadValueError:
         """Return a picture, or why there is none."""
         try:
             return open_image(part.file / part.names[row])
         except BadValueError as error:
             return error
 
-    def facts(self, part: Part, rows: Sequence[int]) -> list[Mapping[str, Any]]:
+    def facts(self, part: FilePart, rows: Sequence[int]) -> list[Mapping[str, Any]]:
         """Return the files' names."""
         return [{"name": part.names[row]} for row in rows]
 
@@ -71,7 +71,7 @@ class PictureFolder(_Pictures):
 class TarPictures(_Pictures):
     """The images inside of tars; what lies beside them, such as captions, is not read."""
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """List all parts.
 
         Raises:
@@ -88,7 +88,7 @@ class TarPictures(_Pictures):
             )
         return found
 
-    def image(self, part: Part, row: int) -> Image.Image | BadValueError:
+    def image(self, part: FilePart, row: int) -> Image.Image | BadValueError:
         """Return a picture, or why there is none."""
         name = part.names[row]
         start, size = self._members[part.file][name]
@@ -100,7 +100,7 @@ class TarPictures(_Pictures):
         except BadValueError as error:
             return error
 
-    def facts(self, part: Part, rows: Sequence[int]) -> list[Mapping[str, Any]]:
+    def facts(self, part: FilePart, rows: Sequence[int]) -> list[Mapping[str, Any]]:
         """Return tar and member."""
         return [{"name": f"{part.file.name}: {part.names[row]}"} for row in rows]
 
@@ -145,7 +145,7 @@ def _check_end(file: Path, members: Sequence[tarfile.TarInfo]) -> None:
 
 
 def _embedded(
-    part: Part, pictures: Iterator[Image.Image | BadValueError], extractor: Extractor
+    part: FilePart, pictures: Iterator[Image.Image | BadValueError], extractor: Extractor
 ) -> Read:
     """Embed pictures as they come; only a batch of them is in memory at a time."""
     vectors = np.full((len(part), extractor.width), np.nan, np.float32)

@@ -35,7 +35,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class FilePart:
     """Rows ``start`` to before ``stop`` of a file; for images, their names; for parquet, the row
     group.
     """
@@ -58,7 +58,7 @@ class Read:
         broken: rows that could not be read, NaN in ``vectors``, and why.
     """
 
-    part: Part
+    part: FilePart
     vectors: Floats
     broken: Mapping[int, str]
 
@@ -74,7 +74,7 @@ class Source(Protocol):
     path: Path
     has_images: bool
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """List all parts, in a fixed order."""
         ...
 
@@ -82,15 +82,15 @@ class Source(Protocol):
         """Return a hash of what an index of this source depends on."""
         ...
 
-    def read(self, parts: Sequence[Part]) -> Iterator[Read]:
+    def read(self, parts: Sequence[FilePart]) -> Iterator[Read]:
         """Yield the embeddings of each of these parts, which are in the order of ``parts``."""
         ...
 
-    def image(self, part: Part, row: int) -> Image.Image | BadValueError:
+    def image(self, part: FilePart, row: int) -> Image.Image | BadValueError:
         """Return the picture of a row, or why there is none."""
         ...
 
-    def facts(self, part: Part, rows: Sequence[int]) -> list[Mapping[str, Any]]:
+    def facts(self, part: FilePart, rows: Sequence[int]) -> list[Mapping[str, Any]]:
         """Return what is known of these rows: name, id, caption, url, flag."""
         ...
 
@@ -187,11 +187,11 @@ def files_fingerprint(files: Sequence[Path], **others: Any) -> str:
 
 def cut(
     file: Path, start: int, stop: int, size: int, names: Sequence[str] = (), group: int = 0
-) -> Iterator[Part]:
+) -> Iterator[FilePart]:
     """Yield parts of at most ``size`` rows."""
     for first in range(start, stop, size):
         last = min(first + size, stop)
-        yield Part(
+        yield FilePart(
             file=file,
             start=first,
             stop=last,

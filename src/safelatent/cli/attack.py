@@ -9,7 +9,7 @@ import typer
 
 from safelatent.cli.options import Batch, Model, Revision, Vectors, check_place
 from safelatent.cli.parameters import as_options
-from safelatent.cli.progress import Bar
+from safelatent.cli.progress import ProgressBar
 from safelatent.cli.say import quiet_libraries, say
 from safelatent.text import printable
 
@@ -97,7 +97,7 @@ def attack(
     from safelatent.attack.execute import attack as run
 
     quiet_libraries()
-    with Bar() as bar:
+    with ProgressBar() as bar:
 
         def tell(state: AttackProgress) -> None:
             words = f"{state.queries} queries, {state.successes} successes"

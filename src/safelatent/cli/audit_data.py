@@ -9,7 +9,7 @@ import typer
 
 from safelatent.cli.options import PROTOCOLS, Batch, Device, GroupColumn, Groups, check_place
 from safelatent.cli.parameters import as_options
-from safelatent.cli.progress import Bar
+from safelatent.cli.progress import ProgressBar
 from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.text import printable
 
@@ -116,7 +116,7 @@ def audit_data(
         for name, value in given.items()
         if name not in ("data", "groups", "group_column", "device", "out")
     }
-    with Bar() as bar:
+    with ProgressBar() as bar:
         found = run_audit(
             data,
             chosen,

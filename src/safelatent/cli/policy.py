@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safelatent.cli.options import Model, Revision, check_place
-from safelatent.cli.progress import Bar
+from safelatent.cli.progress import ProgressBar
 from safelatent.errors import BadValueError, nearest
 from safelatent.text import counted, visible_line
 
@@ -145,7 +145,7 @@ def calibrate(
 
 def _reading(texts: Sequence[str]) -> Iterator[str]:
     """Yield the texts, and show how many were read."""
-    with Bar() as bar:
+    with ProgressBar() as bar:
         for n, text in enumerate(texts):
             bar.show(n, len(texts), "prompts read")
             yield text

@@ -22,14 +22,14 @@ SLOW = 2.0  # seconds after which something is shown of what nothing was shown o
 EVERY = 30.0  # seconds between plain lines
 
 
-class Bar:
+class ProgressBar:
     """How far a part of a command is: a bar on a terminal, else a line now and then."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
         self._last = time.monotonic()
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -15,7 +15,7 @@ from safelatent.errors import BadValueError
 from safelatent.text import printable
 
 if TYPE_CHECKING:
-    from safelatent.reports.table2 import Preference
+    from safelatent.reports.table2 import PreferenceRates
     from safelatent.runs.read import Run
 
 
@@ -88,7 +88,7 @@ def report(
     say(f"next: open {shlex.quote(str(files[0]))} in a browser")
 
 
-def _people(study: Path, run: Run) -> dict[str, Preference]:
+def _people(study: Path, run: Run) -> dict[str, PreferenceRates]:
     from safelatent.study import read_study, table2_columns
 
     return table2_columns(read_study(study), run)

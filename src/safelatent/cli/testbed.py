@@ -18,7 +18,7 @@ from safelatent.cli.options import (
     Variant,
     Vectors,
 )
-from safelatent.cli.progress import Bar
+from safelatent.cli.progress import ProgressBar
 from safelatent.cli.say import quiet_libraries, say, show_log
 from safelatent.cli.watch import watch_run
 from safelatent.errors import BadValueError
@@ -139,7 +139,7 @@ def build(
         )
 
     from safelatent.testbed.build import CARD, TABLE, BuildSettings, choose_prompts, finish
-    from safelatent.testbed.choice import Choosing
+    from safelatent.testbed.choice import ChoiceSettings
     from safelatent.testbed.embed import EMBEDDED
     from safelatent.testbed.keywords import KEYWORDS, keywords_of, read_keywords
 
@@ -147,7 +147,7 @@ def build(
         corpora=tuple(corpus),
         text_column=text_column,
         keywords=keywords_of(KEYWORDS) if keywords is None else read_keywords(keywords),
-        choosing=Choosing(
+        choosing=ChoiceSettings(
             per_keyword=per_keyword, guidance_scale=guidance_scale, seed=seed, limit=limit
         ),
         embedder=EMBEDDED if embedder is None else embedder,
@@ -157,7 +157,7 @@ def build(
     )
     quiet_libraries()
     show_log()
-    with Bar() as bar:
+    with ProgressBar() as bar:
         choice = choose_prompts(settings, out, progress=bar.show)
     watch_run(choice.prompts, out, **drawing)
     prompts = finish(out, choice)

@@ -14,10 +14,10 @@ from safelatent.errors import BadValueError
 from safelatent.evaluation.entry import Entry, entry_of, flags, judged, texts
 from safelatent.evaluation.table1 import check_begun, in_order
 from safelatent.metrics import OVERALL, PairedDifference, by_category, paired_difference
-from safelatent.runs.read import Row, Run
+from safelatent.runs.read import ResultRow, Run
 from safelatent.runs.settings import RunSettings
 
-Pair = tuple[Row, Row]
+Pair = tuple[ResultRow, ResultRow]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def _compared(run: Run, against: Run, method: str) -> Compared:
     )
 
 
-def _identity(row: Row) -> tuple[str, str, int, int]:
+def _identity(row: ResultRow) -> tuple[str, str, int, int]:
     return row.prompt.id, row.prompt.text, row.prompt.seed, row.image
 
 

@@ -13,7 +13,7 @@ from random import Random
 
 from safelatent.evaluation.entry import flags, judged
 from safelatent.evaluation.table1 import in_order
-from safelatent.runs.read import Row, Run
+from safelatent.runs.read import ResultRow, Run
 
 SEED = 0
 MOST_CATEGORIES = 12
@@ -38,7 +38,7 @@ class Example:
 
     category: str
     largest: bool
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Sample:
         total: how many images the run has.
     """
 
-    groups: tuple[tuple[Row, ...], ...]
+    groups: tuple[tuple[ResultRow, ...], ...]
     shown: int
     total: int
 
@@ -64,7 +64,7 @@ def sample(run: Run, most: int) -> Sample:
     """
     together = list(_together(run).values())
     fit = max(1, most // len(run.settings.methods))
-    chosen: list[tuple[Row, ...]] = []
+    chosen: list[tuple[ResultRow, ...]] = []
     for image in sorted({rows[0].image for rows in together}):
         same, left = [rows for rows in together if rows[0].image == image], fit - len(chosen)
         count = min(len(same), left)
@@ -94,7 +94,7 @@ def examples(run: Run) -> list[Example]:
     return found
 
 
-def change(rows: Iterable[Row]) -> float:
+def change(rows: Iterable[ResultRow]) -> float:
     """Return the share of the guarded images that are not inappropriate although the unguarded one
     is; 0 where it is not, or nothing was judged.
     """
@@ -105,13 +105,13 @@ def change(rows: Iterable[Row]) -> float:
     return 1 - sum(guarded) / len(guarded)
 
 
-def _largest(among: list[tuple[Row, ...]]) -> tuple[Row, ...] | None:
+def _largest(among: list[tuple[ResultRow, ...]]) -> tuple[ResultRow, ...] | None:
     best = max(among, key=change)
     return best if change(best) > 0 else None
 
 
-def _together(run: Run) -> dict[tuple[str, int], tuple[Row, ...]]:
-    together: dict[tuple[str, int], list[Row]] = {}
+def _together(run: Run) -> dict[tuple[str, int], tuple[ResultRow, ...]]:
+    together: dict[tuple[str, int], list[ResultRow]] = {}
     for row in run.rows:
         together.setdefault((row.prompt.id, row.image), []).append(row)
     return {at: tuple(rows) for at, rows in together.items()}

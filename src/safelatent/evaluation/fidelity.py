@@ -73,7 +73,7 @@ class MethodFidelity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Origin:
     """What numbers come from: a name and a hash."""
 
     name: str
@@ -97,11 +97,11 @@ class Fidelity:
     """
 
     methods: tuple[MethodFidelity, ...]
-    features: Source
+    features: Origin
     published: bool
-    clip: Source
-    latents: Source | None
-    reference: Source
+    clip: Origin
+    latents: Origin | None
+    reference: Origin
     images: int
     kept: int
     cut: int
@@ -151,7 +151,7 @@ def stored_fidelity(folder: Path) -> Fidelity | None:
 
 def _fidelity(values: Mapping[str, Any]) -> Fidelity:
     sources = {
-        name: values[name] and Source(**values[name])
+        name: values[name] and Origin(**values[name])
         for name in ("features", "clip", "latents", "reference")
     }
     _check(values, dict.fromkeys(("images", "kept", "cut", "prompts"), int) | {"published": bool})

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safelatent.errors import BadValueError
-from safelatent.evaluation.fidelity import FEWEST, Change, Fidelity, MethodFidelity, Source
+from safelatent.evaluation.fidelity import FEWEST, Change, Fidelity, MethodFidelity, Origin
 from safelatent.evaluation.table1 import check_begun
 from safelatent.metrics import (
     Rate,
@@ -22,7 +22,7 @@ from safelatent.metrics import (
     kernel_distance,
     mind,
 )
-from safelatent.runs.read import Row, Run
+from safelatent.runs.read import ResultRow, Run
 
 if TYPE_CHECKING:
     from safelatent.features import (
@@ -92,7 +92,7 @@ def fidelity_of(
         published=inception is not None and inception.published,
         clip=_source(clip),
         latents=latents and _source(latents),
-        reference=Source(name=compared.name, hash=compared.digest),
+        reference=Origin(name=compared.name, hash=compared.digest),
         images=compared.moments.n,
         kept=0 if compared.features is None else len(compared.features),
         cut=clip.too_long(texts),
@@ -148,7 +148,7 @@ class _Images:
     """The images of one method that are there, and their embeddings (N, D)."""
 
     method: str
-    rows: Sequence[Row]
+    rows: Sequence[ResultRow]
     files: Sequence[Path]
     clip: NDArray[np.float32]
     gone: int
@@ -158,8 +158,8 @@ class _Images:
         return [row.prompt.text for row in self.rows]
 
 
-def _source(embedder: Embedder) -> Source:
-    return Source(name=embedder.name, hash=embedder.hash)
+def _source(embedder: Embedder) -> Origin:
+    return Origin(name=embedder.name, hash=embedder.hash)
 
 
 def _images(run: Run, method: str, work: _Work) -> _Images:
@@ -246,7 +246,7 @@ def _change(
     )
 
 
-def _pixels(known: Sequence[Row]) -> Rate | None:
+def _pixels(known: Sequence[ResultRow]) -> Rate | None:
     if not known:
         return None
     far: list[Any] = [row.distance for row in known]

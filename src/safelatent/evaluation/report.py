@@ -15,7 +15,7 @@ from safelatent.evaluation.fidelity import Fidelity, stored_fidelity
 from safelatent.evaluation.over_refusal import OverRefusal, beside
 from safelatent.evaluation.table1 import Table1, table1
 from safelatent.prompts.prompt import MINORS
-from safelatent.runs.read import Row, Run
+from safelatent.runs.read import ResultRow, Run
 
 MOST_REASONS = 20  # kinds of failures that are listed one by one
 
@@ -106,7 +106,7 @@ def account(run: Run) -> Account:
     )
 
 
-def reason_of(row: Row) -> str:
+def reason_of(row: ResultRow) -> str:
     """Return why a row has no verdict: its own reason, or what the detectors with its label saw."""
     if row.reason:
         return row.reason

@@ -14,7 +14,7 @@ from typing import Any
 
 from safelatent.errors import BadValueError
 from safelatent.optional import require
-from safelatent.prompts.rows import Row, Table
+from safelatent.prompts.rows import PromptRow, Table
 from safelatent.prompts.text_files import line_cells, lines_of, read_csv, read_text, unreadable
 from safelatent.text import squeezed
 
@@ -84,14 +84,14 @@ def _read_jsonl(file: Path) -> Table:
     return Table(source=str(file), columns=columns, rows=_same_keys(_jsonl_rows(file)))
 
 
-def _jsonl_rows(file: Path) -> Generator[Row, None, None]:
+def _jsonl_rows(file: Path) -> Generator[PromptRow, None, None]:
     with closing(lines_of(file)) as lines:
         for line, text in enumerate(lines, 1):
-            row = Row(str(file), "line", line, {})
+            row = PromptRow(str(file), "line", line, {})
             yield row._replace(cells=_json_object(row, text)) if text.strip() else row
 
 
-def _json_object(row: Row, text: str) -> dict[str, object]:
+def _json_object(row: PromptRow, text: str) -> dict[str, object]:
     try:
         value = json.loads(text, object_pairs_hook=_pairs)
     except (ValueError, RecursionError) as error:
@@ -108,7 +108,7 @@ def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _same_keys(rows: Iterator[Row]) -> Iterator[Row]:
+def _same_keys(rows: Iterator[PromptRow]) -> Iterator[PromptRow]:
     """Refuse a key that the first row lacks: nobody would miss what is not read of it."""
     first: dict[str, object] = {}
     for row in rows:
@@ -136,8 +136,8 @@ def _read_json(file: Path) -> Table:
     return Table(source=str(file), columns=columns, rows=_same_keys(iter(rows)))
 
 
-def _json_row(file: Path, number: int, item: object) -> Row:
-    row = Row(str(file), "item", number, {})
+def _json_row(file: Path, number: int, item: object) -> PromptRow:
+    row = PromptRow(str(file), "item", number, {})
     if isinstance(item, str):
         return row._replace(cells=line_cells(item))
     if not isinstance(item, dict):
@@ -167,7 +167,7 @@ def _holds_bytes(arrow: Any, kind: Any) -> bool:
     return types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind)
 
 
-def _parquet_rows(file: Path, table: Any, names: list[str], arrow: Any) -> Iterator[Row]:
+def _parquet_rows(file: Path, table: Any, names: list[str], arrow: Any) -> Iterator[PromptRow]:
     number = 0
     with table:
         try:
@@ -175,7 +175,7 @@ def _parquet_rows(file: Path, table: Any, names: list[str], arrow: Any) -> Itera
                 for cells in batch.to_pylist():
                     number += 1
                     blank = all(cell is None for cell in cells.values())
-                    yield Row(str(file), "row", number, {} if blank else cells)
+                    yield PromptRow(str(file), "row", number, {} if blank else cells)
         except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise BadValueError(
                 f"{file} cannot be read after row {number}: {squeezed(error)}; it is damaged"

@@ -16,7 +16,7 @@ from safelatent.hub import is_hub_id
 from safelatent.prompts.files import READERS, read
 from safelatent.prompts.prompt import CATEGORIES, Prompt
 from safelatent.prompts.prompt_set import PromptSet, gather
-from safelatent.prompts.rows import Row, Table
+from safelatent.prompts.rows import PromptRow, Table
 from safelatent.text import squeezed
 
 Settings = Literal["own", "authors"]
@@ -130,7 +130,7 @@ def _columns(table: Table, settings: Settings, seed: str | None) -> _Columns:
     )
 
 
-def _prompt(name: str, columns: _Columns, number: int, row: Row) -> Prompt:
+def _prompt(name: str, columns: _Columns, number: int, row: PromptRow) -> Prompt:
     guidance, width, height = columns.guidance, columns.width, columns.height
     return Prompt(
         id=f"{name}-{number:05d}",
@@ -146,7 +146,7 @@ def _prompt(name: str, columns: _Columns, number: int, row: Row) -> Prompt:
     )
 
 
-def _categories(row: Row, column: str) -> tuple[str, ...]:
+def _categories(row: PromptRow, column: str) -> tuple[str, ...]:
     """Return the row's labels, each one of I2P's seven."""
     labels = row.labels(column)
     for label in labels:

@@ -14,7 +14,7 @@ from typing import overload
 
 from safelatent.errors import BadValueError
 from safelatent.prompts.prompt import CATEGORIES, Prompt, UnusableError
-from safelatent.prompts.rows import Row, RowError, Table
+from safelatent.prompts.rows import PromptRow, RowError, Table
 
 _FIELDS = tuple(field.name for field in fields(Prompt))
 
@@ -116,7 +116,7 @@ class PromptSet(Sequence[Prompt]):
         return PromptSet(name=f"{self.name} ({title})", prompts=kept, rows=self.rows, skipped=left)
 
 
-def gather(name: str, table: Table, make: Callable[[int, Row], Prompt]) -> PromptSet:
+def gather(name: str, table: Table, make: Callable[[int, PromptRow], Prompt]) -> PromptSet:
     """Make a prompt of every row by ``make(number, row)``, with numbers from 0.
 
     Rows that are blank, that give no usable prompt, or whose id appeared before are counted by

@@ -18,7 +18,7 @@ from safelatent.prompts.files import read
 from safelatent.prompts.i2p import GUIDANCE, SEED, i2p
 from safelatent.prompts.prompt import HARMLESS, Prompt
 from safelatent.prompts.prompt_set import PromptSet, gather
-from safelatent.prompts.rows import Row, Table
+from safelatent.prompts.rows import PromptRow, Table
 
 UNLEARN_DIFF_ATK = "unlearn-diff-atk"
 LOOKS_LIKE = "looks like"
@@ -122,7 +122,7 @@ def _labels_column(name: str, layout: Layout, table: Table) -> str | None:
     return table.column(*layout.labels, remedy=f"give {name}'s file as it is published")
 
 
-def _prompt(name: str, layout: Layout, columns: _Columns, number: int, row: Row) -> Prompt:
+def _prompt(name: str, layout: Layout, columns: _Columns, number: int, row: PromptRow) -> Prompt:
     labels = () if columns.labels is None else row.keys(columns.labels)
     return Prompt(
         id=f"{name}-{number:05d}",

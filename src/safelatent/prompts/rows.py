@@ -24,7 +24,7 @@ class RowError(BadValueError):
     """A bad value in a row, with the row's place."""
 
 
-class Row(NamedTuple):
+class PromptRow(NamedTuple):
     """One row: its cells by column, and its place for errors. A blank row has no cells; a blank
     cell reads as None.
     """
@@ -127,7 +127,7 @@ class Table:
 
     source: str
     columns: tuple[str, ...]
-    rows: Iterator[Row]
+    rows: Iterator[PromptRow]
 
     def __post_init__(self) -> None:
         if not self.columns:

@@ -10,7 +10,7 @@ from safelatent.errors import BadValueError
 from safelatent.prompts.files import read
 from safelatent.prompts.prompt import Prompt
 from safelatent.prompts.prompt_set import PromptSet, gather, slug
-from safelatent.prompts.rows import Row
+from safelatent.prompts.rows import PromptRow
 from safelatent.prompts.text_files import LINE
 
 COUNTRY_TEMPLATE = "{country} body"
@@ -38,7 +38,9 @@ def coco(path: str | Path, *, name: str = "coco") -> PromptSet:
     return gather(name, table, partial(_caption, name, text, image, seed))
 
 
-def _caption(name: str, text: str, image: str, seed: str | None, number: int, row: Row) -> Prompt:
+def _caption(
+    name: str, text: str, image: str, seed: str | None, number: int, row: PromptRow
+) -> Prompt:
     return Prompt(
         id=f"{name}-{row.label(image)}",
         text=row.text(text),
@@ -61,7 +63,7 @@ def drawbench(path: str | Path, *, name: str = "drawbench") -> PromptSet:
     return gather(name, table, partial(_drawing, name, text, category))
 
 
-def _drawing(name: str, text: str, category: str, number: int, row: Row) -> Prompt:
+def _drawing(name: str, text: str, category: str, number: int, row: PromptRow) -> Prompt:
     return Prompt(
         id=f"{name}-{number:05d}", text=row.text(text), seed=number, categories=row.labels(category)
     )
@@ -89,7 +91,7 @@ def countries(
     return gather(name, table, partial(_country, name, template, line))
 
 
-def _country(name: str, template: str, line: str, number: int, row: Row) -> Prompt:
+def _country(name: str, template: str, line: str, number: int, row: PromptRow) -> Prompt:
     country = row.text(line).removesuffix(COUNTRY_TEMPLATE.removeprefix(_COUNTRY))
     return Prompt(
         id=f"{name}-{slug(country.lower())}", text=template.replace(_COUNTRY, country), seed=number
@@ -134,7 +136,7 @@ def table(
     return gather(title, opened, partial(_prompt, title, named))
 
 
-def _prompt(name: str, columns: Mapping[str, str], number: int, row: Row) -> Prompt:
+def _prompt(name: str, columns: Mapping[str, str], number: int, row: PromptRow) -> Prompt:
     guidance, width, height = (columns.get(key) for key in ("guidance_scale", "width", "height"))
     return Prompt(
         text=row.text(columns["text"]),

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from safelatent.errors import BadValueError
-from safelatent.prompts.rows import Row, Table
+from safelatent.prompts.rows import PromptRow, Table
 from safelatent.text import squeezed
 
 # Characters of a CSV cell; csv's own limit would stop at the first prompt of more than 131,072.
@@ -118,19 +118,19 @@ def _next_record(reader: Iterator[list[str]]) -> list[str] | None:
         csv.field_size_limit(before)
 
 
-def _csv_rows(file: Path, columns: tuple[str, ...], separator: str) -> Iterator[Row]:
+def _csv_rows(file: Path, columns: tuple[str, ...], separator: str) -> Iterator[PromptRow]:
     source = str(file)
     with closing(_records(file, separator)) as records:
         next(records)  # the header
         for line, cells in records:
             if len(cells) != len(columns) and any(cells):
-                raise Row(source, "line", line, {}).error(
+                raise PromptRow(source, "line", line, {}).error(
                     f"there are {len(cells)} cells for {len(columns)} columns; put cells that hold"
                     f" {_SEPARATORS[separator]} in quotes"
                 )
             named = dict(zip(columns, cells, strict=True)) if any(cells) else {}
             named.pop("", None)
-            yield Row(source, "line", line, named)
+            yield PromptRow(source, "line", line, named)
 
 
 def read_text(file: Path) -> Table:
@@ -138,10 +138,10 @@ def read_text(file: Path) -> Table:
     return Table(source=str(file), columns=(LINE,), rows=_text_rows(file))
 
 
-def _text_rows(file: Path) -> Generator[Row, None, None]:
+def _text_rows(file: Path) -> Generator[PromptRow, None, None]:
     with closing(lines_of(file)) as lines:
         for number, line in enumerate(lines, 1):
-            yield Row(str(file), "line", number, line_cells(line))
+            yield PromptRow(str(file), "line", number, line_cells(line))
 
 
 def line_cells(text: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from safelatent.errors import BadValueError
 from safelatent.evaluation.report import Report
 from safelatent.reports import wording
 from safelatent.reports.grid import Box, Grid
-from safelatent.reports.table2 import Preference, fidelity_tables
+from safelatent.reports.table2 import PreferenceRates, fidelity_tables
 from safelatent.reports.tables import comparison_table, tables
 from safelatent.text import squeezed, visible
 
@@ -41,7 +41,7 @@ def markdown(report: Report) -> str:
 
 
 def table_markdown(
-    report: Report, number: str, preferences: Mapping[str, Preference] | None = None
+    report: Report, number: str, preferences: Mapping[str, PreferenceRates] | None = None
 ) -> str:
     """Return the tables of one number alone, "1" or "2", with what has to be said of them.
 

@@ -19,7 +19,7 @@ from safelatent.reports import charts, wording
 from safelatent.reports.table2 import fidelity_tables
 from safelatent.reports.tables import comparison_table, heading, tables
 from safelatent.reports.templating import assets, environment, thumbnail
-from safelatent.runs.read import Row
+from safelatent.runs.read import ResultRow
 from safelatent.text import shortened, visible
 
 LARGE, SMALL = 256, 144  # pixels along the longer side, of examples and of all other images
@@ -91,7 +91,7 @@ def _example(example: Example) -> dict[str, Any]:
     return {"title": title, **_group(example.rows, LARGE)}
 
 
-def _group(rows: tuple[Row, ...], side: int) -> dict[str, Any]:
+def _group(rows: tuple[ResultRow, ...], side: int) -> dict[str, Any]:
     """The images of one prompt and noise."""
     prompt = rows[0].prompt
     return {
@@ -102,7 +102,7 @@ def _group(rows: tuple[Row, ...], side: int) -> dict[str, Any]:
     }
 
 
-def _cell(row: Row, side: int) -> dict[str, Any]:
+def _cell(row: ResultRow, side: int) -> dict[str, Any]:
     seen = shortened(visible(_seen(row)), LONGEST["seen"])
     return {
         "method": row.method,
@@ -112,7 +112,7 @@ def _cell(row: Row, side: int) -> dict[str, Any]:
     }
 
 
-def _seen(row: Row) -> str:
+def _seen(row: ResultRow) -> str:
     """What each detector answered and saw, or why there is nothing to see."""
     verdicts = row.verdicts  # read from the folder
     if not verdicts:

@@ -19,7 +19,7 @@ _CHANGES = ("latent", "pixels", "clip")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preference:
+class PreferenceRates:
     """How often people preferred a method's picture to the unguarded one, in [0, 1].
 
     Attributes:
@@ -32,7 +32,7 @@ class Preference:
 
 
 def fidelity_tables(
-    found: Fidelity, preferences: Mapping[str, Preference] | None = None
+    found: Fidelity, preferences: Mapping[str, PreferenceRates] | None = None
 ) -> list[Grid]:
     """Return Table 2 in the paper's layout, and the changes and distances that the paper lacks.
 
@@ -43,7 +43,7 @@ def fidelity_tables(
     return [_of_the_paper(found, preferences or {}), _further(found)]
 
 
-def _of_the_paper(found: Fidelity, preferences: Mapping[str, Preference]) -> Grid:
+def _of_the_paper(found: Fidelity, preferences: Mapping[str, PreferenceRates]) -> Grid:
     return Grid(
         name="fidelity",
         title="Table 2a. Image fidelity and text alignment",
@@ -64,9 +64,9 @@ def _of_the_paper(found: Fidelity, preferences: Mapping[str, Preference]) -> Gri
                 method.method,
                 (
                     _fid(method),
-                    _preferred(preferences.get(method.method, Preference()).fidelity),
+                    _preferred(preferences.get(method.method, PreferenceRates()).fidelity),
                     _rate(method.text),
-                    _preferred(preferences.get(method.method, Preference()).alignment),
+                    _preferred(preferences.get(method.method, PreferenceRates()).alignment),
                 ),
             )
             for method in found.methods

@@ -15,19 +15,19 @@ from safelatent.lazy import lazy_names
 if TYPE_CHECKING:
     from safelatent.runs.execute import RunResult, run
     from safelatent.runs.folder import RunError
-    from safelatent.runs.read import Progress, Row, Run, read_progress, read_run
+    from safelatent.runs.read import Progress, ResultRow, Run, read_progress, read_run
     from safelatent.runs.settings import RunRequest, RunSettings
 
 _HOMES = {
     "execute": ("RunResult", "run"),
     "folder": ("RunError",),
-    "read": ("Progress", "Row", "Run", "read_progress", "read_run"),
+    "read": ("Progress", "ResultRow", "Run", "read_progress", "read_run"),
     "settings": ("RunRequest", "RunSettings"),
 }
 
 __all__ = [
     "Progress",
-    "Row",
+    "ResultRow",
     "Run",
     "RunError",
     "RunRequest",

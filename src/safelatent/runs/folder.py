@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.plan import Extent, Plan
+from safelatent.runs.plan import Extent, RunPlan
 from safelatent.runs.settings import RunSettings
 from safelatent.text import one_line, squeezed
 
@@ -184,7 +184,7 @@ def create_tables(database: sqlite3.Connection) -> None:
         database.execute(statement)
 
 
-def stored_plan(folder: Path, database: sqlite3.Connection) -> Plan | None:
+def stored_plan(folder: Path, database: sqlite3.Connection) -> RunPlan | None:
     """Return the plan of the run in the database; None if it was never begun.
 
     Raises:
@@ -219,13 +219,13 @@ def stored_plan(folder: Path, database: sqlite3.Connection) -> Plan | None:
         )
         if prompts.digest != settings.prompts_digest:
             raise ValueError("they are not those of the settings")
-        plan = Plan(settings=settings, prompts=prompts, earlier=earlier)
+        plan = RunPlan(settings=settings, prompts=prompts, earlier=earlier)
         if not all(later.covers(one) for one, later in pairwise((*earlier, plan.extent))):
             raise ValueError("a run grows, and this one shrank")
     return plan
 
 
-def store_plan(database: sqlite3.Connection, plan: Plan) -> None:
+def store_plan(database: sqlite3.Connection, plan: RunPlan) -> None:
     """Write a plan in the place of the one that is there, inside the transaction that is open."""
     counted = {"rows": plan.prompts.rows, "skipped": dict(plan.prompts.skipped)}
     values = {

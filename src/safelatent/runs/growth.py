@@ -11,13 +11,13 @@ from dataclasses import asdict, replace
 
 from safelatent.errors import BadValueError
 from safelatent.prompts import Prompt, PromptSet
-from safelatent.runs.plan import Plan
+from safelatent.runs.plan import RunPlan
 from safelatent.runs.settings import RunSettings
 
 GROWS = ("prompts", "prompts_digest", "images", "methods")
 
 
-def grow(plan: Plan, settings: RunSettings, prompts: PromptSet) -> Plan:
+def grow(plan: RunPlan, settings: RunSettings, prompts: PromptSet) -> RunPlan:
     """Return the plan of a run that now also reaches as far as ``settings`` and ``prompts``.
 
     New prompts come after those that were there, in their own order. A command that asks for
@@ -33,12 +33,12 @@ def grow(plan: Plan, settings: RunSettings, prompts: PromptSet) -> Plan:
     known = {prompt.id for prompt in plan.prompts}
     added = tuple(prompt for prompt in prompts if prompt.id not in known)
     merged = replace(prompts, prompts=(*plan.prompts, *added))
-    now = Plan(settings=replace(settings, prompts_digest=merged.digest), prompts=merged)
+    now = RunPlan(settings=replace(settings, prompts_digest=merged.digest), prompts=merged)
     same = now.extent == plan.extent
     return replace(now, earlier=plan.earlier if same else (*plan.earlier, plan.extent))
 
 
-def without_last_growth(plan: Plan) -> Plan | None:
+def without_last_growth(plan: RunPlan) -> RunPlan | None:
     """Return the plan as it was before it last grew; None if it never did."""
     if not plan.earlier:
         return None
@@ -51,16 +51,16 @@ def without_last_growth(plan: Plan) -> Plan | None:
         images=extent.images,
         methods=extent.methods,
     )
-    return Plan(settings=settings, prompts=kept, earlier=tuple(earlier))
+    return RunPlan(settings=settings, prompts=kept, earlier=tuple(earlier))
 
 
-def _different(plan: Plan, settings: RunSettings) -> Iterator[str]:
+def _different(plan: RunPlan, settings: RunSettings) -> Iterator[str]:
     for name, words in settings.differences(plan.settings).items():
         if name not in GROWS:
             yield words
 
 
-def _less(plan: Plan, settings: RunSettings, prompts: PromptSet) -> Iterator[str]:
+def _less(plan: RunPlan, settings: RunSettings, prompts: PromptSet) -> Iterator[str]:
     old = plan.settings
     if settings.images < old.images:
         yield f"images is {settings.images}, was {old.images}"

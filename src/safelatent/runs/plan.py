@@ -82,7 +82,7 @@ class Extent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RunPlan:
     """Every batch of a run, in order. The methods of the same prompts and noise follow one another,
     unguarded first.
 

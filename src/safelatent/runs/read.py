@@ -29,13 +29,13 @@ from safelatent.runs.folder import (
     read_only,
     stored_plan,
 )
-from safelatent.runs.plan import Plan
+from safelatent.runs.plan import RunPlan
 from safelatent.runs.settings import RunSettings
 from safelatent.storage import place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class ResultRow:
     """One item, done.
 
     Attributes:
@@ -124,7 +124,7 @@ class Run:
     prompts: tuple[Prompt, ...]
     rows_read: int
     skipped: Mapping[str, int]
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
 
     @property
     def planned(self) -> int:
@@ -176,7 +176,7 @@ def read_run(folder: str | Path, *, details: bool = True) -> Run:
         )
 
 
-def each_row(folder: Path) -> Iterator[Row]:
+def each_row(folder: Path) -> Iterator[ResultRow]:
     """Yield ``read_run(folder).rows`` one by one, so that a long run takes no more memory than a
     short one.
     """
@@ -216,7 +216,7 @@ def names_of_detectors(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[tuple[sqlite3.Connection, Plan]]:
+def _opened(folder: Path) -> Iterator[tuple[sqlite3.Connection, RunPlan]]:
     """The database of a run that was begun, as it is at this moment, and the run's plan."""
     if not database_file(folder).is_file():
         raise BadValueError(
@@ -238,8 +238,8 @@ def _opened(folder: Path) -> Iterator[tuple[sqlite3.Connection, Plan]]:
 
 
 def _rows(
-    folder: Path, database: sqlite3.Connection, plan: Plan, *, details: bool
-) -> Iterator[Row]:
+    folder: Path, database: sqlite3.Connection, plan: RunPlan, *, details: bool
+) -> Iterator[ResultRow]:
     """By prompt, image and method; all are checked, whatever is kept of them."""
     columns = "key, image, method, label, verdicts, receipt, reason, has_image, distance"
     query = f"SELECT {columns} FROM items WHERE prompt_id = ?"  # noqa: S608
@@ -252,7 +252,7 @@ def _rows(
 
 def _row(
     folder: Path, prompt: Prompt, settings: RunSettings, values: Sequence[Any], details: bool
-) -> Row:
+) -> ResultRow:
     key, image, method, label, verdicts, receipt, reason, has_image, distance = values
     with damage(folder, f"the row of prompt {prompt.id}, image {image}, method {method!r:.40}"):
         if method not in settings.methods or image >= settings.images:
@@ -260,7 +260,7 @@ def _row(
         _check_label(label, json.loads(verdicts), bool(has_image))
         if receipt is not None and not isinstance(json.loads(receipt), dict):
             raise ValueError("its receipt is no mapping")
-    return Row(
+    return ResultRow(
         key=key,
         folder=folder,
         prompt=prompt,

@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from safelatent.runs.read import Row, each_row, names_of_detectors
+from safelatent.runs.read import ResultRow, each_row, names_of_detectors
 from safelatent.storage import write_parts
 from safelatent.text import csv_cell
 
@@ -28,7 +28,7 @@ def write_scores(folder: Path) -> Path:
     return write_parts(folder / FILE, (line.encode("utf-8", "backslashreplace") for line in lines))
 
 
-def score_lines(rows: Iterable[Row], detectors: Sequence[str]) -> Iterator[str]:
+def score_lines(rows: Iterable[ResultRow], detectors: Sequence[str]) -> Iterator[str]:
     """Yield the CSV line by line: a header, then ``FIXED``, and label and score per detector."""
     writer = csv.writer(_Echo(), lineterminator="\n")
     of_detectors = [(name, what) for name in detectors for what in ("label", "score")]
@@ -40,7 +40,7 @@ def score_lines(rows: Iterable[Row], detectors: Sequence[str]) -> Iterator[str]:
         yield writer.writerow(map(csv_cell, [*_fixed(row), *scored]))
 
 
-def _fixed(row: Row) -> list[object]:
+def _fixed(row: ResultRow) -> list[object]:
     p = row.prompt
     categories = ", ".join(p.categories)
     return [

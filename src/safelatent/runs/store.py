@@ -34,7 +34,7 @@ from safelatent.runs.folder import (
     stored_plan,
 )
 from safelatent.runs.growth import grow, without_last_growth
-from safelatent.runs.plan import Batch, Extent, Plan
+from safelatent.runs.plan import Batch, Extent, RunPlan
 from safelatent.runs.settings import RunSettings
 from safelatent.storage import sync_folder, write_whole
 
@@ -187,11 +187,11 @@ class Store:
             return rms_distance(first, second)
         return None
 
-    def _begin(self, settings: RunSettings, prompts: PromptSet) -> Plan:
+    def _begin(self, settings: RunSettings, prompts: PromptSet) -> RunPlan:
         """Begin, resume or grow the run; on disk before anything is drawn of it."""
         stored = stored_plan(self.folder, self._database)
         plan = None if stored is None else self._grown(stored, settings, prompts)
-        plan = Plan(settings=settings, prompts=prompts) if plan is None else plan
+        plan = RunPlan(settings=settings, prompts=prompts) if plan is None else plan
         if plan != stored:
             with self._database:
                 # Python begins a transaction for rows, not for tables: a kill would leave half a
@@ -202,7 +202,9 @@ class Store:
                 store_plan(self._database, plan)
         return plan
 
-    def _grown(self, plan: Plan | None, settings: RunSettings, prompts: PromptSet) -> Plan | None:
+    def _grown(
+        self, plan: RunPlan | None, settings: RunSettings, prompts: PromptSet
+    ) -> RunPlan | None:
         """The plan with what is asked for added; without a growth of which nothing was drawn, if
         more was asked for by mistake; None if nothing was drawn at all.
         """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         study_report,
         table2_columns,
     )
-    from safelatent.study.plan import Comparison, Showing, StudySettings, session
+    from safelatent.study.plan import ImagePair, Showing, StudySettings, session
     from safelatent.study.report import write_study_report
     from safelatent.study.server import serve
     from safelatent.study.store import Answer, Answers
@@ -31,7 +31,7 @@ _HOMES = {
     "folder": ("Study", "StudyError", "read_study"),
     "from_run": ("create",),
     "numbers": ("Preference", "StudyReport", "preferences", "study_report", "table2_columns"),
-    "plan": ("Comparison", "Showing", "StudySettings", "session"),
+    "plan": ("ImagePair", "Showing", "StudySettings", "session"),
     "report": ("write_study_report",),
     "server": ("serve",),
     "store": ("Answer", "Answers"),
@@ -40,7 +40,7 @@ _HOMES = {
 __all__ = [
     "Answer",
     "Answers",
-    "Comparison",
+    "ImagePair",
     "Preference",
     "Showing",
     "Study",

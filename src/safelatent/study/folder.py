@@ -21,7 +21,7 @@ from typing import Any
 from safelatent.errors import BadValueError, SafelatentError
 from safelatent.hashing import digest
 from safelatent.storage import write_whole
-from safelatent.study.plan import Comparison, Showing, StudySettings, session
+from safelatent.study.plan import ImagePair, Showing, StudySettings, session
 from safelatent.text import one_line
 
 FORMAT = 1
@@ -56,7 +56,7 @@ class Study:
 
     folder: Path
     settings: StudySettings
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ImagePair, ...]
     source: Mapping[str, str]
     left_out: Mapping[str, int]
     key: str
@@ -190,8 +190,8 @@ def _study(folder: Path, plan: Any, private: Any) -> Study:
     return study
 
 
-def _comparison(values: Any) -> Comparison:
-    one = Comparison(
+def _comparison(values: Any) -> ImagePair:
+    one = ImagePair(
         **{
             **values,
             **{name: tuple(values[name]) for name in ("categories", "methods", "pictures")},

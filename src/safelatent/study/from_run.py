@@ -19,7 +19,7 @@ from safelatent.errors import BadValueError
 from safelatent.generation.methods import Method
 from safelatent.prompts import CATEGORIES
 from safelatent.runs.folder import database_file, lock
-from safelatent.runs.read import Row, Run, read_run
+from safelatent.runs.read import ResultRow, Run, read_run
 from safelatent.storage import check_target_folder, place, write_whole
 from safelatent.study.database import check_free
 from safelatent.study.folder import (
@@ -29,7 +29,7 @@ from safelatent.study.folder import (
     cannot_write,
     write_study,
 )
-from safelatent.study.plan import Comparison, StudySettings
+from safelatent.study.plan import ImagePair, StudySettings
 from safelatent.study.store import bind
 from safelatent.text import squeezed
 
@@ -111,7 +111,9 @@ def _make(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def _check_pairs(run: Run, settings: StudySettings, groups: Sequence[Mapping[Method, Row]]) -> None:
+def _check_pairs(
+    run: Run, settings: StudySettings, groups: Sequence[Mapping[Method, ResultRow]]
+) -> None:
     """Refuse a run in which no pair has both of its images.
 
     Raises:
@@ -137,16 +139,16 @@ def _no_pair(run: Run, settings: StudySettings, left_out: Counter[str]) -> BadVa
 
 def _copied(
     run: Run,
-    groups: Sequence[Mapping[Method, Row]],
+    groups: Sequence[Mapping[Method, ResultRow]],
     settings: StudySettings,
     folder: Path,
     key: str,
     left_out: Counter[str],
-) -> tuple[Comparison, ...]:
+) -> tuple[ImagePair, ...]:
     """Copy the images of every pair; returns the pairs, and counts in ``left_out`` those that the
     run cannot give.
     """
-    found: list[Comparison] = []
+    found: list[ImagePair] = []
     for rows in groups:
         copies = {method: _copy(rows.get(method), folder, key) for method in settings.methods}
         for one, other in combinations(settings.methods, 2):
@@ -156,7 +158,7 @@ def _copied(
                 continue
             row = rows[one]
             found.append(
-                Comparison(
+                ImagePair(
                     prompt=row.prompt.text,
                     prompt_id=row.prompt.id,
                     categories=row.prompt.categories,
@@ -173,9 +175,9 @@ def _copied(
 
 def _groups(
     run: Run, methods: Sequence[Method], prompts: set[str], images: int | None
-) -> Iterator[Mapping[Method, Row]]:
+) -> Iterator[Mapping[Method, ResultRow]]:
     """Yield the rows of each prompt and noise, by method."""
-    groups: dict[tuple[str, int], dict[Method, Row]] = {}
+    groups: dict[tuple[str, int], dict[Method, ResultRow]] = {}
     for row in run.rows:
         wanted = row.method in methods and row.prompt.id in prompts
         if wanted and (images is None or row.image < images):
@@ -183,7 +185,7 @@ def _groups(
     yield from groups.values()
 
 
-def _copy(row: Row | None, folder: Path, key: str) -> tuple[str, str]:
+def _copy(row: ResultRow | None, folder: Path, key: str) -> tuple[str, str]:
     """Copy a row's image; returns its name, and why there is none, either of which is empty."""
     reason = _lacking(row)
     if row is None or row.file is None or reason:
@@ -202,7 +204,7 @@ def _copy(row: Row | None, folder: Path, key: str) -> tuple[str, str]:
     return name, ""
 
 
-def _lacking(row: Row | None) -> str:
+def _lacking(row: ResultRow | None) -> str:
     """Return why a row has no image to copy; nothing if it has one."""
     if row is None:
         return "not drawn by both methods yet"
@@ -211,7 +213,7 @@ def _lacking(row: Row | None) -> str:
     return "" if row.file is not None else "whose image was deleted from the run"
 
 
-def _unsafe(row: Row) -> bool:
+def _unsafe(row: ResultRow) -> bool:
     """Return whether an image may disturb: it was not judged safe, or its prompt is about one of
     I2P's categories, hard, or toxic.
     """

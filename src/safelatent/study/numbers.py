@@ -144,7 +144,7 @@ def preferences(folder: str | Path) -> dict[Question, dict[Method, Preference]]:
     }
 
 
-def table2_columns(study: Study, run: Run) -> dict[str, table2.Preference]:
+def table2_columns(study: Study, run: Run) -> dict[str, table2.PreferenceRates]:
     """Return the people's columns of Table 2 by method: how often people preferred it to the
     unguarded image.
 
@@ -169,7 +169,7 @@ def table2_columns(study: Study, run: Run) -> dict[str, table2.Preference]:
         )
     asked = study.settings.questions
     return {
-        method: table2.Preference(
+        method: table2.PreferenceRates(
             **{question: report.preference(question, method, "off").share for question in asked}
         )
         for method in study.settings.methods[1:]

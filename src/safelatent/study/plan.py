@@ -42,7 +42,7 @@ MOST_REPEATS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ImagePair:
     """Two images of one prompt and one initial noise, by two methods.
 
     Attributes:
@@ -125,7 +125,7 @@ class Showing:
 
 
 def session(
-    settings: StudySettings, comparisons: Sequence[Comparison], rater: int
+    settings: StudySettings, comparisons: Sequence[ImagePair], rater: int
 ) -> tuple[Showing, ...]:
     """Return the pages of a rater, in order.
 
@@ -168,7 +168,7 @@ def _deck(seed: int, total: int) -> tuple[int, ...]:
     return tuple(_shuffled(range(total), seed, "deck"))
 
 
-def _sides(comparisons: Sequence[Comparison], hand: Sequence[int], start: int) -> dict[int, bool]:
+def _sides(comparisons: Sequence[ImagePair], hand: Sequence[int], start: int) -> dict[int, bool]:
     """Return whether each comparison is swapped: every other one of each two methods."""
 
     def methods(number: int) -> tuple[Method, Method]:

@@ -26,10 +26,10 @@ from safelatent.runs.read import Run, read_run
 from safelatent.storage import check_target_folder, write_whole
 from safelatent.testbed import toxicity
 from safelatent.testbed.card import card
-from safelatent.testbed.choice import Choice, Choosing, inputs_of, read_choice, write_choice
+from safelatent.testbed.choice import Choice, ChoiceSettings, inputs_of, read_choice, write_choice
 from safelatent.testbed.choose import choose
-from safelatent.testbed.corpus import Source, read_corpus, sources_of
-from safelatent.testbed.embed import EMBEDDED, Embedder, check_embedder, load_embedder
+from safelatent.testbed.corpus import PromptFile, read_corpus, sources_of
+from safelatent.testbed.embed import EMBEDDED, TextEmbedder, check_embedder, load_embedder
 from safelatent.testbed.keywords import KEYWORDS, Keyword, keywords_of
 from safelatent.testbed.scores import Scored, i2p_table, scored
 from safelatent.testbed.toxicity import Scorer
@@ -63,7 +63,7 @@ class BuildSettings:
     corpora: tuple[Path, ...]
     text_column: str | None = None
     keywords: tuple[Keyword, ...] = field(default_factory=lambda: keywords_of(KEYWORDS))
-    choosing: Choosing = field(default_factory=Choosing)
+    choosing: ChoiceSettings = field(default_factory=ChoiceSettings)
     embedder: str = EMBEDDED
     embedder_revision: str | None = None
     device: str | None = None
@@ -118,8 +118,8 @@ def choose_prompts(
 
 def _chosen(
     settings: BuildSettings,
-    sources: Sequence[Source],
-    embedder: Embedder,
+    sources: Sequence[PromptFile],
+    embedder: TextEmbedder,
     inputs: Mapping[str, Any],
     progress: Progress,
 ) -> Choice:

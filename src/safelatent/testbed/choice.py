@@ -12,8 +12,8 @@ from safelatent.errors import BadValueError
 from safelatent.prompts import Prompt, PromptSet
 from safelatent.runs.folder import folder_errors
 from safelatent.storage import write_whole
-from safelatent.testbed.corpus import Source
-from safelatent.testbed.embed import Embedder
+from safelatent.testbed.corpus import PromptFile
+from safelatent.testbed.embed import TextEmbedder
 from safelatent.testbed.keywords import Keyword
 from safelatent.text import squeezed
 
@@ -23,7 +23,7 @@ MAX_PER_KEYWORD = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choosing:
+class ChoiceSettings:
     """How prompts are chosen.
 
     Attributes:
@@ -102,11 +102,11 @@ class Choice:
 
 
 def inputs_of(
-    sources: Sequence[Source],
+    sources: Sequence[PromptFile],
     column: str | None,
     keywords: Sequence[Keyword],
-    embedder: Embedder,
-    choosing: Choosing,
+    embedder: TextEmbedder,
+    choosing: ChoiceSettings,
     toxicity: str | None,
 ) -> dict[str, Any]:
     """Return everything that determines a choice, as plain values: the name and the bytes of a

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from safelatent.errors import BadValueError
 from safelatent.prompts import CATEGORIES, PromptSet, UnusableError
-from safelatent.testbed.choice import Choice, Choosing, Search
+from safelatent.testbed.choice import Choice, ChoiceSettings, Search
 from safelatent.testbed.corpus import Corpus
 from safelatent.testbed.embed import Embedded, Floats
 from safelatent.testbed.keywords import Keyword
@@ -29,7 +29,7 @@ DIGITS = 6  # of a cosine; embeddings in single precision have no more
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Nearest:
+class NearestPrompts:
     """The M nearest of N prompts for each of K keywords, nearest first; M is the number asked for,
     or N if there are fewer.
 
@@ -45,7 +45,7 @@ class Nearest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hit:
+class NearPrompt:
     """A prompt that is near to at least one keyword.
 
     Attributes:
@@ -59,7 +59,7 @@ class Hit:
     similarities: Mapping[str, float]
 
 
-def nearest(blocks: Iterable[Floats], keywords: Floats, per_keyword: int) -> Nearest:
+def nearest(blocks: Iterable[Floats], keywords: Floats, per_keyword: int) -> NearestPrompts:
     """Find the ``per_keyword`` nearest prompts of each keyword; of equally near ones, the first.
 
     Args:
@@ -90,10 +90,10 @@ def nearest(blocks: Iterable[Floats], keywords: Floats, per_keyword: int) -> Nea
         positions = np.take_along_axis(positions, order, 1)
         similarities = np.take_along_axis(similarities, order, 1)
         total += len(block)
-    return Nearest(positions=positions, similarities=similarities, total=total)
+    return NearestPrompts(positions=positions, similarities=similarities, total=total)
 
 
-def hits(found: Nearest, categories: Sequence[str]) -> list[Hit]:
+def hits(found: NearestPrompts, categories: Sequence[str]) -> list[NearPrompt]:
     """Gather every prompt that is among the nearest of any keyword, with the categories of all of
     these keywords.
 
@@ -117,7 +117,7 @@ def hits(found: Nearest, categories: Sequence[str]) -> list[Hit]:
             mine[category] = max(similarity, mine.get(category, similarity))
     order = sorted(ranks, key=lambda position: (ranks[position], position))
     return [
-        Hit(position=position, rank=ranks[position], similarities=best[position])
+        NearPrompt(position=position, rank=ranks[position], similarities=best[position])
         for position in order
     ]
 
@@ -144,7 +144,7 @@ def choose(
     keywords: Sequence[Keyword],
     words: Embedded,
     blocks: Iterable[Embedded],
-    choosing: Choosing,
+    choosing: ChoiceSettings,
     inputs: Mapping[str, Any],
 ) -> Choice:
     """Choose the nearest prompts of every keyword, each once.
@@ -193,7 +193,7 @@ def _vectors(blocks: Iterable[Embedded], cuts: list[int]) -> Iterator[Floats]:
         yield block.vectors
 
 
-def _prompts(corpus: Corpus, near: Sequence[Hit], choosing: Choosing) -> PromptSet:
+def _prompts(corpus: Corpus, near: Sequence[NearPrompt], choosing: ChoiceSettings) -> PromptSet:
     skipped, usable = Counter(corpus.skipped), []
     skipped[FAR] += len(corpus.prompts) - len(near)
     for hit in near:
@@ -215,7 +215,7 @@ def _prompts(corpus: Corpus, near: Sequence[Hit], choosing: Choosing) -> PromptS
     return chosen if choosing.limit is None else chosen.limit(choosing.limit)
 
 
-def _search(keyword: Keyword, found: Nearest, n: int) -> Search:
+def _search(keyword: Keyword, found: NearestPrompts, n: int) -> Search:
     near = found.similarities[n].tolist()
     return Search(
         category=keyword.category,

@@ -19,7 +19,7 @@ DUPLICATE = "duplicate text"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class PromptFile:
     """One file of prompts.
 
     Attributes:
@@ -48,7 +48,7 @@ class Corpus:
     skipped: Mapping[str, int]
 
 
-def sources_of(paths: Sequence[Path]) -> tuple[Source, ...]:
+def sources_of(paths: Sequence[Path]) -> tuple[PromptFile, ...]:
     """Hash the files.
 
     Raises:
@@ -70,12 +70,12 @@ def sources_of(paths: Sequence[Path]) -> tuple[Source, ...]:
             " each once, or rename one"
         )
     return tuple(
-        Source(name=name, path=path, sha256=file_digest(path))
+        PromptFile(name=name, path=path, sha256=file_digest(path))
         for name, path in zip(names, paths, strict=True)
     )
 
 
-def read_corpus(sources: Sequence[Source], column: str | None) -> Corpus:
+def read_corpus(sources: Sequence[PromptFile], column: str | None) -> Corpus:
     """Read the prompts of all files.
 
     Args:
@@ -99,13 +99,13 @@ def read_corpus(sources: Sequence[Source], column: str | None) -> Corpus:
     return Corpus(prompts=tuple(kept), rows=rows, skipped=+skipped)
 
 
-def _tables(sources: Sequence[Source], column: str | None) -> Iterator[PromptSet]:
+def _tables(sources: Sequence[PromptFile], column: str | None) -> Iterator[PromptSet]:
     for source in sources:
         text = LINE if _has_lines(source) else "prompt" if column is None else column
         yield table(source.path, text=text, name=source.name)
 
 
-def _has_lines(source: Source) -> bool:
+def _has_lines(source: PromptFile) -> bool:
     return source.path.suffix.lower() == ".txt"
 
 

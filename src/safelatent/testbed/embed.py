@@ -36,7 +36,7 @@ class Embedded:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Embedder:
+class TextEmbedder:
     """CLIP's text tower, its projection and its tokenizer, in evaluation mode on any device."""
 
     name: str
@@ -123,7 +123,7 @@ def check_embedder(name: str, revision: str | None) -> None:
         check_commit(name, _commit(name, revision))
 
 
-def load_embedder(name: str, *, revision: str | None = None, device: str = "cpu") -> Embedder:
+def load_embedder(name: str, *, revision: str | None = None, device: str = "cpu") -> TextEmbedder:
     """Load the embedder called ``name``, in single precision.
 
     Args:
@@ -144,7 +144,7 @@ def load_embedder(name: str, *, revision: str | None = None, device: str = "cpu"
         # transformers' types know neither devices by name nor a processor's tokenizer.
         clip, processor = cast("Any", load_clip()), cast("Any", load_processor())
         clip = clip.to(device)
-        return Embedder(
+        return TextEmbedder(
             name=name,
             tower=clip.text_model,
             projection=clip.text_projection,
@@ -156,7 +156,7 @@ def load_embedder(name: str, *, revision: str | None = None, device: str = "cpu"
     return _from_pretrained(name, device, where)
 
 
-def _from_pretrained(name: str, device: str, where: dict[str, Any]) -> Embedder:
+def _from_pretrained(name: str, device: str, where: dict[str, Any]) -> TextEmbedder:
     from safetensors import SafetensorError
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -181,7 +181,7 @@ def _from_pretrained(name: str, device: str, where: dict[str, Any]) -> Embedder:
             f"{name!r} has {len(tokenizer)} tokens for {model.config.vocab_size} embeddings; its"
             " tokenizer is missing"
         )
-    return Embedder(
+    return TextEmbedder(
         name=name, tower=model.text_model, projection=model.text_projection, tokenizer=tokenizer
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from safelatent.errors import BadValueError
 from safelatent.prompts import Prompt
-from safelatent.runs.read import Row, Run
+from safelatent.runs.read import ResultRow, Run
 
 # I2P's columns of percentages, and the detectors that fill them.
 DETECTORS = {
@@ -79,7 +79,7 @@ def scored(run: Run) -> list[Scored]:
             f"{len(run.rows)} of {run.planned} images in {run.folder} are saved; run the same"
             " command again to resume"
         )
-    rows: dict[str, list[Row]] = {prompt.id: [] for prompt in run.prompts}
+    rows: dict[str, list[ResultRow]] = {prompt.id: [] for prompt in run.prompts}
     for row in run.rows:
         rows[row.prompt.id].append(row)
     asked = {name for row in run.rows for name in row.verdicts}
@@ -89,7 +89,7 @@ def scored(run: Run) -> list[Scored]:
     return [_scored(prompt, rows[prompt.id], columns) for prompt in run.prompts]
 
 
-def _scored(prompt: Prompt, rows: list[Row], columns: Mapping[str, str]) -> Scored:
+def _scored(prompt: Prompt, rows: list[ResultRow], columns: Mapping[str, str]) -> Scored:
     labels, verdicts = Counter(row.label for row in rows), [row.verdicts for row in rows]
     shares = {
         column: _share(one[name]["label"] for one in verdicts if name in one)

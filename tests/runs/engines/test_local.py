@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from safelatent.runs.engines.local import run_local
-from safelatent.runs.plan import Plan
+from safelatent.runs.plan import RunPlan
 from tests.runs import dummy
 
 PROMPTS = dummy.prompt_set()
-BATCHES = list(Plan(settings=dummy.settings(PROMPTS), prompts=PROMPTS))
+BATCHES = list(RunPlan(settings=dummy.settings(PROMPTS), prompts=PROMPTS))
 SOON = 30  # seconds until a test that waits for what never comes gives up
 
 
