@@ -46,6 +46,12 @@ def test_it_is_saved_and_loaded(found, pipe, tmp_path):
     again.check_encoder(pipe)
 
 
+def test_the_same_check_is_the_same_file(found, tmp_path):
+    """A policy's hash is of the file."""
+    files = [found.save(tmp_path / f"{n}.safetensors") for n in range(20)]
+    assert len({file.read_bytes() for file in files}) == 1
+
+
 def test_another_encoder_is_refused(found):
     other = tiny.pipeline()
     with torch.no_grad():

@@ -172,24 +172,6 @@ def load_processor(pipeline: Path = EMBEDDED) -> CLIPProcessor:
     return CLIPProcessor(image_processor=image_processor(), tokenizer=tokenizer)
 
 
-def clip_similarity(model: CLIPModel, images: Tensor, texts: Tensor) -> Tensor:
-    """Return the cosine of every image with every text.
-
-    Args:
-        model: a CLIP, the embedded one or another.
-        images: pixels (N, 3, H, W), as the model's processor makes them.
-        texts: token ids (M, L). What follows a text's first end token is ignored.
-
-    Returns:
-        (N, M), each in [-1, 1].
-    """
-    import torch
-
-    with torch.no_grad():
-        out: Any = model(pixel_values=images, input_ids=texts)
-    return out.image_embeds @ out.text_embeds.T
-
-
 def text_tower_sha256(text: CLIPTextModel) -> str:
     """Return the sha256 over names and values of all weights, in half precision as stored."""
     digest = hashlib.sha256()

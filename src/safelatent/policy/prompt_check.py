@@ -34,7 +34,7 @@ from safelatent.policy.prompt_fit import figures, least_for, ridge, working_poin
 from safelatent.storage import write_whole
 from safelatent.text import counted, squeezed
 
-FORMAT = "safelatent-prompt-check-1"
+FORMAT = "safelatent-prompt-check-2"  # the one note of the file
 LEAST_PROMPTS = 40
 MOST_REFUSED = 0.02  # of harmless prompts, at the working point
 NEVER = float(np.nextafter(1.0, 2.0))  # the least threshold that no score reaches
@@ -142,9 +142,9 @@ class Calibration:
     def save(self, file: Path) -> Path:
         """Write the calibration as safetensors, whole or not at all."""
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
-        notes = {"format": FORMAT, "threshold": repr(self.threshold)}
-        notes["figures"] = json.dumps(dict(self.figures), ensure_ascii=False)
-        return write_whole(file, save(tensors, notes))
+        notes = {"threshold": self.threshold, "figures": dict(self.figures)}
+        # one note: several come in any order, and a policy's hash is of the file
+        return write_whole(file, save(tensors, {FORMAT: json.dumps(notes, sort_keys=True)}))
 
     @classmethod
     def load(cls, file: str | Path) -> Calibration:
@@ -162,13 +162,14 @@ class Calibration:
                 f"the prompt check {str(file)!r} cannot be read ({squeezed(error)}); write it with:"
                 " safelatent policy calibrate"
             ) from None
-        if notes.get("format") != FORMAT or tensors.keys() != set(_TENSORS):
+        if FORMAT not in notes or tensors.keys() != set(_TENSORS):
             raise BadValueError(
                 f"{str(file)!r} is not a prompt check of this version; write it with:"
                 " safelatent policy calibrate"
             )
         try:
-            threshold, figures = float(notes["threshold"]), dict(json.loads(notes["figures"]))
+            note = json.loads(notes[FORMAT])
+            threshold, figures = float(note["threshold"]), dict(note["figures"])
             found = cls(**tensors, threshold=threshold, figures=figures)
         except (KeyError, TypeError, ValueError):
             found = None
