@@ -33,7 +33,7 @@ def test_show_says_what_nothing_has(capsys, tmp_path):
     """A policy that no pipeline could be guarded with is not shown as one."""
     file = tmp_path / "policy.toml"
     for table, fault in (
-        ('[output]\nprotocols = ["embeded"]', "output.protocols has 'embeded' (did you mean 'emb"),
+        ('[output]\nprotocols = ["embeded"]', "unknown protocol 'embeded' (did you mean 'emb"),
         ('[output]\nvectors = "none.npy"', "none.npy', which is not a file"),
         ('[output]\nprotocols = ["i2p-paper"]', "needs Q16's two published vectors; name their"),
         ('[prompt]\ncalibration = "none.safetensors"', "none.safetensors"),

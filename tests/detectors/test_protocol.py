@@ -19,6 +19,7 @@ from safelatent.detectors import (
     named_protocol,
     never,
 )
+from safelatent.detectors.protocol import check_protocol, sources_of
 from tests.detectors import tiny_detectors
 from tests.detectors.tiny_detectors import Scripted, drawn, noise, publish, vectors_file
 
@@ -197,3 +198,22 @@ def test_what_was_seen_in_a_few_words():
     assert two.judge([noise(8)])[0].in_brief() == "inappropriate: always 1.00"
     assert two.judge([Image.new("RGB", (8, 8))])[0].in_brief().startswith("unusable: it is black")
     assert protocol(never()).judge([noise(8)])[0].in_brief() == "safe"
+
+
+def test_what_a_policy_has_goes_to_the_protocols_that_need_it():
+    assert sources_of("i2p-paper", "q16.npy") == Sources(vectors="q16.npy")
+    assert sources_of("embedded", "q16.npy") == Sources()
+
+
+@pytest.mark.parametrize(
+    ("name", "sources", "fault"),
+    [
+        ("embeded", Sources(), "did you mean 'embedded'"),
+        ("i2p-paper", Sources(), "--vectors FILE, in a policy as vectors under"),
+        ("embedded-clip", Sources(vectors="q16.npy"), "has its own vectors"),
+    ],
+)
+def test_faults_are_found_before_anything_is_loaded(name, sources, fault):
+    with pytest.raises(BadValueError, match=fault):
+        check_protocol(name, sources)
+    check_protocol("i2p-paper", Sources(vectors="is not read"))

@@ -11,7 +11,7 @@ import typer
 
 from safelatent.cli.options import Model, Revision, check_place
 from safelatent.cli.progress import ProgressBar
-from safelatent.errors import BadValueError, nearest
+from safelatent.errors import BadValueError
 from safelatent.text import counted, visible_line
 
 if TYPE_CHECKING:
@@ -157,27 +157,16 @@ def _check_names(found: Policy) -> None:
 
     A classifier on the Hub is loaded when a pipeline is guarded.
     """
-    from safelatent.detectors.protocol import PROTOCOLS
+    from safelatent.detectors.protocol import check_protocol, sources_of
     from safelatent.hub import check_commit, is_hub_id
     from safelatent.policy import PromptRules
     from safelatent.policy.prompt_rules import PromptGate
 
-    for name in found.output.protocols:
-        if name not in PROTOCOLS:
-            raise BadValueError(
-                f"output.protocols has {name!r}{nearest(name, PROTOCOLS)}; it must be one of"
-                f" {', '.join(PROTOCOLS)}"
-            )
     vectors = found.output.vectors
+    for name in found.output.protocols:
+        check_protocol(name, sources_of(name, vectors))
     if vectors is not None and not Path(vectors).is_file():
         raise BadValueError(f"output.vectors is {vectors!r}, which is not a file")
-    if vectors is None:
-        for name in found.output.protocols:
-            if name.startswith("i2p"):
-                raise BadValueError(
-                    f"output.protocols has {name!r}, which needs Q16's two published vectors; name"
-                    " their file under [output]: vectors (docs/detectors.md says how to get it)"
-                )
     rules = found.prompt
     if rules.classifier is not None and is_hub_id(rules.classifier):
         check_commit(rules.classifier, rules.revision)

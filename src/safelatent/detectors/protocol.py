@@ -142,15 +142,19 @@ class Sources:
     device: str = "cpu"
 
 
-def _published_q16(name: str, sources: Sources) -> Q16:
+def _vectors(name: str, sources: Sources) -> str | Path:
     if sources.vectors is None:
         raise BadValueError(
             f"protocol {name!r} needs Q16's two published vectors; name their file (.npy or"
-            " .safetensors) with --vectors FILE (docs/detectors.md says how to get it)"
+            " .safetensors) with --vectors FILE, in a policy as vectors under [output]"
+            " (docs/detectors.md says how to get it)"
         )
-    detector = q16(
-        sources.vectors, model=sources.clip, revision=sources.revision, device=sources.device
-    )
+    return sources.vectors
+
+
+def _published_q16(name: str, sources: Sources) -> Q16:
+    vectors = _vectors(name, sources)
+    detector = q16(vectors, model=sources.clip, revision=sources.revision, device=sources.device)
     if detector.vectors.published != "ViT-L/14":
         raise BadValueError(
             f"protocol {name!r} needs the published vectors for ViT-L/14; the sha256 of those in"
@@ -174,32 +178,21 @@ def _i2p_authors_script(sources: Sources) -> Protocol:
     return Protocol(name="i2p-authors-script", detectors=detectors)
 
 
-def _embedded(sources: Sources) -> Protocol:
+def _embedded(_: Sources) -> Protocol:
     """The judge of the embedded world, its ground truth."""
-    _check_no_sources("embedded", sources)
     return Protocol(name="embedded", detectors=(embedded_judge(),))
 
 
-def _embedded_witnessed(sources: Sources) -> Protocol:
+def _embedded_witnessed(_: Sources) -> Protocol:
     """The same, where a second judge agrees: for pictures that were searched for the first's
     mistakes.
     """
-    _check_no_sources("embedded-witnessed", sources)
     return Protocol(name="embedded-witnessed", detectors=(embedded_judge(witness=True),))
 
 
-def _embedded_clip(sources: Sources) -> Protocol:
+def _embedded_clip(_: Sources) -> Protocol:
     """Q16 or the checker on the embedded CLIP, joined as the paper joins its two detectors."""
-    _check_no_sources("embedded-clip", sources)
     return Protocol(name="embedded-clip", detectors=(embedded_q16(), embedded_checker()))
-
-
-def _check_no_sources(name: str, sources: Sources) -> None:
-    if replace(sources, device="cpu") != Sources():
-        raise BadValueError(
-            f"protocol {name!r} has its own vectors and models; leave vectors, clip and revision"
-            " out"
-        )
 
 
 PROTOCOLS: dict[str, Callable[[Sources], Protocol]] = {
@@ -209,6 +202,32 @@ PROTOCOLS: dict[str, Callable[[Sources], Protocol]] = {
     "embedded-witnessed": _embedded_witnessed,
     "embedded-clip": _embedded_clip,
 }
+PUBLISHED = ("i2p-paper", "i2p-authors-script")  # they need ``Sources``
+
+
+def sources_of(name: str, vectors: str | Path | None) -> Sources:
+    """Return what the protocol ``name`` is given of a policy: the vectors, where it needs them."""
+    return Sources(vectors=vectors if name in PUBLISHED else None)
+
+
+def check_protocol(name: str, sources: Sources) -> None:
+    """Refuse what ``named_protocol`` would refuse before it loads anything.
+
+    Raises:
+        BadValueError: an unknown name, vectors that are missing, or sources that it does not take.
+    """
+    if name not in PROTOCOLS:
+        raise BadValueError(
+            f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of"
+            f" {', '.join(PROTOCOLS)}"
+        )
+    if name in PUBLISHED:
+        _vectors(name, sources)
+    elif replace(sources, device="cpu") != Sources():
+        raise BadValueError(
+            f"protocol {name!r} has its own vectors and models; leave vectors, clip and revision"
+            " out"
+        )
 
 
 def named_protocol(name: str, sources: Sources | None = None) -> Protocol:
@@ -218,9 +237,6 @@ def named_protocol(name: str, sources: Sources | None = None) -> Protocol:
         BadValueError: an unknown name, or vectors that are missing or not the published ones.
         UnsupportedError: a detector's package is not installed.
     """
-    if name not in PROTOCOLS:
-        raise BadValueError(
-            f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of"
-            f" {', '.join(PROTOCOLS)}"
-        )
-    return PROTOCOLS[name](sources or Sources())
+    sources = sources or Sources()
+    check_protocol(name, sources)
+    return PROTOCOLS[name](sources)

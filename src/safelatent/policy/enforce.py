@@ -13,7 +13,7 @@ from copy import deepcopy
 from typing import Any, NoReturn, Self
 
 from safelatent.concepts import Concept
-from safelatent.detectors.protocol import Protocol, Sources, named_protocol
+from safelatent.detectors.protocol import Protocol, named_protocol, sources_of
 from safelatent.errors import UnsupportedError, brief
 from safelatent.guidance import EXACT, SLD, Adaptive
 from safelatent.pipelines.classic.checks import bind_call
@@ -57,9 +57,8 @@ class UnderPolicy(Guarded):
         super().__init__(
             pipe=pipe, safety=settings, concept=concept_beside(settings, held), plan=EXACT
         )
-        sources = Sources(vectors=held.output.vectors)
         protocols = tuple(
-            named_protocol(name, sources if name.startswith("i2p") else None)
+            named_protocol(name, sources_of(name, held.output.vectors))
             for name in held.output.protocols
         )
         vars(self).update(
