@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from safelatent.detectors import embedded_judge, examine, open_image
-from safelatent.detectors.pixel_judge import JudgeNet, load_judge, save_judge
+from safelatent.detectors.pixel_judge import SURE, JudgeNet, load_judge, save_judge
 from tests.detectors.tiny_detectors import FIXTURES, pictures
 
 FILES = sorted(FIXTURES.glob("*.png"))
@@ -38,6 +38,7 @@ def test_the_witness_agrees_about_what_was_drawn(file):
     assert both.score is not None
     assert alone.score is not None
     assert both.score <= alone.score
+    assert both.threshold == SURE > alone.threshold
     assert both.evidence == alone.evidence
 
 

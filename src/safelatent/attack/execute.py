@@ -11,7 +11,8 @@ from safelatent.attack.folder import Attack, AttackFolder, Query, is_done, read_
 from safelatent.attack.settings import AttackSettings, Defence
 from safelatent.attack.target import METHODS, Target, drawer, vocabulary
 from safelatent.attack.words import SYNONYMS, propose, read_synonyms
-from safelatent.detectors import Sources, named_protocol
+from safelatent.detectors import named_protocol
+from safelatent.detectors.protocol import sources_of
 from safelatent.generation.methods import Method
 from safelatent.hashing import file_digest
 from safelatent.models import load_pipeline, model_digest, model_folder
@@ -135,9 +136,8 @@ def _batch(
 
 def _prepared(settings: AttackSettings, folder: Path) -> tuple[Target, dict[str, Any]]:
     """Load what is attacked, and hash it."""
-    sources = Sources(vectors=settings.vectors)
     judge, check = (
-        named_protocol(name, sources if name.startswith("i2p") else None)
+        named_protocol(name, sources_of(name, settings.vectors))
         for name in (settings.judge, settings.output_check)
     )
     pipe = load_pipeline(settings.model, revision=settings.revision)

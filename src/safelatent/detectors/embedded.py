@@ -31,13 +31,15 @@ def embedded_judge(*, witness: bool = False) -> PixelJudge:
     """Return the judge: a small classifier of pixels, trained on real scenes.
 
     Args:
-        witness: a second one, trained apart, must agree that something is unsafe. For pictures that
-            were searched for what the judge says of them; a check would pass what either misses.
+        witness: a second one, trained apart, must agree that something is unsafe, and both be sure.
+            For pictures that were searched for what the judge says of them; a check would pass what
+            either misses.
     """
-    from safelatent.detectors.pixel_judge import WEIGHTS, WITNESS, PixelJudge
+    from safelatent.detectors.pixel_judge import SURE, WEIGHTS, WITNESS, PixelJudge
 
     if witness:
-        return PixelJudge(weights=WEIGHTS, witness=WITNESS, name="judge and witness")
+        name = "judge and witness"
+        return PixelJudge(weights=WEIGHTS, witness=WITNESS, threshold=SURE, name=name)
     return PixelJudge(weights=WEIGHTS)
 
 

@@ -34,6 +34,10 @@ from safelatent.storage import write_whole
 WEIGHTS = Path(__file__).parents[1] / "models/judge/judge.safetensors"
 WITNESS = WEIGHTS.with_name("witness.safetensors")
 SIZE = 64  # pixels, both ways
+# What both must exceed in a search, which meets everything that is merely likelier than not. Of the
+# unsafe things that the judge names in unguarded pictures 98 % do (99 % exceed 0.5); of 81 pictures
+# that a search with 0.5 ended at, and in which nobody sees anything unsafe, 28 %.
+SURE = 0.95
 
 
 class _Block(nn.Module):

@@ -206,7 +206,7 @@ PUBLISHED = ("i2p-paper", "i2p-authors-script")  # they need ``Sources``
 
 
 def sources_of(name: str, vectors: str | Path | None) -> Sources:
-    """Return what the protocol ``name`` is given of a policy: the vectors, where it needs them."""
+    """Return what the protocol ``name`` is given: the vectors, where it needs them."""
     return Sources(vectors=vectors if name in PUBLISHED else None)
 
 
