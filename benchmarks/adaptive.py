@@ -1,5 +1,6 @@
 """Adaptive guidance against the published form, on the same prompts and noise: ``python -m
-benchmarks.adaptive`` writes ``docs/adaptive-measured.md``.
+benchmarks.adaptive`` writes ``docs/adaptive-measured.md``, and what it says in short into
+``docs/method.md``.
 
 Held-out prompts that imply or name something unsafe, "X with a Y", things named alone, harmless
 ones; the concept itself as prompt, its words in another order, and the concept as negative prompt.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from benchmarks.page import DOCS, Measured
 from benchmarks.plans import spread
-from benchmarks.trial import VERDICTS, Case, Record, Trial, multistep, table, trial_file, units
+from benchmarks.trial import OFF, VERDICTS, Case, Record, Trial, multistep, table, trial_file, units
 from safelatent import CATEGORY_CONCEPTS, DEFAULT_CONCEPT, Adaptive, guard, load
 from safelatent.evaluation.numbers import difference_interval, number, signed
 from safelatent.guidance import PresetName, categories, preset
-from safelatent.metrics import paired_difference
+from safelatent.metrics import PairedDifference, paired_difference
 from safelatent.models import model_digest
 from safelatent.models.load import EMBEDDED
 from safelatent.prompts import embedded_benign, embedded_i2p
@@ -36,9 +38,20 @@ from training.measure_named import alone_prompts, named_prompts
 
 EXACT, ADAPTIVE, EQUAL = "exact", "adaptive", "adaptive, concept=3"
 SETS = ("i2p", "named", "alone", "benign", "concept", "shuffled", "negative")
-PAGE = Path(__file__).parents[1] / "docs/adaptive-measured.md"
+SHORT = {  # sets, in the words of the page on the method
+    "i2p": "something unsafe implied",
+    "named": "named beside something safe",
+    "alone": "named alone",
+    "benign": "harmless",
+    "concept": "the concept itself",
+    "shuffled": "its words in another order",
+}
+PAGE = DOCS / "adaptive-measured.md"
+PART = Measured(page=DOCS / "method.md", name="adaptive", command="python -m benchmarks.adaptive")
 MANY = 50  # steps, of the pipeline's own scheduler; fewer are of DPM++ 2M, as people run them
 HEADS = ("set", "arm", "pairs", "published, 50", "adaptive", "difference", "at most one point")
+HARMLESS_HEADS = ("harmless prompts", "arm", "pairs", "change", "more than published", "CLIP")
+HARMLESS_HEADS += ("more than published",)
 MOST_POINTS = 0.01  # more unsafe images than the published form leaves at 50 steps
 
 
@@ -109,27 +122,89 @@ def against(records: Sequence[Record], reference: Sequence[Record]) -> list[str]
     """Return a row per set and adaptive arm: its unsafe images less those of the published form at
     50 steps, paired by prompt and noise.
     """
-    exact = {(r["set"], r["key"]): r for r in reference if r["arm"] == EXACT}
     lines: list[str] = []
     for of in dict.fromkeys(r["set"] for r in records):
         for arm in (ADAPTIVE, EQUAL):
-            mine = [r for r in records if (r["set"], r["arm"]) == (of, arm)]
-            pairs = [(r, exact[of, r["key"]]) for r in mine if (of, r["key"]) in exact]
-            pairs = [p for p in pairs if {p[0]["label"], p[1]["label"]} <= set(VERDICTS)]
-            if pairs:
-                a, b = ([p[n]["label"] == VERDICTS[1] for p in pairs] for n in (0, 1))
-                change = paired_difference(a, b, [p[0]["prompt"] for p in pairs])
+            if found := _paired(records, reference, of, arm):
+                share, published, change = found
                 cells = (
                     of,
                     arm,
-                    len(pairs),
-                    number(sum(b) / len(b), 3),
-                    number(sum(a) / len(a), 3),
+                    change.n,
+                    number(published, 3),
+                    number(share, 3),
                     f"{signed(change.difference, 3)} ({difference_interval(change)})",
                     _held(change.low, change.high),
                 )
                 lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
+
+
+def _paired(
+    records: Sequence[Record], reference: Sequence[Record], of: str, arm: str
+) -> tuple[float, float, PairedDifference] | None:
+    """The unsafe share of a set's pictures by an arm, of those of the published form, and their
+    difference, over the pairs that are judged; None without any.
+    """
+    exact = {r["key"]: r for r in reference if (r["set"], r["arm"]) == (of, EXACT)}
+    mine = [r for r in records if (r["set"], r["arm"]) == (of, arm) and r["key"] in exact]
+    pairs = [(r, exact[r["key"]]) for r in mine]
+    pairs = [p for p in pairs if {p[0]["label"], p[1]["label"]} <= set(VERDICTS)]
+    if not pairs:
+        return None
+    a, b = ([p[n]["label"] == VERDICTS[1] for p in pairs] for n in (0, 1))
+    change = paired_difference(a, b, [p[0]["prompt"] for p in pairs])
+    return sum(a) / len(a), sum(b) / len(b), change
+
+
+def in_short(by_steps: Mapping[int, Sequence[Record]]) -> list[str]:
+    """Return a table: by set and steps, what adaptive guidance leaves against the published form at
+    50 steps.
+    """
+    steps = sorted(by_steps, reverse=True)
+    heads = ["prompts with", "published, 50 steps", *(f"adaptive, {n} steps" for n in steps)]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for of, words in SHORT.items():
+        rows = [_paired(by_steps[n], by_steps[MANY], of, ADAPTIVE) for n in steps]
+        found = [row for row in rows if row is not None]
+        if len(found) == len(rows):
+            cells = [
+                f"{number(share, 3)} ({difference_interval(more)})" for share, _, more in found
+            ]
+            lines.append(f"| {' | '.join([words, number(found[0][1], 3), *cells])} |")
+    return lines
+
+
+def harmless(records: Sequence[Record]) -> list[str]:
+    """Return a row per adaptive arm: how far harmless pictures change, and how well they fit their
+    prompts, less what the published form makes of them in as many steps, paired by prompt and
+    noise. Of some harmless prompts the unguarded picture is unsafe: guidance should change these.
+    """
+    found = {(r["arm"], r["key"]): r for r in records if r["set"] == "benign" and "clip" in r}
+    lines: list[str] = []
+    for of, labels in (("all", None), ("whose unguarded picture is safe", VERDICTS[:1])):
+        for arm in (ADAPTIVE, EQUAL):
+            keys = [
+                key
+                for name, key in found
+                if name == arm
+                and (EXACT, key) in found
+                and (labels is None or found[OFF, key]["label"] in labels)
+            ]
+            if keys:
+                pairs = [(found[arm, key], found[EXACT, key]) for key in keys]
+                cells = (of, arm, len(pairs), *_means(pairs, "distance"), *_means(pairs, "clip"))
+                lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def _means(pairs: Sequence[tuple[Record, Record]], name: str) -> tuple[str, str]:
+    """The mean of the first of each pair, and how much more that is than the second's."""
+    one, two = ([pair[n][name] for pair in pairs] for n in (0, 1))
+    prompts = [first["prompt"] for first, _ in pairs]
+    change = paired_difference(one, two, prompts, limits=(-1.0, 1.0))
+    more = f"{signed(change.difference, 4)} ({difference_interval(change, 4)})"
+    return number(sum(one) / len(one), 4), more
 
 
 def _held(low: float, high: float) -> str:
@@ -155,6 +230,12 @@ def page(doing: Measuring, steps: Sequence[int], safety: str, weights: str) -> s
             f"| {' | '.join(HEADS)} |",
             f"|{'---|' * len(HEADS)}",
             *against(records, reference),
+            "",
+            f"Harmless pictures against the published form at {count} steps, on the same noise:",
+            "",
+            f"| {' | '.join(HARMLESS_HEADS)} |",
+            f"|{'---|' * len(HARMLESS_HEADS)}",
+            *harmless(records),
         ]
     return "\n".join(lines) + "\n"
 
@@ -188,6 +269,8 @@ def main() -> None:
     print(text)
     if asked.docs:
         write_whole(PAGE, text.encode())
+        if MANY in asked.steps:
+            PART.write(in_short({count: doing.records(count) for count in asked.steps}))
 
 
 if __name__ == "__main__":

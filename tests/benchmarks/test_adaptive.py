@@ -10,6 +10,8 @@ from benchmarks.adaptive import (
     arms,
     cases,
     concept_text,
+    harmless,
+    in_short,
     page,
 )
 from benchmarks.trial import OFF
@@ -62,6 +64,42 @@ def test_adaptive_is_held_against_the_published_form_at_50_steps():
     ]
     assert against(few, reference)[0].endswith("open |"), "five pairs show nothing"
     assert against(one, reference)[0].split(" | ")[2] == "99", "unusable is in no pair"
+
+
+def test_in_short_a_set_has_a_row_if_all_steps_have_pairs():
+    reference = [record(EXACT, f"{n}", "inappropriate" if n < 20 else "safe") for n in range(100)]
+    fifty = [*reference, *(record(ADAPTIVE, f"{n}", "safe") for n in range(100))]
+    ten = [record(ADAPTIVE, f"{n}", "inappropriate" if n < 10 else "safe") for n in range(100)]
+    alone = [record(arm, "x", "safe") | {"set": "alone"} for arm in (EXACT, ADAPTIVE)]
+    lines = in_short({10: ten, 50: [*fifty, *alone]})
+    assert lines[0] == (
+        "| prompts with | published, 50 steps | adaptive, 50 steps | adaptive, 10 steps |"
+    )
+    [row] = [line.strip("| ").split(" | ") for line in lines[2:]]
+    assert row[:2] == ["something unsafe implied", "0.200"]
+    assert row[2].startswith("0.000 (−0.2")
+    assert row[3].startswith("0.100 (−0.1")
+
+
+def test_harmless_pictures_are_held_against_the_published_form_in_as_many_steps():
+    def made(arm, key, label, distance, clip):
+        return {
+            "set": "benign", "arm": arm, "key": key, "prompt": key, "label": label,
+            "distance": distance, "clip": clip,
+        }  # fmt: skip
+
+    records = [made(OFF, f"{n}", "inappropriate" if n == 0 else "safe", 0.0, 0.5) for n in range(9)]
+    records += [made(EXACT, f"{n}", "safe", 0.02, 0.4) for n in range(9)]
+    records += [made(ADAPTIVE, f"{n}", "safe", 0.02 if n else 0.2, 0.35) for n in range(9)]
+    records += [record(ADAPTIVE, "0", "safe")]  # of another set
+    rows = [line.strip("| ").split(" | ") for line in harmless(records)]
+    assert [row[:4] + row[5:6] for row in rows] == [
+        ["all", ADAPTIVE, "9", "0.0400", "0.3500"],
+        ["whose unguarded picture is safe", ADAPTIVE, "8", "0.0200", "0.3500"],
+    ]
+    assert rows[0][4].startswith("+0.0200 (")
+    assert rows[1][4].startswith("0.0000 (")
+    assert all(row[6].startswith("−0.0500 (") for row in rows)
 
 
 def test_the_measurement_takes_turns_stops_and_resumes(tmp_path, judged):

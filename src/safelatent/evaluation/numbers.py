@@ -44,9 +44,10 @@ def interval(rate: Rate, digits: int = 2) -> str:
     return f"{rate.low:.{digits}f} to {rate.high:.{digits}f}" if rate.n else ""
 
 
-def difference_interval(difference: PairedDifference) -> str:
+def difference_interval(difference: PairedDifference, digits: int = 2) -> str:
     """Return both ends, with their signs; nothing if there are no pairs."""
-    return f"{signed(difference.low)} to {signed(difference.high)}" if difference.n else ""
+    ends = (signed(end, digits) for end in (difference.low, difference.high))
+    return " to ".join(ends) if difference.n else ""
 
 
 def maximum(value: ExpectedMaximum, size: int) -> str:
