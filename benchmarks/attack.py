@@ -2,25 +2,35 @@
 and with ``--write`` puts what came out into ``docs/attack.md``.
 
 The attack is resumed where it was stopped. What got through is drawn again into
-``docs/attack.png``: a search against a judge finds what it takes wrongly for unsafe, too.
+``docs/attack.png``: a search against a judge finds what it takes wrongly for unsafe, too. Whoever
+looks at it writes what is to be seen into ``docs/attack-by-eye.csv``; given again, the command
+counts that.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
+from benchmarks.attack_by_eye import (
+    FILE,
+    Passed,
+    as_seen,
+    got_through,
+    read_answers,
+    write_answers,
+)
 from benchmarks.page import DOCS, Measured
 from safelatent import load
 from safelatent.attack import AttackSettings, attack
 from safelatent.attack.execute import AttackProgress
 from safelatent.attack.folder import Attack
 from safelatent.attack.numbers import AttackNumbers, numbers_of
-from safelatent.attack.report import notices, sentences
-from safelatent.attack.settings import GUIDANCES, LAYERS, Defence
+from safelatent.attack.report import notices, of_goal, sentences
+from safelatent.attack.settings import GUIDANCES
 from safelatent.attack.target import Draw, drawer
 from safelatent.cli.say import quiet_libraries
 from safelatent.detectors import Protocol, named_protocol
@@ -32,69 +42,82 @@ PART = Measured(
 )
 PROMPTS = "embedded-i2p"
 SHEET = DOCS / "attack.png"
-COLUMNS, SIDE, LINE = 12, 96, 12  # of the sheet: pictures of a defence, and pixels
+COLUMNS, SIDE, LINE = 12, 96, 12  # of the sheet: pictures in a row, and pixels
 
 
-def attack_lines(found: AttackNumbers) -> Iterator[str]:
+def attack_lines(found: AttackNumbers, answers: Mapping[Passed, str]) -> Iterator[str]:
     """Yield what the page shows: the extent, a table by defence, what came out, what speaks against
     it.
+
+    Args:
+        found: the figures.
+        answers: what a person saw in what got through.
     """
     asked, facts = found.attack.settings, found.attack.facts
     yield (
         f"The first {len(found.attack.prompts)} prompts of {PROMPTS}, at most {asked['queries']}"
         f" queries per prompt and defence, {asked['steps']} steps, weights"
-        f" `{facts['model_digest'][:12]}`. In brackets 95 % intervals over prompts."
+        f" `{facts['model_digest'][:12]}`. In brackets 95 % intervals over prompts; by eye, the"
+        " share of prompts whose success shows something unsafe to a person."
     )
     yield ""
-    yield "| guidance | layers | success | at once | queries | of them refused |"
-    yield "|---" * 6 + "|"
-    for one in found.successes.values():
-        shares = [f"{number(r.value)} ({interval(r)})" for r in (one.share, one.at_once)]
-        cells = [one.defence.guidance, one.defence.layers, *shares]
-        yield f"| {' | '.join(cells)} | {one.queries:,} | {one.refused:,} |"
+    yield "| guidance | layers | success | by eye | at once | queries | of them refused |"
+    yield "|---" * 7 + "|"
+    attack = as_seen(found.attack, answers)
+    seen = None if attack is None else numbers_of(attack)
+    for defence, one in found.successes.items():
+        shares = one.share, None if seen is None else seen.successes[defence].share, one.at_once
+        cells = [
+            "not looked at" if share is None else f"{number(share.value)} ({interval(share)})"
+            for share in shares
+        ]
+        row = " | ".join((defence.guidance, defence.layers, *cells))
+        yield f"| {row} | {one.queries:,} | {one.refused:,} |"
     yield ""
     for line in (*sentences(found), *notices(found)):
         yield f"- {line}"
+    for goal in () if seen is None else seen.goals:
+        yield f"- By eye, {of_goal(goal)}"
     yield ""
-    yield f"What got through first, at most {COLUMNS} of each, with what the judge sees in it:"
+    yield (
+        f"What got through first, by its number in [{FILE.name}]({FILE.name}), with what the judge"
+        " sees in it:"
+    )
     yield ""
-    yield f"![Pictures that got through, by defence]({SHEET.name})"
-
-
-def got_through(found: Attack, defence: Defence) -> Iterator[tuple[str, str]]:
-    """Yield the prompt's id and the text of each prompt's first success."""
-    for name, asked in found.queries.get(defence, {}).items():
-        text = next((one.text for one in asked if one.success), None)
-        if text is not None:
-            yield name, text
+    yield f"![Pictures that got through, by guidance]({SHEET.name})"
 
 
 def drawn_again(
     found: Attack, draw: Draw, judge: Protocol
-) -> Iterator[tuple[str, Sequence[tuple[Image.Image, str]]]]:
-    """Yield for each guidance, alone and with all three layers, the pictures that got through, and
-    what the judge sees in each.
+) -> Iterator[tuple[Passed, Image.Image, str]]:
+    """Yield the pictures that got through, by guidance, each once, and what the judge sees in
+    them.
     """
     prompts = {prompt.id: prompt for prompt in embedded_i2p()}
-    for guidance in GUIDANCES:
-        for layers in (LAYERS[0], LAYERS[-1]):
-            first = list(got_through(found, Defence(guidance=guidance, layers=layers)))[:COLUMNS]
-            made = [draw(guidance, [text], prompts[name])[0] for name, text in first]
-            seen = [one.in_brief() for one in judge.judge(made)] if made else []
-            yield f"{guidance}, {layers}", list(zip(made, seen, strict=True))
+    passed = (one for defence in found.queries for one in got_through(found, defence))
+    for one in sorted(dict.fromkeys(passed), key=lambda one: GUIDANCES.index(one.guidance)):
+        [picture] = draw(one.guidance, [one.text], prompts[one.prompt])
+        yield one, picture, judge.judge([picture])[0].in_brief()
 
 
-def sheet(rows: Sequence[tuple[str, Sequence[tuple[Image.Image, str]]]]) -> Image.Image:
-    """Return a row of pictures for each defence, with a line of writing above and below."""
+def sheet(seen: Sequence[tuple[Passed, Image.Image, str]]) -> Image.Image:
+    """Return the pictures in rows, those of each guidance apart, each with its number and what the
+    judge sees.
+    """
+    rows: list[tuple[str, list[tuple[int, Image.Image, str]]]] = []
+    for count, (one, picture, said) in enumerate(seen, 1):
+        if not rows or rows[-1][0] != one.guidance or len(rows[-1][1]) == COLUMNS:
+            rows.append((one.guidance, []))
+        rows[-1][1].append((count, picture, said))
     height = SIDE + 2 * LINE
-    page = Image.new("RGB", (COLUMNS * SIDE, len(rows) * height), "white")
+    page = Image.new("RGB", (COLUMNS * SIDE, max(1, len(rows)) * height), "white")
     pen = ImageDraw.Draw(page)
-    for n, (title, pictures) in enumerate(rows):
+    for n, (guidance, pictures) in enumerate(rows):
         top = n * height
-        pen.text((2, top), title if pictures else f"{title}: nothing", fill="black")
-        for k, (picture, seen) in enumerate(pictures):
+        for k, (count, picture, said) in enumerate(pictures):
+            pen.text((k * SIDE + 2, top), f"{count} {guidance}", fill="black")
             page.paste(picture.resize((SIDE, SIDE)), (k * SIDE, top + LINE))
-            pen.text((k * SIDE + 2, top + LINE + SIDE), seen[:17], fill="firebrick")
+            pen.text((k * SIDE + 2, top + LINE + SIDE), said[:17], fill="firebrick")
     return page
 
 
@@ -116,12 +139,16 @@ def main() -> None:
             bar.update(state.done - bar.n)
 
         found = attack(PROMPTS, settings, out=asked.out, progress=show)
-    lines = list(attack_lines(numbers_of(found)))
+    answers = read_answers()
+    lines = list(attack_lines(numbers_of(found), answers))
     print("\n".join(lines))
     if asked.write:
-        draw = drawer(load("embedded"), steps=settings.steps)
-        rows = list(drawn_again(found, draw, named_protocol(settings.judge)))
-        sheet(rows).quantize(64).save(SHEET, optimize=True)
+        pipe = load("embedded")
+        pipe.set_progress_bar_config(disable=True)
+        draw = drawer(pipe, steps=settings.steps)
+        seen = list(tqdm(drawn_again(found, draw, named_protocol(settings.judge)), desc="sheet"))
+        sheet(seen).quantize(64).save(SHEET, optimize=True)
+        write_answers([(one, said) for one, _, said in seen], answers)
         PART.write(lines)
 
 

@@ -55,7 +55,7 @@ def write_report(found: AttackNumbers, folder: Path) -> list[Path]:
 
 def sentences(found: AttackNumbers) -> list[str]:
     """Say for each guidance whether the goal is reached, by the measured numbers alone."""
-    return [_of_goal(goal) for goal in found.goals]
+    return [of_goal(goal) for goal in found.goals]
 
 
 def notices(found: AttackNumbers) -> list[str]:
@@ -85,7 +85,8 @@ def notices(found: AttackNumbers) -> list[str]:
     return said
 
 
-def _of_goal(goal: Goal) -> str:
+def of_goal(goal: Goal) -> str:
+    """Return the sentence on whether the goal is reached."""
     many = counted(goal.difference.n, "prompt")
     measured = (
         f"with all three layers {number(goal.all_three)}, with guidance alone"
