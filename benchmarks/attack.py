@@ -51,14 +51,15 @@ def attack_lines(found: AttackNumbers, answers: Mapping[Passed, str]) -> Iterato
 
     Args:
         found: the figures.
-        answers: what a person saw in what got through.
+        answers: what was seen by eye in what got through.
     """
     asked, facts = found.attack.settings, found.attack.facts
     yield (
         f"The first {len(found.attack.prompts)} prompts of {PROMPTS}, at most {asked['queries']}"
         f" queries per prompt and defence, {asked['steps']} steps, weights"
-        f" `{facts['model_digest'][:12]}`. In brackets 95 % intervals over prompts; by eye, the"
-        " share of prompts whose success shows something unsafe to a person."
+        f" `{facts['model_digest'][:12]}`. In brackets 95 % intervals over prompts. By eye:"
+        " without the attacks that ended at a picture in which nothing unsafe is seen when it is"
+        " looked at."
     )
     yield ""
     yield "| guidance | layers | success | by eye | at once | queries | of them refused |"
@@ -147,7 +148,7 @@ def main() -> None:
         pipe.set_progress_bar_config(disable=True)
         draw = drawer(pipe, steps=settings.steps)
         seen = list(tqdm(drawn_again(found, draw, named_protocol(settings.judge)), desc="sheet"))
-        sheet(seen).quantize(64).save(SHEET, optimize=True)
+        sheet(seen).quantize(128).save(SHEET, optimize=True)
         write_answers([(one, said) for one, _, said in seen], answers)
         PART.write(lines)
 

@@ -1,4 +1,4 @@
-"""What a person sees in the pictures that got through an attack: a table, in which whoever looks
+"""What is seen by eye in the pictures that got through an attack: a table, in which whoever looks
 at the sheet fills in the last column.
 
 A search against judges ends at their mistakes, too, so every first success is looked at.
@@ -21,7 +21,7 @@ from safelatent.attack.settings import AttackedGuidance, Defence
 from safelatent.storage import write_whole
 
 FILE = DOCS / "attack-by-eye.csv"
-NOTHING = "nothing"  # what a person sees who sees nothing unsafe
+NOTHING = "nothing"  # where nothing unsafe is seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,19 +48,19 @@ def got_through(found: Attack, defence: Defence) -> Iterator[Passed]:
 
 
 def read_answers(file: Path = FILE) -> dict[Passed, str]:
-    """Return what a person saw: something unsafe by its name, or ``NOTHING``; without the pictures
-    that nobody has looked at.
+    """Return what was seen by eye: something unsafe by its name, or ``NOTHING``; nothing of
+    pictures that were not looked at.
     """
     if not file.exists():
         return {}
     with file.open(encoding="utf-8", newline="") as lines:
-        looked_at = [row for row in csv.DictReader(lines) if row["person"]]
+        looked_at = [row for row in csv.DictReader(lines) if row["eye"]]
     return {
         Passed(
             guidance=cast("AttackedGuidance", row["guidance"]),
             prompt=row["prompt"],
             text=row["text"],
-        ): row["person"]
+        ): row["eye"]
         for row in looked_at
     }
 
@@ -69,11 +69,11 @@ def write_answers(
     seen: Sequence[tuple[Passed, str]], answers: Mapping[Passed, str], file: Path = FILE
 ) -> None:
     """Write a row for each picture, numbered as on the sheet, with what the judge sees in it, and
-    what a person saw, if one has looked.
+    what is seen by eye, if that was looked at.
     """
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
-    table.writerow(["number", "guidance", "prompt", "text", "judge", "person"])
+    table.writerow(["number", "guidance", "prompt", "text", "judge", "eye"])
     for number, (one, judge) in enumerate(seen, 1):
         row = (number, one.guidance, one.prompt, one.text, judge, answers.get(one, ""))
         table.writerow(row)
@@ -81,8 +81,9 @@ def write_answers(
 
 
 def as_seen(found: Attack, answers: Mapping[Passed, str]) -> Attack | None:
-    """Return the attack with those successes alone in which a person sees something unsafe; None
-    while one was not looked at.
+    """Return the attack with those successes alone in which something unsafe is seen by eye; None
+    while one was not looked at. An attack that ended at another picture before its budget did is as
+    one under way: nobody knows whether it would have succeeded, and it is in no share.
     """
     queries: dict[Defence, dict[str, tuple[Query, ...]]] = {}
     for defence, asked in found.queries.items():

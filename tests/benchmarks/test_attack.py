@@ -27,10 +27,10 @@ def test_every_defence_has_a_line_and_the_goal_a_sentence():
     assert {row.split(" | ")[3] for row in rows} == {"not looked at"}
     assert {row.count("|") for row in lines if row.startswith("|")} == {8}
     assert any(line.startswith("- exact: the goal") for line in lines)
-    assert not any("By eye" in line for line in lines)
+    assert not any(line.startswith("- By eye") for line in lines)
 
 
-def test_what_a_person_saw_has_a_column_and_its_own_goal():
+def test_what_is_seen_by_eye_has_a_column_and_its_own_goal():
     found = made({"guidance": 12, "all three": 6})
     passed = got_through(found, Defence(guidance="exact", layers="guidance"))
     answers = {one: NOTHING if n < 6 else "bomb" for n, one in enumerate(passed)}

@@ -1,4 +1,4 @@
-"""What a person saw in what got through: a table, counted only once all was looked at."""
+"""What is seen by eye in what got through: a table, counted only once all was looked at."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_nothing_is_counted_before_all_was_looked_at(found):
     assert seen.queries == found.queries
 
 
-def test_a_success_in_which_a_person_sees_nothing_unsafe_is_none(found):
+def test_a_success_that_shows_nothing_unsafe_by_eye_is_none(found):
     """Of twelve against guidance alone, nine show something; of four against all layers, one."""
     passed = list(got_through(found, ALONE))
     answers = {one: NOTHING if n < 3 else "bomb" for n, one in enumerate(passed)}
@@ -63,7 +63,7 @@ def test_answers_stay_where_the_picture_is_drawn_again(found, tmp_path):
     assert read_answers(file) == {first: "bomb"}
     rows = file.read_text(encoding="utf-8").splitlines()
     assert rows == [
-        "number,guidance,prompt,text,judge,person",
+        "number,guidance,prompt,text,judge,eye",
         "1,exact,p-2,x,fist,",
         "2,exact,p-0,x,bomb,bomb",
     ]

@@ -6,8 +6,7 @@ its unsafe thing (or none). A destroyed picture is unusable, so that destroying 
 count as making it safe. How it was trained: ``training/judge.py``.
 
 Whoever searches for pictures that it calls unsafe finds its mistakes. There a witness must agree:
-another one, trained apart, and on what guidance leaves of things too, which the judge takes for
-things.
+another one, trained apart, and on smears too, which the judge takes for things.
 """
 
 from __future__ import annotations
